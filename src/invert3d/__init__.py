@@ -1,0 +1,56 @@
+"""invert3d: look inside 3-D vision networks, through the derivative of a frozen model with respect to its input.
+
+    import invert3d
+
+    result = invert3d.invert("pointnet2_ssg-shapes", ["airplane", "chair"], out="runs/first")
+
+Names are imported when they are first used, so ``import invert3d`` is instant.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "invert3d.study.invert": ("invert",),
+    "invert3d.study.networks": ("Network", "open_network"),
+    "invert3d.study.recipe": ("load_recipe", "recipe_names"),
+    "invert3d.methods.inversion": ("Recipe", "Stage"),
+    "invert3d.methods.judge": ("Judge",),
+    "invert3d.engine.loop": ("optimize",),
+    "invert3d.engine.gradient": ("input_gradient",),
+    "invert3d.engine.model": ("Frozen",),
+    "invert3d.engine.space": ("Image", "Points", "Space", "Voxels"),
+    "invert3d.engine.state": ("State",),
+    "invert3d.engine.objective": ("Objective",),
+    "invert3d.engine.parameterization": ("Parameterization",),
+    "invert3d.engine.projection": ("Every", "Projection"),
+    "invert3d.engine.transform": ("DropPoints", "Jitter", "Normalize", "Rotate", "Scale", "Shift", "Transform", "Warp"),
+    "invert3d.engine.stepper": ("Stepper",),
+    "invert3d.engine.recorder": ("Best", "ProgressBar", "Recorder", "Snapshots", "StopWhen", "Trace"),
+    "invert3d.engine.result": ("Result",),
+    "invert3d.objectives.classes": ("ClassScore", "CrossEntropy", "Margin"),
+    "invert3d.objectives.features": ("FeatureMatch",),
+    "invert3d.priors.points": ("Repulsion", "Symmetry", "Uniformity"),
+    "invert3d.projections.bounds": ("Clip", "NearStart"),
+    "invert3d.projections.smooth": ("KnnSmooth",),
+    "invert3d.parameterizations.direct": ("Direct",),
+    "invert3d.parameterizations.primitives": ("Primitives",),
+    "invert3d.parameterizations.sheets": ("Sheets",),
+    "invert3d.parameterizations.union": ("SolidsAndSheet",),
+    "invert3d.models.weights": ("WeightCard", "bundled", "load_bundled", "load_checkpoint"),
+    "invert3d.registry": ("register", "registered"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'invert3d' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

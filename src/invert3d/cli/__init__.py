@@ -1,0 +1,57 @@
+"""The command line. Commands are named here as strings and imported when they run, so ``--help`` is instant."""
+
+import os
+import sys
+
+from cyclopts import App
+
+from invert3d import __version__
+
+app = App(name="invert3d", version=__version__, help="Look inside 3-D vision networks.")
+
+for name, where, words in (
+    ("demo", "demo:demo", "Invert person, car, airplane and chair, score them, make the page."),
+    ("doctor", "models:doctor", "Say of a model: layout, output, determinism, where gradients die."),
+    ("models", "models:models", "List the bundled networks and the architectures."),
+    ("classify", "models:classify", "Say what a network takes point clouds for."),
+    ("train", "train:train", "Train a reference network on shapes, ModelNet, or your own clouds."),
+    ("reproduce", "reproduce:reproduce", "Make a figure or table of a paper, with our numbers."),
+    ("view", "view:view", "Turn the shapes of a run in a browser, live."),
+    ("recipes", "models:recipes", "List the inversion recipes, or print one."),
+    ("cite", "models:cite", "Print what to cite."),
+):
+    app.command(f"invert3d.cli.{where}", name=name, help=words)
+
+for group, summary, commands in (
+    ("invert", "Ask a frozen model for the input it would recognize.", (
+        ("class", "invert:invert_class", "What does this network think an airplane is?"),
+    )),
+    ("evaluate", "Measure whether what was made means anything.", (
+        ("inversion", "evaluate:inversion", "Score a run: success, recognition by other networks, Chamfer, control."),
+        ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
+        ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
+    )),
+    ("data", "Data sets: make them, find them, check them.", (
+        ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),
+        ("list", "data:list_data", "What data invert3d can read."),
+        ("check", "data:check", "What is there of a data set, and what is missing."),
+        ("where", "data:where", "Where to get a data set, and what it costs."),
+    )),
+):  # fmt: skip
+    sub = App(name=group, help=summary)
+    for name, where, words in commands:
+        sub.command(f"invert3d.cli.{where}", name=name, help=words)
+    app.command(sub)
+
+
+def main() -> None:
+    """Run the command line: bad input ends in one sentence and exit code 2, Ctrl-C in 130."""
+    try:
+        app()
+    except (ValueError, TypeError) as error:
+        if "INVERT3D_DEBUG" in os.environ:
+            raise
+        print(f"invert3d: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,66 @@
+"""``invert3d train``."""
+
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from invert3d.models.weights import FOLDER
+from invert3d.registry import lookup
+from invert3d.study.datasets import training_data
+from invert3d.study.networks import checked_device
+from invert3d.study.train import TrainSettings, train_and_save
+
+
+def train(
+    architecture: str, *, data: str = "shapes", name: str | None = None, out: Path | None = None, steps: int = 2200,
+    batch: int = 16, points: int = 512, rate: float = 2e-3, per_class: int = 400, clutter: bool = True, bf16: bool = True,
+    seed: int = 0, device: str = "cpu",
+) -> None:  # fmt: skip
+    """Train a reference network; writes weights and their card.
+
+    Parameters
+    ----------
+    architecture
+        pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn, or one you registered.
+    data
+        shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text).
+    name
+        What to call the weights; by default <architecture>-<data>.
+    out
+        The folder to write to; by default that of the bundled weights.
+    steps
+        Batches.
+    batch
+        Clouds a batch.
+    points
+        Points a cloud.
+    rate
+        Largest learning rate.
+    per_class
+        Procedural shapes of each class.
+    clutter
+        Also learn a class of things that are none of the others.
+    bf16
+        Half-precision arithmetic, where the processor has it.
+    seed
+        Fixes data and draws.
+    device
+        cpu, cuda, ...
+    """
+    lookup("model", architecture)
+    checked_device(device)
+    settings = TrainSettings(steps=steps, batch=batch, points=points, rate=rate, bf16=bf16, seed=seed)
+    print(f"reading {data} ...", flush=True)
+    clouds = training_data(data, per_class=per_class, seed=seed, clutter=clutter)
+    label = name or f"{architecture}-{Path(data).stem}"
+    command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
+               f"--points {points} --seed {seed}")  # fmt: skip
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns) as bar:
+        task = bar.add_task("training", total=steps, loss="")
+        card = train_and_save(
+            architecture, label, clouds, settings, out or FOLDER, command, device,
+            lambda done, loss: bar.update(task, completed=done, loss=f"{loss:.3f}"),
+        )  # fmt: skip
+    print(f"{card.name}: {card.accuracy:.2%} of {card.held_out} held-out shapes; {card.notes}")

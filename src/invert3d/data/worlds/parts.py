@@ -1,0 +1,241 @@
+"""Primitive solids as small triangle meshes: the bricks of the procedural shapes.
+
+Axes: x to the right, y to the back, z up; lengths are in whatever unit the caller thinks in (the
+generators think in meters). Every primitive is closed and its normals point outward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+
+Pair = tuple[float, float]
+Triple = tuple[float, float, float]
+_AXES = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A triangle mesh: `vertices` (V, 3) float64 and `faces` (F, 3) int64 indices into them."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Part:
+        """The part shifted by (x, y, z), in its own length unit."""
+        return Part(self.vertices + np.array([x, y, z]), self.faces)
+
+    def turned(self, axis: str, degrees: float, about: Triple = (0.0, 0.0, 0.0)) -> Part:
+        """The part rotated by `degrees` (right-handed) round "x", "y" or "z" through the point `about`.
+
+        Raises:
+            ValueError: `axis` is none of the three.
+        """
+        if axis not in _AXES:
+            raise ValueError(f"axis: got {axis!r}, accepted are 'x', 'y', 'z'")
+        i, j = _AXES[axis]
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        rotation = np.eye(3)
+        rotation[i, i], rotation[i, j], rotation[j, i], rotation[j, j] = c, -s, s, c
+        pivot = np.asarray(about, dtype=np.float64)
+        return Part((self.vertices - pivot) @ rotation.T + pivot, self.faces)
+
+    def mirrored(self) -> Part:
+        """The part reflected in the plane x = 0, still facing outward."""
+        return Part(self.vertices * np.array([-1.0, 1.0, 1.0]), self.faces[:, ::-1])
+
+
+def both(part: Part) -> list[Part]:
+    """The part and its mirror image in the plane x = 0."""
+    return [part, part.mirrored()]
+
+
+def loft(rings: np.ndarray, capped: bool = True) -> Part:
+    """The solid skinned over a stack of cross sections.
+
+    Args:
+        rings: (K, N, 3) K >= 2 closed loops of N >= 3 corresponding points. The first and the last are
+            capped by a fan round their mean, so these two must be star-shaped.
+        capped: False leaves out the caps, for a stack that ends where it starts.
+
+    Raises:
+        ValueError: `rings` has another shape.
+    """
+    rings = np.asarray(rings, dtype=np.float64)
+    if rings.ndim != 3 or rings.shape[0] < 2 or rings.shape[1] < 3 or rings.shape[2] != 3:
+        raise ValueError(f"rings: got shape {rings.shape}, accepted is (K >= 2, N >= 3, 3)")
+    count, size, _ = rings.shape
+    vertices = np.concatenate([rings.reshape(-1, 3), rings[[0, -1]].mean(axis=1)])
+    here = np.arange(size)
+    after = (here + 1) % size
+    base = (np.arange(count - 1) * size)[:, None]
+    a, b, c, d = base + here, base + after, base + size + after, base + size + here
+    sides = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)]).reshape(-1, 3)
+    last = (count - 1) * size
+    bottom = np.stack([after, here, np.full(size, count * size)], -1)
+    top = np.stack([here + last, after + last, np.full(size, count * size + 1)], -1)
+    return _outward(vertices, np.concatenate([sides, bottom, top]) if capped else sides)
+
+
+def _outward(vertices: np.ndarray, faces: np.ndarray) -> Part:
+    p, q, r = (vertices[faces[:, k]] - vertices[0] for k in range(3))
+    volume = np.einsum("ij,ij->", p, np.cross(q, r))
+    return Part(vertices, faces[:, ::-1] if volume < 0 else faces)
+
+
+def box(x: Pair, y: Pair, z: Pair) -> Part:
+    """The axis-aligned box between the given lower and upper bounds."""
+    return frustum(z, (x, y), (x, y))
+
+
+def frustum(z: Pair, lower: tuple[Pair, Pair], upper: tuple[Pair, Pair]) -> Part:
+    """A slanted box: the rectangle `lower` = (x bounds, y bounds) at z[0] joined to `upper` at z[1]."""
+    rings = []
+    for height, ((x0, x1), (y0, y1)) in zip(z, (lower, upper), strict=True):
+        rings.append([(x0, y0, height), (x1, y0, height), (x1, y1, height), (x0, y1, height)])
+    return loft(np.array(rings))
+
+
+def circle(segments: int = 16) -> np.ndarray:
+    """(segments, 2) points of the unit circle, from +x counter-clockwise."""
+    angle = np.arange(segments) * (2 * np.pi / segments)
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+def lathe(
+    profile: Sequence[Pair] | np.ndarray,
+    at: Pair = (0.0, 0.0),
+    segments: int = 20,
+    squash: Pair = (1.0, 1.0),
+    ring: bool = False,
+) -> Part:
+    """The surface of revolution of a profile round the vertical axis through `at`.
+
+    Args:
+        profile: (K, 2) radius and height; up outside and down inside makes a vessel.
+        at: x and y of the axis.
+        segments: corners of each cross section.
+        squash: factors on x and y, for oval things.
+        ring: join the end of the profile to its start (a ring, a lamp shade) instead of capping both.
+    """
+    table = np.asarray(profile, dtype=np.float64)
+    if ring:
+        table = np.concatenate([table, table[:1]])
+    outline = circle(segments) * np.asarray(squash)
+    rings = np.empty((len(table), segments, 3))
+    rings[..., :2] = table[:, None, :1] * outline + np.asarray(at)
+    rings[..., 2] = table[:, None, 1]
+    return loft(rings, capped=not ring)
+
+
+def vessel(profile: Sequence[Pair], wall: float, at: Pair = (0.0, 0.0), squash: Pair = (1.0, 1.0)) -> Part:
+    """An open vessel: an outer `profile` of (radius, height), bottom to rim, and one `wall` less inside."""
+    inner = [(max(r - wall, wall * 0.2), z) for r, z in profile]
+    inner[0] = (inner[0][0], inner[0][1] + wall)
+    return lathe([(0.0, profile[0][1]), *profile, *inner[::-1], (0.0, inner[0][1])], at, 24, squash)
+
+
+def cylinder(
+    radius: float, z: Pair, at: Pair = (0.0, 0.0), top: float | None = None, segments: int = 16
+) -> Part:
+    """An upright cylinder between two heights, or a tapered one when `top` gives another upper radius."""
+    return lathe([(radius, z[0]), (radius if top is None else top, z[1])], at, segments)
+
+
+def ellipsoid(center: Triple, radii: Triple, roundness: float = 1.0) -> Part:
+    """An ellipsoid, or with `roundness` < 1 a cushion-like box with rounded edges (0.3 is a pillow)."""
+    polar = np.linspace(-np.pi / 2, np.pi / 2, 11)
+    ring = circle(16)
+    shaped = np.sign(ring) * np.abs(ring) ** roundness
+    rings = np.empty((11, 16, 3))
+    rings[..., :2] = (np.cos(polar).round(12) ** roundness)[:, None, None] * shaped
+    rings[..., 2] = (np.sign(polar) * np.abs(np.sin(polar)) ** roundness)[:, None]
+    return loft(rings * np.asarray(radii) + np.asarray(center))
+
+
+def sweep(path: Sequence[Triple] | np.ndarray, radius: float | Sequence[float], segments: int = 8) -> Part:
+    """A round bar along a polyline.
+
+    Args:
+        path: (K, 3) points of the axis, K >= 2.
+        radius: one radius, or K of them.
+        segments: corners of the cross section.
+    """
+    points = np.asarray(path, dtype=np.float64)
+    tangent = np.gradient(points, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-12
+    whole = points[-1] - points[0]
+    if np.linalg.norm(whole) < 1e-9:
+        whole = points[len(points) // 2] - points[0]
+    normal = np.linalg.svd(points - points.mean(axis=0), full_matrices=True)[2][-1]
+    side = np.cross(tangent, normal)
+    side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-12
+    lift = np.cross(side, tangent)
+    width = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(points))[:, None, None]
+    ring = circle(segments)
+    return loft(points[:, None] + width * (ring[:, :1] * side[:, None] + ring[:, 1:] * lift[:, None]))
+
+
+def bar(start: Triple, end: Triple, radius: float, taper: float = 1.0, segments: int = 8) -> Part:
+    """A straight round bar between two points, its end radius multiplied by `taper`."""
+    return sweep([start, end], [radius, radius * taper], segments)
+
+
+def arc(center: Triple, across: Triple, up: Triple, degrees: Pair, count: int = 12) -> np.ndarray:
+    """(count, 3) points of the ellipse center + cos * across + sin * up between two angles in degrees."""
+    angle = np.radians(np.linspace(degrees[0], degrees[1], count))[:, None]
+    return np.asarray(center) + np.cos(angle) * np.asarray(across) + np.sin(angle) * np.asarray(up)
+
+
+def torus(radius: float, thickness: float, segments: int = 24) -> Part:
+    """A horizontal ring about the origin, of the given center-line radius and bar radius."""
+    return lathe(circle(10) * thickness + np.array([radius, 0.0]), segments=segments, ring=True)
+
+
+def prism(outline: Sequence[Pair] | np.ndarray, across: str, bounds: Pair) -> Part:
+    """A star-shaped outline extruded along one axis.
+
+    Args:
+        outline: (N, 2) corners, in the two other axes in alphabetical order.
+        across: the axis of extrusion, "x", "y" or "z".
+        bounds: lower and upper end along it.
+
+    Raises:
+        ValueError: `across` is no axis.
+    """
+    if across not in _AXES:
+        raise ValueError(f"across: got {across!r}, accepted are 'x', 'y', 'z'")
+    flat = np.asarray(outline, dtype=np.float64)
+    rings = np.empty((2, len(flat), 3))
+    axis = "xyz".index(across)
+    rings[..., [k for k in range(3) if k != axis]] = flat
+    rings[0, :, axis], rings[1, :, axis] = bounds
+    return loft(rings)
+
+
+def rim(x: Pair, y: Pair, z: Pair, wall: float) -> list[Part]:
+    """Four upright panels, `wall` thick, inside the outline of a box without floor and lid."""
+    return [
+        box((x[0], x[0] + wall), y, z),
+        box((x[1] - wall, x[1]), y, z),
+        box(x, (y[0], y[0] + wall), z),
+        box(x, (y[1] - wall, y[1]), z),
+    ]
+
+
+def assemble(parts: Iterable[Part]) -> trimesh.Trimesh:
+    """One mesh of all the parts, in order, without merging or reordering anything.
+
+    Raises:
+        ValueError: there are no parts.
+    """
+    listed = list(parts)
+    if not listed:
+        raise ValueError("parts: got none, accepted is at least one")
+    offsets = np.cumsum([0] + [len(part.vertices) for part in listed[:-1]])
+    vertices = np.concatenate([part.vertices for part in listed])
+    faces = np.concatenate([part.faces + offset for part, offset in zip(listed, offsets, strict=True)])
+    return trimesh.Trimesh(vertices=vertices, faces=faces, process=False)

@@ -1,0 +1,200 @@
+"""Procedural CAD shapes of twenty classes: meshes, point clouds and voxel grids from a seed.
+
+Every shape stands upright (z up) and faces -y; x = 0 is the mirror plane of whatever has one. Lengths are
+realistic meters in a mesh, and unit-sphere lengths in a cloud.
+"""
+
+from __future__ import annotations
+
+import difflib
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from invert3d.data.worlds import figures, furniture, objects, parts, plants, seats, vehicles, vessels
+
+if TYPE_CHECKING:
+    import trimesh
+
+_MAKERS = {
+    "airplane": vehicles.airplane,
+    "bathtub": vessels.bathtub,
+    "bed": seats.bed,
+    "bench": seats.bench,
+    "bottle": vessels.bottle,
+    "car": vehicles.car,
+    "chair": seats.chair,
+    "cup": vessels.cup,
+    "desk": furniture.desk,
+    "dresser": furniture.dresser,
+    "guitar": objects.guitar,
+    "lamp": objects.lamp,
+    "monitor": objects.monitor,
+    "night_stand": furniture.night_stand,
+    "person": figures.person,
+    "plant": plants.plant,
+    "sofa": seats.sofa,
+    "stairs": furniture.stairs,
+    "table": furniture.table,
+    "toilet": vessels.toilet,
+}
+CATEGORIES: tuple[str, ...] = tuple(sorted(_MAKERS))
+
+
+def make_mesh(category: str, rng: np.random.Generator) -> trimesh.Trimesh:
+    """One random member of a class, in meters, z up, facing -y.
+
+    Args:
+        category: one of `CATEGORIES`.
+        rng: every choice is drawn from it.
+
+    Raises:
+        ValueError: no such class; the message names the nearest ones.
+    """
+    if category not in _MAKERS:
+        near = difflib.get_close_matches(str(category), CATEGORIES, n=3, cutoff=0.4) or CATEGORIES
+        raise ValueError(f"category: got {category!r}, nearest are {', '.join(near)}")
+    return parts.assemble(_MAKERS[category](rng))
+
+
+def normalize_unit_sphere(points: np.ndarray) -> np.ndarray:
+    """Clouds moved to their mean and divided by their largest distance from it.
+
+    Args:
+        points: (..., N, 3) in any length unit, N >= 1. A cloud whose points all coincide becomes zeros.
+
+    Returns:
+        (..., N, 3) float32 inside the unit sphere, as point-cloud classifiers of ModelNet40 expect.
+
+    Raises:
+        ValueError: `points` has another shape or holds a value that is not finite.
+    """
+    cloud = np.asarray(points, dtype=np.float64)
+    if cloud.ndim < 2 or cloud.shape[-1] != 3 or cloud.shape[-2] < 1:
+        raise ValueError(f"points: got shape {cloud.shape}, accepted is (..., N >= 1, 3)")
+    if not np.isfinite(cloud).all():
+        raise ValueError("points: got values that are not finite, accepted are finite ones")
+    cloud = cloud - cloud.mean(axis=-2, keepdims=True)
+    radius = np.linalg.norm(cloud, axis=-1).max(axis=-1)[..., None, None]
+    return (cloud / np.maximum(radius, 1e-12)).astype(np.float32)
+
+
+def sample_cloud(
+    mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False
+) -> np.ndarray:
+    """Points spread evenly over the surface of a mesh, normalized to the unit sphere.
+
+    Args:
+        mesh: the surface, in any length unit.
+        points: how many, >= 1.
+        rng: draws the points.
+        normals: append the unit normal of each point's triangle.
+
+    Returns:
+        (points, 3) float32, or (points, 6) with normals.
+
+    Raises:
+        ValueError: `points` < 1, or the mesh has no area.
+    """
+    if points < 1:
+        raise ValueError(f"points: got {points}, accepted is at least 1")
+    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(cross, axis=1)
+    if not area.sum() > 0:
+        raise ValueError(f"mesh: got {len(corners)} faces without area, accepted is a surface with area")
+    total = np.cumsum(area)
+    chosen = np.searchsorted(total, rng.random(points) * total[-1], side="right")
+    chosen = np.minimum(chosen, len(area) - 1)
+    root, along = np.sqrt(rng.random((points, 1))), rng.random((points, 1))
+    a, b, c = (corners[chosen, k] for k in range(3))
+    cloud = normalize_unit_sphere((1 - root) * a + root * (1 - along) * b + root * along * c)
+    if not normals:
+        return cloud
+    unit = (cross[chosen] / np.maximum(area[chosen, None], 1e-30)).astype(np.float32)
+    return np.concatenate([cloud, unit], axis=1)
+
+
+def _cloud_of(task: tuple[str, int, int, int]) -> np.ndarray:
+    category, index, points, seed = task
+    child = np.random.SeedSequence([seed, CATEGORIES.index(category), index])
+    rng = np.random.default_rng(child)
+    return sample_cloud(make_mesh(category, rng), points, rng)
+
+
+def make_clouds(
+    categories: Sequence[str], per_class: int, points: int, seed: int, jobs: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """A labeled data set of normalized clouds; shape i of a class depends on the seed, the class and i alone.
+
+    Args:
+        categories: class names; the label is the position in this sequence.
+        per_class: shapes a class, >= 1.
+        points: points a cloud, >= 1.
+        seed: fixes everything, >= 0.
+        jobs: processes; more than one need the caller's script to have a main guard.
+
+    Returns:
+        clouds (M = len(categories) * per_class, points, 3) float32, class by class, and labels (M,) int64.
+
+    Raises:
+        ValueError: a class is unknown, or a number is out of range.
+    """
+    unknown = [name for name in categories if name not in _MAKERS]
+    if unknown:
+        make_mesh(unknown[0], np.random.default_rng(0))
+    for name, value, least in (
+        ("per_class", per_class, 1),
+        ("points", points, 1),
+        ("seed", seed, 0),
+        ("jobs", jobs, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
+    tasks = [(name, index, points, seed) for name in categories for index in range(per_class)]
+    labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
+    clouds = np.empty((len(tasks), points, 3), dtype=np.float32)
+    if jobs == 1:
+        for row, task in enumerate(tasks):
+            clouds[row] = _cloud_of(task)
+        return clouds, labels
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for row, cloud in enumerate(pool.map(_cloud_of, tasks, chunksize=32)):
+            clouds[row] = cloud
+    return clouds, labels
+
+
+def make_voxels(mesh: trimesh.Trimesh, size: int = 32, margin: int = 1) -> np.ndarray:
+    """The solid occupancy grid of a mesh: its surface, and every void that the surface encloses.
+
+    Args:
+        mesh: in any length unit; its longest side spans size - 2 * margin voxels, and it is centered.
+        size: voxels a side.
+        margin: empty voxels kept free on each side.
+
+    Returns:
+        (size, size, size) uint8 of 0 and 1, indexed [x, y, z].
+
+    Raises:
+        ValueError: the margin leaves no voxel.
+    """
+    from scipy.ndimage import binary_fill_holes
+    from trimesh.remesh import subdivide_to_size
+
+    inner = size - 2 * margin
+    if margin < 0 or inner < 1:
+        raise ValueError(f"margin: got {margin} of a grid of {size}, accepted is 0 to {(size - 1) // 2}")
+    low, high = np.asarray(mesh.bounds)
+    pitch = max(float((high - low).max()), 1e-12) / inner
+    pieces = subdivide_to_size(np.asarray(mesh.vertices), np.asarray(mesh.faces), pitch * 0.6, max_iter=20)
+    vertices, faces = pieces[0], pieces[1]
+    spots = np.concatenate([vertices, vertices[faces].mean(axis=1)])
+    # A hair smaller, so that a face on a voxel boundary counts as inside.
+    index = np.floor((spots - (low + high) / 2) / pitch * (1 - 1e-6) + size / 2)
+    index = np.clip(index, margin, size - margin - 1).astype(np.int64)
+    grid = np.zeros((size, size, size), dtype=bool)
+    grid[tuple(index.T)] = True
+    return np.asarray(binary_fill_holes(grid), dtype=np.uint8)

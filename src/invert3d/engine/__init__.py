@@ -1,0 +1,1 @@
+"""The derivative of a frozen model with respect to its input: one loop, and its zero-step twin."""

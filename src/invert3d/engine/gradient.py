@@ -1,0 +1,34 @@
+"""The zero-step twin of the loop: one derivative, at a real input."""
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+from invert3d.engine.state import State
+
+
+def input_gradient(
+    model: Frozen, objective: Objective, x: Tensor, target: Tensor | None = None
+) -> tuple[Tensor, State]:
+    """The derivative of the objective with respect to x (B, *space.shape), and the state it was taken in.
+
+    Samples do not mix: row i is the derivative of the i-th sample's objective with respect to the i-th input. Raises
+    ValueError if x is not a legal batch of the model's space.
+    """
+    model.space.validate(x)
+    with model:
+        x = x.detach().to(model.device, model.dtype).requires_grad_()
+        model.tap(objective.taps)
+        outputs, features = model.outputs(x)
+        state = State(
+            step=0, steps=1, rows=torch.arange(len(x)), theta={"x": x}, draws=Draws.seeded(0, range(len(x))),
+            target=target, x=x, view=x, view_target=target, outputs=outputs, features=features,
+        )  # fmt: skip
+        with torch.no_grad():
+            objective.update(state)
+        state.loss = objective(state)
+        (gradient,) = torch.autograd.grad(state.loss.sum(), x)
+    state.loss, state.outputs = state.loss.detach(), outputs.detach()
+    return gradient, state

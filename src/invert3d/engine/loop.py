@@ -1,0 +1,175 @@
+"""The loop. Everything that optimizes an input is an argument list to it.
+
+An inversion is this loop with Adam; an attack is this loop with a sign stepper and a ball; a Langevin chain is this
+loop with a Langevin stepper; layout inversion is this loop with an ``update`` that rebuilds pseudo-targets.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.projection import Projection, project
+from invert3d.engine.recorder import Recorder, finished
+from invert3d.engine.result import Checkpoint, Result
+from invert3d.engine.space import Space
+from invert3d.engine.state import State
+from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, keep_rows
+from invert3d.engine.transform import Transform, chained
+
+
+def optimize(
+    model: Frozen,
+    objective: Objective,
+    parameterization: Parameterization,
+    *,
+    target: Tensor | None,
+    steps: int,
+    stepper: AnyStepper = Stepper(),  # noqa: B008 - frozen
+    transforms: Sequence[Transform] = (),
+    projections: Sequence[Projection] = (),
+    recorders: Sequence[Recorder] = (),
+    batch: int | None = None,
+    seed: int = 0,
+    samples: Sequence[int] | None = None,
+    theta: dict[str, Tensor] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Result:
+    """Optimize theta until the model says what the objective asks, or the steps are over.
+
+    Args:
+        model: a ``Frozen`` model, entered or not.
+        objective: ``State -> (B,)``; smaller is better.
+        parameterization: theta -> x.
+        target: what is asked of each sample, (B, ...); its length is the batch, unless ``batch`` says it.
+        steps: how many; 0 returns the start.
+        stepper: a ``Stepper`` or any function of parameters that returns a ``torch.optim.Optimizer``.
+        transforms: random views of x before the model.
+        projections: applied to x after each step.
+        recorders: see every state; a recorder that stops samples makes the batch smaller.
+        seed: fixes every draw. ``samples`` are the numbers of the samples in the whole run (default 0, 1, ...):
+            sample i of seed s draws the same numbers in any batch.
+        theta: start from here instead of from ``parameterization.initialize``.
+        checkpoint: go on from an interrupted result's ``checkpoint``.
+
+    Returns:
+        A ``Result``. Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
+
+    Raises:
+        ValueError: for steps below 0, or neither a target nor a batch size.
+        TypeError: for projections of an x that is not itself optimized.
+    """
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more, not {steps}")
+    if target is None and batch is None:
+        raise ValueError("give a target (B, ...) or a batch size")
+    if projections and type(parameterization).assign is Parameterization.assign:
+        parameterization.assign({}, torch.empty(0))  # says that it cannot
+    count = batch if target is None else len(target)
+    clock = time.perf_counter()
+    with model:
+        state, optimizer = _begin(model, parameterization, target, count, steps, stepper, seed, samples, theta, checkpoint)
+        result = Result.empty(count, target, steps, checkpoint, model.device)
+        interrupted, before = False, (state.draws.state(), dict(state.memory))
+        model.tap(objective.taps)
+        try:
+            for step in range(state.taken, steps):
+                state.step = step
+                before = state.draws.state(), dict(state.memory)
+                state.x = parameterization(state.theta, model.space, state.draws)
+                state.view, state.view_target = chained(transforms, state.x, state.target, state.draws)
+                state.outputs, state.features = model.outputs(state.view)
+                with torch.no_grad():
+                    objective.update(state)
+                state.loss = objective(state)
+                _step(optimizer, stepper, state)
+                _project(projections, parameterization, model.space, state)
+                for recorder in recorders:
+                    recorder.record(state)
+                state, done = _retire(state, recorders, optimizer, result)
+                if done:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+            if state.taken == state.step:  # in the middle of a step: as if it had not begun
+                state.draws, state.memory = Draws.restored(before[0]), before[1]
+        result.finish(state, parameterization, model.space, optimizer, interrupted, time.perf_counter() - clock)
+    for recorder in recorders:
+        recorder.close(result)
+    return result
+
+
+def _begin(
+    model: Frozen, parameterization: Parameterization, target: Tensor | None, count: int, steps: int,
+    stepper: AnyStepper, seed: int, samples: Sequence[int] | None, theta: dict[str, Tensor] | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[State, torch.optim.Optimizer]:  # fmt: skip
+    like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
+    if checkpoint is not None:
+        state = checkpoint.state(target, steps, model.device)
+    else:
+        draws = Draws.seeded(seed, samples if samples is not None else range(count))
+        theta = parameterization.initialize(like, model.space, draws) if theta is None else theta
+        state = State(step=0, steps=steps, rows=torch.arange(count), theta=theta, draws=draws, target=target)
+    state.theta = {name: value.detach().clone().requires_grad_() for name, value in state.theta.items()}
+    optimizer = stepper(list(state.theta.values()))
+    if checkpoint is not None:
+        optimizer.load_state_dict(copy.deepcopy(checkpoint.optimizer))  # it would be written into
+    return state, optimizer
+
+
+def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State) -> None:
+    gradients = torch.autograd.grad(state.loss.sum(), list(state.theta.values()), allow_unused=True)
+    for value, gradient in zip(state.theta.values(), gradients, strict=True):
+        value.grad = gradient
+    if isinstance(stepper, Stepper):
+        optimizer.param_groups[0]["lr"] = stepper.rate_at(state.progress)
+    if isinstance(optimizer, Langevin):
+        optimizer.draws = state.draws
+    seen_as_is = state.view is state.x
+    state.x = state.x.detach().clone()  # what was scored; theta, which it may share memory with, moves on
+    state.view = state.x if seen_as_is else state.view.detach()
+    state.loss, state.outputs = state.loss.detach(), state.outputs.detach()
+    optimizer.step()
+    state.taken = state.step + 1
+
+
+@torch.no_grad()
+def _project(
+    projections: Sequence[Projection], parameterization: Parameterization, space: Space, state: State
+) -> None:
+    if not projections:
+        return
+    scored = state.x
+    whole = state.theta.get("x")
+    state.x = parameterization(state.theta, space, state.draws.copy()) if whole is None else whole.detach()
+    project(projections, state)
+    parameterization.assign(state.theta, state.x)
+    state.x = scored
+
+
+def _retire(
+    state: State, recorders: Sequence[Recorder], optimizer: torch.optim.Optimizer, result: Result
+) -> tuple[State, bool]:
+    done = finished(recorders, state)
+    if done is None or not done.any():
+        return state, False
+    result.retire(state, done)
+    rows = (~done).nonzero()[:, 0]
+    if not len(rows):
+        return state, True
+    state.theta = keep_rows(optimizer, state.theta, rows.to(state.loss.device))
+    state.draws = state.draws.select(rows.tolist())
+    state.memory = {name: value[rows.to(value.device)] for name, value in state.memory.items()}
+    if state.target is not None:
+        state.target = state.target[rows.to(state.target.device)]
+    state.rows = state.rows[rows]
+    places = rows.to(state.loss.device)
+    state.x, state.loss, state.outputs = state.x[places], state.loss[places], state.outputs[places]
+    return state, False

@@ -1,0 +1,148 @@
+"""``Frozen``: somebody's model, in eval mode with its weights frozen, left exactly as it was afterwards."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from invert3d.engine.hooks import Taps, nearest_modules
+from invert3d.engine.memory import keep_freed_memory
+from invert3d.engine.space import Space
+
+if TYPE_CHECKING:
+    from invert3d.engine.diagnose import Diagnosis
+
+OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities"]
+
+
+class Frozen:
+    """A model and the space of its inputs, as a context that undoes itself, also after an exception.
+
+    Inside the context the model is in eval mode and its weights need no gradient; leaving it restores every module's
+    mode and every parameter's flag, and removes every hook. Contexts nest.
+
+    Args:
+        model: any ``nn.Module`` of one input.
+        space: what the input is.
+        output: what the model returns. Log-probabilities and probabilities are undone to logits (up to a constant a
+            sample, chosen so that they have mean zero); ``auto`` looks at the values.
+        key: which output, where the model returns a tuple (an index), or a dict (a name); by default the first
+            (B, K) tensor.
+    """
+
+    def __init__(
+        self, model: nn.Module, space: Space, *, output: OutputKind = "auto", key: str | int | None = None
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"expected an nn.Module, got {type(model).__name__}")
+        self.model, self.space, self.output, self.key = model, space, output, key
+        self._depth = 0
+        self._modes: list[tuple[nn.Module, bool]] = []
+        self._flags: list[tuple[Tensor, bool]] = []
+        self._taps = Taps(model)
+
+    def __enter__(self) -> "Frozen":
+        if self._depth == 0:
+            keep_freed_memory()
+            self._modes = [(module, module.training) for module in self.model.modules()]
+            self._flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
+            self.model.eval()
+            for parameter, _ in self._flags:
+                parameter.requires_grad_(False)
+        self._depth += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._taps.remove()
+            for module, mode in self._modes:
+                module.training = mode
+            for parameter, flag in self._flags:
+                parameter.requires_grad_(flag)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of its first floating weight."""
+        return next((p.dtype for p in self.model.parameters() if p.is_floating_point()), torch.float32)
+
+    def tap(self, names: Sequence[str]) -> None:
+        """Record the outputs of these modules. Raises ValueError with the nearest names for one that is not there."""
+        self._taps.set(names)
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The model on x (B, *space.shape): its logits (B, K), and the outputs of the tapped modules.
+
+        The model gets a copy, so one that writes into its input harms nobody. Raises ValueError for a tapped
+        module that the model never calls.
+        """
+        self._taps.values.clear()
+        raw = self.model(self.space.encode(x.clone()))
+        return self.logits(raw), self._taps.taken()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of x (B, *space.shape)."""
+        with self:
+            return self.outputs(x)[0]
+
+    def logits(self, raw: Any) -> Tensor:
+        """The (B, K) logits in what the model returned."""
+        outputs = pick_output(raw, self.key)
+        kind = kind_of(outputs) if self.output == "auto" else self.output
+        if kind == "logits":
+            return outputs
+        logs = outputs.clamp_min(1e-12).log() if kind == "probabilities" else outputs
+        return logs - logs.mean(-1, keepdim=True)
+
+    def diagnose(self, x: Tensor) -> "Diagnosis":
+        """What ``invert3d doctor`` prints (see ``invert3d.engine.diagnose``). Everything is undone afterwards."""
+        from invert3d.engine.diagnose import diagnose
+
+        return diagnose(self, x)
+
+    @property
+    def module_names(self) -> list[str]:
+        """Names of all modules that can be tapped."""
+        return [name for name, _ in self.model.named_modules() if name]
+
+    def nearest(self, name: str) -> list[str]:
+        """The module names most like this one."""
+        return nearest_modules(self.model, name)
+
+
+def pick_output(raw: Any, key: str | int | None = None) -> Tensor:
+    """The class scores (B, K) in a tensor, tuple, list or dict of outputs. Raises ValueError if there are none."""
+    if isinstance(raw, Tensor):
+        return raw
+    if isinstance(raw, dict):
+        if key is not None and key not in raw:
+            raise ValueError(f"the model returns {list(raw)}, no {key!r}")
+        candidates = [raw[key]] if key is not None else [raw[k] for k in ("logits", "out", "pred") if k in raw]
+        candidates = candidates or list(raw.values())
+    elif isinstance(raw, (tuple, list)):
+        candidates = [raw[int(key)]] if key is not None else list(raw)
+    else:
+        candidates = [getattr(raw, "logits", None)]
+    for value in candidates:
+        if isinstance(value, Tensor) and value.dim() == 2:
+            return value
+    raise ValueError(f"no (B, K) tensor of class scores in the model's output of type {type(raw).__name__}")
+
+
+def kind_of(outputs: Tensor) -> Literal["logits", "log_probabilities", "probabilities"]:
+    """What class scores (B, K) are, by their values: rows that are, or exponentiate to, probabilities."""
+    values = outputs.detach()
+    if values.dim() != 2 or values.shape[1] < 2 or not len(values):
+        return "logits"
+    one = torch.ones((), dtype=values.dtype, device=values.device)
+    if (values <= 1e-6).all() and torch.allclose(values.exp().sum(-1), one, atol=1e-3):
+        return "log_probabilities"
+    if (values >= 0).all() and torch.allclose(values.sum(-1), one, atol=1e-3):
+        return "probabilities"
+    return "logits"

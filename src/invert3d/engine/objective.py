@@ -1,0 +1,64 @@
+"""What is asked of the input: functions of the state, one number a sample, with the algebra of the papers.
+
+    ClassScore() + 4e-6 * TotalVariation()
+
+is a loss. Smaller is better. A *prior* is an objective that looks at the input only.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.state import State
+
+
+class Objective:
+    """``State -> (B,)``. Subclasses are frozen keyword-only dataclasses of plain values."""
+
+    #: names of model layers whose outputs this objective reads from ``state.features``
+    taps: tuple[str, ...] = ()
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        raise NotImplementedError
+
+    def update(self, state: State) -> None:
+        """Called without gradient before the loss: pseudo-targets and annealing go here, into ``state.memory``."""
+
+    def __add__(self, other: "Objective") -> "Objective":
+        return WeightedSum(terms=(*as_terms(self), *as_terms(other)))
+
+    def __sub__(self, other: "Objective") -> "Objective":
+        return self + -1.0 * other
+
+    def __mul__(self, weight: float) -> "Objective":
+        return WeightedSum(terms=tuple((weight * w, term) for w, term in as_terms(self)))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Objective":
+        return -1.0 * self
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedSum(Objective):
+    """A linear combination of objectives."""
+
+    terms: tuple[tuple[float, Objective], ...]
+
+    @property
+    def taps(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(dict.fromkeys(tap for _, term in self.terms for tap in term.taps))
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        weighted = [weight * term(state) for weight, term in self.terms if weight]
+        return sum(weighted[1:], start=weighted[0]) if weighted else state.x.flatten(1).sum(1) * 0
+
+    def update(self, state: State) -> None:
+        for _, term in self.terms:
+            term.update(state)
+
+
+def as_terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
+    """The weighted terms of an objective; one of weight 1 for a simple one."""
+    return objective.terms if isinstance(objective, WeightedSum) else ((1.0, objective),)

@@ -1,0 +1,38 @@
+"""What happens to x after a step: clips, smoothings, attack budgets, and how often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from invert3d.engine.state import State
+from invert3d.registry import register
+
+
+class Projection:
+    """``State -> x`` (B, ...): the state's x, moved to where it may be. Applied without gradient, after the step."""
+
+    def __call__(self, state: State) -> Tensor:
+        raise NotImplementedError
+
+
+@register("projection", "every")
+@dataclass(frozen=True, kw_only=True)
+class Every(Projection):
+    """Apply ``projection`` after every ``period``-th step: ``Every(period=10, projection=KnnSmooth(k=8))``."""
+
+    period: int
+    projection: Projection
+
+    def __post_init__(self) -> None:
+        if self.period < 1:
+            raise ValueError(f"period must be at least 1, not {self.period}")
+
+    def __call__(self, state: State) -> Tensor:
+        return self.projection(state) if (state.step + 1) % self.period == 0 else state.x
+
+
+def project(projections: Sequence[Projection], state: State) -> None:
+    """Apply the projections one after the other to the state's x."""
+    for projection in projections:
+        state.x = projection(state)

@@ -1,0 +1,176 @@
+"""Recorders: they see every state, and some say which samples are done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.state import State, are_classes
+
+if TYPE_CHECKING:
+    from invert3d.engine.result import Result
+
+
+class Recorder:
+    """Sees every state; may stop samples; is closed with the result."""
+
+    def record(self, state: State) -> None:
+        """Look at a state. Tensors in it belong to the loop: copy what is kept."""
+
+    def finished(self, state: State) -> Tensor | None:
+        """Which of the running samples (B,) are done; None for none."""
+        return None
+
+    def close(self, result: "Result") -> None:
+        """Put what was recorded into the result."""
+
+
+def finished(recorders: Sequence[Recorder], state: State) -> Tensor | None:
+    """Which running samples any recorder calls done, on the CPU."""
+    said = [done for recorder in recorders if (done := recorder.finished(state)) is not None]
+    return torch.stack([done.cpu() for done in said]).any(0) if said else None
+
+
+def target_scores(state: State) -> Tensor:
+    """Probability (B,) of the target class in the outputs (B, K). Raises ValueError if the target is no class."""
+    if not are_classes(state.view_target, state.outputs):
+        raise ValueError("the target is not a class (B,) of each sample, so it has no probability to look at")
+    return state.outputs.softmax(-1).gather(1, state.view_target[:, None])[:, 0]
+
+
+@dataclass
+class Trace(Recorder):
+    """Loss and target probability of every sample at every ``every``-th step: ``result.trace`` (names -> (T, B))."""
+
+    every: int = 1
+    steps: list[int] = field(default_factory=list)
+    series: dict[str, list[tuple[Tensor, Tensor]]] = field(default_factory=dict)
+
+    def record(self, state: State) -> None:
+        if state.step % self.every and state.step != state.steps - 1:
+            return
+        self.steps.append(state.step)
+        values = {"loss": state.loss}
+        if are_classes(state.view_target, state.outputs):
+            values["probability"] = target_scores(state)
+        for name, value in values.items():
+            self.series.setdefault(name, []).append((state.rows, value.detach().clone()))
+
+    def close(self, result: "Result") -> None:
+        result.trace["step"] = torch.tensor(self.steps)
+        for name, entries in self.series.items():
+            table = torch.full((len(entries), result.count), torch.nan)
+            for line, (rows, value) in zip(table, entries, strict=True):
+                line[rows] = value.float().cpu()
+            result.trace[name] = table
+
+
+@dataclass
+class Snapshots(Recorder):
+    """x at ``count`` steps spread over the run, the first and the last among them: ``result.snapshots`` (S, B, ...)."""
+
+    count: int = 12
+    steps: list[int] = field(default_factory=list)
+    frames: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def record(self, state: State) -> None:
+        marks = torch.linspace(0, max(state.steps - 1, 0), max(self.count, 1)).round().long()
+        if (marks == state.step).any():
+            self.steps.append(state.step)
+            self.frames.append((state.rows, state.x.detach().float().cpu().clone()))
+
+    def close(self, result: "Result") -> None:
+        if not self.frames:
+            return
+        frames = result.x.float().cpu().expand(len(self.frames), *result.x.shape).clone()
+        for frame, (rows, value) in zip(frames, self.frames, strict=True):
+            frame[rows] = value
+        result.snapshots, result.snapshot_steps = frames, torch.tensor(self.steps)
+
+
+@dataclass
+class Best(Recorder):
+    """The x of lowest loss of every sample so far, kept sample by sample: ``result.best`` (B, ...)."""
+
+    loss: Tensor | None = None
+    x: Tensor | None = None
+    rows: Tensor | None = None
+    after: float = 0.0  # share of the run before which nothing counts
+
+    def record(self, state: State) -> None:
+        if state.progress < self.after:
+            return
+        if self.x is None or self.loss is None:
+            self.loss, self.x, self.rows = state.loss.clone(), state.x.clone(), state.rows
+            return
+        places = torch.searchsorted(self.rows, state.rows).to(state.loss.device)
+        better = state.loss < self.loss[places]
+        self.loss[places[better]] = state.loss[better]
+        self.x[places[better]] = state.x[better]
+
+    def close(self, result: "Result") -> None:
+        result.best = self.x
+
+
+@dataclass
+class StopWhen(Recorder):
+    """A sample is done once its target probability stayed at or above ``probability`` for ``patience`` steps."""
+
+    probability: float = 0.99
+    patience: int = 10
+
+    def record(self, state: State) -> None:
+        run = state.memory.get("steps_above", torch.zeros_like(state.loss))
+        above = target_scores(state) >= self.probability
+        state.memory["steps_above"] = torch.where(above, run + 1, 0)
+
+    def finished(self, state: State) -> Tensor | None:
+        return state.memory["steps_above"] >= self.patience
+
+
+class ProgressBar(Recorder):
+    """One line on the terminal with the mean loss, the share that is as asked, and the time left.
+
+    With a ``total`` it goes on over several runs of the loop, until ``stop``; without, it ends with the run.
+    """
+
+    def __init__(self, label: str = "inverting", total: int | None = None) -> None:
+        self.label, self.total = label, total
+        self.bar: Any = None
+        self.task: Any = None
+
+    def record(self, state: State) -> None:
+        self._open(self.total or state.steps, 0 if self.total else state.step)
+        right = ""
+        if are_classes(state.view_target, state.outputs):
+            right = f"{(state.outputs.argmax(-1) == state.view_target).float().mean():.0%}"
+        self.bar.update(self.task, advance=1, loss=f"{state.loss.mean():.3f}", right=right)
+
+    def reached(self, steps: int) -> None:
+        """Say that so many steps of the total are done, taken or skipped."""
+        self._open(self.total or steps, 0)
+        self.bar.update(self.task, completed=steps)
+
+    def _open(self, total: int, done: int) -> None:
+        if self.bar is not None:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
+            TextColumn("as asked {task.fields[right]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self.bar.start()
+        self.task = self.bar.add_task(self.label, total=total, completed=done, loss="", right="")
+
+    def close(self, result: "Result") -> None:
+        if self.total is None or result.interrupted:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take the line down."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None

@@ -1,0 +1,41 @@
+"""What a step of the loop knows: handed to objectives, projections and recorders, which themselves remember nothing."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+
+
+@dataclass
+class State:
+    """One step. B counts the samples still running; ``rows`` (B,) are their places in the whole batch."""
+
+    step: int
+    steps: int
+    rows: Tensor
+    theta: dict[str, Tensor]
+    draws: Draws
+    taken: int = 0  # steps that theta has behind it
+    target: Any = None  # per sample: a tensor (B, ...) or None
+    x: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, *space.shape): what is scored
+    view: Tensor = field(default_factory=lambda: torch.empty(0))  # what a random transform makes of x
+    view_target: Any = None  # the target, moved with the view
+    outputs: Tensor = field(default_factory=lambda: torch.empty(0))  # of the model on the view, e.g. logits (B, K)
+    features: dict[str, Tensor] = field(default_factory=dict)  # outputs of the tapped layers
+    loss: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,)
+    memory: dict[str, Tensor] = field(default_factory=dict)  # what must be remembered between steps, (B, ...) each
+
+    @property
+    def progress(self) -> float:
+        """0 at the first step, 1 at the last."""
+        return self.step / max(1, self.steps - 1)
+
+
+def are_classes(target: Any, outputs: Tensor) -> bool:
+    """Whether outputs are class scores (B, K) and the target says a class (B,) of each sample."""
+    if not isinstance(target, Tensor) or target.is_floating_point():
+        return False
+    return target.dim() == 1 and outputs.dim() == 2 and outputs.shape[1] > 0

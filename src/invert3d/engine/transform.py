@@ -1,0 +1,138 @@
+"""Random views of the input before the model sees it (Space ``Points``), which move the target with them.
+
+A shape that the model recognizes from one exact set of coordinates only is an adversarial example; one that it
+recognizes turned a little, scaled, shifted, with other points missing is a shape. The same views augment training.
+Every transform draws from the ``Draws`` it is handed, so a sample sees the same views whoever shares its batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.registry import register
+
+
+class Transform:
+    """``(x, target, draws) -> (view, target)``; a chain is a sequence of them, applied first to last."""
+
+    def __call__(self, x: Tensor, target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        raise NotImplementedError
+
+
+def chained(transforms: Sequence[Transform], x: Tensor, target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    """Apply the transforms one after the other."""
+    for transform in transforms:
+        x, target = transform(x, target, draws)
+    return x, target
+
+
+@register("transform", "rotate")
+@dataclass(frozen=True, kw_only=True)
+class Rotate(Transform):
+    """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about the others."""
+
+    degrees: float = 10.0
+    tilt: float = 0.0
+    up: str = "z"
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        up = "xyz".index(self.up)
+        limits = torch.full((3,), self.tilt, dtype=x.dtype, device=x.device)
+        limits[up] = self.degrees
+        angles = draws.uniform(x, -1, 1, 3) * limits * (torch.pi / 180)
+        return x @ rotation_matrices(angles), target
+
+
+def rotation_matrices(angles: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
+    """Rotations R_x R_y R_z by the angles (radians) about the three axes."""
+    c, s = angles.cos(), angles.sin()
+    zero, one = torch.zeros_like(c[:, 0]), torch.ones_like(c[:, 0])
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, -1).view(-1, 3, 3)
+
+    x = matrix(one, zero, zero, zero, c[:, 0], -s[:, 0], zero, s[:, 0], c[:, 0])
+    y = matrix(c[:, 1], zero, s[:, 1], zero, one, zero, -s[:, 1], zero, c[:, 1])
+    z = matrix(c[:, 2], -s[:, 2], zero, s[:, 2], c[:, 2], zero, zero, zero, one)
+    return x @ y @ z
+
+
+@register("transform", "scale")
+@dataclass(frozen=True, kw_only=True)
+class Scale(Transform):
+    """Scale each cloud by a factor in [low, high]; ``stretch`` lets each axis vary by that fraction more."""
+
+    low: float = 0.8
+    high: float = 1.2
+    stretch: float = 0.0
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        factor = draws.uniform(x, self.low, self.high, 1, 1)
+        axes = draws.uniform(x, 1 - self.stretch, 1 + self.stretch, 1, 3)
+        return x * factor * axes, target
+
+
+@register("transform", "shift")
+@dataclass(frozen=True, kw_only=True)
+class Shift(Transform):
+    """Move each cloud by up to ``distance`` along each axis."""
+
+    distance: float = 0.05
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        return x + draws.uniform(x, -self.distance, self.distance, 1, 3), target
+
+
+@register("transform", "jitter")
+@dataclass(frozen=True, kw_only=True)
+class Jitter(Transform):
+    """Move every point by Gaussian noise of a strength drawn up to ``sigma`` for each cloud."""
+
+    sigma: float = 0.01
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        strength = draws.uniform(x, 0, self.sigma, 1, 1)
+        return x + strength * draws.normal(x, *x.shape[1:]), target
+
+
+@register("transform", "drop_points")
+@dataclass(frozen=True, kw_only=True)
+class DropPoints(Transform):
+    """Replace up to a ``share`` of the points by the cloud's first, as PointNet++ is trained (the count stays)."""
+
+    share: float = 0.5
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        share = draws.uniform(x, 0, self.share, 1, 1)
+        dropped = draws.uniform(x, 0, 1, x.shape[1], 1) < share
+        return torch.where(dropped, x[:, :1], x), target
+
+
+@register("transform", "warp")
+@dataclass(frozen=True, kw_only=True)
+class Warp(Transform):
+    """Bend each cloud smoothly: a sum of three plane waves of up to ``strength`` along each axis."""
+
+    strength: float = 0.06
+    frequency: float = 2.5
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        waves = draws.normal(x, 3, 3) * self.frequency
+        phases = draws.uniform(x, 0, 2 * torch.pi, 1, 3)
+        amplitude = draws.uniform(x, -self.strength, self.strength, 3, 3)
+        return x + torch.sin(x @ waves + phases) @ amplitude, target
+
+
+@register("transform", "normalize")
+@dataclass(frozen=True, kw_only=True)
+class Normalize(Transform):
+    """Center on the mean and divide by the largest norm: the unit sphere that public checkpoints are trained in."""
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        x = x - x.mean(1, keepdim=True)
+        return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6), target

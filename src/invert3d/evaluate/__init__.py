@@ -1,0 +1,1 @@
+"""Numbers: whether what was made means anything."""

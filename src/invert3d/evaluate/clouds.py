@@ -1,0 +1,31 @@
+"""Distances between clouds, and how much of one moved."""
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+
+def chamfer_distance(a: Float[Tensor, "n 3"], b: Float[Tensor, "m 3"]) -> float:
+    """Mean distance from each point of a to its nearest of b, plus the same from b to a, in the clouds' units.
+
+    The symmetric Chamfer distance of Fan et al. 2017, with distances not squared.
+    """
+    from scipy.spatial import cKDTree
+
+    first, second = np.asarray(a.detach().cpu()), np.asarray(b.detach().cpu())
+    there, back = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+    return float(there.mean() + back.mean())
+
+
+def nearest_shape(x: Float[Tensor, "n 3"], shapes: Float[Tensor, "m p 3"]) -> tuple[int, float]:
+    """Index of the shape nearest to x by Chamfer distance, and that distance."""
+    distances = [chamfer_distance(x, shape) for shape in shapes]
+    best = int(np.argmin(distances))
+    return best, distances[best]
+
+
+def moved_share(start: Float[Tensor, "b n 3"], end: Float[Tensor, "b n 3"], tolerance: float = 1e-2) -> Tensor:
+    """Share of the points of each cloud, (B,), that end farther than ``tolerance`` from where they started."""
+    return ((end - start).norm(dim=-1) > tolerance).float().mean(1)
+
+

@@ -1,0 +1,85 @@
+"""Does an inverted shape mean anything? What the inverted network says of it counts least; what others say, most.
+
+Everything is measured on the saved clouds, through the networks' untouched forward.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from invert3d.engine.model import Frozen
+from invert3d.methods.judge import renamed_classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition:
+    """What one network says of each of A clouds: its class by name, and the probability of the class asked for."""
+
+    network: str
+    says: tuple[str, ...]
+    right: Tensor  # (A,) booleans
+    probability: Tensor  # (A,)
+
+    @property
+    def share(self) -> float:
+        """Share of the clouds whose class it recognizes."""
+        return self.right.float().mean().item()
+
+
+@torch.no_grad()
+def recognize(
+    network: Frozen, name: str, classes: Sequence[str], x: Float[Tensor, "a n 3"], asked: Sequence[str], chunk: int = 32
+) -> Recognition:
+    """What a network with these classes says of clouds, against the class names asked for.
+
+    A class that the network does not have counts as not recognized.
+    """
+    logits = torch.cat([network(part.to(network.device, network.dtype)).cpu() for part in x.split(chunk)])
+    wanted = renamed_classes(asked, classes)
+    said = logits.argmax(-1)
+    probability = logits.softmax(-1).gather(1, wanted.clamp_min(0)[:, None])[:, 0]
+    return Recognition(
+        network=name, says=tuple(classes[int(i)] for i in said), right=said == wanted,
+        probability=torch.where(wanted >= 0, probability, 0.0),
+    )  # fmt: skip
+
+
+def transfer_matrix(
+    inverted: Mapping[str, tuple[Tensor, Sequence[str]]], networks: Mapping[str, tuple[Frozen, Sequence[str]]]
+) -> tuple[Tensor, float]:
+    """Inversion transfer: share of the shapes inverted from the row's network that the column's recognizes.
+
+    The analogue, for clouds, of table 1 of *Inverting and Understanding Object Detectors*. Returns the matrix
+    (rows, columns), and the mean over the entries whose row and column are different networks.
+    """
+    rows = []
+    for x, asked in inverted.values():
+        rows.append([recognize(net, name, classes, x, asked).share for name, (net, classes) in networks.items()])
+    matrix = torch.tensor(rows)
+    elsewhere = torch.tensor([[row != column for column in networks] for row in inverted])
+    return matrix, matrix[elsewhere].mean().item()
+
+
+@torch.no_grad()
+def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -> nn.Module:
+    """Shuffle the entries of every weight of a model in place: the control that must not give recognizable shapes.
+
+    The statistics of its batch norms are measured again on ``clouds``, in the layout the model takes, so that signals
+    keep their scale and the network is a working one that happens to know nothing (Adebayo et al. 2018).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        flat = parameter.view(-1)
+        flat.copy_(flat[torch.randperm(len(flat), generator=generator).to(flat.device)])
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = 0.2
+    mode = model.training
+    model.train()
+    for _ in range(10):
+        model(clouds)
+    return model.train(mode)

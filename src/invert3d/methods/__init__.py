@@ -1,0 +1,1 @@
+"""Procedures of papers, composed of the parts below."""

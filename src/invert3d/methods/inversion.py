@@ -1,0 +1,205 @@
+"""Class inversion: what does this network think an airplane is?
+
+As published (*Inverting 3D Deep Learning Architectures*, section 3.2) it is one stage of free points under plain
+gradient descent. Ours draws the points from a few solids or a sheet, starts many times, lets a judge keep the good
+starts, and goes on with those. Both are a ``Recipe``: argument lists to the one loop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.loop import optimize
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.projection import Projection
+from invert3d.engine.recorder import Recorder, Snapshots, StopWhen, Trace
+from invert3d.engine.result import Checkpoint, Result
+from invert3d.engine.stepper import Stepper
+from invert3d.engine.transform import Transform
+from invert3d.methods.judge import Judge
+from invert3d.objectives.classes import CrossEntropy
+from invert3d.parameterizations.direct import Direct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """``steps`` of the loop, after which the judge keeps the ``keep`` best starts of each shape asked for."""
+
+    steps: int
+    keep: int = 1
+    stepper: Stepper = Stepper()
+    parameterization: Parameterization | None = None  # another than the recipe's, begun at the x reached so far
+    projections: tuple[Projection, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.keep < 1:
+            raise ValueError(f"a stage needs at least one step and one start to keep, not {self.steps} and {self.keep}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All hyper-parameters of an inversion, in plain values."""
+
+    name: str
+    points: int = 1024
+    starts: int = 1
+    objective: Objective = field(default_factory=CrossEntropy)
+    parameterization: Parameterization = field(default_factory=Direct)
+    transforms: tuple[Transform, ...] = ()
+    stages: tuple[Stage, ...] = (Stage(steps=1000),)
+    judge: str = "none"  # "none", "own", or the name of bundled weights
+    stop_at: float | None = None  # a sample is done at this probability, kept for ten steps
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.points < 16:
+            raise ValueError(f"a recipe needs at least 1 start and 16 points, not {self.starts} and {self.points}")
+        if not self.stages:
+            raise ValueError("a recipe needs at least one stage")
+
+    @property
+    def steps(self) -> int:
+        """Steps of the loop that the samples still in the run have taken at its end."""
+        return sum(stage.steps for stage in self.stages)
+
+
+@dataclass
+class Unfinished:
+    """Where an interrupted inversion stands: the stage, the starts still in the run, what was recorded before."""
+
+    stage: int
+    samples: list[int]
+    places: list[int]  # which shape asked for each of them belongs to
+    theta: dict[str, Tensor]
+    checkpoint: Checkpoint | None
+    trace: list[dict[str, Tensor]]
+
+
+def invert(
+    model: Frozen,
+    target: Tensor,
+    recipe: Recipe,
+    *,
+    judge: Judge | None = None,
+    seed: int = 0,
+    samples: Sequence[int] | None = None,
+    recorders: Sequence[Recorder] = (),
+    snapshots: int = 12,
+    resume: Unfinished | None = None,
+) -> tuple[Result, Unfinished | None]:
+    """Invert classes: one shape for each entry of ``target`` (A,).
+
+    Args:
+        model: a frozen classifier of clouds.
+        target: the class asked for, shape by shape; ask twice for two shapes of a class.
+        recipe: how.
+        judge: keeps the good starts after each stage; without one the starts of lowest loss are kept.
+        seed: fixes every draw; ``samples`` number the shapes within the run (default 0, 1, ...).
+        recorders: see the states of all stages.
+        snapshots: how many to keep of each shape, over all stages.
+        resume: go on from an interrupted call.
+
+    Returns:
+        A ``Result`` of A shapes with snapshots and a trace over all stages, and where it stands if interrupted.
+    """
+    numbers = list(samples if samples is not None else range(len(target)))
+    now = resume or _beginning(recipe, numbers)
+    seconds = 0.0
+    frames: list[tuple[Tensor, Tensor]] = []
+    while True:
+        stage = recipe.stages[now.stage]
+        parameterization = stage.parameterization or recipe.parameterization
+        if stage.parameterization is not None and now.theta and "x" not in now.theta:
+            now.theta = _freed(recipe.parameterization, now, model, seed)
+        share = max(2, round(snapshots * stage.steps / recipe.steps))
+        watchers: list[Recorder] = [Trace(), Snapshots(count=share), *recorders]
+        if recipe.stop_at is not None:
+            watchers.append(StopWhen(probability=recipe.stop_at))
+        result = optimize(
+            model, recipe.objective, parameterization, target=target[now.places], steps=stage.steps,
+            stepper=stage.stepper, transforms=recipe.transforms, projections=stage.projections, recorders=watchers,
+            seed=seed + now.stage, samples=now.samples, theta=now.theta or None, checkpoint=now.checkpoint,
+        )  # fmt: skip
+        seconds += result.seconds
+        if result.interrupted:
+            unfinished = replace(now, theta=result.theta, checkpoint=result.checkpoint)
+            return _gathered(result, now, target, frames, recipe, seconds), unfinished
+        kept = _kept(result, stage, recipe, judge, parameterization, now, target, seed)
+        result = result.select(kept)
+        frames = [(steps, x[:, kept]) for steps, x in frames] + _frames(result, recipe, now.stage)
+        now = Unfinished(
+            stage=now.stage + 1, samples=[now.samples[i] for i in kept], places=[now.places[i] for i in kept],
+            theta=result.theta, checkpoint=None,
+            trace=[{k: v if k == "step" else v[:, kept] for k, v in part.items()} for part in now.trace] + [result.trace],
+        )  # fmt: skip
+        if now.stage == len(recipe.stages):
+            return _gathered(result, now, target, frames, recipe, seconds), None
+
+
+def _beginning(recipe: Recipe, numbers: list[int]) -> Unfinished:
+    starts = range(recipe.starts)
+    return Unfinished(
+        stage=0, samples=[number * 1000 + start for number in numbers for start in starts],
+        places=[place for place in range(len(numbers)) for _ in starts], theta={}, checkpoint=None, trace=[],
+    )  # fmt: skip
+
+
+def _freed(surface: Parameterization, now: Unfinished, model: Frozen, seed: int) -> dict[str, Tensor]:
+    with torch.no_grad():
+        return {"x": surface(now.theta, model.space, Draws.seeded(seed + 77, now.samples))}
+
+
+def _kept(
+    result: Result, stage: Stage, recipe: Recipe, judge: Judge | None, parameterization: Parameterization,
+    now: Unfinished, target: Tensor, seed: int,
+) -> list[int]:  # fmt: skip
+    """Positions of the starts that go on: the ``keep`` best of each shape asked for, in order."""
+    places = torch.tensor(now.places)
+    counts = torch.bincount(places)
+    if int(counts.max()) <= stage.keep:
+        return list(range(len(places)))
+    if judge is None or not judge.networks:
+        scores = -result.loss.cpu().double()
+    else:
+        draws = Draws.seeded(seed + 991, now.samples)
+        scores = judge(parameterization, result.theta, target[places], recipe.transforms, draws)
+    kept = []
+    for place in range(len(counts)):
+        mine = (places == place).nonzero()[:, 0]
+        best = scores[mine].argsort(descending=True)[: stage.keep]
+        kept += sorted(mine[best].tolist())
+    return kept
+
+
+def _frames(result: Result, recipe: Recipe, stage: int) -> list[tuple[Tensor, Tensor]]:
+    before = sum(each.steps for each in recipe.stages[:stage])
+    if result.snapshots is None or result.snapshot_steps is None:
+        return []
+    return [(result.snapshot_steps + before, result.snapshots)]
+
+
+def _gathered(
+    result: Result, now: Unfinished, target: Tensor, frames: list[tuple[Tensor, Tensor]], recipe: Recipe, seconds: float
+) -> Result:
+    """The result of the last stage with the traces and snapshots of all; the best start of each shape asked for."""
+    first = [now.places.index(place) for place in range(len(target))]
+    result = result.select(first)
+    result.target, result.seconds = target.cpu(), seconds
+    offsets = [sum(each.steps for each in recipe.stages[:i]) for i in range(len(now.trace))]
+    if now.trace:
+        result.trace = {
+            name: torch.cat([part[name] + offset if name == "step" else part[name][:, first]
+                             for part, offset in zip(now.trace, offsets, strict=True)])
+            for name in now.trace[0]
+        }  # fmt: skip
+    if frames:
+        result.snapshot_steps = torch.cat([steps for steps, _ in frames])
+        result.snapshots = torch.cat([x[:, first] for _, x in frames])
+    return result
+
+

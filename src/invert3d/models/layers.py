@@ -1,0 +1,41 @@
+"""The one layer that all point networks are made of: a matrix on the last axis, with its batch norm folded in.
+
+Public point networks write it as a 1x1 convolution followed by a batch norm. Their parameters are kept under the same
+names here, so their checkpoints load by their own keys, but the arithmetic runs on channels-last rows.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def dense(x: Tensor, layer: nn.Module, norm: nn.Module | None = None) -> Tensor:
+    """``norm(layer(x))`` for a 1x1 convolution or linear ``layer`` acting on the last axis of x (..., I): (..., O).
+
+    In eval mode a batch norm is an affine map: it is folded into the weights in front of it, so it costs nothing.
+    """
+    weight, bias = folded(layer, norm)
+    return batch_normalized(F.linear(x, weight, bias), norm)
+
+
+def folded(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+    """Weight (O, I) and bias (O,) of a 1x1 convolution or linear layer with the eval-mode norm after it folded in.
+
+    A norm that is training is left out: ``batch_normalized`` applies it.
+    """
+    weight = layer.weight.flatten(1)
+    if norm is None or norm.training:
+        return weight, layer.bias
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    bias = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
+    return weight * scale[:, None], bias * scale + norm.bias
+
+
+def batch_normalized(x: Tensor, norm: nn.Module | None) -> Tensor:
+    """Batch statistics over all but the last axis while ``norm`` is training; the identity once it is folded."""
+    if norm is None or not norm.training:
+        return x
+    rows = x.reshape(-1, x.shape[-1])
+    return F.batch_norm(
+        rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, norm.momentum, norm.eps
+    ).view(x.shape)

@@ -1,0 +1,44 @@
+"""Objectives on class scores (B, K). The target is the class (B,) of each sample, from the state."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.objective import Objective
+from invert3d.engine.state import State
+from invert3d.registry import register
+
+
+@register("objective", "cross_entropy")
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(Objective):
+    """Minus the log-probability of the target class (*Inverting 3D Deep Learning Architectures*, equation 5)."""
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return F.cross_entropy(state.outputs, state.view_target, reduction="none")
+
+
+@register("objective", "class_score")
+@dataclass(frozen=True, kw_only=True)
+class ClassScore(Objective):
+    """Minus the logit of the target class (Simonyan et al. 2014)."""
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return -state.outputs.gather(1, state.view_target[:, None])[:, 0]
+
+
+@register("objective", "margin")
+@dataclass(frozen=True, kw_only=True)
+class Margin(Objective):
+    """How far the target's logit falls short of being ``margin`` above the largest other (Carlini & Wagner 2017)."""
+
+    margin: float = 5.0
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        wanted = state.outputs.gather(1, state.view_target[:, None])
+        mask = torch.zeros_like(state.outputs).scatter(1, state.view_target[:, None], torch.inf)
+        other = (state.outputs - mask).amax(1)
+        return F.relu(other - wanted[:, 0] + self.margin)

@@ -1,0 +1,1 @@
+"""What is optimized, domain by domain: theta -> x."""

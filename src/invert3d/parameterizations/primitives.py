@@ -1,0 +1,130 @@
+"""Clouds drawn from the surfaces of a few solids: boxes, cylinders, ellipsoids, and all between them.
+
+Free points always satisfy a network and never mean anything. A few solids whose surfaces are sampled anew at every
+step cannot hide an answer in single coordinates: what satisfies the network is then a shape.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.space import Space
+from invert3d.engine.transform import rotation_matrices
+from invert3d.parameterizations.surfaces import choose_in_proportion, take, unit_sphere
+from invert3d.registry import register, unknown
+
+#: roundness in the horizontal plane and against the vertical: 0 is a box, 1 an ellipse
+KINDS = {"cuboid": (0.0, 0.0), "cylinder": (1.0, 0.0), "ellipsoid": (1.0, 1.0), "superquadric": (0.5, 0.5)}
+
+
+@register("parameterization", "primitives")
+@dataclass(frozen=True, kw_only=True)
+class Primitives(Parameterization):
+    """``count`` solids, each with a center, three half-sizes, an orientation, a taper and two roundnesses.
+
+    A solid of kind ``superquadric`` learns its roundnesses, the other kinds keep theirs. ``mixed`` deals the kinds out
+    at random. With ``mirror`` every solid has a twin on the other side of the plane x = 0 (of y = 0 with "y").
+
+    The surface of a solid is that of a box, area by area, drawn in to ``|(x, y)|_p`` and ``|(r, z)|_q`` norm one:
+    exact for boxes, near to uniform for the rest. After scaling to the unit sphere, clouds are (B, N, 3).
+    """
+
+    count: int = 6
+    mirror: Literal["x", "y", "none"] = "x"
+    kind: str = "superquadric"
+    tilt: bool = True  # solids may also lean, not only turn about the up axis
+    taper: bool = True  # the top may be smaller or larger than the bottom
+    spread: float = 0.6  # how far from the middle solids start
+    size: float = 0.25  # about how large they start
+    least: float = 0.02  # smallest half-size, in units of the shape before scaling
+
+    def __post_init__(self) -> None:
+        if self.kind not in (*KINDS, "mixed"):
+            raise ValueError(unknown("kind of solid", self.kind, (*KINDS, "mixed")))
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, not {self.count}")
+        if self.mirror not in ("x", "y", "none"):
+            raise ValueError(unknown("mirror plane", self.mirror, ("x", "y", "none")))
+
+    def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
+        k = self.count
+        theta = {
+            "center": draws.uniform(like, -self.spread, self.spread, k, 3),
+            "log_size": math.log(self.size) + 0.5 * draws.normal(like, k, 3),
+            "angles": draws.uniform(like, -0.3, 0.3, k, 3),
+            "taper": draws.uniform(like, -0.3, 0.3, k, 1),
+            "roundness": draws.uniform(like, -1.0, 1.0, k, 2),
+        }
+        if self.kind in ("cuboid", "cylinder", "ellipsoid"):
+            fixed = torch.tensor(KINDS[self.kind], dtype=like.dtype, device=like.device)
+            theta["roundness"] = (12 * fixed - 6).expand_as(theta["roundness"]).clone()
+        elif self.kind == "mixed":
+            kinds = torch.tensor([(0, 0), (1, 0), (1, 1)], dtype=like.dtype, device=like.device)
+            picked = draws.uniform(like, 0, 3, k).long().clamp_max(2)
+            theta["roundness"] = 12 * kinds[picked] - 6
+        return theta
+
+    def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
+        points = space.shape[0]
+        center, half, turn, taper, roundness = self._solids(theta)
+        u = draws.uniform(center, 0, 1, points, 3)
+        faces = face_areas(half)  # (B, K, 3): a pair of opposite faces each
+        chosen = choose_in_proportion(faces.detach().flatten(1), u[..., 0])
+        solid, axis = chosen // 3, chosen % 3
+        on_box = box_surface(axis, u[..., 1:], draws.uniform(center, -1, 1, points))
+        local = drawn_in(on_box, take(roundness, solid))
+        narrow = 1 + take(taper, solid) * local[..., 2:]
+        local = torch.cat([local[..., :2] * narrow, local[..., 2:]], -1) * take(half, solid)
+        turned = (take(turn.flatten(2), solid).unflatten(-1, (3, 3)) * local.unsqueeze(-2)).sum(-1)
+        return unit_sphere(turned + take(center, solid))
+
+    def _solids(self, theta: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Centers (B, K, 3), half-sizes (B, K, 3), rotations (B, K, 3, 3), tapers (B, K, 1), roundnesses (B, K, 2)."""
+        center, half = theta["center"], self.least + theta["log_size"].clamp(-6, 1.5).exp()
+        angles = theta["angles"] if self.tilt else theta["angles"] * theta["angles"].new_tensor([0.0, 0.0, 1.0])
+        turn = rotation_matrices(angles.flatten(0, 1)).unflatten(0, angles.shape[:2])
+        taper = theta["taper"].tanh() * (0.9 if self.taper else 0.0)
+        roundness = theta["roundness"].sigmoid()
+        if self.kind != "superquadric":
+            roundness = roundness.detach()
+        if self.mirror == "none":
+            return center, half, turn, taper, roundness
+        flip = torch.ones(3, dtype=center.dtype, device=center.device)
+        flip["xy".index(self.mirror)] = -1
+        return (
+            torch.cat([center, center * flip], 1),
+            half.repeat(1, 2, 1),
+            torch.cat([turn, flip[:, None] * turn], 1),
+            taper.repeat(1, 2, 1),
+            roundness.repeat(1, 2, 1),
+        )
+
+
+def face_areas(half: Tensor) -> Tensor:
+    """Areas (..., 3), up to a factor, of the faces across each axis of boxes with half-sizes (..., 3)."""
+    a, b, c = half.unbind(-1)
+    return torch.stack([b * c, a * c, a * b], -1)
+
+
+def box_surface(axis: Tensor, uv: Tensor, side: Tensor) -> Tensor:
+    """Points (B, N, 3) on the faces across ``axis`` (B, N) of the box [-1, 1]^3, at uv (B, N, 2) in [0, 1)."""
+    flat = torch.cat([torch.where(side > 0, 1.0, -1.0)[..., None].to(uv), 2 * uv - 1], -1)
+    order = torch.stack([(torch.arange(3, device=axis.device) - shift) % 3 for shift in range(3)])  # face value to its axis
+    return flat.gather(-1, order[axis])
+
+
+def drawn_in(on_box: Tensor, roundness: Tensor) -> Tensor:
+    """Points on the box [-1, 1]^3, (..., 3), pulled onto a superquadric of the roundnesses (..., 2) in [0, 1].
+
+    Roundness r is the norm with exponent p = 2 / r, up to 20: 2 (an ellipse) for r = 1, almost the box for r = 0.
+    """
+    p = 2 / roundness.clamp_min(0.1)
+    x, y, z = on_box.abs().clamp_min(1e-4).unbind(-1)
+    across = (x ** p[..., 0] + y ** p[..., 0]) ** (1 / p[..., 0])
+    norm = (across ** p[..., 1] + z ** p[..., 1]) ** (1 / p[..., 1])
+    return on_box / norm.unsqueeze(-1)

@@ -1,0 +1,65 @@
+"""Priors on clouds (B, N, 3): what point sets drawn from surfaces have in common. All are means, so that their
+weights carry over between point counts. Neighbors are constants of the derivative."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.objective import Objective
+from invert3d.engine.state import State
+from invert3d.ops.points import gather, knn
+from invert3d.registry import register
+
+
+def neighbors(x: Tensor, k: int) -> Tensor:
+    """The k nearest other points of each point of x (B, N, 3): (B, N, k, 3)."""
+    indices = knn(x.detach(), x.detach(), k + 1)[..., 1:]
+    return gather(x, indices)
+
+
+@register("prior", "repulsion")
+@dataclass(frozen=True, kw_only=True)
+class Repulsion(Objective):
+    """Points nearer than ``h`` to one of their ``k`` nearest push apart: mean of relu(h - d) * exp(-(d / h)^2).
+
+    PU-Net (Yu et al. 2018), equation 3, divided by h.
+    """
+
+    k: int = 5
+    h: float = 0.05
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        near = neighbors(state.x, self.k)
+        distance = (near - state.x.unsqueeze(2)).square().sum(-1).clamp_min(1e-12).sqrt() / self.h
+        return (F.relu(1 - distance) * torch.exp(-distance.square())).mean((1, 2))
+
+
+@register("prior", "uniformity")
+@dataclass(frozen=True, kw_only=True)
+class Uniformity(Objective):
+    """Variance of the distance to the k-th nearest neighbor over the points, divided by its squared mean."""
+
+    k: int = 8
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        last = neighbors(state.x, self.k)[:, :, -1]
+        distance = (last - state.x).square().sum(-1).clamp_min(1e-12).sqrt()
+        return distance.var(1) / distance.mean(1).square()
+
+
+@register("prior", "symmetry")
+@dataclass(frozen=True, kw_only=True)
+class Symmetry(Objective):
+    """Mean squared distance from each point to the mirror image of the cloud in the plane where ``axis`` is 0."""
+
+    axis: str = "x"
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        flip = torch.ones(3, dtype=state.x.dtype, device=state.x.device)
+        flip["xyz".index(self.axis)] = -1
+        mirrored = state.x * flip
+        nearest = gather(mirrored, knn(state.x.detach(), mirrored.detach(), 1))[:, :, 0]
+        return (state.x - nearest).square().sum(-1).mean(1)

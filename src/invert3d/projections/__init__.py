@@ -1,0 +1,1 @@
+"""Where the input may be after a step."""

@@ -1,0 +1,81 @@
+"""Names for everything that can be chosen by name: one decorator, one dictionary, entry points.
+
+A class registered here is known to the command line, to recipes, to the contract tests and to the tables in the
+docs, without any of them being edited::
+
+    @register("objective", "class_score")
+    @dataclass(frozen=True, kw_only=True)
+    class ClassScore(Objective): ...
+
+Other packages add their own through the entry-point groups ``invert3d.<kind>``.
+"""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_entries: dict[str, dict[str, Any]] = {}
+_loaded: set[str] = set()
+
+#: Where the built-in members of each kind are written; imported on the first look-up only.
+HOMES = {
+    "model": ("invert3d.models.pointnet", "invert3d.models.pointnet2", "invert3d.models.dgcnn"),
+    "objective": ("invert3d.objectives.classes", "invert3d.objectives.features"),
+    "prior": ("invert3d.priors.points",),
+    "projection": ("invert3d.engine.projection", "invert3d.projections.bounds", "invert3d.projections.smooth"),
+    "parameterization": ("invert3d.parameterizations.direct", "invert3d.parameterizations.primitives",
+                         "invert3d.parameterizations.sheets", "invert3d.parameterizations.union"),
+    "transform": ("invert3d.engine.transform",),
+}  # fmt: skip
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Make a class or function known as ``name`` among its ``kind``. Raises ValueError if the name is taken."""
+
+    def add(thing: T) -> T:
+        known = _entries.setdefault(kind, {})
+        if name in known and known[name].__qualname__ != getattr(thing, "__qualname__", None):
+            raise ValueError(f"the {kind} name {name!r} is taken by {known[name]!r}")
+        known[name] = thing
+        return thing
+
+    return add
+
+
+def lookup(kind: str, name: str) -> Any:
+    """The thing registered as ``name``. Raises ValueError naming the nearest names if there is none."""
+    known = registered(kind)
+    if name not in known:
+        raise ValueError(unknown(kind, name, known))
+    return known[name]
+
+
+def registered(kind: str) -> dict[str, Any]:
+    """All members of a kind, by name, built-in ones and those of other packages."""
+    if kind not in _loaded:
+        _loaded.add(kind)
+        for module in HOMES.get(kind, ()):
+            import_module(module)
+        for point in entry_points(group=f"invert3d.{kind}"):
+            register(kind, point.name)(point.load())
+    return dict(sorted(_entries.get(kind, {}).items()))
+
+
+def name_of(kind: str, thing: type) -> str:
+    """The name a class was registered under. Raises ValueError if it never was."""
+    for name, value in registered(kind).items():
+        if value is thing:
+            return name
+    raise ValueError(f"{thing.__qualname__} is not registered as a {kind}")
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """The sentence that says a name is not known and which ones are near."""
+    known = list(known)
+    near = get_close_matches(str(given).lower(), known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known[:40])}"
+    return f"unknown {what} {given!r}; {hint}"

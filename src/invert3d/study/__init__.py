@@ -1,0 +1,1 @@
+"""Whole procedures on many inputs: recipes, run folders, sweeps, training of the reference networks."""

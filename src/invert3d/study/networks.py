@@ -1,0 +1,153 @@
+"""Opening a network by what a user calls it: bundled weights, a public checkpoint, or a factory of their own."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.space import Points
+from invert3d.models.weights import WeightCard, bundled, load_bundled, load_checkpoint, read_checkpoint
+from invert3d.registry import lookup, registered, unknown
+
+CLUTTER = "clutter"  # the class of the bundled networks that means "none of the others"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A frozen classifier of clouds with the names of its classes, and its card if it is bundled."""
+
+    name: str
+    frozen: Frozen
+    classes: tuple[str, ...]
+    card: WeightCard | None = None
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The classes that can be asked for: all but clutter."""
+        return tuple(name for name in self.classes if name != CLUTTER)
+
+    def index(self, name: str) -> int:
+        """The index of a class. Raises ValueError with the nearest names for one it does not know."""
+        if name not in self.classes:
+            raise ValueError(unknown("class", name, self.categories))
+        return self.classes.index(name)
+
+    def with_points(self, points: int) -> "Network":
+        """The same network on clouds of another number of points."""
+        space = replace(self.frozen.space, points=points)
+        frozen = Frozen(self.frozen.model, space, output=self.frozen.output, key=self.frozen.key)
+        return replace(self, frozen=frozen)
+
+
+def checked_device(name: str) -> torch.device:
+    """A torch device. Raises ValueError if there is none of that name here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+        raise ValueError(f"no device {name!r} here; there is {', '.join(here)}") from error
+    return device
+
+
+def open_network(
+    spec: str | nn.Module, *, checkpoint: str | Path | None = None, layout: str = "bn3", up: str | None = None,
+    classes: Sequence[str] | None = None, points: int = 1024, output: str = "auto", device: str = "cpu",
+) -> Network:  # fmt: skip
+    """Open a network.
+
+    Args:
+        spec: the name of bundled weights (``invert3d models``), of an architecture (then with a checkpoint in the key
+            layout of its public code), ``package.module:factory``, or an ``nn.Module``.
+        checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
+        layout: what the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
+        up: the axis that points up in what the model was trained on; ``y`` for public ModelNet40 checkpoints.
+        classes: names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
+        points: points a cloud.
+        output: what the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
+
+    Raises:
+        ValueError: for an unknown name, a factory that cannot be imported, a checkpoint that does not fit, a missing
+            device.
+    """
+    where = checked_device(device)
+    card = None
+    if isinstance(spec, nn.Module):
+        model, name = spec, type(spec).__name__
+    elif spec in bundled() and checkpoint is None:
+        model, card = load_bundled(spec)
+        name, classes, up = spec, classes or card.classes, up or card.up
+    elif ":" in spec:
+        model, name = made(spec), spec
+    elif spec in registered("model") and checkpoint is not None:
+        model, name = fitted(spec, Path(checkpoint)), f"{spec} from {Path(checkpoint).name}"
+        up = up or "y"
+    elif spec in registered("model"):
+        raise ValueError(f"{spec} is an architecture: give --checkpoint, or one of the weights {', '.join(bundled())}")
+    else:
+        raise ValueError(unknown("model", spec, [*bundled(), *registered("model")]) + ", or package.module:factory")
+    if checkpoint is not None and not (isinstance(spec, str) and spec in registered("model")):
+        load_checkpoint(model, Path(checkpoint))
+    normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
+    space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
+    frozen = Frozen(model.to(where), space, output=output)  # type: ignore[arg-type]
+    return Network(name=name, frozen=frozen, classes=tuple(classes or class_names(frozen)), card=card)
+
+
+def made(spec: str) -> nn.Module:
+    """The module that ``package.module:factory`` returns; the current directory is searched too."""
+    module, _, factory = spec.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        thing: Any = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot make a model from {spec!r}: {error}") from error
+    if not isinstance(thing, nn.Module):
+        raise ValueError(f"{spec} returns {type(thing).__name__}, not an nn.Module")
+    return thing
+
+
+def fitted(architecture: str, checkpoint: Path) -> nn.Module:
+    """A registered architecture with the classes and inputs that a checkpoint was trained with, and its weights."""
+    state = read_checkpoint(checkpoint)
+    last = [key for key in ("fc3.weight", "linear3.weight") if key in state]
+    if not last:
+        raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: fc3.weight or linear3.weight")
+    options = {"normals": True} if _channels(architecture, state) == 6 else {}
+    model = lookup("model", architecture)(len(state[last[0]]), **options)
+    return load_checkpoint(model, checkpoint)
+
+
+def _channels(architecture: str, state: dict[str, torch.Tensor]) -> int:
+    """How many numbers a point the first layer of a checkpoint takes."""
+    first = {
+        "pointnet": "feat.conv1.weight", "pointnet2_ssg": "sa1.mlp_convs.0.weight",
+        "pointnet2_msg": "sa1.conv_blocks.0.0.weight",
+    }.get(architecture)  # fmt: skip
+    return state[first].shape[1] if first in state else 3
+
+
+def class_names(frozen: Frozen) -> list[str]:
+    """Names for the outputs of a network, by their number: ModelNet10's, ModelNet40's, else class_0, class_1, ..."""
+    from invert3d.data.modelnet import MODELNET10, MODELNET40
+
+    space = frozen.space
+    probe = torch.zeros(2, *space.shape, device=frozen.device, dtype=frozen.dtype)
+    probe[..., :3] = torch.randn(2, space.shape[0], 3, generator=torch.Generator().manual_seed(0)).to(probe) * 0.3
+    try:
+        count = frozen(probe).shape[1]
+    except (RuntimeError, IndexError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"the model does not take clouds {tuple(frozen.space.encode(probe).shape)} ({reason}); "
+            "try the other --points-layout (bn3 or b3n)"
+        ) from error
+    known = {10: MODELNET10, 40: MODELNET40}.get(count)
+    return list(known) if known else [f"class_{i}" for i in range(count)]

@@ -1,0 +1,25 @@
+"""The transfer matrix as a picture, and the clouds behind it."""
+
+from pathlib import Path
+
+from invert3d.study.transfer import Transfer
+
+
+def write_transfer(folder: Path | None, measured: Transfer) -> None:
+    """Write ``<recipe>.png`` and ``<recipe>.safetensors`` into a folder; nothing without one."""
+    if folder is None:
+        return
+    from safetensors.torch import save_file
+
+    from invert3d.view.figures import save_png
+    from invert3d.view.matrix import matrix_plot
+
+    short = [name.split("-")[0] for name in measured.networks]
+    stem = measured.recipe.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: x.contiguous() for name, x in measured.clouds.items()}, folder / f"{stem}.safetensors")
+    picture = matrix_plot(
+        measured.matrix.numpy(), rows=short, columns=short, title=f"Inversion transfer, recipe {measured.recipe}",
+        note="Share of the shapes inverted from the row's network that the column's recognizes.",
+    )  # fmt: skip
+    save_png(picture, folder / f"{stem}.png")

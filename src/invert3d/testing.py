@@ -1,0 +1,400 @@
+"""What every objective, prior, projection, parameterization, transform and model promises, for your own::
+
+    from invert3d.testing import check_prior
+
+    def test_my_prior():
+        check_prior(MyPrior(strength=2.0))
+
+A check returns nothing, or raises ``AssertionError`` with one sentence on the first promise that is broken.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.objective import Objective
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.projection import Projection
+from invert3d.engine.space import Points, Space
+from invert3d.engine.state import State
+from invert3d.engine.transform import Transform
+
+#: ``(x, samples) -> State``: the state of the samples with these numbers, whose inputs are x (B, ...)
+StateFactory = Callable[[Tensor, Sequence[int]], State]
+
+CLASSES = 10
+
+
+def require(promise: bool | Tensor, otherwise: str) -> None:
+    """Raise AssertionError with the sentence ``otherwise`` unless the promise holds, also under ``-O``."""
+    if not bool(promise):
+        raise AssertionError(otherwise)
+
+
+def example_clouds(batch: int = 3, points: int = 32, seed: int = 0) -> Tensor:
+    """Clouds (B, N, 3) in float64, in the unit sphere, half of whose points have another one close by."""
+    free = Points(points=points - points // 2)
+    bare = torch.empty(batch, 0, dtype=torch.float64)
+    draws = Draws.seeded(seed, range(batch))
+    x = 0.9 * free.start("ball", bare, draws)
+    return torch.cat([x, x[:, : points // 2] + 0.02 * draws.normal(bare, points // 2, 3)], 1)
+
+
+def blank_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state that knows the input only."""
+    return State(
+        step=0,
+        steps=10,
+        rows=torch.arange(len(x)),
+        theta={"x": x},
+        draws=Draws.seeded(0, samples),
+        x=x,
+        view=x,
+    )
+
+
+def class_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state in which a small fixed network gave scores (B, 10), and the target is a class (B,)."""
+    state = blank_state(x, samples)
+    state.target = state.view_target = torch.tensor([sample % CLASSES for sample in samples], device=x.device)
+    state.outputs = _network(x, CLASSES, seed=1)
+    return state
+
+
+def feature_state(*layers: str) -> StateFactory:
+    """A factory of states in which these layers gave features (B, 16), and the target is such a feature."""
+
+    def factory(x: Tensor, samples: Sequence[int]) -> State:
+        state = class_state(x, samples)
+        state.features = {layer: _network(x, 16, seed=2 + i) for i, layer in enumerate(layers)}
+        state.target = state.view_target = 1 + Draws.seeded(7, samples).normal(x, 16)
+        return state
+
+    return factory
+
+
+def _network(x: Tensor, width: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(x[0].numel(), width, generator=generator, dtype=torch.float64).to(x)
+    return 3 * torch.tanh(x.flatten(1) @ weight / math.sqrt(len(weight)))
+
+
+def check_plain(thing: Any) -> None:
+    """A frozen keyword-only dataclass of plain values, whose repr is its recipe."""
+    name = type(thing).__name__
+    require(is_dataclass(thing) and not isinstance(thing, type), f"{name} is not a dataclass")
+    require(
+        type(thing).__dataclass_params__.frozen,
+        f"{name} is not frozen: write @dataclass(frozen=True, kw_only=True)",
+    )
+    loose = [field.name for field in fields(thing) if field.init and not field.kw_only]
+    require(not loose, f"{name} takes {', '.join(loose)} by position: write kw_only=True")
+    kinds = dict(_plain_classes(thing, name))
+    text = repr(thing)
+    for kind in kinds.values():
+        text = text.replace(f"{kind.__qualname__}(", f"{kind.__name__}(")
+    again = eval(text, {"__builtins__": {}, "inf": math.inf, **kinds})  # noqa: S307 - a repr of our own making
+    require(again == thing, f"the repr of {name} does not make an equal one: {text}")
+    require(replace(thing) == thing, f"dataclasses.replace does not copy {name}")
+    require(hash(replace(thing)) == hash(thing), f"equal {name}s have different hashes")
+
+
+def _plain_classes(value: Any, where: str) -> Iterator[tuple[str, type]]:
+    """The dataclasses in a nested plain value."""
+    if is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__name__, type(value)
+        for field in fields(value):
+            yield from _plain_classes(getattr(value, field.name), f"{where}.{field.name}")
+    elif isinstance(value, tuple):
+        for i, each in enumerate(value):
+            yield from _plain_classes(each, f"{where}[{i}]")
+    else:
+        plain = value is None or isinstance(value, (bool, int, float, str))
+        require(
+            plain, f"{where} is a {type(value).__name__}, not a plain value (number, text, tuple, dataclass)"
+        )
+
+
+def check_objective(
+    objective: Objective,
+    state_factory: StateFactory | None = None,
+    *,
+    x: Tensor | None = None,
+    smooth: bool = True,
+) -> None:
+    """One finite number a sample, with a right gradient, that does not depend on the sample's batch-mates.
+
+    Args:
+        objective: what is checked.
+        state_factory: makes the states it is shown; by default class scores, or features at its taps.
+        x: inputs (B, ...) in float64, at least three of them; by default small clouds.
+        smooth: whether to compare the gradient with finite differences.
+    """
+    factory = state_factory or (feature_state(*objective.taps) if objective.taps else class_state)
+    x = example_clouds() if x is None else x
+
+    def loss(x: Tensor, samples: Sequence[int]) -> Tensor:
+        state = factory(x, samples)
+        with torch.no_grad():
+            objective.update(state)
+        _check_memory(objective, state)
+        return objective(state)
+
+    name = type(objective).__name__
+    check_plain(objective)
+    value = loss(x, range(len(x)))
+    require(
+        value.shape == (len(x),),
+        f"{name} gives shape {tuple(value.shape)}, not one number a sample ({len(x)},)",
+    )
+    _check_rows(name, loss, x)
+    _check_gradient(name, loss, x, smooth)
+
+
+def check_prior(prior: Objective, *, x: Tensor | None = None, smooth: bool = True) -> None:
+    """An objective that looks at the input only: it is shown a state without outputs, features and target."""
+    require(not prior.taps, f"{type(prior).__name__} taps layers: it is an objective, not a prior")
+    check_objective(prior, blank_state, x=x, smooth=smooth)
+
+
+def check_projection(
+    projection: Projection, state_factory: StateFactory = blank_state, *, x: Tensor | None = None
+) -> None:
+    """Finite inputs of the same shape, each moved without regard to its batch-mates, twice in a row."""
+    x = example_clouds() if x is None else x
+
+    def projected(x: Tensor, samples: Sequence[int]) -> Tensor:
+        state = factory(x, samples)
+        state.x = projection(state)
+        _check_memory(projection, state)
+        state.step += 1
+        return projection(state)
+
+    factory = state_factory
+    name = type(projection).__name__
+    check_plain(projection)
+    with torch.no_grad():
+        shape = projected(x, range(len(x))).shape
+        require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
+        _check_rows(name, projected, x)
+
+
+def check_transform(transform: Transform, *, x: Tensor | None = None, smooth: bool = True) -> None:
+    """A view of the same shape, random by the draws it is handed only, through which a gradient flows."""
+    x = example_clouds() if x is None else x
+
+    def view(x: Tensor, samples: Sequence[int]) -> Tensor:
+        target = torch.tensor([sample % CLASSES for sample in samples])
+        seen, moved = transform(x, target, Draws.seeded(0, samples))
+        require(len(moved) == len(samples), f"{name} loses targets: {len(moved)} of {len(samples)} are left")
+        return seen
+
+    name = type(transform).__name__
+    check_plain(transform)
+    shape = view(x, range(len(x))).shape
+    require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
+    seen, target = transform(x, None, Draws.seeded(0, range(len(x))))
+    require(target is None, f"{name} makes a target where there is none")
+    _check_rows(name, view, x)
+    _check_gradient(name, lambda x, samples: view(x, samples).flatten(1).cos().sum(1), x, smooth)
+
+
+def check_parameterization(
+    parameterization: Parameterization,
+    space: Space | None = None,
+    *,
+    fixed: Collection[str] = (),
+    smooth: bool = True,
+) -> None:
+    """Legal inputs (B, *space.shape), differentiable in every entry of theta but the ``fixed`` ones.
+
+    Clouds are in the unit sphere. The batch comes first in every entry; samples do not depend on each other.
+    """
+    space = space or Points(points=64)
+    name = type(parameterization).__name__
+    check_plain(parameterization)
+    theta, x = _begun(parameterization, space, range(3), torch.float64)
+    loose = [key for key, value in theta.items() if value.dim() == 0 or len(value) != 3]
+    require(not loose, f"the batch is not first in theta of {name}: {', '.join(loose)}")
+    require(x.shape == (3, *space.shape), f"{name} makes {tuple(x.shape)}, not a batch of {space.shape}")
+    space.validate(x)
+    if isinstance(space, Points):
+        reach = x[..., :3].norm(dim=-1).max()
+        require(
+            reach <= 1 + 1e-6, f"{name} begins with clouds that reach {reach:.3g}: not in the unit sphere"
+        )
+    for dtype in (torch.float64, torch.float32):
+        kinds = {value.dtype for value in _all(*_begun(parameterization, space, [0], dtype))}
+        require(kinds == {dtype}, f"{name} was asked for {dtype} and gives {kinds}")
+    for samples in ([0, 1, 2], [2, 0], [1]):
+        parts = _all(*_begun(parameterization, space, samples, x.dtype))
+        same = [torch.allclose(a[samples], b, atol=1e-9) for a, b in zip(_all(theta, x), parts, strict=True)]
+        require(all(same), f"what {name} draws depends on the batch: {samples} differ from those of 0, 1, 2")
+    _check_theta(parameterization, space, theta, fixed, smooth)
+    _check_assign(parameterization, space, theta, x)
+
+
+def check_model(
+    factory: Callable[[], nn.Module], space: Space | None = None, *, batch: int = 2, seed: int = 0
+) -> None:
+    """A classifier (B, ...) -> (B, K): deterministic, sample by sample, differentiable, trainable.
+
+    Args:
+        factory: makes a new network; it is called twice, after the same seed.
+        space: its inputs; by default clouds of 128 points.
+        batch: how many of them.
+    """
+    space = space or Points(points=128)
+    draws = Draws.seeded(seed, range(batch))
+    x = space.encode(space.start("uniform", torch.empty(batch, 0), draws))
+    torch.manual_seed(seed)
+    model, other = factory().eval(), factory().eval()
+    name = type(model).__name__
+    with torch.no_grad():
+        _check_scores(name, model, x)
+        other.load_state_dict(model.state_dict())
+        logits, double = model(x), other(x)
+        require(torch.equal(logits, double), f"the state dict of {name} does not hold all that matters")
+        double = other.double()(x.double())
+        require(double.dtype is torch.float64, f"{name} in float64 gives {double.dtype}")
+        require(_near(double.float(), logits), f"{name} gives other scores in float64")
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(leaf).max(1).values.sum(), leaf)
+    reaches = gradient.isfinite().all() and gradient.flatten(1).any(1).all()
+    require(reaches, f"{name} has no finite gradient at its input")
+    _check_training(name, model, x)
+
+
+def _check_scores(name: str, model: nn.Module, x: Tensor) -> None:
+    given, state = x.clone(), {key: value.clone() for key, value in model.state_dict().items()}
+    logits = model(x)
+    right = logits.dim() == 2 and len(logits) == len(x)
+    require(right, f"{name} gives {tuple(logits.shape)}, not class scores ({len(x)}, K)")
+    require(logits.isfinite().all(), f"{name} gives NaN or infinite scores")
+    require(torch.equal(x, given), f"{name} writes into its input")
+    same = all(torch.equal(value, model.state_dict()[key]) for key, value in state.items())
+    require(same, f"{name} changes its state in eval mode")
+    require(torch.equal(logits, model(x)), f"{name} gives other scores the second time")
+    require(_near(logits.flip(0), model(x.flip(0))), f"{name} mixes up a permuted batch")
+    require(_near(logits[:1], model(x[:1])), f"the scores of {name} depend on the batch")
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def _check_training(name: str, model: nn.Module, x: Tensor) -> None:
+    torch.manual_seed(0)
+    logits = model.train()(x)
+    nn.functional.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
+    gradients = {key: value.grad for key, value in model.named_parameters()}
+    without = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
+    require(not without, f"in training, {name} has no finite gradient for {', '.join(without[:3])}")
+
+
+def _check_rows(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor) -> None:
+    """A function of a batch of numbered samples: finite, repeatable, of x's dtype, row by row."""
+    require(len(x) >= 3, f"give at least three samples, not {len(x)}")
+    samples, given = list(range(len(x))), x.clone()
+    value = function(x, samples)
+    require(torch.equal(x, given), f"{name} writes into its input")
+    require(value.isfinite().all(), f"{name} gives NaN or infinite values")
+    require(torch.equal(value, function(x, samples)), f"{name} gives something else the second time")
+    for rows in (samples[::-1], samples[1:], samples[:1]):
+        same = torch.allclose(value[rows], function(x[rows], rows), rtol=1e-6, atol=1e-9)
+        require(same, f"{name} depends on the batch: samples {rows} have other values than within {samples}")
+    for dtype in (torch.float64, torch.float32):
+        found = function(x.to(dtype), samples).dtype
+        require(found is dtype, f"{name} makes {found} of {dtype}")
+
+
+def _check_gradient(
+    name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, smooth: bool
+) -> None:
+    samples = range(len(x))
+    leaf = x.clone().requires_grad_()
+    value = function(leaf, samples)
+    require(value.requires_grad, f"{name} cannot be differentiated: nothing in it depends on the input")
+    (gradient,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+    require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient at the input")
+    require(gradient.any(), f"the gradient of {name} is zero everywhere")
+    if smooth:
+        check = torch.autograd.gradcheck(
+            lambda x: function(x, samples), leaf, fast_mode=True, raise_exception=False
+        )
+        require(check, f"the gradient of {name} is not that of its values (finite differences in float64)")
+
+
+def _check_memory(thing: Any, state: State) -> None:
+    for key, value in state.memory.items():
+        first = isinstance(value, Tensor) and value.dim() > 0 and len(value) == len(state.x)
+        require(
+            first,
+            f"{type(thing).__name__} remembers {key!r} without the batch first: samples could not leave",
+        )
+
+
+def _begun(
+    parameterization: Parameterization, space: Space, samples: Sequence[int], dtype: torch.dtype
+) -> tuple[dict[str, Tensor], Tensor]:
+    draws = Draws.seeded(0, samples)
+    theta = parameterization.initialize(torch.empty(len(samples), 0, dtype=dtype), space, draws)
+    return theta, parameterization(theta, space, draws)
+
+
+def _all(theta: dict[str, Tensor], x: Tensor) -> list[Tensor]:
+    return [*(theta[key] for key in sorted(theta)), x]
+
+
+def _check_theta(
+    parameterization: Parameterization,
+    space: Space,
+    theta: dict[str, Tensor],
+    fixed: Collection[str],
+    smooth: bool,
+) -> None:
+    name, draws = type(parameterization).__name__, Draws.seeded(5, range(3))
+    leaves = {key: value.clone().requires_grad_() for key, value in theta.items()}
+    x = parameterization(leaves, space, draws.copy())
+    wave = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    gradients = torch.autograd.grad((x * wave).sum(), list(leaves.values()), allow_unused=True)
+    for (key, value), gradient in zip(leaves.items(), gradients, strict=True):
+        require(torch.equal(value, theta[key]), f"{name} writes into its theta {key!r}")
+        if key in fixed:
+            continue
+        require(
+            gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient in {key!r}"
+        )
+        require(
+            gradient.flatten(1).any(1).all(), f"the gradient of {name} in {key!r} is zero for some sample"
+        )
+    if smooth:
+        free = [key for key in leaves if key not in fixed]
+
+        def again(*values: Tensor) -> Tensor:
+            return parameterization({**leaves, **dict(zip(free, values, strict=True))}, space, draws.copy())
+
+        right = torch.autograd.gradcheck(
+            again, [leaves[key] for key in free], fast_mode=True, raise_exception=False
+        )
+        require(right, f"the gradient of {name} is not that of its values (finite differences in float64)")
+
+
+def _check_assign(
+    parameterization: Parameterization, space: Space, theta: dict[str, Tensor], x: Tensor
+) -> None:
+    own = {key: value.clone() for key, value in theta.items()}
+    try:
+        parameterization.assign(own, 0.5 * x)
+    except TypeError:
+        return  # it says that it has no x of its own
+    again = parameterization(own, space, Draws.seeded(0, range(3)))
+    require(
+        torch.allclose(again, 0.5 * x, atol=1e-6),
+        f"{type(parameterization).__name__} does not keep what is assigned",
+    )

@@ -1,0 +1,31 @@
+"""Pictures: clouds splatted without OpenGL, figures, files for other programs, a page and a live view."""
+
+from invert3d.view.camera import Camera, to_z_up
+from invert3d.view.color import colorize
+from invert3d.view.figures import Panel, contact_sheet, save_png
+from invert3d.view.files import read_points, write_glb, write_ply
+from invert3d.view.gallery import Cloud
+from invert3d.view.live import serve
+from invert3d.view.matrix import matrix_plot
+from invert3d.view.page import Table, write_page
+from invert3d.view.raster import splat
+from invert3d.view.trace import trace_plot
+
+__all__ = [
+    "Camera",
+    "Cloud",
+    "Panel",
+    "Table",
+    "colorize",
+    "contact_sheet",
+    "matrix_plot",
+    "read_points",
+    "save_png",
+    "serve",
+    "splat",
+    "to_z_up",
+    "trace_plot",
+    "write_glb",
+    "write_page",
+    "write_ply",
+]

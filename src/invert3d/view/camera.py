@@ -1,0 +1,94 @@
+"""Where clouds are looked at from, and which way is up in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """Where a cloud is looked at from; the default is a three-quarter view of a unit-sphere cloud facing -y.
+
+    `azimuth` and `elevation` (degrees) place the eye seen from `look_at`: with z up, azimuth -90 is in front
+    (-y), -125 in front and to the left, elevation 90 straight above. `distance` (world units) sets the
+    perspective, infinity makes it parallel. `height` (world units) is what the picture shows from top to
+    bottom at `look_at`. With `up="y"` the front is +z, as in glTF.
+    """
+
+    azimuth: float = -125.0
+    elevation: float = 20.0
+    distance: float = 6.0
+    height: float = 2.2
+    up: Literal["z", "y"] = "z"
+    look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def around(
+        cls,
+        points: np.ndarray,
+        *,
+        azimuth: float = -125.0,
+        elevation: float = 20.0,
+        up: Literal["z", "y"] = "z",
+    ) -> Camera:
+        """A camera that shows the whole cloud (N, 3), whatever its size, from the given side."""
+        points = checked_points(points)
+        center = (points.min(axis=0) + points.max(axis=0)) / 2
+        reach = max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
+        x, y, z = (float(value) for value in center)
+        return cls(
+            azimuth=azimuth,
+            elevation=elevation,
+            distance=6 * reach,
+            height=2.2 * reach,
+            up=up,
+            look_at=(x, y, z),
+        )
+
+    def axes(self) -> np.ndarray:
+        """(3, 3) unit rows in world coordinates: to the right in the picture, up in it, and toward the eye.
+
+        Raises:
+            ValueError: `up` is neither "z" nor "y".
+        """
+        turn, lift = np.radians(self.azimuth), np.radians(self.elevation)
+        eye = [np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)]
+        right = [-np.sin(turn), np.cos(turn), 0.0]
+        return to_z_up(np.array([right, np.cross(eye, right), eye]), self.up, inverse=True)
+
+
+THREE_QUARTER = Camera()
+
+
+def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
+    """The cloud as (N, 3) float64.
+
+    Raises:
+        ValueError: it has another shape, no point, or a number that is not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
+        raise ValueError(f"{name}: got shape {points.shape}, accepted is (N >= 1, 3)")
+    broken = int((~np.isfinite(points)).any(axis=1).sum())
+    if broken:
+        raise ValueError(
+            f"{name}: {broken} of {len(points)} have NaN or infinity, accepted are finite numbers"
+        )
+    return points
+
+
+def to_z_up(points: np.ndarray, up: str, *, inverse: bool = False) -> np.ndarray:
+    """Rows (..., 3) turned from `up` to z up (front +z to front -y), or back; nothing is mirrored.
+
+    Raises:
+        ValueError: `up` is neither "z" nor "y".
+    """
+    if up == "z":
+        return points
+    if up != "y":
+        raise ValueError(f"up: got {up!r}, accepted are 'z' and 'y'")
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    return np.stack([x, z, -y] if inverse else [x, -z, y], axis=-1)

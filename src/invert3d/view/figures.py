@@ -1,0 +1,193 @@
+"""A sheet of pictures: clouds and images in rows and columns, each with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from invert3d.view.camera import THREE_QUARTER, Camera
+from invert3d.view.color import ThemeName, rgb, theme_of
+from invert3d.view.raster import splat
+from invert3d.view.sheet import MARGIN, Sheet, heading_height, text_width, wrapped
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_GAP = 14.0
+_TITLE, _CAPTION = 12.5, 11.5  # sizes of type
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """One picture of a sheet.
+
+    Give `cloud` (N, 3), with `values` (N,) or `colors` (N, 3) uint8 where height is not the color, or `image`
+    (H, W), (H, W, 3) or (H, W, 4) uint8. `caption` stands below it.
+    """
+
+    cloud: np.ndarray | None = None
+    image: np.ndarray | None = None
+    values: np.ndarray | None = None
+    colors: np.ndarray | None = None
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """Where the panels stand, in design pixels."""
+
+    lefts: list[float]
+    tops: list[float]
+    panel: tuple[int, int]
+    side: float
+    width: float
+    height: float
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Panel | None]],
+    *,
+    column_titles: Sequence[str] = (),
+    row_titles: Sequence[str] = (),
+    title: str = "",
+    note: str = "",
+    theme: ThemeName = "light",
+    camera: Camera = THREE_QUARTER,
+    panel_size: tuple[int, int] = (200, 200),
+    scale: int = 2,
+) -> Image.Image:
+    """Panels in rows and columns with their titles: what was asked for down the side, how across the top.
+
+    Args:
+        rows: of panels; None leaves a place empty, and a row may be short.
+        column_titles: one a column, or none.
+        row_titles: one a row, or none.
+        title: the headline.
+        note: a sentence or two below it.
+        theme: "light" or "dark".
+        camera: for the clouds, all alike so that sizes compare.
+        panel_size: (width, height) of a panel in design pixels.
+        scale: pixels of the image for each design pixel.
+
+    Raises:
+        ValueError: there is no panel, the titles do not match the rows, or a panel has no picture or two.
+    """
+    grid = _layout(rows, column_titles, row_titles, panel_size, title, note)
+    sheet = Sheet(grid.width, grid.height, theme, scale)
+    sheet.heading(title, note)
+    for x, text in zip(grid.lefts, column_titles, strict=False):
+        line = wrapped(text, _TITLE, panel_size[0], bold=True)[0] if text else ""
+        sheet.text(x + panel_size[0] / 2, grid.tops[0] - 14, line, size=_TITLE, bold=True, anchor="m")
+    for y, text in zip(grid.tops, row_titles, strict=False):
+        lines = wrapped(text, _TITLE, grid.side, bold=True)
+        for place, line in enumerate(lines):
+            middle = y + panel_size[1] / 2 + 17 * (place - (len(lines) - 1) / 2)
+            sheet.text(MARGIN, middle, line, size=_TITLE, bold=True)
+    for y, row in zip(grid.tops, rows, strict=True):
+        for x, panel in zip(grid.lefts, row, strict=False):
+            if panel is not None:
+                _place(sheet, panel, (x, y), panel_size, camera)
+    return sheet.image()
+
+
+def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
+    """Write an image, or an array (H, W), (H, W, 3) or (H, W, 4) uint8, as PNG; folders are made.
+
+    Raises:
+        ValueError: the path does not end in .png, or the array is no image.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in .png")
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(_checked_image(image, "image"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, optimize=True)
+    return path
+
+
+def _layout(
+    rows: Sequence[Sequence[Panel | None]],
+    column_titles: Sequence[str],
+    row_titles: Sequence[str],
+    panel: tuple[int, int],
+    title: str,
+    note: str,
+) -> _Grid:
+    """Room for every title and caption, refusing titles that do not match the panels."""
+    columns = max((len(row) for row in rows), default=0)
+    if columns == 0:
+        raise ValueError("rows: got no panel, accepted is at least one")
+    for name, titles, count in (
+        ("column_titles", column_titles, columns),
+        ("row_titles", row_titles, len(rows)),
+    ):
+        if len(titles) not in (0, count):
+            raise ValueError(f"{name}: got {len(titles)}, accepted are 0 or {count}")
+    side = min(150.0, max((text_width(text, _TITLE, bold=True) + 1 for text in row_titles), default=0.0))
+    left = MARGIN + (side + 20 if side else 0)
+    lefts = [left + column * (panel[0] + _GAP) for column in range(columns)]
+    width = max(lefts[-1] + panel[0] + MARGIN, 380.0 if title or note else 0.0)
+    tops = [heading_height(title, note, width) + (28 if column_titles else 0)]
+    for row in rows:
+        lines = max((len(_caption(item, panel[0])) for item in row), default=0)
+        tops.append(tops[-1] + panel[1] + (15 * lines + 18 if lines else _GAP))
+    return _Grid(
+        lefts=lefts, tops=tops[:-1], panel=panel, side=side, width=width, height=tops[-1] + MARGIN - _GAP
+    )
+
+
+def _caption(panel: Panel | None, width: float) -> list[str]:
+    """The lines of a panel's caption."""
+    return wrapped(panel.caption, _CAPTION, width) if panel is not None and panel.caption else []
+
+
+def _place(
+    sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[int, int], camera: Camera
+) -> None:
+    """A panel on its card, and the caption below."""
+    (x, y), (width, height) = corner, size
+    theme = theme_of(sheet.theme)
+    sheet.box(x, y, width, height, fill=rgb(theme.surface), line=rgb(theme.line), corner=9)
+    if (panel.cloud is None) == (panel.image is None):
+        raise ValueError(f"panel {panel.caption!r}: accepted is a cloud or an image, one of them")
+    if panel.cloud is not None:
+        fine = (width * sheet.scale, height * sheet.scale)
+        picture = splat(
+            panel.cloud, camera=camera, size=fine, values=panel.values, colors=panel.colors, theme=sheet.theme
+        )
+        sheet.picture(x, y, width, height, picture)
+    else:
+        picture = _checked_image(panel.image, f"panel {panel.caption!r}: image")
+        shrink = min((width - 12) / picture.shape[1], (height - 12) / picture.shape[0])
+        wide, high = picture.shape[1] * shrink, picture.shape[0] * shrink
+        sheet.picture(x + (width - wide) / 2, y + (height - high) / 2, wide, high, picture)
+    for place, line in enumerate(_caption(panel, width)):
+        sheet.text(
+            x + width / 2,
+            y + height + 15 + 15 * place,
+            line,
+            size=_CAPTION,
+            color=rgb(theme.muted),
+            anchor="m",
+        )
+
+
+def _checked_image(picture: np.ndarray | None, name: str) -> np.ndarray:
+    """The array itself, once it is seen to be an image."""
+    picture = np.asarray(picture)
+    if (
+        picture.dtype != np.uint8
+        or picture.ndim not in (2, 3)
+        or (picture.ndim == 3 and picture.shape[2] not in (3, 4))
+    ):
+        raise ValueError(
+            f"{name}: got {picture.shape} {picture.dtype}, accepted is (H, W), (H, W, 3 or 4) uint8"
+        )
+    return picture

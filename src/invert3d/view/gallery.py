@@ -1,0 +1,174 @@
+"""The clouds of a page: what one is, how it is packed for the browser, and the card it stands on."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from invert3d.view.axis import short
+from invert3d.view.camera import checked_points, to_z_up
+from invert3d.view.color import limits, palette
+from invert3d.view.markup import piece
+
+_LEVELS = 2047  # a coordinate is stored in 12 bits: steps of 1/2000 of the cloud, finer than any screen shows
+_STATE_POINTS = 640_000  # points a page may hold over all states: about 2.5 MB
+_MOST_SNAPSHOTS = 32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cloud:
+    """A cloud on the page: what it is called, what there is to say of it, and how it came about.
+
+    `points` (N, 3) is the result. `snapshots` (S, N, 3) are earlier states, at `snapshot_steps` (S,).
+    `values` (N,) color the points on the map `kind`; without them height does. `badges` are a few facts by
+    name, such as {"recognized as": "chair", "confidence": "98 %"}.
+    """
+
+    name: str
+    points: np.ndarray
+    caption: str = ""
+    snapshots: np.ndarray | None = None
+    snapshot_steps: Sequence[int] | None = None
+    values: np.ndarray | None = None
+    kind: Literal["sequential", "diverging"] = "sequential"
+    badges: Mapping[str, str] = field(default_factory=dict)
+
+
+def checked_cloud(cloud: Cloud) -> Cloud:
+    """The cloud itself, once its arrays are seen to fit each other.
+
+    Raises:
+        ValueError: they do not; the message names the cloud and the field.
+    """
+    name = f"cloud {cloud.name!r}"
+    count = len(checked_points(cloud.points, f"{name}: points"))
+    if cloud.kind not in ("sequential", "diverging"):
+        raise ValueError(f"{name}: kind: got {cloud.kind!r}, accepted are 'sequential', 'diverging'")
+    if cloud.values is not None:
+        if np.shape(cloud.values) != (count,):
+            raise ValueError(f"{name}: values: got shape {np.shape(cloud.values)}, accepted is ({count},)")
+        if not np.isfinite(cloud.values).all():
+            raise ValueError(f"{name}: values: got NaN or infinity, accepted are finite numbers")
+    named = 0 if cloud.snapshot_steps is None else len(cloud.snapshot_steps)
+    if cloud.snapshots is None:
+        if named:
+            raise ValueError(f"{name}: snapshot_steps: got {named} steps but no snapshots")
+        return cloud
+    shape = np.shape(cloud.snapshots)
+    if len(shape) != 3 or shape[1:] != (count, 3):
+        raise ValueError(f"{name}: snapshots: got shape {shape}, accepted is (S, {count}, 3)")
+    if not np.isfinite(cloud.snapshots).all():
+        raise ValueError(f"{name}: snapshots: got NaN or infinity, accepted are finite numbers")
+    if cloud.snapshot_steps is not None and named != shape[0]:
+        raise ValueError(f"{name}: snapshot_steps: got {named} steps for {shape[0]} snapshots")
+    return cloud
+
+
+def states_of(cloud: Cloud, most: int | None = None) -> tuple[np.ndarray, list[str]]:
+    """All states, the result last, (T, N, 3), and what each is called; at most `most` of the snapshots."""
+    if cloud.snapshots is None or len(cloud.snapshots) == 0:
+        return np.asarray(cloud.points)[None], ["result"]
+    count = len(cloud.snapshots)
+    steps = list(range(count) if cloud.snapshot_steps is None else cloud.snapshot_steps)
+    kept = np.unique(np.linspace(0, count - 1, min(count, most or count)).round().astype(int))
+    states = np.concatenate([np.asarray(cloud.snapshots)[kept], np.asarray(cloud.points)[None]])
+    return states, [f"step {steps[i]}" for i in kept] + ["result"]
+
+
+def packed(clouds: Sequence[Cloud], up: Literal["z", "y"] = "z") -> list[dict[str, Any]]:
+    """The clouds as JSON values, their snapshots thinned to what a page of a few megabytes holds."""
+    share = _STATE_POINTS // max(1, sum(len(cloud.points) for cloud in clouds))
+    return [_packed(cloud, max(2, min(_MOST_SNAPSHOTS, share)), up) for cloud in clouds]
+
+
+def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
+    """States in the unit sphere, 12 bits a coordinate, each as its change from the one before, deflated."""
+    states, steps = states_of(cloud, most)
+    states = to_z_up(states.astype(np.float64), up)
+    center, reach = _fit(states[-1])
+    states = (states - center) / reach
+    unit = max(float(np.abs(states).max()), 1e-9) / _LEVELS
+    change = np.diff(np.rint(states / unit), axis=0, prepend=0).astype("<i2")
+    planes = change.reshape(-1).view(np.uint8).reshape(-1, 2).T.tobytes()
+    entry = {
+        "name": cloud.name,
+        "count": len(cloud.points),
+        "steps": steps,
+        "kind": cloud.kind,
+        "unit": unit,
+        "center": center.tolist(),
+        "reach": reach,
+        "radius": float(np.clip(0.03 * (1024 / len(cloud.points)) ** 0.5, 0.006, 0.06)),
+        "states": base64_of(zlib.compress(planes, 6)),
+    }
+    if cloud.values is not None:
+        values = np.asarray(cloud.values, np.float64)
+        low, high = limits(values, kind=cloud.kind)
+        tones = (values - low) / (high - low)
+        entry["tones"] = base64_of(np.rint(tones * 255).astype(np.uint8).tobytes())
+    return entry
+
+
+def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Center (3,) and reach that bring a cloud into the unit sphere; (0, 1) for one that nearly fills it."""
+    if 0.5 <= np.linalg.norm(points, axis=1).max() <= 1.05:
+        return np.zeros(3), 1.0
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    return center, max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
+
+
+def base64_of(data: bytes) -> str:
+    """Bytes as text."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def gallery_html(clouds: Sequence[Cloud], states: Sequence[int]) -> str:
+    """The section with a card a cloud, each of so many states, and the tools above; "" without clouds."""
+    if not clouds:
+        return ""
+    by_height = any(cloud.values is None for cloud in clouds)
+    tools = {
+        "play": piece("play-all", {"icon": piece("icon")}) if max(states) > 1 else "",
+        "together": piece("together") if len(clouds) > 1 else "",
+        "legend": _legend("sequential", "Height: low", "high") if by_height else "",
+    }
+    cards = "\n".join(map(_card, clouds, states))
+    size = "one" if len(clouds) == 1 else "few" if len(clouds) <= 3 else ""
+    title = "Clouds" if len(clouds) > 1 else "Cloud"
+    return piece(
+        "section",
+        {
+            "title": title,
+            "tools": piece("tools", tools),
+            "body": piece("gallery", {"cards": cards, "size": size}),
+        },
+    )
+
+
+def _card(cloud: Cloud, states: int) -> str:
+    """One cloud: its canvas, its name, its slider where it has a history, its facts."""
+    player = {"name": cloud.name, "last": states - 1, "icon": piece("icon")}
+    ends = limits(np.zeros(1) if cloud.values is None else cloud.values, kind=cloud.kind)
+    low, high = (short(float(f"{end:.2g}")) for end in ends)
+    facts = {
+        "name": cloud.name,
+        "caption": cloud.caption,
+        "said": f"{cloud.name}, a cloud of {len(cloud.points)} points. {cloud.caption}".strip(),
+        "player": piece("player", player) if states > 1 else "",
+        "legend": "" if cloud.values is None else _legend(cloud.kind, low, high),
+        "badges": "".join(
+            piece("badge", {"name": name, "value": value}) for name, value in cloud.badges.items()
+        ),
+    }
+    return piece("card", facts)
+
+
+def _legend(kind: Literal["sequential", "diverging"], low: str, high: str) -> str:
+    """A strip of the color map between what its two ends mean."""
+    stops = ", ".join(f"#{bytes(color.tolist()).hex()}" for color in palette(kind)[::17])
+    return piece("legend", {"low": low, "high": high, "stops": stops})

@@ -1,0 +1,226 @@
+// ---------------------------------------------------------------- cards
+let painter = gpuPainter() || plainPainter();
+const dirty = new Set();
+const cards = all(".card").map((root, i) => {
+  const cloud = page.clouds[i], last = cloud.steps.length - 1;
+  return { root, cloud, last, state: last, seen: false, canvas: root.querySelector("canvas"),
+    slider: root.querySelector(".player input"), label: root.querySelector(".player output"),
+    button: root.querySelector(".player button"), view: { ...page.camera, zoom: 1, size: 1 } };
+});
+const together = document.getElementById("together");
+
+function draw(card) {
+  const shape = card.canvas.getBoundingClientRect(), dense = Math.min(2, devicePixelRatio || 1);
+  const width = Math.round(shape.width * dense), height = Math.round(shape.height * dense);
+  if (!width || !height || !card.cloud.ready) return;
+  if (card.canvas.width !== width || card.canvas.height !== height) Object.assign(card.canvas, { width, height });
+  if (!painter(card.canvas, card.cloud, card.state, card.view)) {
+    painter = plainPainter();
+    painter(card.canvas, card.cloud, card.state, card.view);
+  }
+}
+
+let waiting = false;
+function paintSome() {
+  waiting = false;
+  const until = performance.now() + 24;
+  for (const card of dirty) {
+    if (!card.seen) continue;
+    dirty.delete(card);
+    draw(card);
+    if (performance.now() > until) break;
+  }
+  touch([]);
+}
+
+function touch(some) {
+  for (const card of some) dirty.add(card);
+  if (waiting || ![...dirty].some((card) => card.seen)) return;
+  waiting = true;
+  requestAnimationFrame(paintSome);
+}
+
+function change(card, how) {
+  const some = together && together.checked && !card.root.classList.contains("large") ? cards : [card];
+  for (const each of some) how(each.view);
+  touch(some);
+}
+
+function show(card, state) {
+  card.state = Math.max(0, Math.min(card.last, state));
+  if (card.slider) {
+    card.slider.value = card.state;
+    card.slider.style.setProperty("--fill", `${100 * card.state / card.last}%`);
+    card.label.value = card.cloud.steps[card.state];
+  }
+  touch([card]);
+}
+
+const turn = (view, right, up) => {
+  view.azimuth -= right;
+  view.elevation = Math.max(-89, Math.min(89, view.elevation + up));
+};
+const zoom = (view, factor) => { view.zoom = Math.max(0.4, Math.min(8, view.zoom * factor)); };
+const home = (view) => Object.assign(view, page.camera, { zoom: 1 });
+
+const observer = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const card = cards.find((each) => each.root === entry.target);
+    card.seen = entry.isIntersecting;
+    if (card.seen) load(card).then(() => touch([card]));
+  }
+}, { rootMargin: "200px" });
+const load = async (card) => { card.cloud.ready = card.cloud.ready || await unpack(card.cloud); };
+new ResizeObserver(() => touch(cards)).observe(document.body);
+
+for (const card of cards) {
+  const { canvas, root } = card, held = new Map();
+  observer.observe(root);
+  if (card.slider) card.slider.addEventListener("input", () => { stop(card); show(card, +card.slider.value); });
+  if (card.button) card.button.addEventListener("click", () => (playing.has(card) ? stop(card) : play([card])));
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    held.set(event.pointerId, [event.clientX, event.clientY]);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!held.has(event.pointerId)) return;
+    const [x, y] = held.get(event.pointerId), other = [...held].find(([id]) => id !== event.pointerId);
+    held.set(event.pointerId, [event.clientX, event.clientY]);
+    if (!other) return change(card, (view) => turn(view, (event.clientX - x) * 0.5, (event.clientY - y) * 0.5));
+    const apart = (a, b) => Math.hypot(a - other[1][0], b - other[1][1]) + 1;
+    change(card, (view) => zoom(view, apart(event.clientX, event.clientY) / apart(x, y)));
+  });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => held.delete(event.pointerId));
+  canvas.addEventListener("wheel", (event) => {
+    if (document.activeElement !== canvas && !event.ctrlKey) return; // a page must scroll past its pictures
+    event.preventDefault();
+    change(card, (view) => zoom(view, Math.exp(-event.deltaY * 0.0015)));
+  }, { passive: false });
+  canvas.addEventListener("dblclick", () => change(card, home));
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, 8], ArrowDown: [0, -8] }[event.key];
+    if (step) change(card, (view) => turn(view, ...step));
+    else if (event.key === "+" || event.key === "=") change(card, (view) => zoom(view, 1.15));
+    else if (event.key === "-") change(card, (view) => zoom(view, 1 / 1.15));
+    else if (event.key === "0") change(card, home);
+    else if (event.key === "Enter") enlarge(card);
+    else if (event.key === " " && card.button) card.button.click();
+    else return;
+    event.preventDefault();
+  });
+  root.querySelector(".enlarge").addEventListener("click", () => enlarge(card));
+}
+
+function enlarge(card, close = card.root.classList.contains("large")) {
+  card.root.classList.toggle("large", !close);
+  card.root.querySelector(".enlarge").setAttribute("aria-pressed", String(!close));
+  document.body.style.overflow = close ? "" : "hidden";
+  card.canvas.focus({ preventScroll: true });
+  touch([card]);
+}
+document.addEventListener("keydown", (event) => {
+  const card = event.key === "Escape" && cards.find((each) => each.root.classList.contains("large"));
+  if (card) enlarge(card, true);
+});
+
+// ---------------------------------------------------------------- playing the snapshots
+const playing = new Map();
+const playAll = document.getElementById("play"), scrub = document.getElementById("scrub");
+
+function play(some) {
+  for (const card of some) {
+    playing.set(card, { from: card.state === card.last ? 0 : card.state, since: null });
+    card.button.setAttribute("aria-pressed", "true");
+  }
+  requestAnimationFrame(tick);
+}
+
+function stop(card) {
+  if (!playing.delete(card)) return;
+  card.button.setAttribute("aria-pressed", "false");
+  if (playAll && !playing.size) playAll.setAttribute("aria-pressed", "false");
+}
+
+function tick(now) {
+  for (const [card, run] of playing) {
+    run.since ??= now;
+    const state = run.from + Math.floor((now - run.since) / Math.max(70, 3000 / card.last));
+    if (state !== card.state) show(card, state);
+    if (state >= card.last) stop(card);
+  }
+  if (scrub && playAll.getAttribute("aria-pressed") === "true") {
+    const lead = cards.find((card) => playing.has(card));
+    fill(scrub, lead ? lead.state / lead.last : 1);
+  }
+  if (playing.size) requestAnimationFrame(tick);
+}
+
+const fill = (slider, share) => {
+  slider.value = share * slider.max;
+  slider.style.setProperty("--fill", `${100 * share}%`);
+};
+const moving = cards.filter((card) => card.last > 0);
+if (playAll) {
+  playAll.addEventListener("click", () => {
+    const running = playAll.getAttribute("aria-pressed") === "true";
+    moving.forEach(stop);
+    if (running) return;
+    if (+scrub.value >= +scrub.max) moving.forEach((card) => show(card, 0));
+    playAll.setAttribute("aria-pressed", "true");
+    play(moving);
+  });
+  scrub.addEventListener("input", () => {
+    fill(scrub, scrub.value / scrub.max);
+    for (const card of moving) { stop(card); show(card, Math.round(scrub.value / scrub.max * card.last)); }
+  });
+}
+const size = document.getElementById("size");
+if (size) {
+  const resize = () => {
+    size.style.setProperty("--fill", `${100 * (size.value - size.min) / (size.max - size.min)}%`);
+    for (const card of cards) card.view.size = 2 ** size.value;
+    touch(cards);
+  };
+  size.addEventListener("input", resize);
+  resize();
+}
+
+// ---------------------------------------------------------------- traces, recipe, theme, print
+const figures = all(".trace").map((root) => ({ root, svg: root.querySelector("svg"), label: root.querySelector("output"),
+  cursor: root.querySelector(".cursor"), dot: root.querySelector(".dot"), rest: root.querySelector("output").value,
+  ...JSON.parse(root.dataset.trace) }));
+function point(share) {
+  for (const figure of figures) {
+    const { x, y, steps, values, label, cursor, dot } = figure;
+    const goal = share === null ? Infinity : steps[0] + share * (steps[steps.length - 1] - steps[0]);
+    let i = steps.findIndex((step) => step >= goal);
+    if (i < 0) i = values.length - 1;
+    if (share === null) while (i > 0 && values[i] === null) i--;
+    cursor.style.visibility = share === null ? "hidden" : "visible";
+    label.value = share === null ? figure.rest : `step ${steps[i]}: ${values[i] === null ? "not finite" : +values[i].toPrecision(4)}`;
+    cursor.setAttribute("transform", `translate(${x[i]} 0)`);
+    dot.setAttribute("transform", `translate(${x[i]} ${y[i] ?? -99})`);
+  }
+}
+for (const { svg } of figures) {
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect(), left = 46, right = 332; // the plot, as in page.html
+    const at = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
+    point(Math.max(0, Math.min(1, (at - left) / (right - left))));
+  });
+  svg.addEventListener("pointerleave", () => point(null));
+}
+for (const button of all(".copy")) {
+  button.addEventListener("click", async () => {
+    const text = document.getElementById("recipe");
+    try { await navigator.clipboard.writeText(text.textContent); } catch {
+      getSelection().selectAllChildren(text);
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1600);
+  });
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => touch(cards));
+addEventListener("beforeprint", () => cards.forEach(draw));
+addEventListener("load", async () => { for (const card of cards) await load(card); });

@@ -1,0 +1,79 @@
+"""What all tests share: one thread, checked shapes, tiny clouds and networks, and real data where there is any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+from torch import Tensor, nn
+
+#: packages whose annotated types and shapes are checked at every call: hooked before they are imported
+CHECKED = [f"invert3d.{name}" for name in ("engine", "models", "objectives", "ops", "priors", "projections")]
+jaxtyping.install_import_hook(CHECKED, "shape_checks.checked")
+
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", default="cpu", help="where tests that take a device run: cpu, cuda, cuda:1, ..."
+    )
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device of ``--device``; asking for a GPU that is not there is a failure, not a skip."""
+    chosen = torch.device(request.config.getoption("--device"))
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        pytest.fail(f"--device {chosen} was asked for, but torch sees no GPU")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real data beside the checkout, or in ``INVERT3D_REAL``."""
+    folder = Path(os.environ.get("INVERT3D_REAL", Path(__file__).parents[2] / "shared" / "real"))
+    if not folder.is_dir():
+        pytest.skip(
+            f"NOT CHECKED on real data: there is no {folder} (set INVERT3D_REAL to the folder that has it)"
+        )
+    return folder
+
+
+@pytest.fixture
+def clouds() -> Callable[..., Tensor]:
+    """``clouds(batch, points)``: random clouds (B, N, 3) in [-0.5, 0.5], the same for the same seed."""
+
+    def make(
+        batch: int = 3, points: int = 32, *, seed: int = 0, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return (torch.rand(batch, points, 3, generator=generator, dtype=torch.float64) - 0.5).to(dtype)
+
+    return make
+
+
+class TinyNet(nn.Module):
+    """The smallest network of clouds: two layers a point, their mean, one more. (B, N, 3) -> (B, classes)."""
+
+    def __init__(self, classes: int = 4) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 16)
+        self.act = nn.Tanh()
+        self.second = nn.Linear(16, 16)
+        self.last = nn.Linear(16, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.act(self.second(self.act(self.first(x)))).mean(1))
+
+
+@pytest.fixture
+def tiny() -> TinyNet:
+    """A ``TinyNet`` with the same weights every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TinyNet()

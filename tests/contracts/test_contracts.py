@@ -1,0 +1,99 @@
+"""Everything that is registered keeps its promises. A new class is tested here without a line being added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.projection import Every
+from invert3d.engine.space import Points
+from invert3d.objectives.classes import ClassScore, CrossEntropy
+from invert3d.objectives.features import FeatureMatch
+from invert3d.priors.points import Repulsion
+from invert3d.projections.bounds import Clip
+from invert3d.projections.smooth import KnnSmooth
+from invert3d.registry import registered
+from invert3d.testing import (
+    check_model,
+    check_objective,
+    check_parameterization,
+    check_plain,
+    check_prior,
+    check_projection,
+    check_transform,
+)
+
+#: what cannot be made without saying more
+EXAMPLES: dict[tuple[str, str], Any] = {
+    ("objective", "feature_match"): FeatureMatch(layer="features"),
+    ("projection", "clip"): Clip(low=-0.3, high=0.4),
+    ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
+}
+#: how many points a network needs at least
+NETWORK_POINTS = {"pointnet2_ssg": 512, "pointnet2_msg": 512}
+
+
+def example(kind: str, name: str) -> Any:
+    if (kind, name) in EXAMPLES:
+        return EXAMPLES[kind, name]
+    try:
+        return registered(kind)[name]()
+    except TypeError as error:
+        pytest.fail(f"the {kind} {name!r} has no defaults ({error}): add one to EXAMPLES in {__file__}")
+
+
+@pytest.mark.parametrize("name", registered("objective"))
+def test_objective(name: str) -> None:
+    check_objective(example("objective", name))
+
+
+@pytest.mark.parametrize("name", registered("prior"))
+def test_prior(name: str) -> None:
+    check_prior(example("prior", name))
+
+
+@pytest.mark.parametrize("name", registered("projection"))
+def test_projection(name: str) -> None:
+    check_projection(example("projection", name))
+
+
+@pytest.mark.parametrize("name", registered("transform"))
+def test_transform(name: str) -> None:
+    check_transform(example("transform", name))
+
+
+@pytest.mark.parametrize("name", registered("parameterization"))
+def test_parameterization(name: str) -> None:
+    check_parameterization(example("parameterization", name))
+
+
+@pytest.mark.parametrize("name", registered("model"))
+def test_model(name: str) -> None:
+    factory = registered("model")[name]
+    check_model(lambda: factory(10), Points(points=NETWORK_POINTS.get(name, 64)))
+
+
+@pytest.mark.parametrize("name", registered("model"))
+def test_the_doctor_finds_nothing_wrong_with_a_model(name: str) -> None:
+    torch.manual_seed(0)
+    points = NETWORK_POINTS.get(name, 64)
+    space = Points(points=points)
+    found = Frozen(registered("model")[name](10), space).diagnose(torch.rand(2, points, 3) - 0.5)
+    assert found.layout == "bn3" and found.kind == "logits" and found.shape == (2, 10)
+    assert found.deterministic and found.batch_independent and found.gradient and found.gradient_finite
+    assert not found.blocked and not found.buffers_written and found.dies is None
+
+
+def test_a_weighted_sum_keeps_the_promises_of_its_terms() -> None:
+    total = CrossEntropy() - 0.5 * ClassScore() + 3.0 * Repulsion(k=3)
+    check_plain(total)
+    check_objective(total)
+
+
+@pytest.mark.parametrize("kind", ["cuboid", "cylinder", "ellipsoid"])
+def test_solids_of_one_kind_do_not_learn_their_roundness(kind: str) -> None:
+    solids = registered("parameterization")["primitives"]
+    check_parameterization(solids(kind=kind), fixed=("roundness",))

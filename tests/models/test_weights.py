@@ -1,0 +1,206 @@
+"""Reading checkpoints: other people's files, files that do not fit, and files that are not what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from invert3d.data.modelnet import MODELNET40
+from invert3d.models import weights
+from invert3d.models.dgcnn import DGCNN
+from invert3d.models.pointnet import PointNetVanilla
+from invert3d.models.weights import (
+    WeightCard,
+    bundled,
+    load_bundled,
+    load_checkpoint,
+    read_checkpoint,
+    save_weights,
+    write_card,
+)
+
+
+@pytest.fixture
+def trained() -> PointNetVanilla:
+    torch.manual_seed(1)
+    return PointNetVanilla(5).eval()
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    theirs = b.state_dict()
+    return all(torch.equal(value, theirs[key]) for key, value in a.state_dict().items())
+
+
+@pytest.mark.parametrize("wrapper", [None, "model_state_dict", "state_dict", "model", "net"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_public_wrappings_are_taken_off(
+    tmp_path: Path, trained: nn.Module, wrapper: str | None, prefix: str
+) -> None:
+    state = {prefix + key: value for key, value in trained.state_dict().items()}
+    path = tmp_path / "best_model.pth"
+    torch.save({"epoch": 7, "class_avg_acc": 0.9, wrapper: state} if wrapper else state, path)
+    assert same(trained, load_checkpoint(PointNetVanilla(5), path))
+
+
+def test_a_checkpoint_in_double_precision_keeps_it(tmp_path: Path, trained: nn.Module) -> None:
+    path = tmp_path / "double.pt"
+    double = trained.double()
+    torch.save(double.state_dict(), path)
+    with torch.no_grad():
+        double.linear3.weight.add_(1e-12)
+    torch.save(double.state_dict(), path)
+    assert same(double, load_checkpoint(PointNetVanilla(5).double(), path))
+    assert load_checkpoint(PointNetVanilla(5), path).linear3.weight.dtype is torch.float32
+
+
+def test_a_layer_under_two_names_needs_to_be_given_once(tmp_path: Path) -> None:
+    model, path = DGCNN(4), tmp_path / "dgcnn.t7"
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("conv1.1.")}
+    torch.save(state, path)
+    assert same(model, load_checkpoint(DGCNN(4), path))
+
+
+def broken(state: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor]:
+    if how == "missing":
+        del state["linear1.weight"], state["feature_model.bn3.running_var"]
+    elif how == "extra":
+        state["decoder.weight"] = torch.zeros(2)
+    else:
+        state["linear3.weight"] = torch.zeros(40, 256)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("missing", "missing: .*feature_model.bn3.running_var, linear1.weight"),
+        ("extra", "not in the model: decoder.weight"),
+        ("shape", r"linear3.weight \(40, 256\) instead of \(5, 256\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, trained: nn.Module, how: str, says: str) -> None:
+    path, model = tmp_path / "odd.pth", PointNetVanilla(5)
+    torch.save(broken(trained.state_dict(), how), path)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=says) as error:
+        load_checkpoint(model, path)
+    assert "odd.pth" in str(error.value) and "PointNetVanilla" in str(error.value)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items()), "untouched"
+
+
+def test_long_lists_are_cut_short(tmp_path: Path, trained: nn.Module) -> None:
+    path = tmp_path / "half.pth"
+    torch.save({k: v for k, v in trained.state_dict().items() if "linear" in k}, path)
+    with pytest.raises(ValueError, match="and [0-9]+ more"):
+        load_checkpoint(PointNetVanilla(5), path)
+
+
+class Malicious:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("how", ["torch.save", "pickle"])
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, how: str) -> None:
+    path, mark = tmp_path / "evil.pth", tmp_path / "ran"
+    payload = {"model_state_dict": {"a": torch.zeros(1)}, "extra": Malicious(mark)}
+    if how == "torch.save":
+        torch.save(payload, path)
+    else:
+        path.write_bytes(pickle.dumps(payload))
+    with pytest.raises(ValueError, match="evil.pth cannot be opened safely .*plain state dict"):
+        read_checkpoint(path)
+    assert not mark.exists()
+
+
+JUNK = {
+    "empty": b"",
+    "text": b"<!DOCTYPE html><html>Not Found</html>",
+    "zip": b"PK\x03\x04" + b"\0" * 60,
+    "pickle of a number": pickle.dumps(3),
+    "noise": np.random.default_rng(0).bytes(500),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".t7", ".safetensors"])
+@pytest.mark.parametrize("what", JUNK)
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(
+    tmp_path: Path, what: str, suffix: str
+) -> None:
+    path = tmp_path / f"junk{suffix}"
+    path.write_bytes(JUNK[what])
+    with pytest.raises(ValueError, match="junk") as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint at .*nowhere.pth"):
+        read_checkpoint(tmp_path / "nowhere.pth")
+
+
+def test_half_precision_weights_and_their_card_round_trip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: nn.Module
+) -> None:
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    digest, size = save_weights(trained, tmp_path / "toy.safetensors")
+    card = WeightCard(
+        name="toy",
+        architecture="pointnet_vanilla",
+        classes=("a", "b", "c", "d", "e"),
+        data="none",
+        command="none",
+        seed=0,
+        accuracy=0.2,
+        held_out=0,
+        points=64,
+        up="z",
+        licence="Apache-2.0",
+        parameters=sum(p.numel() for p in trained.parameters()),
+        bytes=size,
+        sha256=digest,
+        environment="",
+    )
+    write_card(card, tmp_path / "toy.json")
+    assert bundled() == {"toy": card}
+    model, read = load_bundled("toy")
+    assert read == card and not model.training
+    for key, value in trained.state_dict().items():
+        assert torch.allclose(model.state_dict()[key].float(), value.float(), atol=1e-3), key
+    write_card(replace(card, sha256="0" * 64), tmp_path / "toy.json")
+    with pytest.raises(ValueError, match="not the file its card describes"):
+        load_bundled("toy")
+    with pytest.raises(ValueError, match="did you mean toy"):
+        load_bundled("tuy")
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_bundled_weights_are_what_their_cards_say(name: str) -> None:
+    card, path = bundled()[name], weights.FOLDER / f"{name}.safetensors"
+    assert card.name == name and card.licence and card.data and card.command
+    assert path.stat().st_size == card.bytes
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
+    model, _ = load_bundled(name)
+    assert sum(p.numel() for p in model.parameters()) == card.parameters
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+
+
+def test_the_public_pointnet_calls_an_airplane_an_airplane(real: Path) -> None:
+    model = load_checkpoint(PointNetVanilla(40), real / "pointnet_modelnet40" / "best_model.t7").eval()
+    cloud = torch.from_numpy(np.load(real / "clouds" / "airplane.npy"))
+    assert cloud.shape == (1024, 3)
+    probabilities = model(cloud[None, :, [0, 2, 1]]).softmax(-1)[0]
+    assert MODELNET40[int(probabilities.argmax())] == "airplane"
+    assert probabilities.max() > 0.9

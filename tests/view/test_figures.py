@@ -1,0 +1,163 @@
+"""Figures: every panel is drawn, every word is there to be drawn, both themes, and no NaN stops them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from invert3d.view import Panel, contact_sheet, matrix_plot, save_png, trace_plot
+from invert3d.view.axis import decades, rounded, short, thin, ticks
+from invert3d.view.color import THEMES, rgb
+from invert3d.view.sheet import text_width, wrapped
+
+CLOUD = np.random.default_rng(0).normal(size=(64, 3)) * 0.3
+PHOTO = np.full((20, 30, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contact_sheet_draws_every_panel(theme: str) -> None:
+    rows = [[Panel(cloud=CLOUD, caption="a cloud"), Panel(image=PHOTO)], [None, Panel(image=PHOTO[..., 0])]]
+    image = contact_sheet(
+        rows,
+        column_titles=["one", "two"],
+        row_titles=["first", "second"],
+        title="Title",
+        note="Note. " * 30,
+        theme=theme,
+        panel_size=(60, 50),
+        scale=1,
+    )
+    pixels = np.asarray(image)
+    assert image.mode == "RGB"
+    assert tuple(pixels[0, 0]) == rgb(THEMES[theme].background)
+    assert (pixels == 128).all(axis=2).sum() > 2 * 40 * 25
+    assert (np.ptp(pixels.astype(int), axis=2) > 40).sum() > 60
+
+
+def test_a_sheet_grows_with_its_words() -> None:
+    short_, long_ = (
+        contact_sheet([[Panel(cloud=CLOUD, caption=text)]], panel_size=(60, 60), scale=1)
+        for text in ("a", "a long caption that needs some lines")
+    )
+    assert long_.height > short_.height
+    assert long_.width == short_.width
+
+
+def test_scale_only_makes_it_sharper() -> None:
+    one, two = (contact_sheet([[Panel(image=PHOTO)]], panel_size=(60, 60), scale=scale) for scale in (1, 2))
+    assert (two.width, two.height) == (2 * one.width, 2 * one.height)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([], {}, "got no panel"),
+        ([[Panel(image=PHOTO)]], {"column_titles": ["a", "b"]}, "column_titles: got 2, accepted are 0 or 1"),
+        ([[Panel()]], {}, "a cloud or an image"),
+        ([[Panel(cloud=CLOUD, image=PHOTO)]], {}, "a cloud or an image"),
+        ([[Panel(image=PHOTO / 255)]], {}, "uint8"),
+    ],
+)
+def test_bad_sheets_are_refused(rows: list, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        contact_sheet(rows, **options)
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+@pytest.mark.parametrize("log", [False, True])
+def test_trace_plot_survives_gaps_and_many_curves(count: int, log: bool) -> None:
+    series = {f"run {number}": np.geomspace(10, 1e-3 * (number + 1), 50) for number in range(count)}
+    series["run 0"][10:20] = np.nan
+    image = trace_plot(series, title="Loss", y_label="nats", log=log, size=(300, 220), scale=1)
+    assert image.size == (300, 220)
+    assert (np.ptp(np.asarray(image).astype(int), axis=2) > 60).sum() > 80
+
+
+def test_trace_plot_takes_a_constant_a_single_step_and_steps_of_its_own() -> None:
+    trace_plot({"flat": np.ones(5)}, size=(200, 160), scale=1)
+    trace_plot({"one": np.ones(1)}, size=(200, 160), scale=1)
+    trace_plot({"some": np.arange(3.0)}, steps=np.array([0, 10, 100]), size=(200, 160), scale=1)
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "message"),
+    [
+        ({}, {}, "no finite number"),
+        ({"a": np.full(3, np.nan)}, {}, "no finite number"),
+        ({"a": np.zeros((2, 2))}, {}, r"series 'a': got shape \(2, 2\)"),
+        ({"a": np.arange(3.0)}, {"log": True}, "log=True"),
+        ({"a": np.arange(3.0)}, {"steps": np.arange(2)}, "steps of shape"),
+    ],
+)
+def test_bad_traces_are_refused(series: dict, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trace_plot(series, **options)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("names", [["a", "b", "c"], [f"a rather long name {number}" for number in range(8)]])
+def test_matrix_plot_colors_its_tiles(theme: str, names: list[str]) -> None:
+    matrix = np.eye(len(names))
+    matrix[0, 1] = np.nan
+    image = matrix_plot(matrix, names, names, title="Who", row_label="from", column_label="by", theme=theme)
+    pixels = np.asarray(image).reshape(-1, 3)
+    top = np.array([249, 193, 73])
+    assert (np.abs(pixels.astype(int) - top).max(axis=1) < 12).sum() > 300 * len(names)
+
+
+def test_a_matrix_that_does_not_match_its_names_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"matrix: got shape \(2, 2\), accepted is \(2, 3\)"):
+        matrix_plot(np.zeros((2, 2)), ["a", "b"], ["a", "b", "c"])
+
+
+def test_save_png_round_trip(tmp_path: Path) -> None:
+    path = save_png(PHOTO, tmp_path / "new" / "photo.png")
+    assert np.array_equal(np.asarray(Image.open(path)), PHOTO)
+    assert save_png(Image.fromarray(PHOTO), tmp_path / "b.png").is_file()
+    with pytest.raises(ValueError, match=r"ends in \.png"):
+        save_png(PHOTO, tmp_path / "photo.jpg")
+    with pytest.raises(ValueError, match="uint8"):
+        save_png(PHOTO / 255, tmp_path / "photo.png")
+
+
+def test_words_are_wrapped_between_words() -> None:
+    lines = wrapped("one two three four five six", 12, 70)
+    assert len(lines) > 1
+    assert " ".join(lines) == "one two three four five six"
+    assert all(text_width(line, 12) <= 70 for line in lines)
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert np.allclose(ticks(0, 10), [0, 2.5, 5, 7.5, 10])
+    assert np.allclose(ticks(0.04, 0.9998, 3), [0.5])
+    assert rounded(0.04, 0.9998, 3) == (0.0, 1.0)
+    assert np.allclose(decades(1e-4, 20, 6), [1e-4, 1e-3, 1e-2, 1e-1, 1, 10])
+    assert len(decades(1e-12, 1, 4)) <= 5
+    assert len(decades(2, 3)) == 2
+
+
+def test_thinning_keeps_ends_and_spikes() -> None:
+    values = np.zeros(10_000)
+    values[4321], values[77] = 9, np.nan
+    kept = thin(values, 200)
+    assert len(kept) <= 402
+    assert {0, 4321, 9999} <= set(kept.tolist())
+    assert (np.diff(kept) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (-0.5, "−0.5"),
+        (12345.6, "12,346"),
+        (2.431e-4, "2.43e−4"),
+        (1e9, "1e9"),
+        (np.nan, "not finite"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert short(value) == text
