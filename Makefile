@@ -28,7 +28,7 @@ help: ## this list
 
 setup: $(READY) ## only set up .venv
 
-demo: $(READY) ## invert a class with a bundled network and open the page it makes
+demo: $(READY) ## invert four classes, score them, say which page to open
 	$(BIN)/invert3d demo $(ARGS)
 
 test: $(READY) ## the tests, a few minutes

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, checked shapes, tiny clouds and networks, and real data where there is any."""
+"""What all tests share: one thread, checked shapes, tiny clouds and networks, real data if there is any."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-#: packages whose annotated types and shapes are checked at every call: hooked before they are imported
-CHECKED = [f"invert3d.{name}" for name in ("engine", "models", "objectives", "ops", "priors", "projections")]
-jaxtyping.install_import_hook(CHECKED, "shape_checks.checked")
+import tests.shape_checks  # noqa: F401 - the hook below looks it up by name
+
+#: packages whose annotated types and shapes are checked at every call, hooked before they are imported; not the
+#: engine, whose own sentences about bad arguments are tested
+CHECKED = [f"invert3d.{name}" for name in ("models", "objectives", "ops", "priors", "projections")]
+jaxtyping.install_import_hook(CHECKED, "tests.shape_checks.checked")
 
 torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--device", default="cpu", help="where tests that take a device run: cpu, cuda, cuda:1, ..."
-    )
+    parser.addoption("--device", default="cpu", help="where tests that take a device run: cpu, cuda, cuda:1, ...")
 
 
 @pytest.fixture
@@ -38,9 +39,7 @@ def real() -> Path:
     """The folder of real data beside the checkout, or in ``INVERT3D_REAL``."""
     folder = Path(os.environ.get("INVERT3D_REAL", Path(__file__).parents[2] / "shared" / "real"))
     if not folder.is_dir():
-        pytest.skip(
-            f"NOT CHECKED on real data: there is no {folder} (set INVERT3D_REAL to the folder that has it)"
-        )
+        pytest.skip(f"NOT CHECKED on real data: there is no {folder} (set INVERT3D_REAL to the folder that has it)")
     return folder
 
 
@@ -48,9 +47,7 @@ def real() -> Path:
 def clouds() -> Callable[..., Tensor]:
     """``clouds(batch, points)``: random clouds (B, N, 3) in [-0.5, 0.5], the same for the same seed."""
 
-    def make(
-        batch: int = 3, points: int = 32, *, seed: int = 0, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
+    def make(batch: int = 3, points: int = 32, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         return (torch.rand(batch, points, 3, generator=generator, dtype=torch.float64) - 0.5).to(dtype)
 
@@ -66,6 +63,9 @@ class TinyNet(nn.Module):
         self.act = nn.Tanh()
         self.second = nn.Linear(16, 16)
         self.last = nn.Linear(16, classes)
+        with torch.no_grad():
+            self.first.weight.mul_(2)
+            self.last.weight.mul_(6)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.act(self.second(self.act(self.first(x)))).mean(1))

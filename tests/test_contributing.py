@@ -30,5 +30,7 @@ def test_the_recipe_is_read(text: str, tmp_path: Path) -> None:
 
     (table,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mine.toml"
-    path.write_text(table.replace('{ name = "entropy", weight = 0.1, temperature = 2.0 }', '{ name = "margin" }'))
+    unregistered = '{ name = "entropy", weight = 0.1, temperature = 2.0 }'
+    assert unregistered in table
+    path.write_text(table.replace(unregistered, '{ name = "margin" }'))
     assert load_recipe(str(path)).steps == 200

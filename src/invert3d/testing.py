@@ -115,9 +115,7 @@ def _plain_classes(value: Any, where: str) -> Iterator[tuple[str, type]]:
             yield from _plain_classes(each, f"{where}[{i}]")
     else:
         plain = value is None or isinstance(value, (bool, int, float, str))
-        require(
-            plain, f"{where} is a {type(value).__name__}, not a plain value (number, text, tuple, dataclass)"
-        )
+        require(plain, f"{where} is a {type(value).__name__}, not a plain value (number, text, tuple, dataclass)")
 
 
 def check_objective(
@@ -225,9 +223,7 @@ def check_parameterization(
     space.validate(x)
     if isinstance(space, Points):
         reach = x[..., :3].norm(dim=-1).max()
-        require(
-            reach <= 1 + 1e-6, f"{name} begins with clouds that reach {reach:.3g}: not in the unit sphere"
-        )
+        require(reach <= 1 + 1e-6, f"{name} begins with clouds that reach {reach:.3g}: not in the unit sphere")
     for dtype in (torch.float64, torch.float32):
         kinds = {value.dtype for value in _all(*_begun(parameterization, space, [0], dtype))}
         require(kinds == {dtype}, f"{name} was asked for {dtype} and gives {kinds}")
@@ -239,9 +235,7 @@ def check_parameterization(
     _check_assign(parameterization, space, theta, x)
 
 
-def check_model(
-    factory: Callable[[], nn.Module], space: Space | None = None, *, batch: int = 2, seed: int = 0
-) -> None:
+def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *, batch: int = 2, seed: int = 0) -> None:
     """A classifier (B, ...) -> (B, K): deterministic, sample by sample, differentiable, trainable.
 
     Args:
@@ -313,9 +307,7 @@ def _check_rows(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], 
         require(found is dtype, f"{name} makes {found} of {dtype}")
 
 
-def _check_gradient(
-    name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, smooth: bool
-) -> None:
+def _check_gradient(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, smooth: bool) -> None:
     samples = range(len(x))
     leaf = x.clone().requires_grad_()
     value = function(leaf, samples)
@@ -324,9 +316,7 @@ def _check_gradient(
     require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient at the input")
     require(gradient.any(), f"the gradient of {name} is zero everywhere")
     if smooth:
-        check = torch.autograd.gradcheck(
-            lambda x: function(x, samples), leaf, fast_mode=True, raise_exception=False
-        )
+        check = torch.autograd.gradcheck(lambda x: function(x, samples), leaf, fast_mode=True, raise_exception=False)
         require(check, f"the gradient of {name} is not that of its values (finite differences in float64)")
 
 
@@ -367,27 +357,19 @@ def _check_theta(
         require(torch.equal(value, theta[key]), f"{name} writes into its theta {key!r}")
         if key in fixed:
             continue
-        require(
-            gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient in {key!r}"
-        )
-        require(
-            gradient.flatten(1).any(1).all(), f"the gradient of {name} in {key!r} is zero for some sample"
-        )
+        require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient in {key!r}")
+        require(gradient.flatten(1).any(1).all(), f"the gradient of {name} in {key!r} is zero for some sample")
     if smooth:
         free = [key for key in leaves if key not in fixed]
 
         def again(*values: Tensor) -> Tensor:
             return parameterization({**leaves, **dict(zip(free, values, strict=True))}, space, draws.copy())
 
-        right = torch.autograd.gradcheck(
-            again, [leaves[key] for key in free], fast_mode=True, raise_exception=False
-        )
+        right = torch.autograd.gradcheck(again, [leaves[key] for key in free], fast_mode=True, raise_exception=False)
         require(right, f"the gradient of {name} is not that of its values (finite differences in float64)")
 
 
-def _check_assign(
-    parameterization: Parameterization, space: Space, theta: dict[str, Tensor], x: Tensor
-) -> None:
+def _check_assign(parameterization: Parameterization, space: Space, theta: dict[str, Tensor], x: Tensor) -> None:
     own = {key: value.clone() for key, value in theta.items()}
     try:
         parameterization.assign(own, 0.5 * x)

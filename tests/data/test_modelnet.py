@@ -61,9 +61,7 @@ def make_text(root: Path, names: tuple[str, ...] = PAIR, count: int = 3, stem: s
     return root
 
 
-def make_hdf5(
-    root: Path, labels: tuple[tuple[int, ...], ...] = ((30, 8), (8, 30, 8)), normal: bool = True
-) -> Path:
+def make_hdf5(root: Path, labels: tuple[tuple[int, ...], ...] = ((30, 8), (8, 30, 8)), normal: bool = True) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     (root / "shape_names.txt").write_text("\n".join(MODELNET40) + "\n")
     seed = itertools.count()
@@ -188,9 +186,7 @@ def test_modelnet10_lists_and_class_counts(tmp_path):
     assert names == MODELNET10 and labels.tolist() == list(range(10)) and clouds.shape == (10, 8, 3)
     with pytest.raises(ValueError, match="no modelnet40_shape_names.txt"):
         read_modelnet(root, points=8, classes=40)
-    assert (
-        len(MODELNET40) == 40 and list(MODELNET40) == sorted(MODELNET40) and set(MODELNET10) < set(MODELNET40)
-    )
+    assert len(MODELNET40) == 40 and list(MODELNET40) == sorted(MODELNET40) and set(MODELNET10) < set(MODELNET40)
 
 
 @pytest.mark.parametrize("layout", MAKERS)

@@ -60,9 +60,7 @@ def test_every_member_is_closed_upright_and_fits_the_unit_sphere(category: str) 
         corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         assert np.isfinite(corners).all()
-        assert np.abs(cross.sum(axis=0)).max() < 1e-9 * np.abs(cross).sum(), (
-            "a closed surface has no net area"
-        )
+        assert np.abs(cross.sum(axis=0)).max() < 1e-9 * np.abs(cross).sum(), "a closed surface has no net area"
         assert np.einsum("ij,ij->", corners[:, 0], cross) > 0, "normals point outward"
         cloud = sample_cloud(mesh, 500, np.random.default_rng(index))
         assert cloud.shape == (500, 3) and cloud.dtype == np.float32
@@ -100,9 +98,7 @@ def test_the_high_end_is_at_the_back(category: str) -> None:
         cloud = sample_cloud(mesh, 2000, np.random.default_rng(0))
         high = cloud[:, 2] >= np.quantile(cloud[:, 2], 0.9)
         backs.append(cloud[high, 1].mean() > cloud[~high, 1].mean())
-    assert np.mean(backs) >= (
-        1.0 if category == "chair" else 0.75
-    )  # four-posters, bunks and spirals are level
+    assert np.mean(backs) >= (1.0 if category == "chair" else 0.75)  # four-posters, bunks and spirals are level
 
 
 def test_what_stands_is_tall_and_what_travels_is_long() -> None:

@@ -111,9 +111,7 @@ def test_layouts_are_told_apart(tmp_path):
 
 
 def test_places_are_tried_in_order(tmp_path, monkeypatch):
-    at = {
-        key: tmp_path / key for key in ("own", "data", "real", "checkout/shared/real", "home/.cache/invert3d")
-    }
+    at = {key: tmp_path / key for key in ("own", "data", "real", "checkout/shared/real", "home/.cache/invert3d")}
     found = []
     monkeypatch.setattr(sources, "_checkouts", lambda: [tmp_path / "checkout" / "main"])
     for key, variable in (

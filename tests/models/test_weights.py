@@ -40,9 +40,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("wrapper", [None, "model_state_dict", "state_dict", "model", "net"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_public_wrappings_are_taken_off(
-    tmp_path: Path, trained: nn.Module, wrapper: str | None, prefix: str
-) -> None:
+def test_public_wrappings_are_taken_off(tmp_path: Path, trained: nn.Module, wrapper: str | None, prefix: str) -> None:
     state = {prefix + key: value for key, value in trained.state_dict().items()}
     path = tmp_path / "best_model.pth"
     torch.save({"epoch": 7, "class_avg_acc": 0.9, wrapper: state} if wrapper else state, path)
@@ -58,6 +56,17 @@ def test_a_checkpoint_in_double_precision_keeps_it(tmp_path: Path, trained: nn.M
     torch.save(double.state_dict(), path)
     assert same(double, load_checkpoint(PointNetVanilla(5).double(), path))
     assert load_checkpoint(PointNetVanilla(5), path).linear3.weight.dtype is torch.float32
+
+
+@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_numbers_of_numpy_beside_the_weights_are_harmless(tmp_path: Path, trained: nn.Module, module: bytes) -> None:
+    """As in every checkpoint of the public PointNet++ code; numpy 2 moved the function that unpickles them."""
+    path = tmp_path / "best_model.pth"
+    table = {"instance_acc": np.float64(0.92), "epoch": np.int64(3), "model_state_dict": trained.state_dict()}
+    torch.save(table, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"numpy._core.multiarray", module).replace(b"numpy.core.multiarray", module))
+    assert same(trained, load_checkpoint(PointNetVanilla(5), path))
 
 
 def test_a_layer_under_two_names_needs_to_be_given_once(tmp_path: Path) -> None:
@@ -119,8 +128,8 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, how: str) -> No
     if how == "torch.save":
         torch.save(payload, path)
     else:
-        path.write_bytes(pickle.dumps(payload))
-    with pytest.raises(ValueError, match="evil.pth cannot be opened safely .*plain state dict"):
+        path.write_bytes(pickle.dumps(payload, protocol=2))
+    with pytest.raises(ValueError, match="evil.pth cannot be opened safely .*global: .* plain state dict"):
         read_checkpoint(path)
     assert not mark.exists()
 
@@ -136,9 +145,7 @@ JUNK = {
 
 @pytest.mark.parametrize("suffix", [".pth", ".t7", ".safetensors"])
 @pytest.mark.parametrize("what", JUNK)
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(
-    tmp_path: Path, what: str, suffix: str
-) -> None:
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_sentence(tmp_path: Path, what: str, suffix: str) -> None:
     path = tmp_path / f"junk{suffix}"
     path.write_bytes(JUNK[what])
     with pytest.raises(ValueError, match="junk") as error:

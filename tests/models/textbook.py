@@ -1,8 +1,8 @@
 """Point networks as their papers describe them, written down plainly: the other side of the comparison.
 
 Channels come first, (B, C, N) or (B, C, K, M); every layer is a 1x1 convolution; batch norm is a layer of its
-own, in training and in eval; groups are found by loops. Nothing is folded, factored or reordered. Parameters carry
-the names of the public implementations, so that state dicts can be exchanged.
+own, in training and in eval; groups are found by loops. Nothing is folded, factored or reordered. Parameters
+carry the names of the public implementations, so that state dicts can be exchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def neighbors(x: Tensor, k: int) -> Tensor:
     batches = []
     for cloud in x.detach():
         squared = ((cloud[:, :, None] - cloud[:, None, :]) ** 2).sum(0)
-        batches.append(squared.argsort(0, stable=True)[:k])
+        batches.append(squared.argsort(stable=True, dim=0)[:k])
     return torch.stack(batches)
 
 
@@ -118,9 +118,7 @@ class PointNet(nn.Module):
 class Abstraction(nn.Module):
     """Single-scale set abstraction: [offset, features] of each member, three convolutions, the largest."""
 
-    def __init__(
-        self, count: int | None, radius: float, members: int, channels: int, widths: list[int]
-    ) -> None:
+    def __init__(self, count: int | None, radius: float, members: int, channels: int, widths: list[int]) -> None:
         super().__init__()
         self.count, self.radius, self.members = count, radius, members
         self.mlp_convs, self.mlp_bns = nn.ModuleList(), nn.ModuleList()

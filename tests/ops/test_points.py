@@ -16,6 +16,7 @@ from invert3d.ops.points import (
     farthest_point_sample,
     gather,
     knn,
+    nearest_others,
     record_groupings,
     replay_groupings,
     square_distances,
@@ -219,3 +220,14 @@ def test_shapes_and_ranges_of_indices(batch: int, points: int, data: st.DataObje
         assert indices.shape == shape and indices.min() >= 0 and indices.max() < points
     picked = farthest_point_sample(x, count)
     assert all(len(set(row)) == count for row in picked.tolist()), "no point twice, as all are distinct"
+
+
+def test_a_point_is_never_its_own_other_however_close_the_others_are(clouds) -> None:
+    x = 1 + 1e-6 * clouds(2, 30)
+    found = nearest_others(x, 4)
+    assert not (found == torch.arange(30)[:, None]).any()
+    x = clouds(2, 30, dtype=torch.float64)
+    assert torch.equal(nearest_others(x, 4), knn(x, x, 5)[..., 1:])
+    for k in (0, 30):
+        with pytest.raises(ValueError, match="between 1 and the number of other points 29"):
+            nearest_others(x, k)

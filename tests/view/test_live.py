@@ -16,9 +16,7 @@ from invert3d.view import Cloud, serve
 POINTS = np.random.default_rng(0).normal(size=(50, 3)) * 0.3
 CLOUDS = [
     Cloud(name="chair", points=POINTS, snapshots=np.stack([POINTS * 2, POINTS * 1.5]), snapshot_steps=[0, 9]),
-    Cloud(
-        name="desk", points=POINTS * 0.5, values=POINTS[:, 0], kind="diverging", badges={"seen as": "desk"}
-    ),
+    Cloud(name="desk", points=POINTS * 0.5, values=POINTS[:, 0], kind="diverging", badges={"seen as": "desk"}),
 ]
 
 
@@ -66,7 +64,5 @@ def test_importing_the_pictures_imports_no_heavy_library() -> None:
     heavy = "torch", "matplotlib", "PIL", "viser", "trimesh", "scipy"
     code = f"import sys, invert3d.view; print([name for name in {heavy} if name in sys.modules])"
     environment = {"PYTHONPATH": ":".join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "[]"

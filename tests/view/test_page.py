@@ -89,9 +89,7 @@ def full(path: Path) -> Path:
         subtitle="from noise",
         clouds=clouds,
         trace={"step": range(5), "loss": [5, 4, 3, np.nan, 1], "norm": [1, 0.1, 1e-2, 1e-3, 1e-5]},
-        tables=[
-            Table(title="Scores", columns=["model", "hits"], rows=[["a", 0.51234], ["b", None]], note="of 40")
-        ],
+        tables=[Table(title="Scores", columns=["model", "hits"], rows=[["a", 0.51234], ["b", None]], note="of 40")],
         recipe="steps = 300\n",
         provenance={"seed": "0"},
         notes=["Read with care."],
@@ -104,9 +102,7 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
     assert links == set()
     attributes = Reader(text).attributes
     assert all(value == "data:," for name, value in attributes if name in ("src", "href"))
-    policy = next(
-        value for name, value in attributes if name == "content" and value and "default-src" in value
-    )
+    policy = next(value for name, value in attributes if name == "content" and value and "default-src" in value)
     assert "default-src 'none'" in policy
     assert "@import" not in text
     assert "url(" not in text
@@ -214,13 +210,7 @@ def test_traces_of_any_kind(tmp_path: Path) -> None:
         ),
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshot_steps=[1])]}, "no snapshots"),
         (
-            {
-                "clouds": [
-                    Cloud(
-                        name="a", points=np.zeros((4, 3)), snapshots=np.zeros((2, 4, 3)), snapshot_steps=[1]
-                    )
-                ]
-            },
+            {"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshots=np.zeros((2, 4, 3)), snapshot_steps=[1])]},
             "1 steps for 2 snapshots",
         ),
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), kind="rainbow")]}, "kind: got 'rainbow'"),

@@ -54,7 +54,8 @@ def check(name: str, root: Path | None = None) -> None:
 
 def make(
     world: Literal["shapes"], out: Path, *, per_class: int = 10, points: int = 2048, seed: int = 0,
-    form: Literal["points", "voxels", "meshes"] = "points", size: int = 32, classes: str = "all", overwrite: bool = False,
+    form: Literal["points", "voxels", "meshes"] = "points", size: int = 32, classes: str = "all",
+    overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Write procedural data: clouds or voxels as one .npz, meshes as OFF files in ModelNet's folder layout.
 
@@ -133,4 +134,4 @@ def write_meshes(out: Path, names: tuple[str, ...], per_class: int, seed: int) -
             split = "test" if number % 5 == 4 else "train"
             path = out / name / split / f"{name}_{number + 1:04d}.off"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(make_mesh(name, shape_generator(name, number, seed)).export(file_type="off"))
+            path.write_text(str(make_mesh(name, shape_generator(name, number, seed)).export(file_type="off")))

@@ -5,7 +5,9 @@ from pathlib import Path
 CLASSES = ("person", "car", "airplane", "chair")
 
 
-def demo(*, out: Path = Path("runs/demo"), model: str = "pointnet2_ssg-shapes", seed: int = 0, device: str = "cpu") -> None:
+def demo(
+    *, out: Path = Path("runs/demo"), model: str = "pointnet2_ssg-shapes", seed: int = 0, device: str = "cpu"
+) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
     Parameters

@@ -8,7 +8,8 @@ from invert3d.study.invert import invert
 from invert3d.study.networks import open_network
 from invert3d.study.recipe import load_recipe
 from invert3d.study.report import write_report
-from invert3d.study.runs import read_run, record
+from invert3d.study.runs import read_run
+from invert3d.study.runs import record as write_record
 from invert3d.study.transfer import NETWORKS, Transfer, randomized
 from invert3d.study.transfer import transfer as measure_transfer
 
@@ -55,24 +56,23 @@ def write_report_of_control(run: Path, name: str, network, drawn: Result):
 
 
 def transfer(
-    *recipes: str, repeats: int = 4, seed: int = 0, classes: str = "all", control: bool = True,
-    record_results: bool = False, out: Path | None = None, device: str = "cpu",
+    *recipes: str, repeats: int = 4, seed: int = 0, classes: str = "all", record: bool = False, out: Path | None = None,
+    device: str = "cpu",
 ) -> None:  # fmt: skip
     """The transfer matrix over three architectures: inverted from the row, recognized by the column.
 
     Parameters
     ----------
     recipes
-        Recipes to compare; by default published and ours.
+        Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is the
+        control: it inverts the same networks with their weights shuffled.
     repeats
         Shapes of each class.
     seed
         Fixes everything.
     classes
         Class names, comma separated, or all.
-    control
-        Also invert the networks with shuffled weights by the last recipe.
-    record_results
+    record
         Write docs/results/points.json.
     out
         A folder for the matrix as a picture and the clouds.
@@ -82,18 +82,15 @@ def transfer(
     from invert3d.study.transfer_report import write_transfer
 
     asked = "all" if classes == "all" else [name.strip() for name in classes.split(",")]
-    names = list(recipes) or ["published", "ours"]
-    measured: list[Transfer] = []
-    for name in names:
-        measured.append(measure_transfer(name, classes=asked, repeats=repeats, seed=seed, device=device))
-        show(measured[-1])
-        write_transfer(out, measured[-1])
-    if control:
-        measured.append(measure_transfer(names[-1], classes=asked, repeats=repeats, seed=seed, control=True, device=device))
-        show(measured[-1])
-        write_transfer(out, measured[-1])
-    if record_results:
-        record_transfer(measured, names)
+    for spec in recipes or ("published", "ours", "ours:shuffled"):
+        name, _, mark = spec.partition(":")
+        if mark not in ("", "shuffled"):
+            raise ValueError(f"{spec}: a recipe may be followed by :shuffled, not by :{mark}")
+        measured = measure_transfer(name, classes=asked, repeats=repeats, seed=seed, control=bool(mark), device=device)
+        show(measured)
+        write_transfer(out, measured)
+        if record:
+            record_transfer(measured, complete=classes == "all")
 
 
 def show(measured: Transfer) -> None:
@@ -109,21 +106,19 @@ def show(measured: Transfer) -> None:
     )  # fmt: skip
 
 
-def record_transfer(measured: list[Transfer], names: list[str]) -> None:
-    """Write the numbers that README and docs quote."""
+def record_transfer(measured: Transfer, complete: bool) -> None:
+    """Write the numbers that README and docs quote; headlines only where all classes were asked for."""
     headline = {}
-    for each in measured:
-        if each.recipe == "published":
-            headline["transfer_published"] = round(each.transfer, 4)
-        elif each.recipe == "ours":
-            headline |= {"transfer_ours": round(each.transfer, 4), "own_success_ours": round(each.own_success, 4)}
-        elif each.recipe == "ours on shuffled weights":
-            headline["transfer_control"] = round(each.transfer, 4)
-    rows = [row for each in measured for row in each.rows(f"transfer {each.recipe}")]
-    print(f"recorded in {record('points', headline, rows)}")
+    if complete:
+        key = {"published": "published", "ours": "ours", "ours on shuffled weights": "control"}.get(measured.recipe)
+        headline = {f"transfer_{key}": round(measured.transfer, 4)} if key else {}
+        if measured.recipe == "ours":
+            headline["own_success_ours"] = round(measured.own_success, 4)
+    rows = measured.rows(f"transfer {measured.recipe}")
+    print(f"recorded in {write_record('points', headline, rows)}")
 
 
-def ablation(*, repeats: int = 1, seed: int = 0, record_results: bool = False, device: str = "cpu",
+def ablation(*, repeats: int = 1, seed: int = 0, record: bool = False, device: str = "cpu",
              network: str = "pointnet-shapes", recipes: str = "") -> None:  # fmt: skip
     """What each ingredient of the recipe adds: one network inverted, the two others look.
 
@@ -133,7 +128,7 @@ def ablation(*, repeats: int = 1, seed: int = 0, record_results: bool = False, d
         Shapes of each class.
     seed
         Fixes everything.
-    record_results
+    record
         Write the table into docs/results/points.json.
     device
         cpu, cuda, ...
@@ -152,5 +147,5 @@ def ablation(*, repeats: int = 1, seed: int = 0, record_results: bool = False, d
         row = measure(label, recipe, network, [n for n in NETWORKS if n != network], repeats, seed, device)
         rows.append(row)
         print_table(f"Inverting {network}, {repeats} shape(s) a class", list(row), [list(r.values()) for r in rows])
-    if record_results:
-        print(f"recorded in {record('points', {}, [{'table': 'ablation', **row} for row in rows])}")
+    if record:
+        print(f"recorded in {write_record('points', {}, [{'table': 'ablation', **row} for row in rows])}")

@@ -8,21 +8,53 @@ import torch
 
 from invert3d.cli.show import print_table, split_names
 from invert3d.engine.draws import Draws
-from invert3d.models.weights import bundled
+from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
 from invert3d.study.networks import open_network
 from invert3d.study.recipe import load_recipe, recipe_names, recipe_toml
 
 
-def models() -> None:
-    """List the bundled networks, from their cards, and the architectures."""
+def models(*, record: bool = False) -> None:
+    """List the bundled networks, from their cards, and the architectures.
+
+    Parameters
+    ----------
+    record
+        Measure the networks of the procedural shapes again, on held-out shapes, and write docs/results/points.json.
+    """
+    cards = bundled()
     rows = [
-        [name, card.architecture, len(card.classes), f"{card.accuracy:.1%}", card.data, f"{card.parameters / 1e6:.2f} M",
-         f"{card.bytes / 1e6:.1f} MB"]
-        for name, card in bundled().items()
+        [name, card.architecture, len(card.classes), f"{card.accuracy:.1%}", card.data,
+         f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+        for name, card in cards.items()
     ]  # fmt: skip
-    print_table("Bundled networks", ["weights", "architecture", "classes", "held out", "trained on", "size", "file"], rows)
+    columns = ["weights", "architecture", "classes", "held out", "trained on", "size", "file"]
+    print_table("Bundled networks", columns, rows)
     print("Architectures, for --checkpoint of your own or of the public code: " + ", ".join(registered("model")))
+    if record:
+        print(f"recorded in {record_accuracies(cards)}")
+
+
+def record_accuracies(cards: dict[str, WeightCard]) -> Path:
+    """Measure the accuracy of the bundled networks on the held-out shapes and write it down."""
+    from invert3d.study.datasets import held_out_shapes
+    from invert3d.study.runs import record
+    from invert3d.study.train import predictions
+
+    clouds, labels = held_out_shapes()
+    headline, rows = {}, []
+    for name, card in cards.items():
+        accuracy, measured = card.accuracy, "by its card"
+        if card.data.startswith("procedural shapes"):
+            network = open_network(name)
+            right = predictions(network.frozen.model, clouds, 1024) == torch.from_numpy(labels)
+            accuracy, measured = right.double().mean().item(), f"{len(labels)} held-out shapes"
+            headline[
+                {"pointnet2_ssg": "accuracy_pointnet2"}.get(card.architecture, f"accuracy_{card.architecture}")
+            ] = round(accuracy, 4)
+        rows.append({"table": "accuracy", "weights": name, "accuracy": round(accuracy, 4), "measured on": measured,
+                     "trained on": card.data, "MB": round(card.bytes / 1e6, 1)})  # fmt: skip
+    return record("points", headline, rows)
 
 
 def recipes(name: str | None = None) -> None:
@@ -75,7 +107,8 @@ def doctor(
 
 def classify(
     model: str, *files: Path, checkpoint: Path | None = None, points_layout: Literal["bn3", "b3n"] = "bn3",
-    up: Literal["z", "y"] | None = None, class_names: str | None = None, points: int = 1024, file_up: Literal["z", "y"] = "z",
+    up: Literal["z", "y"] | None = None, class_names: str | None = None, points: int = 1024,
+    file_up: Literal["z", "y"] = "z",
     device: str = "cpu",
 ) -> None:  # fmt: skip
     """Say what a network takes point clouds or meshes for.
@@ -117,7 +150,9 @@ def classify(
         network.frozen.space.validate(x)
         chances = network.frozen(x.to(network.frozen.device))[0].softmax(-1).cpu()
         best = chances.topk(min(3, len(chances)))
-        rows.append([file.name, *(f"{network.classes[i]} {p:.2f}" for p, i in zip(best.values, best.indices, strict=True))])
+        rows.append(
+            [file.name, *(f"{network.classes[i]} {p:.2f}" for p, i in zip(best.values, best.indices, strict=True))]
+        )
     print_table(f"What {network.name} takes them for", ["file", "first", "second", "third"][: len(rows[0])], rows)
 
 

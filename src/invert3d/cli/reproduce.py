@@ -6,7 +6,8 @@ from invert3d.cli.show import print_table
 
 
 def reproduce(
-    figure: str, *, model: str = "pointnet2_ssg-shapes", out: Path | None = None, seed: int = 0, steps: int | None = None,
+    figure: str, *, model: str = "pointnet2_ssg-shapes", out: Path | None = None, seed: int = 0,
+    steps: int | None = None,
     device: str = "cpu",
 ) -> None:  # fmt: skip
     """Make a figure of a paper and a table that puts its observations into numbers.

@@ -13,7 +13,8 @@ from invert3d.study.train import TrainSettings, train_and_save
 
 def train(
     architecture: str, *, data: str = "shapes", name: str | None = None, out: Path | None = None, steps: int = 2200,
-    batch: int = 16, points: int = 512, rate: float = 2e-3, per_class: int = 400, clutter: bool = True, bf16: bool = True,
+    batch: int = 16, points: int = 512, rate: float = 2e-3, abstract: float = 0.5, start: Path | None = None,
+    per_class: int = 400, clutter: bool = True, bf16: bool = True,
     seed: int = 0, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a reference network; writes weights and their card.
@@ -36,6 +37,10 @@ def train(
         Points a cloud.
     rate
         Largest learning rate.
+    abstract
+        Share of the training clouds that are redrawn as a few lumps.
+    start
+        A checkpoint to go on from.
     per_class
         Procedural shapes of each class.
     clutter
@@ -49,18 +54,21 @@ def train(
     """
     lookup("model", architecture)
     checked_device(device)
-    settings = TrainSettings(steps=steps, batch=batch, points=points, rate=rate, bf16=bf16, seed=seed)
+    settings = TrainSettings(
+        steps=steps, batch=batch, points=points, rate=rate, abstract=abstract, bf16=bf16, seed=seed
+    )
     print(f"reading {data} ...", flush=True)
     clouds = training_data(data, per_class=per_class, seed=seed, clutter=clutter)
     label = name or f"{architecture}-{Path(data).stem}"
     command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
-               f"--points {points} --seed {seed}")  # fmt: skip
+               f"--points {points} --rate {rate:g} --abstract {abstract:g} --seed {seed}"
+               + (f" --start {start.name}" if start else ""))  # fmt: skip
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns) as bar:
         task = bar.add_task("training", total=steps, loss="")
         card = train_and_save(
             architecture, label, clouds, settings, out or FOLDER, command, device,
-            lambda done, loss: bar.update(task, completed=done, loss=f"{loss:.3f}"),
+            lambda done, loss: bar.update(task, completed=done, loss=f"{loss:.3f}"), start,
         )  # fmt: skip
     print(f"{card.name}: {card.accuracy:.2%} of {card.held_out} held-out shapes; {card.notes}")

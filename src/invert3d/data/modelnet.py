@@ -197,9 +197,7 @@ def read_off(path: str | Path) -> trimesh.Trimesh:
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise _wrong("off", file, "an OFF mesh without faces")
     if int(mesh.faces.max()) >= len(mesh.vertices) or not np.isfinite(mesh.vertices).all():
-        raise _wrong(
-            "off", file, "an OFF mesh with faces of absent vertices, or vertices that are not finite"
-        )
+        raise _wrong("off", file, "an OFF mesh with faces of absent vertices, or vertices that are not finite")
     return mesh
 
 
@@ -368,9 +366,7 @@ def _load_cache(path: Path, key: str) -> tuple[np.ndarray, np.ndarray] | None:
         with np.load(path, allow_pickle=False) as kept:
             return (kept["clouds"], kept["labels"]) if str(kept["key"]) == key else None
     except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise ValueError(
-            f"cache: found {path}, which read_modelnet did not write ({error}); move it"
-        ) from error
+        raise ValueError(f"cache: found {path}, which read_modelnet did not write ({error}); move it") from error
 
 
 def _save_cache(path: Path, key: str, clouds: np.ndarray, labels: np.ndarray) -> None:

@@ -23,9 +23,7 @@ from invert3d.data.modelnet import MODELNET10
 Facing = Literal["front", "stored"]
 
 VOXELS_FILE = "modelnet10_voxels30.npz"
-VOXELS_WHERE = (
-    "the VoxNet-Google-Colab project (amitregmi) has it; or voxelize the ModelNet10 meshes yourself"
-)
+VOXELS_WHERE = "the VoxNet-Google-Colab project (amitregmi) has it; or voxelize the ModelNet10 meshes yourself"
 TURNS: dict[str, int] = dict.fromkeys(("desk", "dresser", "monitor", "night_stand", "sofa", "table"), 1)
 
 
@@ -140,9 +138,7 @@ def read_modelnet10_voxels(
     )
 
 
-def surface_points(
-    grid: np.ndarray, points: int, rng: np.random.Generator, *, smooth: float = 0.0
-) -> np.ndarray:
+def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, smooth: float = 0.0) -> np.ndarray:
     """Points drawn on the exposed faces of the filled voxels of a grid, normalized to the unit sphere.
 
     A face is drawn uniformly, then a place on it. Before that every corner of a face may move toward the mean
@@ -278,9 +274,7 @@ def _load_arrays(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 if grids.shape != (len(labels), side, side, side) or not len(labels):
                     raise ValueError(f"X_{split} {grids.shape} with y_{split} {labels.shape}")
                 if grids.min() < 0 or grids.max() > 1 or not np.isin(labels, range(10)).all():
-                    raise ValueError(
-                        f"values {grids.min()} to {grids.max()}, labels {np.unique(labels)[:12]}"
-                    )
+                    raise ValueError(f"values {grids.min()} to {grids.max()}, labels {np.unique(labels)[:12]}")
                 splits[split] = grids.astype(np.uint8), labels.astype(np.int64)
     except (KeyError, ValueError, OSError, BadZipFile) as error:
         raise ValueError(f"{file}: found {error}, expected {expected}; {VOXELS_WHERE}") from error

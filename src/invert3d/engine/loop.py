@@ -67,14 +67,16 @@ def optimize(
     """
     if steps < 0:
         raise ValueError(f"steps must be 0 or more, not {steps}")
-    if target is None and batch is None:
+    count = batch if target is None else len(target)
+    if count is None:
         raise ValueError("give a target (B, ...) or a batch size")
     if projections and type(parameterization).assign is Parameterization.assign:
         parameterization.assign({}, torch.empty(0))  # says that it cannot
-    count = batch if target is None else len(target)
     clock = time.perf_counter()
     with model:
-        state, optimizer = _begin(model, parameterization, target, count, steps, stepper, seed, samples, theta, checkpoint)
+        state, optimizer = _begin(
+            model, parameterization, target, count, steps, stepper, seed, samples, theta, checkpoint
+        )
         result = Result.empty(count, target, steps, checkpoint, model.device)
         interrupted, before = False, (state.draws.state(), dict(state.memory))
         model.tap(objective.taps)
@@ -141,9 +143,7 @@ def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State) -
 
 
 @torch.no_grad()
-def _project(
-    projections: Sequence[Projection], parameterization: Parameterization, space: Space, state: State
-) -> None:
+def _project(projections: Sequence[Projection], parameterization: Parameterization, space: Space, state: State) -> None:
     if not projections:
         return
     scored = state.x

@@ -36,11 +36,16 @@ class Frozen:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"expected an nn.Module, got {type(model).__name__}")
-        self.model, self.space, self.output, self.key = model, space, output, key
+        self.model, self.space, self.key = model, space, key
+        self.output: OutputKind = output
         self._depth = 0
         self._modes: list[tuple[nn.Module, bool]] = []
         self._flags: list[tuple[Tensor, bool]] = []
         self._taps = Taps(model)
+
+    def on(self, space: Space, model: nn.Module | None = None) -> "Frozen":
+        """The same model on another space, or another model read the same way."""
+        return Frozen(model or self.model, space, output=self.output, key=self.key)
 
     def __enter__(self) -> "Frozen":
         if self._depth == 0:
@@ -126,6 +131,8 @@ def pick_output(raw: Any, key: str | int | None = None) -> Tensor:
         candidates = [raw[key]] if key is not None else [raw[k] for k in ("logits", "out", "pred") if k in raw]
         candidates = candidates or list(raw.values())
     elif isinstance(raw, (tuple, list)):
+        if key is not None and str(key) not in map(str, range(len(raw))):
+            raise ValueError(f"the model returns {len(raw)} outputs, no {key!r}")
         candidates = [raw[int(key)]] if key is not None else list(raw)
     else:
         candidates = [getattr(raw, "logits", None)]

@@ -102,7 +102,7 @@ class Best(Recorder):
     def record(self, state: State) -> None:
         if state.progress < self.after:
             return
-        if self.x is None or self.loss is None:
+        if self.x is None or self.loss is None or self.rows is None:
             self.loss, self.x, self.rows = state.loss.clone(), state.x.clone(), state.rows
             return
         places = torch.searchsorted(self.rows, state.rows).to(state.loss.device)

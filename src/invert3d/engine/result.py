@@ -53,7 +53,7 @@ class Checkpoint:
 
 @dataclass
 class Result:
-    """Inputs x (B, *shape) in the user's units, last losses (B,) and outputs (B, ...), steps taken (B,), trace, snapshots."""
+    """Inputs x (B, *shape) in the user's units, last losses (B,) and outputs (B, ...), steps (B,), trace, snapshots."""
 
     x: Tensor
     loss: Tensor
@@ -78,7 +78,11 @@ class Result:
 
     @classmethod
     def empty(
-        cls, count: int, target: Tensor | None, steps: int, checkpoint: Checkpoint | None = None,
+        cls,
+        count: int,
+        target: Tensor | None,
+        steps: int,
+        checkpoint: Checkpoint | None = None,
         device: torch.device | str = "cpu",
     ) -> "Result":
         """A result to which the loop adds samples as they finish; a checkpoint's were done before."""
@@ -160,7 +164,9 @@ class Result:
         arrays = {"x": self.x, "loss": self.loss, "outputs": self.outputs, "steps": self.steps, "target": self.target,
                   "snapshots": self.snapshots, "snapshot_steps": self.snapshot_steps, "best": self.best}  # fmt: skip
         arrays |= {f"trace.{k}": v for k, v in self.trace.items()} | {f"theta.{k}": v for k, v in self.theta.items()}
-        save_file({k: v.cpu().contiguous().clone() for k, v in arrays.items() if v is not None}, folder / "result.safetensors")
+        save_file(
+            {k: v.cpu().contiguous().clone() for k, v in arrays.items() if v is not None}, folder / "result.safetensors"
+        )
         facts = {"seconds": self.seconds, "interrupted": self.interrupted, "facts": self.facts}
         (folder / "result.json").write_text(json.dumps(facts, indent=2) + "\n")
         if self.checkpoint is not None:
@@ -191,7 +197,8 @@ class Result:
         rows = "".join(
             f"<tr><td>{name}</td><td>{value}</td></tr>"
             for name, value in {
-                "samples": self.count, "shape": tuple(self.x.shape[1:]), "as asked": f"{self.success.float().mean():.0%}",
+                "samples": self.count, "shape": tuple(self.x.shape[1:]),
+                "as asked": f"{self.success.float().mean():.0%}",
                 "mean loss": f"{self.loss.float().mean():.4f}", "seconds": f"{self.seconds:.1f}",
             }.items()
         )  # fmt: skip

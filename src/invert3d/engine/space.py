@@ -87,7 +87,9 @@ class Points(Space):
         return -self.extent, self.extent
 
     def encode(self, x: Float[Tensor, "b n c"]) -> Tensor:
-        if self.up == "y":  # the public ModelNet40 clouds swap two axes (a mirror image): (x, y, z) is stored as (x, z, y)
+        if (
+            self.up == "y"
+        ):  # the public ModelNet40 clouds swap two axes (a mirror image): (x, y, z) is stored as (x, z, y)
             x = torch.cat([part[..., [0, 2, 1]] for part in x.split(3, -1)], -1)
         return x.transpose(1, 2).contiguous() if self.layout == "b3n" else x
 
@@ -115,7 +117,9 @@ class Points(Space):
         """Raise ValueError, in one sentence, for a transposed, empty, tiny, infinite or oversized batch."""
         channels = self.shape[1]
         if x.dim() == 3 and x.shape[1] == channels != x.shape[2]:
-            raise ValueError(f"clouds must be (B, N, {channels}), these are (B, {channels}, N) = {tuple(x.shape)}: transpose")
+            raise ValueError(
+                f"clouds must be (B, N, {channels}), these are (B, {channels}, N) = {tuple(x.shape)}: transpose"
+            )
         if x.dim() != 3 or x.shape[2] != channels:
             raise ValueError(f"clouds must be (B, N, {channels}), got shape {tuple(x.shape)}")
         if x.shape[1] < 16:

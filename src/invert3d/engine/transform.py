@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.ops.points import farthest_point_sample, gather, square_distances
 from invert3d.registry import register
 
 
@@ -34,7 +35,7 @@ def chained(transforms: Sequence[Transform], x: Tensor, target: Any, draws: Draw
 @register("transform", "rotate")
 @dataclass(frozen=True, kw_only=True)
 class Rotate(Transform):
-    """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about the others."""
+    """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about others."""
 
     degrees: float = 10.0
     tilt: float = 0.0
@@ -136,3 +137,32 @@ class Normalize(Transform):
     def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
         x = x - x.mean(1, keepdim=True)
         return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6), target
+
+
+@register("transform", "abstract")
+@dataclass(frozen=True, kw_only=True)
+class Abstract(Transform):
+    """Redraw a ``share`` of the clouds as ``least`` to ``most`` Gaussian lumps with the mean and spread of their parts.
+
+    A shape is still itself when its parts are: trained so, networks learn the arrangement and not the texture of
+    surfaces (for images, Geirhos et al. 2019 call this a shape bias).
+    """
+
+    share: float = 0.5
+    least: int = 8
+    most: int = 40
+
+    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        chosen = draws.uniform(x, 0, 1, 1, 1) < self.share
+        parts = int(draws.uniform(x[:1], self.least, self.most + 1, 1)[0])
+        seeds = gather(x, farthest_point_sample(x, parts))
+        part = square_distances(x, seeds).argmin(-1)
+        member = torch.nn.functional.one_hot(part, parts).to(x.dtype)  # (B, N, parts)
+        count = member.sum(1).clamp_min(1)[..., None]
+        mean = member.transpose(1, 2) @ x / count
+        off = x - gather(mean, part)
+        spread = torch.einsum("bnk,bni,bnj->bkij", member, off, off) / count[..., None]
+        root = torch.linalg.cholesky(spread + 1e-5 * torch.eye(3, dtype=x.dtype, device=x.device))
+        noise = draws.normal(x, *x.shape[1:]).clamp(-1.8, 1.8)
+        lumps = gather(mean, part) + (gather(root.flatten(2), part).unflatten(-1, (3, 3)) @ noise[..., None])[..., 0]
+        return torch.where(chosen, lumps, x), target

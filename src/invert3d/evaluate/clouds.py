@@ -10,10 +10,10 @@ def chamfer_distance(a: Float[Tensor, "n 3"], b: Float[Tensor, "m 3"]) -> float:
 
     The symmetric Chamfer distance of Fan et al. 2017, with distances not squared.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     first, second = np.asarray(a.detach().cpu()), np.asarray(b.detach().cpu())
-    there, back = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+    there, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
     return float(there.mean() + back.mean())
 
 
@@ -27,5 +27,3 @@ def nearest_shape(x: Float[Tensor, "n 3"], shapes: Float[Tensor, "m p 3"]) -> tu
 def moved_share(start: Float[Tensor, "b n 3"], end: Float[Tensor, "b n 3"], tolerance: float = 1e-2) -> Tensor:
     """Share of the points of each cloud, (B,), that end farther than ``tolerance`` from where they started."""
     return ((end - start).norm(dim=-1) > tolerance).float().mean(1)
-
-

@@ -20,7 +20,7 @@ from invert3d.engine.projection import Projection
 from invert3d.engine.recorder import Recorder, Snapshots, StopWhen, Trace
 from invert3d.engine.result import Checkpoint, Result
 from invert3d.engine.stepper import Stepper
-from invert3d.engine.transform import Transform
+from invert3d.engine.transform import Transform, chained
 from invert3d.methods.judge import Judge
 from invert3d.objectives.classes import CrossEntropy
 from invert3d.parameterizations.direct import Direct
@@ -47,7 +47,8 @@ class Recipe:
 
     name: str
     points: int = 1024
-    starts: int = 1
+    candidates: int = 0  # random starts that are looked at, without a derivative, for each set of shapes
+    starts: int = 1  # how many of them, the likeliest of the class, begin; or so many at random without candidates
     objective: Objective = field(default_factory=CrossEntropy)
     parameterization: Parameterization = field(default_factory=Direct)
     transforms: tuple[Transform, ...] = ()
@@ -59,6 +60,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.starts < 1 or self.points < 16:
             raise ValueError(f"a recipe needs at least 1 start and 16 points, not {self.starts} and {self.points}")
+        if self.candidates and self.candidates < self.starts:
+            raise ValueError(f"{self.starts} starts cannot be chosen among {self.candidates} candidates")
         if not self.stages:
             raise ValueError("a recipe needs at least one stage")
 
@@ -88,6 +91,7 @@ def invert(
     judge: Judge | None = None,
     seed: int = 0,
     samples: Sequence[int] | None = None,
+    pools: Sequence[int] | None = None,
     recorders: Sequence[Recorder] = (),
     snapshots: int = 12,
     resume: Unfinished | None = None,
@@ -100,6 +104,8 @@ def invert(
         recipe: how.
         judge: keeps the good starts after each stage; without one the starts of lowest loss are kept.
         seed: fixes every draw; ``samples`` number the shapes within the run (default 0, 1, ...).
+        pools: which set of candidates each shape chooses from (default: a set of its own); shapes of different classes
+            may share one, two shapes of a class should not.
         recorders: see the states of all stages.
         snapshots: how many to keep of each shape, over all stages.
         resume: go on from an interrupted call.
@@ -109,6 +115,8 @@ def invert(
     """
     numbers = list(samples if samples is not None else range(len(target)))
     now = resume or _beginning(recipe, numbers)
+    if resume is None and recipe.candidates:
+        now.theta = _likeliest(recipe, model, target, list(pools if pools is not None else numbers), seed)
     seconds = 0.0
     frames: list[tuple[Tensor, Tensor]] = []
     while True:
@@ -135,7 +143,9 @@ def invert(
         now = Unfinished(
             stage=now.stage + 1, samples=[now.samples[i] for i in kept], places=[now.places[i] for i in kept],
             theta=result.theta, checkpoint=None,
-            trace=[{k: v if k == "step" else v[:, kept] for k, v in part.items()} for part in now.trace] + [result.trace],
+            trace=[
+                *({k: v if k == "step" else v[:, kept] for k, v in part.items()} for part in now.trace), result.trace
+            ],
         )  # fmt: skip
         if now.stage == len(recipe.stages):
             return _gathered(result, now, target, frames, recipe, seconds), None
@@ -147,6 +157,26 @@ def _beginning(recipe: Recipe, numbers: list[int]) -> Unfinished:
         stage=0, samples=[number * 1000 + start for number in numbers for start in starts],
         places=[place for place in range(len(numbers)) for _ in starts], theta={}, checkpoint=None, trace=[],
     )  # fmt: skip
+
+
+@torch.no_grad()
+def _likeliest(recipe: Recipe, model: Frozen, target: Tensor, pools: list[int], seed: int) -> dict[str, Tensor]:
+    """For each shape asked for, the ``starts`` candidates of its pool that the network finds likeliest of its class."""
+    chosen: dict[int, list[dict[str, Tensor]]] = {}
+    for pool in dict.fromkeys(pools):
+        draws = Draws.seeded(seed + 13, [pool * 1_000_000 + j for j in range(recipe.candidates)])
+        like = torch.empty(recipe.candidates, 0, dtype=model.dtype, device=model.device)
+        theta = recipe.parameterization.initialize(like, model.space, draws)
+        likely = torch.zeros(())
+        for _ in range(2):  # two views, so that one lucky view does not decide
+            x, _ = chained(recipe.transforms, recipe.parameterization(theta, model.space, draws), None, draws)
+            likely = likely + torch.cat([model(part).log_softmax(-1) for part in x.split(64)])
+        for place, own in enumerate(pools):
+            if own == pool:
+                best = likely[:, target[place]].topk(recipe.starts).indices
+                chosen[place] = [{name: value[i] for name, value in theta.items()} for i in best]
+    flat = [start for place in range(len(pools)) for start in chosen[place]]
+    return {name: torch.stack([start[name] for start in flat]) for name in flat[0]}
 
 
 def _freed(surface: Parameterization, now: Unfinished, model: Frozen, seed: int) -> dict[str, Tensor]:
@@ -201,5 +231,3 @@ def _gathered(
         result.snapshot_steps = torch.cat([steps for steps, _ in frames])
         result.snapshots = torch.cat([x[:, first] for _, x in frames])
     return result
-
-

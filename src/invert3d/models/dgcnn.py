@@ -60,7 +60,7 @@ class DGCNN(nn.Module):
         super().__init__()
         self.k = k
         widths = [3, 64, 64, 128, 256]
-        for i, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
+        for i, outputs in enumerate(widths[1:], 1):
             setattr(self, f"bn{i}", nn.BatchNorm2d(outputs))
         self.bn5, self.bn6, self.bn7 = nn.BatchNorm1d(features), nn.BatchNorm1d(512), nn.BatchNorm1d(256)
         for i, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):

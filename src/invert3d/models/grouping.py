@@ -1,9 +1,9 @@
 """The maximum over the members of a group of a small network: exact, and cheap to differentiate.
 
-PointNet++ asks for ``max_j network(a_j - c)`` over the members j of each group, channel by channel. The derivative flows
-through the winners alone, and most members win no channel. So the winners are found first, without recording anything
-and one member of every group at a time; then the network is differentiated on the rows that won. Nothing of size
-(groups, members, channels) is ever stored, and a member that only pads a group is never looked at.
+PointNet++ asks for ``max_j network(a_j - c)`` over the members j of each group, channel by channel. The derivative
+flows through the winners alone, and most members win no channel. So the winners are found first, without recording
+anything and one member of every group at a time; then the network is differentiated on the rows that won. Nothing
+of size (groups, members, channels) is ever stored, and a member that only pads a group is never looked at.
 """
 
 from typing import Any
@@ -53,21 +53,22 @@ def _hidden(x: Tensor, layers: list[Linear]) -> Tensor:
 def _winners(
     points: Tensor, centers: Tensor, members: Tensor, sizes: list[int], layers: list[Linear]
 ) -> tuple[Tensor, Tensor]:
-    """The largest outputs (G, O) and the places (G, O) of the members that have them; ``sizes[j]`` groups have a j-th."""
-    best = winner = torch.empty(0)
+    """The largest outputs (G, O) and the places (G, O) of the members that have them.
+
+    The first ``sizes[j]`` groups have a j-th member.
+    """
+    best = points.new_full((len(members), len(layers[-1][0])), -torch.inf)
+    winner = torch.zeros_like(best, dtype=torch.int32)
     for j, size in enumerate(sizes):
         rows = points.index_select(0, members[:size, j]).sub_(centers[:size])
         candidate = F.linear(_hidden(rows, layers), *layers[-1])
-        if j == 0:
-            best, winner = candidate, torch.zeros_like(candidate, dtype=torch.int32)
-            continue
         winner[:size].masked_fill_(candidate > best[:size], j)
         torch.maximum(best[:size], candidate, out=best[:size])
     return best, winner.long()
 
 
 class _KnownMaximum(torch.autograd.Function):
-    """The maximum (G, O) of a linear layer over groups of rows, where it and the rows (G, O) that reach it are known."""
+    """The maximum (G, O) of a linear layer over groups of rows, given it and which rows (G, O) reach it."""
 
     @staticmethod
     def forward(rows: Tensor, weight: Tensor, bias: Tensor | None, maximum: Tensor, winner: Tensor) -> Tensor:

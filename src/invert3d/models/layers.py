@@ -4,12 +4,14 @@ Public point networks write it as a 1x1 convolution followed by a batch norm. Th
 names here, so their checkpoints load by their own keys, but the arithmetic runs on channels-last rows.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def dense(x: Tensor, layer: nn.Module, norm: nn.Module | None = None) -> Tensor:
+def dense(x: Tensor, layer: Any, norm: Any = None) -> Tensor:
     """``norm(layer(x))`` for a 1x1 convolution or linear ``layer`` acting on the last axis of x (..., I): (..., O).
 
     In eval mode a batch norm is an affine map: it is folded into the weights in front of it, so it costs nothing.
@@ -18,7 +20,7 @@ def dense(x: Tensor, layer: nn.Module, norm: nn.Module | None = None) -> Tensor:
     return batch_normalized(F.linear(x, weight, bias), norm)
 
 
-def folded(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+def folded(layer: Any, norm: Any) -> tuple[Tensor, Tensor | None]:
     """Weight (O, I) and bias (O,) of a 1x1 convolution or linear layer with the eval-mode norm after it folded in.
 
     A norm that is training is left out: ``batch_normalized`` applies it.
@@ -31,7 +33,7 @@ def folded(layer: nn.Module, norm: nn.Module | None) -> tuple[Tensor, Tensor | N
     return weight * scale[:, None], bias * scale + norm.bias
 
 
-def batch_normalized(x: Tensor, norm: nn.Module | None) -> Tensor:
+def batch_normalized(x: Tensor, norm: Any) -> Tensor:
     """Batch statistics over all but the last axis while ``norm`` is training; the identity once it is folded."""
     if norm is None or not norm.training:
         return x

@@ -4,8 +4,11 @@ Parameter names are those of the public ``yanx27`` code, single-scale (SSG) and 
 without normals. Outputs are logits; the public code returns their log-softmax.
 
 The first layer of a group acts on ``[x_j - c, f_j]``: it is linear, so it is ``A_j - W c`` with ``A_j = W x_j + V f_j``
-computed once a point instead of once a member of a group. The results are the same, the work a fraction.
+computed once a point instead of once a member of a group. In eval mode the rest is ``group_maximum``, which follows the
+winners of the maximum alone. The results are the same, the work a fraction.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +21,16 @@ from invert3d.registry import register
 
 
 def group_features(
-    xyz: Tensor, features: Tensor, centers: Tensor, indices: Tensor, convs: nn.ModuleList, norms: nn.ModuleList,
+    xyz: Tensor, features: Tensor, centers: Tensor, indices: Tensor, convs: Any, norms: Any,
     xyz_first: bool,
 ) -> Tensor:  # fmt: skip
-    """The network of one set abstraction: groups (B, M, K) of points (B, N, 3) around centers (B, M, 3) -> (B, M, C)."""
+    """The network of one set abstraction: groups (B, M, K) of points (B, N, 3) about centers (B, M, 3) -> (B, M, C)."""
     weight, bias = folded(convs[0], norms[0])
     width = features.shape[-1]
     on_xyz, on_features = (weight[:, :3], weight[:, 3:]) if xyz_first else (weight[:, width:], weight[:, :width])
     per_point = F.linear(xyz, on_xyz, bias) + F.linear(features, on_features)
     per_center = F.linear(centers, on_xyz)
-    if norms[0].training:  # batch statistics are over all members
+    if any(norm.training for norm in norms):  # their statistics are over all members
         x = batch_normalized(gather(per_point, indices) - per_center.unsqueeze(2), norms[0]).relu()
         for conv, norm in zip(list(convs)[1:], list(norms)[1:], strict=True):
             x = dense(x, conv, norm).relu()

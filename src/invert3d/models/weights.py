@@ -4,6 +4,7 @@ A bundled network is two files in ``invert3d/weights``: ``NAME.safetensors`` (ha
 card. Foreign ``.pth``/``.t7`` files are opened with ``weights_only=True``, so a pickle cannot run code.
 """
 
+import codecs
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,13 +105,19 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}")
     if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_plain_numbers()):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0][:160]
+        text = str(error).partition("Unpickler error:")[2] or str(error)
+        reason = text.strip().split("\n")[0].split(". Please")[0][:160]
         raise ValueError(
             f"{path.name} cannot be opened safely (weights_only): {reason}. Save it again as a plain state dict"
         ) from error
@@ -119,8 +127,16 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(loaded, dict) or not any(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path.name} holds {type(loaded).__name__}, not a state dict")
-    state = {key.removeprefix("module."): value for key, value in loaded.items() if isinstance(value, Tensor)}
+    state = {str(key).removeprefix("module."): value for key, value in loaded.items() if isinstance(value, Tensor)}
     return {k: v.float() if v.is_floating_point() and v.dtype is not torch.float64 else v for k, v in state.items()}
+
+
+def _plain_numbers() -> list[Any]:
+    """What pickles of numpy's numbers name: public checkpoints keep an accuracy beside the weights. No code runs."""
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = {type(np.dtype(code)) for code in ("f2", "f4", "f8", "i4", "i8", "?")}
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # before and after numpy 2
+    return [*((scalar, name) for name in names), np.dtype, *kinds, codecs.encode]
 
 
 def load_checkpoint(model: nn.Module, path: Path) -> nn.Module:

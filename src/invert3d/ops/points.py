@@ -76,9 +76,7 @@ def gather(values: Float[Tensor, "b n c"], indices: Int[Tensor, "b *m"]) -> Floa
     return flat.view(*indices.shape, channels)
 
 
-def farthest_point_sample(
-    points: Float[Tensor, "b n 3"], count: int, start: int | None = 0
-) -> Int[Tensor, "b count"]:
+def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int, start: int | None = 0) -> Int[Tensor, "b count"]:
     """Indices (B, count) of points each farthest from those before it (Qi et al. 2017, PointNet++).
 
     ``start`` is the index of the first point; ``None`` draws it at random, as the public code does. Raises ValueError
@@ -113,9 +111,7 @@ def square_distances(a: Float[Tensor, "b m c"], b: Float[Tensor, "b n c"]) -> Fl
     return cross.add_(a.square().sum(-1)[:, :, None]).add_(b.square().sum(-1)[:, None, :])
 
 
-def knn(
-    queries: Float[Tensor, "b m c"], points: Float[Tensor, "b n c"], k: int
-) -> Int[Tensor, "b m k"]:
+def knn(queries: Float[Tensor, "b m c"], points: Float[Tensor, "b n c"], k: int) -> Int[Tensor, "b m k"]:
     """Indices (B, M, k) of the k nearest points to each query, nearest first (a query that is a point finds itself).
 
     Raises ValueError if k exceeds the number of points.
@@ -124,6 +120,23 @@ def knn(
         raise ValueError(f"k must be between 1 and the number of points {points.shape[1]}, not {k}")
     with torch.no_grad():
         return _chosen(lambda: square_distances(queries, points).topk(k, largest=False).indices)
+
+
+def nearest_others(points: Float[Tensor, "b n c"], k: int) -> Int[Tensor, "b n k"]:
+    """Indices (B, N, k) of the k nearest other points of each point, nearest first; never itself, even if they touch.
+
+    Raises ValueError if there are fewer than k others.
+    """
+    if not 1 <= k < points.shape[1]:
+        raise ValueError(f"k must be between 1 and the number of other points {points.shape[1] - 1}, not {k}")
+
+    def choose() -> Tensor:
+        distances = square_distances(points, points)
+        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        return distances.topk(k, largest=False).indices
+
+    with torch.no_grad():
+        return _chosen(choose)
 
 
 def ball_query(

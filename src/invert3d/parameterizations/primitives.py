@@ -25,7 +25,10 @@ KINDS = {"cuboid": (0.0, 0.0), "cylinder": (1.0, 0.0), "ellipsoid": (1.0, 1.0), 
 @register("parameterization", "primitives")
 @dataclass(frozen=True, kw_only=True)
 class Primitives(Parameterization):
-    """``count`` solids, each with a center, three half-sizes, an orientation, a taper and two roundnesses.
+    """``count`` solids, each with a place, three half-sizes, an orientation, a taper and two roundnesses.
+
+    Solids hang together by construction: each holds on to one before it (which one is drawn at the start and stays), a
+    point inside the one being a point inside the other, and the first lies across the mirror plane.
 
     A solid of kind ``superquadric`` learns its roundnesses, the other kinds keep theirs. ``mixed`` deals the kinds out
     at random. With ``mirror`` every solid has a twin on the other side of the plane x = 0 (of y = 0 with "y").
@@ -39,8 +42,8 @@ class Primitives(Parameterization):
     kind: str = "superquadric"
     tilt: bool = True  # solids may also lean, not only turn about the up axis
     taper: bool = True  # the top may be smaller or larger than the bottom
-    spread: float = 0.6  # how far from the middle solids start
-    size: float = 0.25  # about how large they start
+    size: float = 0.25  # half-size at which they start, in the middle
+    vary: float = 0.5  # deviation of its logarithm, axis by axis: large for plates and rods among the starts
     least: float = 0.02  # smallest half-size, in units of the shape before scaling
 
     def __post_init__(self) -> None:
@@ -54,8 +57,10 @@ class Primitives(Parameterization):
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         k = self.count
         theta = {
-            "center": draws.uniform(like, -self.spread, self.spread, k, 3),
-            "log_size": math.log(self.size) + 0.5 * draws.normal(like, k, 3),
+            "parent": (draws.uniform(like, 0, 1, k) * torch.arange(k).to(like)).floor(),  # constant: one before it
+            "holds": draws.uniform(like, -1.5, 1.5, k, 3),  # where on the parent, as atanh of a share of its half-sizes
+            "held": draws.uniform(like, -1.5, 1.5, k, 3),  # and where on itself
+            "log_size": math.log(self.size) + self.vary * draws.normal(like, k, 3),
             "angles": draws.uniform(like, -0.3, 0.3, k, 3),
             "taper": draws.uniform(like, -0.3, 0.3, k, 1),
             "roundness": draws.uniform(like, -1.0, 1.0, k, 2),
@@ -85,9 +90,13 @@ class Primitives(Parameterization):
 
     def _solids(self, theta: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Centers (B, K, 3), half-sizes (B, K, 3), rotations (B, K, 3, 3), tapers (B, K, 1), roundnesses (B, K, 2)."""
-        center, half = theta["center"], self.least + theta["log_size"].clamp(-6, 1.5).exp()
+        half = self.least + theta["log_size"].clamp(-6, 1.5).exp()
         angles = theta["angles"] if self.tilt else theta["angles"] * theta["angles"].new_tensor([0.0, 0.0, 1.0])
+        if self.mirror != "none":  # the first solid turns within the mirror plane only
+            within = [1.0, 0.0, 0.0] if self.mirror == "x" else [0.0, 1.0, 0.0]
+            angles = torch.cat([angles[:, :1] * angles.new_tensor(within), angles[:, 1:]], 1)
         turn = rotation_matrices(angles.flatten(0, 1)).unflatten(0, angles.shape[:2])
+        center = hung_together(theta["parent"].long(), theta["holds"].tanh(), theta["held"].tanh(), half, turn)
         taper = theta["taper"].tanh() * (0.9 if self.taper else 0.0)
         roundness = theta["roundness"].sigmoid()
         if self.kind != "superquadric":
@@ -105,6 +114,22 @@ class Primitives(Parameterization):
         )
 
 
+def hung_together(parent: Tensor, holds: Tensor, held: Tensor, half: Tensor, turn: Tensor) -> Tensor:
+    """Centers (B, K, 3) such that the point ``held`` of each solid is the point ``holds`` of its parent.
+
+    Points are shares (B, K, 3) of the half-sizes (B, K, 3) in the solids' own axes, turned by (B, K, 3, 3); ``parent``
+    (B, K) is the number of an earlier solid. The first stands at the origin.
+    """
+    rows = torch.arange(len(parent), device=parent.device)
+    own = (turn @ (held * half)[..., None])[..., 0]
+    centers = [torch.zeros_like(half[:, 0])]
+    for k in range(1, parent.shape[1]):
+        j = parent[:, k]
+        on_parent = (turn[rows, j] @ (holds[:, k] * half[rows, j])[..., None])[..., 0]
+        centers.append(torch.stack(centers, 1)[rows, j] + on_parent - own[:, k])
+    return torch.stack(centers, 1)
+
+
 def face_areas(half: Tensor) -> Tensor:
     """Areas (..., 3), up to a factor, of the faces across each axis of boxes with half-sizes (..., 3)."""
     a, b, c = half.unbind(-1)
@@ -114,7 +139,9 @@ def face_areas(half: Tensor) -> Tensor:
 def box_surface(axis: Tensor, uv: Tensor, side: Tensor) -> Tensor:
     """Points (B, N, 3) on the faces across ``axis`` (B, N) of the box [-1, 1]^3, at uv (B, N, 2) in [0, 1)."""
     flat = torch.cat([torch.where(side > 0, 1.0, -1.0)[..., None].to(uv), 2 * uv - 1], -1)
-    order = torch.stack([(torch.arange(3, device=axis.device) - shift) % 3 for shift in range(3)])  # face value to its axis
+    order = torch.stack(
+        [(torch.arange(3, device=axis.device) - shift) % 3 for shift in range(3)]
+    )  # face value to its axis
     return flat.gather(-1, order[axis])
 
 

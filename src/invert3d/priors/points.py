@@ -10,14 +10,13 @@ from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.ops.points import gather, knn
+from invert3d.ops.points import gather, knn, nearest_others
 from invert3d.registry import register
 
 
 def neighbors(x: Tensor, k: int) -> Tensor:
     """The k nearest other points of each point of x (B, N, 3): (B, N, k, 3)."""
-    indices = knn(x.detach(), x.detach(), k + 1)[..., 1:]
-    return gather(x, indices)
+    return gather(x, nearest_others(x.detach(), k))
 
 
 @register("prior", "repulsion")

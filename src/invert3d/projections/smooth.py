@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from invert3d.engine.projection import Projection
 from invert3d.engine.state import State
-from invert3d.ops.points import gather, knn
+from invert3d.ops.points import gather, nearest_others
 from invert3d.registry import register
 
 
@@ -34,6 +35,7 @@ class KnnSmooth(Projection):
         x = state.x
         if self.k >= x.shape[1]:
             raise ValueError(f"K = {self.k} neighbors in a cloud of {x.shape[1]} points")
-        indices = knn(x, x, self.k + 1)
-        near = gather(x, indices if self.including_self else indices[..., 1:])
+        near = gather(x, nearest_others(x, self.k))
+        if self.including_self:
+            near = torch.cat([x.unsqueeze(2), near], 2)
         return x + self.strength * (near.mean(2) - x)

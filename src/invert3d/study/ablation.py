@@ -52,5 +52,3 @@ def measure(
         shares.append(recognize(other.frozen, name, other.classes, x, names).share)
         row[name.split("-")[0]] = round(shares[-1], 3)
     return {**row, "transfer": round(sum(shares) / len(shares), 3), "seconds": round(result.seconds / len(names), 2)}
-
-

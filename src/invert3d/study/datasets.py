@@ -35,12 +35,22 @@ def training_data(name: str, *, per_class: int = 400, seed: int = 0, clutter: bo
     return modelnet_data(Path(name), seed=seed, clutter=clutter)
 
 
+HELD_OUT_SEED = 1_000_003  # added to the seed of the training shapes
+
+
+def held_out_shapes(per_class: int = 50, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Procedural shapes (M, 2048, 3) and labels (M,) that no network with this seed was trained on."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    return make_clouds(CATEGORIES, per_class, 2048, seed + HELD_OUT_SEED)
+
+
 def shapes_data(per_class: int = 400, held_out: int = 50, *, seed: int = 0, clutter: bool = True) -> Clouds:
     """The procedural shapes, 2,048 points each; the held-out ones have another seed, and none of them is clutter."""
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
     train, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
-    test, test_labels = make_clouds(CATEGORIES, held_out, 2048, seed + 1_000_003)
+    test, test_labels = held_out_shapes(held_out, seed=seed)
     train, labels, classes = with_clutter(train, labels, CATEGORIES, per_class, seed, clutter)
     return Clouds(
         train=train, train_labels=labels, test=test, test_labels=test_labels, classes=classes,

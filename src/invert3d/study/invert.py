@@ -98,7 +98,8 @@ def invert(
         agrees_with_earlier(folder, facts, chosen, resume)
         write_json(folder / "run.json", {
             **facts, "table": recipe_table(chosen), "command": command_line(), "environment": environment(),
-            "checkpoint": Path(checkpoint).name if checkpoint else None, "layout": layout, "up": network.frozen.space.up,
+            "checkpoint": Path(checkpoint).name if checkpoint else None, "layout": layout,
+            "up": network.space.up,
         })  # fmt: skip
         (folder / "recipe.toml").write_text(recipe_toml(chosen))
     result = in_chunks(network, asked, chosen, judge_of(chosen, network), seed, folder, progress)
@@ -135,17 +136,17 @@ def check_neighbors(recipe: Recipe) -> None:
 
 
 def judge_of(recipe: Recipe, network: Network) -> Judge | None:
-    """The judge a recipe names: none, the inverted network itself, or bundled weights."""
+    """The judge a recipe names: none; the inverted network itself; or bundled weights, whose vote is added to its own.
+
+    Where the bundled network does not know a class, the inverted network judges alone.
+    """
     if recipe.judge == "none":
         return None
-    if recipe.judge == "own":
-        return Judge(networks=(network.frozen,), classes=(torch.arange(len(network.classes)),))
-    other = open_network(recipe.judge, points=recipe.points, device=str(network.frozen.device))
-    renamed = renamed_classes(network.classes, other.classes)
-    networks, classes = [other.frozen], [renamed]
-    if (renamed < 0).any():  # where the judge does not know a class the network must judge itself
-        networks.append(network.frozen)
-        classes.append(torch.where(renamed < 0, torch.arange(len(renamed)), -1))
+    networks, classes = [network.frozen], [torch.arange(len(network.classes))]
+    if recipe.judge != "own":
+        other = open_network(recipe.judge, points=recipe.points, device=str(network.frozen.device))
+        networks.append(other.frozen)
+        classes.append(renamed_classes(network.classes, other.classes))
     return Judge(networks=tuple(networks), classes=tuple(classes))
 
 
@@ -186,7 +187,7 @@ def one_chunk(
     target = torch.tensor([each.index for each in chunk], device=network.frozen.device)
     result, left = invert_batch(
         network.frozen, target, recipe, judge=judge, seed=seed, samples=[each.sample for each in chunk],
-        recorders=recorders, resume=unfinished,
+        pools=[each.repeat for each in chunk], recorders=recorders, resume=unfinished,
     )  # fmt: skip
     if place is not None:
         result.checkpoint = None

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -28,6 +28,11 @@ class Network:
     card: WeightCard | None = None
 
     @property
+    def space(self) -> Points:
+        """The clouds it takes."""
+        return cast(Points, self.frozen.space)
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """The classes that can be asked for: all but clutter."""
         return tuple(name for name in self.classes if name != CLUTTER)
@@ -40,9 +45,7 @@ class Network:
 
     def with_points(self, points: int) -> "Network":
         """The same network on clouds of another number of points."""
-        space = replace(self.frozen.space, points=points)
-        frozen = Frozen(self.frozen.model, space, output=self.frozen.output, key=self.frozen.key)
-        return replace(self, frozen=frozen)
+        return replace(self, frozen=self.frozen.on(replace(self.space, points=points)))
 
 
 def checked_device(name: str) -> torch.device:

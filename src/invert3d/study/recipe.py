@@ -121,7 +121,9 @@ def checked(cls: type, table: dict[str, Any]) -> Any:
     for key in table:
         if key not in known:
             raise ValueError(f"{cls.__name__}: {unknown('key', key, known)}")
-    needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING and f.name not in table]
+    needed = [
+        f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING and f.name not in table
+    ]
     if needed:
         raise ValueError(f"{cls.__name__} needs {', '.join(needed)}")
     return cls(**{key: plain(cls, key, value) for key, value in table.items()})
@@ -146,7 +148,11 @@ def values_of(thing: Any) -> dict[str, Any]:
     """The fields of a dataclass as plain values."""
     values = {field.name: getattr(thing, field.name) for field in fields(thing)}
     return {
-        key: described(value, "projection") if is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        key: described(value, "projection")
+        if is_dataclass(value)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
         for key, value in values.items()
         if value is not None
     }
@@ -155,7 +161,10 @@ def values_of(thing: Any) -> dict[str, Any]:
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
     """The table of a recipe: reading it gives an equal recipe."""
     objective = [
-        {"weight": weight, **described(term, "objective" if type(term) in registered("objective").values() else "prior")}
+        {
+            "weight": weight,
+            **described(term, "objective" if type(term) in registered("objective").values() else "prior"),
+        }
         for weight, term in as_terms(recipe.objective)
     ]
     stages = []

@@ -49,11 +49,11 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
     frames = result.snapshots.numpy(force=True) if result.snapshots is not None else result.x.numpy(force=True)[None]
     x = result.x.numpy(force=True)
     rows = []
-    for i, label in enumerate(labels(result)[:24]):
+    for i in range(min(len(x), 24)):
         nearest = Panel(cloud=scored.nearest[i].numpy(), caption=f"Chamfer {scored.chamfer[i]:.3f}")
         rows.append([
             Panel(cloud=frames[0, i]), Panel(cloud=frames[len(frames) // 2, i]),
-            Panel(cloud=x[i], caption=f"{scored.own.says[i]} {scored.own.probability[i]:.0%}; others {scored.recognized_by(i)}"),
+            Panel(cloud=x[i], caption=f"{scored.own_says(i)}; others {scored.recognized_by(i)}"),
             nearest if np.isfinite(scored.chamfer[i]) else None,
         ])  # fmt: skip
     sheet = contact_sheet(
@@ -86,7 +86,7 @@ def page_clouds(result: Result, scored: Scored | None = None) -> list[Any]:
         badges = {}
         if scored is not None:
             badges = {
-                "own": f"{scored.own.says[i]} {scored.own.probability[i]:.0%}", "others": scored.recognized_by(i),
+                "own": scored.own_says(i), "others": scored.recognized_by(i),
             }  # fmt: skip
             if np.isfinite(scored.chamfer[i]):
                 badges["Chamfer"] = f"{scored.chamfer[i]:.3f}"

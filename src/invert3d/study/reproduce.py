@@ -15,6 +15,7 @@ from invert3d.parameterizations.direct import Direct
 from invert3d.study.invert import invert
 from invert3d.study.networks import Network, open_network
 from invert3d.study.recipe import load_recipe, overridden
+from invert3d.study.report import page_clouds
 from invert3d.study.runs import command_line, environment, write_json
 from invert3d.study.scores import Scored, other_networks, score
 
@@ -84,7 +85,8 @@ def figure4(network: Network, seed: int, steps: int | None) -> tuple[list[Made],
     apart = [chamfer_distance(a, b) / float(a.norm(dim=-1).max()) for a, b in zip(plain, smooth, strict=True)]
     rounder = [roundness(b) - roundness(a) for a, b in zip(plain, smooth, strict=True)]
     notes = [
-        "Observation 2 of the paper (smoothing has little effect, and makes shapes more spherical): smoothed and not, the "
+        "Observation 2 of the paper (smoothing has little effect, and makes shapes more spherical): smoothed and not, "
+        "the "
         f"clouds are {sum(apart) / len(apart):.2f} of their radius apart (Chamfer), and the smoothed are "
         f"{sum(rounder) / len(rounder):+.2f} rounder (1 is a ball); the networks' own confidence changes by "
         f"{float((made[1].scored.own.probability - made[0].scored.own.probability).mean()):+.2f}."
@@ -101,7 +103,7 @@ def figure5(network: Network, seed: int, steps: int | None) -> tuple[list[Made],
     went = [sum(displacement(each, i) for i in range(len(CLASSES))) / len(CLASSES) for each in made]
     sure = [float(each.scored.own.probability.mean()) for each in made]
     notes = [
-        "Observation 1 of the paper (from a uniform start the points hardly move, from near zero the result looks better): "
+        "Observation 1 of the paper (from a uniform start the points hardly move, from near zero it looks better): "
         f"points go {went[1]:.2f} radii of the start from uniform and {went[0]:.1f} from near zero; the network's own "
         f"confidence ends at {sure[1]:.2f} and {sure[0]:.2f}."
     ]
@@ -109,7 +111,10 @@ def figure5(network: Network, seed: int, steps: int | None) -> tuple[list[Made],
 
 
 FIGURES: dict[str, tuple[Callable[..., tuple[list[Made], list[str]]], str]] = {
-    "inverting3d/fig4": (figure4, "Inverted person, car and airplane (Inverting 3D Deep Learning Architectures, figure 4)"),
+    "inverting3d/fig4": (
+        figure4,
+        "Inverted person, car and airplane (Inverting 3D Deep Learning Architectures, figure 4)",
+    ),
     "inverting3d/fig5": (figure5, "Zero against uniform start (Inverting 3D Deep Learning Architectures, figure 5)"),
 }
 
@@ -136,23 +141,23 @@ def reproduce(name: str, out: Path, *, model: str, seed: int, steps: int | None,
 def draw(out: Path, title: str, model: str, made: list[Made], table: dict[str, Any]) -> None:
     """figure.png and index.html."""
     from invert3d.view.figures import Panel, contact_sheet, save_png
-    from invert3d.view.gallery import Cloud
     from invert3d.view.page import Table, write_page
 
-    rows, clouds = [], []
-    for i, name in enumerate(CLASSES):
-        panels = [Panel(cloud=spread(made[0].result.snapshots[0, i].numpy()), caption="start, enlarged")]
+    starts = made[0].result.snapshots
+    rows = (
+        [[Panel(cloud=spread(cloud.numpy()), caption="start, enlarged")] for cloud in starts[0]]
+        if starts is not None
+        else []
+    )
+    for row, i in zip(rows, range(len(CLASSES)), strict=True):
         for each in made:
-            x = each.result.x[i].numpy(force=True)
-            facts = f"{each.scored.own.says[i]} {each.scored.own.probability[i]:.0%}; others {each.scored.recognized_by(i)}"
-            panels.append(Panel(cloud=spread(x), caption=facts))
-            frames = each.result.snapshots
-            clouds.append(Cloud(
-                name=f"{name}, {each.label}", points=x, badges={"own": facts},
-                snapshots=None if frames is None else frames[:, i].numpy(),
-                snapshot_steps=None if frames is None else [int(s) for s in each.result.snapshot_steps],
-            ))  # fmt: skip
-        rows.append(panels)
+            facts = f"{each.scored.own_says(i)}; others {each.scored.recognized_by(i)}"
+            row.append(Panel(cloud=spread(each.result.x[i].numpy(force=True)), caption=facts))
+    clouds = [
+        replace(cloud, name=f"{cloud.name}, {each.label}")
+        for each in made
+        for cloud in page_clouds(each.result, each.scored)
+    ]
     sheet = contact_sheet(
         rows, column_titles=["start", *(each.label for each in made)], row_titles=list(CLASSES), title=title,
         note=f"{model}. Clouds are drawn at one size.",

@@ -31,7 +31,9 @@ def table_of(topic: dict[str, Any], name: str) -> str:
         return markdown(["number", "value"], [[key, value] for key, value in topic["headline"].items()])
     rows = [row for row in topic["rows"] if str(row.get("table", "")).startswith(name)]
     if not rows:
-        raise ValueError(f"no rows of a table {name!r}; there are {sorted({str(r.get('table')) for r in topic['rows']})}")
+        raise ValueError(
+            f"no rows of a table {name!r}; there are {sorted({str(r.get('table')) for r in topic['rows']})}"
+        )
     hidden = ("table", "command")
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in hidden))
     text = markdown(columns, [[row.get(column, "") for column in columns] for row in rows])

@@ -33,6 +33,10 @@ class Scored:
         """Mean over shapes and other networks of "recognizes the class asked for"; NaN without other networks."""
         return float(np.mean([other.share for other in self.others])) if self.others else float("nan")
 
+    def own_says(self, i: int) -> str:
+        """What the inverted network takes shape i for, and how likely it finds the class asked for: "chair 98%"."""
+        return f"{self.own.says[i]} {self.own.probability[i]:.0%}"
+
     def recognized_by(self, i: int) -> str:
         """How many of the other networks recognize shape i, as "2 of 2"."""
         return f"{sum(bool(other.right[i]) for other in self.others)} of {len(self.others)}" if self.others else "–"
@@ -44,7 +48,7 @@ def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[N
     for name, card in bundled().items():
         if name in (network.name, judge) or not set(names) <= set(card.classes) or card.notes.startswith("judge"):
             continue
-        found.append(open_network(name, points=network.frozen.space.points, device=str(network.frozen.device)))
+        found.append(open_network(name, points=network.space.points, device=str(network.frozen.device)))
     return found
 
 
@@ -53,9 +57,7 @@ def reference_shapes(names: Sequence[str], points: int) -> dict[str, Tensor]:
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
     known = [name for name in dict.fromkeys(names) if name in CATEGORIES]
-    return {
-        name: torch.from_numpy(make_clouds([name], REFERENCE_SHAPES, points, REFERENCE_SEED)[0]) for name in known
-    }
+    return {name: torch.from_numpy(make_clouds([name], REFERENCE_SHAPES, points, REFERENCE_SEED)[0]) for name in known}
 
 
 def score(result: Result, network: Network, others: Sequence[Network]) -> Scored:

@@ -1,8 +1,9 @@
 """Training of the reference point networks: the only place, with pruning, where weights change.
 
-Clouds are drawn anew from a pool of dense ones at every step, turned, stretched, bent, shifted and thinned, so that a
-network learns shapes and not coordinates. With ``clutter`` there is one class more, of things that are none of the
-others: a network that can say "none of these" makes *recognized* mean something.
+Clouds are drawn anew from a pool of dense ones at every step, turned, stretched, bent, shifted and thinned, half of
+them redrawn as a few lumps, so that a network learns shapes and not coordinates or textures. With ``clutter`` there is
+one class more, of things that are none of the others: a network that can say "none of these" makes *recognized* mean
+something.
 """
 
 import math
@@ -18,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
-from invert3d.engine.transform import DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
-from invert3d.models.weights import WeightCard, save_weights, write_card
+from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
+from invert3d.models.weights import WeightCard, load_checkpoint, save_weights, write_card
 from invert3d.registry import lookup
 from invert3d.study.datasets import Clouds
 
@@ -39,6 +40,7 @@ class TrainSettings:
     rate: float = 2e-3
     weight_decay: float = 1e-2
     clutter_share: float = 0.12  # of a batch; 0 where the data has no class "clutter"
+    abstract: float = 0.5  # share of the clouds redrawn as a few lumps
     bf16: bool = True
     seed: int = 0
 
@@ -57,7 +59,7 @@ def batches(clouds: Clouds, settings: TrainSettings, generator: torch.Generator)
         rows = torch.multinomial(weights, settings.batch, replacement=True, generator=generator)
         picks = torch.rand(settings.batch, pool.shape[1], generator=generator).topk(settings.points).indices
         x = pool[rows].gather(1, picks[..., None].expand(-1, -1, 3))
-        yield chained(AUGMENTATION, x, labels[rows], draws)
+        yield chained((Abstract(share=settings.abstract), *AUGMENTATION), x, labels[rows], draws)
 
 
 def train(
@@ -113,14 +115,18 @@ def accuracy_by_class(model: nn.Module, clouds: Clouds, points: int) -> dict[str
 
 def train_and_save(
     architecture: str, name: str, clouds: Clouds, settings: TrainSettings, folder: Path, command: str,
-    device: str = "cpu", report: Callable[[int, float], None] | None = None,
+    device: str = "cpu", report: Callable[[int, float], None] | None = None, start: Path | None = None,
 ) -> WeightCard:  # fmt: skip
-    """Train, measure on the held-out shapes in half-precision weights as saved, write weights and card."""
+    """Train, from a checkpoint ``start`` if there is one, measure on the held-out shapes in the half-precision weights
+    as saved, write weights and card."""
     torch.manual_seed(settings.seed)
-    model = lookup("model", architecture)(len(clouds.classes)).to(device)
-    start = time.perf_counter()
+    model = lookup("model", architecture)(len(clouds.classes))
+    if start is not None:
+        load_checkpoint(model, start)
+    model.to(device)
+    clock = time.perf_counter()
     train(model, clouds, settings, report)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - clock
     model.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()})
     table = accuracy_by_class(model, clouds, min(1024, clouds.test.shape[1]))
     digest, size = save_weights(model, folder / f"{name}.safetensors")

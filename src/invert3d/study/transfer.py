@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from invert3d.engine.model import Frozen
 from invert3d.evaluate.inversion import randomize, recognize, transfer_matrix
 from invert3d.methods.inversion import Recipe
 from invert3d.study.invert import invert
@@ -24,7 +23,7 @@ NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """The matrix (rows inverted, columns look), its mean off the diagonal, and the success on the rows' own networks."""
+    """The matrix (rows inverted, columns look), its mean off the diagonal, and success on the rows' own networks."""
 
     recipe: str
     networks: tuple[str, ...]
@@ -49,11 +48,10 @@ def randomized(network: Network, seed: int = 0) -> Network:
     """The same architecture with its weights shuffled and its batch norms measured again on procedural clutter."""
     from invert3d.data.worlds.clutter import make_clutter_clouds
 
-    clouds = torch.from_numpy(make_clutter_clouds(32, network.frozen.space.points, seed))
+    clouds = torch.from_numpy(make_clutter_clouds(32, network.space.points, seed))
     model = copy.deepcopy(network.frozen.model)
     randomize(model, network.frozen.space.encode(clouds.to(network.frozen.device)), seed)
-    frozen = Frozen(model, network.frozen.space, output=network.frozen.output, key=network.frozen.key)
-    return replace(network, name=f"{network.name} shuffled", frozen=frozen, card=None)
+    return replace(network, name=f"{network.name} shuffled", frozen=network.frozen.on(network.space, model), card=None)
 
 
 def transfer(

@@ -74,9 +74,7 @@ def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
         raise ValueError(f"{name}: got shape {points.shape}, accepted is (N >= 1, 3)")
     broken = int((~np.isfinite(points)).any(axis=1).sum())
     if broken:
-        raise ValueError(
-            f"{name}: {broken} of {len(points)} have NaN or infinity, accepted are finite numbers"
-        )
+        raise ValueError(f"{name}: {broken} of {len(points)} have NaN or infinity, accepted are finite numbers")
     return points
 
 

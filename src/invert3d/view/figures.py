@@ -138,9 +138,7 @@ def _layout(
     for row in rows:
         lines = max((len(_caption(item, panel[0])) for item in row), default=0)
         tops.append(tops[-1] + panel[1] + (15 * lines + 18 if lines else _GAP))
-    return _Grid(
-        lefts=lefts, tops=tops[:-1], panel=panel, side=side, width=width, height=tops[-1] + MARGIN - _GAP
-    )
+    return _Grid(lefts=lefts, tops=tops[:-1], panel=panel, side=side, width=width, height=tops[-1] + MARGIN - _GAP)
 
 
 def _caption(panel: Panel | None, width: float) -> list[str]:
@@ -148,9 +146,7 @@ def _caption(panel: Panel | None, width: float) -> list[str]:
     return wrapped(panel.caption, _CAPTION, width) if panel is not None and panel.caption else []
 
 
-def _place(
-    sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[int, int], camera: Camera
-) -> None:
+def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[int, int], camera: Camera) -> None:
     """A panel on its card, and the caption below."""
     (x, y), (width, height) = corner, size
     theme = theme_of(sheet.theme)
@@ -187,7 +183,5 @@ def _checked_image(picture: np.ndarray | None, name: str) -> np.ndarray:
         or picture.ndim not in (2, 3)
         or (picture.ndim == 3 and picture.shape[2] not in (3, 4))
     ):
-        raise ValueError(
-            f"{name}: got {picture.shape} {picture.dtype}, accepted is (H, W), (H, W, 3 or 4) uint8"
-        )
+        raise ValueError(f"{name}: got {picture.shape} {picture.dtype}, accepted is (H, W), (H, W, 3 or 4) uint8")
     return picture

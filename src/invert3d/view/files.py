@@ -76,9 +76,7 @@ def write_glb(
     path = _target(path, ".glb")
     points = checked_points(points)
     if len(points) > 50_000:
-        raise ValueError(
-            f"points: got {len(points)}, accepted in GLB are up to 50000; write_ply takes any number"
-        )
+        raise ValueError(f"points: got {len(points)}, accepted in GLB are up to 50000; write_ply takes any number")
     if not 0 < radius < np.inf:
         raise ValueError(f"radius: got {radius}, accepted is a positive number")
     paint = _linear(point_colors(points, colors=colors, up=up))
@@ -160,9 +158,9 @@ def _dull(tree: dict[str, Any]) -> None:
 def _linear(colors: np.ndarray) -> np.ndarray:
     """sRGB to the linear light that glTF wants in vertex colors, both uint8."""
     values = colors / 255
-    return np.rint(
-        np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 255
-    ).astype(np.uint8)
+    return np.rint(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 255).astype(
+        np.uint8
+    )
 
 
 def _from_mesh(path: Path, count: int | None, seed: int) -> np.ndarray:
@@ -193,9 +191,7 @@ def _array(path: Path, kind: str) -> np.ndarray:
             fitting = [name for name in pack.files if pack[name].ndim == 2 and pack[name].shape[1] >= 3]
             if "points" not in fitting and len(fitting) != 1:
                 shapes = ", ".join(f"{name} {pack[name].shape}" for name in pack.files)
-                raise ValueError(
-                    f"{path.name}: got {shapes}; accepted is 'points' (N, 3) or a single (N, >= 3) array"
-                )
+                raise ValueError(f"{path.name}: got {shapes}; accepted is 'points' (N, 3) or a single (N, >= 3) array")
             return pack["points" if "points" in fitting else fitting[0]]
     text = path.read_text("utf-8").replace(",", " ")
     try:
@@ -203,9 +199,7 @@ def _array(path: Path, kind: str) -> np.ndarray:
             [line.split() for line in text.splitlines() if line.strip() and line[0] not in "#/"], np.float64
         )
     except ValueError as error:
-        raise ValueError(
-            f"{path.name}: accepted is one point a line, numbers parted by spaces or commas"
-        ) from error
+        raise ValueError(f"{path.name}: accepted is one point a line, numbers parted by spaces or commas") from error
 
 
 def _columns(array: np.ndarray, name: str) -> np.ndarray:
@@ -224,11 +218,7 @@ def _from_pcd(path: Path) -> np.ndarray:
     start = data.find(b"\n", end + 1) + 1
     if end < 0 or start == 0:
         raise ValueError(f"{path.name}: got no DATA line, accepted is a PCD file")
-    lines = [
-        line.split()
-        for line in data[:start].decode("ascii", "replace").splitlines()
-        if line and line[0] != "#"
-    ]
+    lines = [line.split() for line in data[:start].decode("ascii", "replace").splitlines() if line and line[0] != "#"]
     head = {words[0]: words[1:] for words in lines if words}
     names, way = head.get("FIELDS", []), head["DATA"][0]
     if not {"x", "y", "z"} <= set(names):
@@ -248,9 +238,7 @@ def _from_pcd(path: Path) -> np.ndarray:
             ]
         )
         rows = np.frombuffer(data, record, count=int(head["POINTS"][0]), offset=start)
-        points = np.concatenate([rows[f"{axis}{names.index(axis)}"] for axis in "xyz"], axis=1).astype(
-            np.float64
-        )
+        points = np.concatenate([rows[f"{axis}{names.index(axis)}"] for axis in "xyz"], axis=1).astype(np.float64)
     else:
         raise ValueError(f"{path.name}: got DATA {way}, accepted are ascii and binary")
     return points[np.isfinite(points).all(axis=1)]

@@ -133,7 +133,7 @@ def gallery_html(clouds: Sequence[Cloud], states: Sequence[int]) -> str:
         return ""
     by_height = any(cloud.values is None for cloud in clouds)
     tools = {
-        "play": piece("play-all", {"icon": piece("icon")}) if max(states) > 1 else "",
+        "play": piece("play-all", {"icon": piece("icon")}) if max(states) > 1 < len(clouds) else "",
         "together": piece("together") if len(clouds) > 1 else "",
         "legend": _legend("sequential", "Height: low", "high") if by_height else "",
     }
@@ -161,9 +161,7 @@ def _card(cloud: Cloud, states: int) -> str:
         "said": f"{cloud.name}, a cloud of {len(cloud.points)} points. {cloud.caption}".strip(),
         "player": piece("player", player) if states > 1 else "",
         "legend": "" if cloud.values is None else _legend(cloud.kind, low, high),
-        "badges": "".join(
-            piece("badge", {"name": name, "value": value}) for name, value in cloud.badges.items()
-        ),
+        "badges": "".join(piece("badge", {"name": name, "value": value}) for name, value in cloud.badges.items()),
     }
     return piece("card", facts)
 

@@ -57,9 +57,7 @@ def matrix_plot(
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (len(rows), len(columns)) or matrix.size == 0:
-        raise ValueError(
-            f"matrix: got shape {matrix.shape}, accepted is ({len(rows)}, {len(columns)}), not empty"
-        )
+        raise ValueError(f"matrix: got shape {matrix.shape}, accepted is ({len(rows)}, {len(columns)}), not empty")
     texts = [
         ["" if np.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}") for value in row]
         for row in matrix.tolist()
@@ -76,25 +74,33 @@ def matrix_plot(
     sheet.heading(title, note)
     muted, middle = rgb(theme_of(theme).muted), top + tile[1] * len(rows) / 2
     sheet.text(left, head + 6, column_label, size=_SMALL, color=muted)
-    sheet.text(
-        MARGIN + 5,
-        middle + text_width(row_label, _SMALL) / 2,
-        row_label,
-        size=_SMALL,
-        color=muted,
-        upright=True,
-    )
-    for column, name in enumerate(columns):
-        x = left + tile[0] * (column + 0.5)
-        sheet.text(x, top - (8 if upright else 13), name, size=_NAME, anchor="m", upright=upright)
-    for row, name in enumerate(rows):
-        sheet.text(left - 12, top + tile[1] * (row + 0.5), name, size=_NAME, anchor="r")
+    low_end = middle + text_width(row_label, _SMALL) / 2
+    sheet.text(MARGIN + 5, low_end, row_label, size=_SMALL, color=muted, upright=True)
+    _names(sheet, (left, top), tile, rows, columns, upright=upright)
     paints = _tile_colors(matrix, vmin, vmax, kind, theme)
     for row, name in enumerate(rows):
         for column, other in enumerate(columns):
             corner = (left + tile[0] * column, top + tile[1] * row)
             _tile(sheet, corner, tile, texts[row][column], paints[row][column], bold=name == other)
     return sheet.image()
+
+
+def _names(
+    sheet: Sheet,
+    corner: tuple[float, float],
+    tile: tuple[float, float],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    upright: bool,
+) -> None:
+    """The names above and beside the tiles."""
+    left, top = corner
+    for column, name in enumerate(columns):
+        x = left + tile[0] * (column + 0.5)
+        sheet.text(x, top - (8 if upright else 13), name, size=_NAME, anchor="m", upright=upright)
+    for row, name in enumerate(rows):
+        sheet.text(left - 12, top + tile[1] * (row + 0.5), name, size=_NAME, anchor="r")
 
 
 def _tile_colors(

@@ -14,7 +14,8 @@ function draw(card) {
   const width = Math.round(shape.width * dense), height = Math.round(shape.height * dense);
   if (!width || !height || !card.cloud.ready) return;
   if (card.canvas.width !== width || card.canvas.height !== height) Object.assign(card.canvas, { width, height });
-  if (!painter(card.canvas, card.cloud, card.state, card.view)) {
+  const fine = width > 1400 || (width > 700 && (card.held || playing.has(card))) ? 1 : 2; // a large moving picture
+  if (!painter(card.canvas, card.cloud, card.state, card.view, fine)) {
     painter = plainPainter();
     painter(card.canvas, card.cloud, card.state, card.view);
   }
@@ -81,6 +82,7 @@ for (const card of cards) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     held.set(event.pointerId, [event.clientX, event.clientY]);
+    card.held = true;
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!held.has(event.pointerId)) return;
@@ -90,7 +92,11 @@ for (const card of cards) {
     const apart = (a, b) => Math.hypot(a - other[1][0], b - other[1][1]) + 1;
     change(card, (view) => zoom(view, apart(event.clientX, event.clientY) / apart(x, y)));
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => held.delete(event.pointerId));
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => {
+    held.delete(event.pointerId);
+    card.held = held.size > 0;
+    touch([card]);
+  });
   canvas.addEventListener("wheel", (event) => {
     if (document.activeElement !== canvas && !event.ctrlKey) return; // a page must scroll past its pictures
     event.preventDefault();
@@ -137,6 +143,7 @@ function play(some) {
 
 function stop(card) {
   if (!playing.delete(card)) return;
+  touch([card]);
   card.button.setAttribute("aria-pressed", "false");
   if (playAll && !playing.size) playAll.setAttribute("aria-pressed", "false");
 }

@@ -165,9 +165,7 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> str:
         "rules": "\n".join(piece("rule", rule) for rule in rules),
         "first": short(first),
         "last": short(last),
-        "curve": "".join(
-            f"{pen}{across} {up}" for pen, across, up in zip(pens, x, y, strict=True) if up is not None
-        ),
+        "curve": "".join(f"{pen}{across} {up}" for pen, across, up in zip(pens, x, y, strict=True) if up is not None),
         "x": x[end],
         "y": -99 if y[end] is None else y[end],
     }
@@ -181,14 +179,10 @@ def _table(table: Table) -> str:
         if len(row) != width:
             raise ValueError(f"table {table.title!r}: row {number} has {len(row)} cells for {width} columns")
     cells = [[_cell(value) for value in row] for row in table.rows]
-    looks = [
-        "number" if cells and all(_NUMBER.fullmatch(row[i]) for row in cells) else "" for i in range(width)
-    ]
+    looks = ["number" if cells and all(_NUMBER.fullmatch(row[i]) for row in cells) else "" for i in range(width)]
 
     def line(kind: str, texts: Sequence[str]) -> str:
-        return "".join(
-            piece(kind, {"look": look, "text": text}) for look, text in zip(looks, texts, strict=True)
-        )
+        return "".join(piece(kind, {"look": look, "text": text}) for look, text in zip(looks, texts, strict=True))
 
     rows = "\n".join(piece("row", {"cells": line("cell", row)}) for row in cells)
     fields = {
@@ -230,6 +224,4 @@ def _provenance(provenance: Mapping[str, str]) -> str:
     if not provenance:
         return ""
     facts = "\n".join(piece("fact", {"name": name, "value": value}) for name, value in provenance.items())
-    return piece(
-        "section", {"title": "Provenance", "tools": "", "body": piece("provenance", {"facts": facts})}
-    )
+    return piece("section", {"title": "Provenance", "tools": "", "body": piece("provenance", {"facts": facts})})

@@ -173,9 +173,7 @@ def _nearest(screen: _Screen) -> tuple[np.ndarray, np.ndarray]:
     return depth.reshape(height, width).astype(np.float32), owner.reshape(height, width)
 
 
-def _shade(
-    screen: _Screen, covered: tuple[np.ndarray, ...], owner: np.ndarray, paint: np.ndarray
-) -> np.ndarray:
+def _shade(screen: _Screen, covered: tuple[np.ndarray, ...], owner: np.ndarray, paint: np.ndarray) -> np.ndarray:
     """(n, 3) lit colors, 0-1, of the n covered pixels, each taken as the patch of its own sphere."""
     row, column = covered
     radius = screen.radius[owner]
@@ -187,9 +185,7 @@ def _shade(
     return np.minimum(paint[owner] / np.float32(255) * light[:, None] + gloss[:, None], 1)
 
 
-def _recession(
-    depth: np.ndarray, covered: tuple[np.ndarray, ...], screen: _Screen
-) -> tuple[np.ndarray, np.ndarray]:
+def _recession(depth: np.ndarray, covered: tuple[np.ndarray, ...], screen: _Screen) -> tuple[np.ndarray, np.ndarray]:
     """What each covered pixel loses by lying behind its surroundings, (n,) both.
 
     The first, in (0, 1], darkens what is just behind a near neighbor: outlines. The second, in [0, 1), is the
@@ -223,9 +219,7 @@ def _ground_shadow(points: np.ndarray, camera: Camera, size: tuple[int, int], th
     for _ in range(2):
         pile = _box_blur(_box_blur(pile, reach).T, reach).T
     pile *= size[1] ** 2 / len(points)
-    rim = np.clip(
-        (size[1] - np.arange(size[1])) / (0.07 * size[1]), 0, 1
-    )  # no shadow is cut by the lower edge
+    rim = np.clip((size[1] - np.arange(size[1])) / (0.07 * size[1]), 0, 1)  # no shadow is cut by the lower edge
     alpha = (0.34 if theme == "light" else 0.7) * (1 - np.exp(-0.09 * pile)) * rim[:, None]
     tint = np.array(rgb(theme_of(theme).shadow)) / 255
     return np.concatenate([alpha[..., None] * tint, alpha[..., None]], axis=-1).astype(np.float32)

@@ -152,9 +152,9 @@ function gpuPainter() {
     store(2, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, 4);
     resize.done = true;
   };
-  return (target, cloud, state, view) => {
+  return (target, cloud, state, view, fine) => {
     if (gl.isContextLost()) return false;
-    const fine = target.width < 700 ? 2 : 1, width = target.width * fine, height = target.height * fine;
+    const width = target.width * fine, height = target.height * fine;
     const short = Math.min(width, height), world = page.camera.height / view.zoom, pixels = short / world;
     resize(width, height);
     gl.activeTexture(gl.TEXTURE3);

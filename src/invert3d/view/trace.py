@@ -56,11 +56,7 @@ def trace_plot(
     top = sheet.heading(title, note) + (24 if y_label else 6)
     plot, marks = _plot_area(curves, steps, known, log, size, top)
     _axes(sheet, plot, marks, x_label, y_label)
-    several = (
-        palette("categorical")
-        if len(curves) <= 8
-        else palette()[np.linspace(0, 255, len(curves)).astype(int)]
-    )
+    several = palette("categorical") if len(curves) <= 8 else palette()[np.linspace(0, 255, len(curves)).astype(int)]
     ends = []
     for (name, values), color in zip(curves.items(), several, strict=False):
         over = np.arange(len(values), dtype=np.float64) if steps is None else np.asarray(steps, np.float64)
@@ -78,12 +74,8 @@ def _checked_curves(curves: Mapping[str, np.ndarray], steps: np.ndarray | None, 
         if values.ndim != 1 or len(values) == 0:
             raise ValueError(f"series {name!r}: got shape {values.shape}, accepted is (T >= 1,)")
         if steps is not None and values.shape != np.shape(steps):
-            raise ValueError(
-                f"series {name!r}: got {len(values)} numbers for steps of shape {np.shape(steps)}"
-            )
-    known = (
-        np.concatenate([values[np.isfinite(values)] for values in curves.values()]) if curves else np.zeros(0)
-    )
+            raise ValueError(f"series {name!r}: got {len(values)} numbers for steps of shape {np.shape(steps)}")
+    known = np.concatenate([values[np.isfinite(values)] for values in curves.values()]) if curves else np.zeros(0)
     if known.size == 0:
         raise ValueError("series: got no finite number, accepted is at least one")
     if log and known.min() <= 0:
@@ -135,9 +127,7 @@ def _axes(sheet: Sheet, plot: Plot, marks: np.ndarray, x_label: str, y_label: st
     sheet.text(MARGIN, plot.top - 18, y_label, size=_SMALL, color=muted)
 
 
-def _curve(
-    sheet: Sheet, plot: Plot, steps: np.ndarray, values: np.ndarray, paint: RGB
-) -> tuple[float, float]:
+def _curve(sheet: Sheet, plot: Plot, steps: np.ndarray, values: np.ndarray, paint: RGB) -> tuple[float, float]:
     """One curve, broken where it is not finite; returns its last place, or the corner if it has none."""
     kept = thin(values, 1200)
     good = np.isfinite(values[kept])

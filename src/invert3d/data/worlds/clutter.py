@@ -123,11 +123,7 @@ def _sheet(points: int, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.5:
             cloud = np.column_stack([spots, _waves(spots, rng)])
         else:
-            cloud = (
-                np.tanh(spots @ rng.normal(size=(2, 8)) * 1.5 + rng.normal(size=8))
-                @ rng.normal(size=(8, 3))
-                * 0.5
-            )
+            cloud = np.tanh(spots @ rng.normal(size=(2, 8)) * 1.5 + rng.normal(size=8)) @ rng.normal(size=(8, 3)) * 0.5
         clouds.append(cloud @ _rotation(rng).T + rng.normal(0, 0.4, 3) * (sheets > 1))
     return np.concatenate(clouds)
 
@@ -144,12 +140,7 @@ def _sticks(points: int, rng: np.random.Generator) -> np.ndarray:
     one, two = one * rng.uniform(0.3, 1.2, (count, 1)), two * flat[:, None]
     which = rng.integers(0, count, points)
     u, v = rng.random((2, points, 1)) - 0.5
-    return (
-        start[which]
-        + 2 * u * one[which]
-        + 2 * v * two[which]
-        + rng.normal(0, rng.choice([0.0, 0.02]), (points, 3))
-    )
+    return start[which] + 2 * u * one[which] + 2 * v * two[which] + rng.normal(0, rng.choice([0.0, 0.02]), (points, 3))
 
 
 def _mixture(points: int, rng: np.random.Generator) -> np.ndarray:

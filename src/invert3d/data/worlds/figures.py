@@ -33,9 +33,7 @@ def person(rng: np.random.Generator) -> list[Part]:
         ]
     skirt = rng.random() < 0.35
     if skirt:
-        parts.append(
-            cylinder(rng.uniform(0.2, 0.32), (hip * rng.uniform(0.3, 0.6), hip + 0.06), top=0.14, segments=20)
-        )
+        parts.append(cylinder(rng.uniform(0.2, 0.32), (hip * rng.uniform(0.3, 0.6), hip + 0.06), top=0.14, segments=20))
     stride = rng.uniform(0.15, 0.3) if pose == "walking" else 0.0
     apart = rng.uniform(0.08, 0.22) if pose != "walking" else 0.09
     for side in (-1, 1):
@@ -53,9 +51,7 @@ def _leg(side: int, hip: float, apart: float, stride: float, thick: float) -> li
     return [limb, ellipsoid((foot[0], foot[1] - 0.06, foot[2] - 0.03), (0.045, 0.13, 0.04), 0.7)]
 
 
-def _arm(
-    rng: np.random.Generator, side: int, pose: str, chest: float, shoulder: float, stride: float
-) -> list[Part]:
+def _arm(rng: np.random.Generator, side: int, pose: str, chest: float, shoulder: float, stride: float) -> list[Part]:
     x, z = chest * 0.95, shoulder - 0.05
     down = [(x + 0.06, 0.01, z - 0.27), (x + 0.08, -0.05, z - 0.52)]
     if pose == "walking":

@@ -46,9 +46,7 @@ def table(rng: np.random.Generator) -> list[Part]:
         ]
     elif style == "crossed":
         x = w * rng.uniform(0.7, 0.9)
-        parts += [
-            p for s in (-1, 1) for p in both(bar((x, s * d * 0.8, h - thick), (x, -s * d * 0.9, 0), 0.035))
-        ]
+        parts += [p for s in (-1, 1) for p in both(bar((x, s * d * 0.8, h - thick), (x, -s * d * 0.9, 0), 0.035))]
         parts.append(bar((-x, 0, h * 0.47), (x, 0, h * 0.47), 0.025))
     else:
         splay = rng.uniform(0.03, 0.08) if rng.random() < 0.25 else 0.0
@@ -79,9 +77,7 @@ def _pedestal_table(rng: np.random.Generator, h: float, thick: float) -> list[Pa
             out = radius * np.array([np.cos(a), np.sin(a)])
             base.append(sweep([(0, 0, 0.25), (*(out * 0.4), 0.13), (*(out * 0.75), 0.02)], 0.03))
     waist = rng.uniform(0.6, 1.6)
-    column = lathe(
-        [(post * 1.6, 0.02), (post, 0.2), (post * waist, 0.4), (post, h - 0.15), (post * 1.8, h - thick)]
-    )
+    column = lathe([(post * 1.6, 0.02), (post, 0.2), (post * waist, 0.4), (post, h - 0.15), (post * 1.8, h - thick)])
     return [top, column, *base]
 
 
@@ -169,10 +165,7 @@ def _hutch(rng: np.random.Generator, w: float, d: float, h: float) -> list[Part]
         box((-w, w), (d - 0.02, d), z),
         box((-w, w), (front, d), (h + rise - 0.025, h + rise)),
     ]
-    parts += [
-        box((x - 0.01, x + 0.01), (front, d), z)
-        for x in np.linspace(-w, w, int(rng.integers(2, 5)) + 1)[1:-1]
-    ]
+    parts += [box((x - 0.01, x + 0.01), (front, d), z) for x in np.linspace(-w, w, int(rng.integers(2, 5)) + 1)[1:-1]]
     if rng.random() < 0.6:
         parts.append(box((-w, w), (front, d), (h + rise * 0.5, h + rise * 0.5 + 0.02)))
     return parts
@@ -196,9 +189,7 @@ def dresser(rng: np.random.Generator) -> list[Part]:
     parts += drawers(rng, (-w + 0.02, w - 0.02), (foot + 0.03, h - 0.04), -d, grid, rng.random() < 0.5)
     if foot > 0.03:
         parts += (
-            [box((-w + 0.03, w - 0.03), (-d + 0.03, d), (0, foot))]
-            if plinth
-            else corner_legs(rng, (w, d), foot, 0.07)
+            [box((-w + 0.03, w - 0.03), (-d + 0.03, d), (0, foot))] if plinth else corner_legs(rng, (w, d), foot, 0.07)
         )
     return parts + _mirror(rng, w, d - 0.05, h) if style == "mirror" else parts
 
@@ -293,9 +284,7 @@ def stairs(rng: np.random.Generator) -> list[Part]:
         parts += [p for piece in rail for p in both(piece)] if rng.random() < 0.6 else rail
     if rng.random() < 0.3:
         y1 = y0 + count * run
-        parts.append(
-            box((-w, w), (y1, y1 + rng.uniform(0.5, 0.9)), (0 if style == "solid" else top - t, top))
-        )
+        parts.append(box((-w, w), (y1, y1 + rng.uniform(0.5, 0.9)), (0 if style == "solid" else top - t, top)))
     return parts
 
 

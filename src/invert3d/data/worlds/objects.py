@@ -53,8 +53,7 @@ def lamp(rng: np.random.Generator) -> list[Part]:
     elif style == "tripod":
         spread, hub = rng.uniform(0.22, 0.34), high * rng.uniform(0.6, 0.95)
         parts += [
-            bar((0, 0, hub), (spread * np.cos(a), spread * np.sin(a), 0), 0.017)
-            for a in np.radians([-90, 30, 150])
+            bar((0, 0, hub), (spread * np.cos(a), spread * np.sin(a), 0), 0.017) for a in np.radians([-90, 30, 150])
         ]
         parts.append(cylinder(0.015, (hub - 0.05, high + 0.06)))
     else:
@@ -94,9 +93,7 @@ def _turned_base(rng: np.random.Generator, high: float) -> list[Part]:
     return [pole, frustum((0, high * 0.8), ((-b, b), (-b, b)), ((-b * 0.5, b * 0.5), (-b * 0.5, b * 0.5)))]
 
 
-def _shade(
-    rng: np.random.Generator, low: float, r: float, tall: float, at: tuple[float, float]
-) -> list[Part]:
+def _shade(rng: np.random.Generator, low: float, r: float, tall: float, at: tuple[float, float]) -> list[Part]:
     kind, wall = rng.choice(["cone", "drum", "dome"], p=[0.5, 0.25, 0.25]), 0.006
     if kind == "dome":
         curve = [(r * np.cos(a), low + tall * 0.8 * np.sin(a)) for a in np.linspace(0, np.pi / 2 - 0.15, 6)]
@@ -114,8 +111,7 @@ def _desk_lamp(rng: np.random.Generator) -> list[Part]:
     head = (0.0, elbow[1] - upper * np.cos(b), elbow[2] + upper * np.sin(b))
     r, tall = rng.uniform(0.06, 0.09), rng.uniform(0.1, 0.15)
     shade = [
-        p.moved(z=-tall).turned("x", -rng.uniform(5, 45)).moved(*head)
-        for p in _shade(rng, 0.0, r, tall, (0.0, 0.0))
+        p.moved(z=-tall).turned("x", -rng.uniform(5, 45)).moved(*head) for p in _shade(rng, 0.0, r, tall, (0.0, 0.0))
     ]
     return [
         cylinder(rng.uniform(0.08, 0.11), (0, 0.025), (0, 0.06)),
@@ -175,9 +171,7 @@ def _guitar_neck(rng: np.random.Generator, tall: float, thick: float, acoustic: 
     if acoustic:
         parts.append(torus(0.05, 0.006).turned("x", 90).moved(0, front, tall * 0.6))
     else:
-        parts += [
-            box((-0.04, 0.04), (front - 0.01, front), (tall * z, tall * z + 0.025)) for z in (0.38, 0.55)
-        ]
+        parts += [box((-0.04, 0.04), (front - 0.01, front), (tall * z, tall * z + 0.025)) for z in (0.38, 0.55)]
     return parts
 
 
@@ -192,9 +186,7 @@ def monitor(rng: np.random.Generator) -> list[Part]:
     frame = _panel(rng, style, w, t, (lift, lift + tall))
     if style == "feet":
         x = w * rng.uniform(0.4, 0.8)
-        return frame + [
-            p for y in (-0.1, 0.1) for p in both(bar((x, t / 2, lift + 0.02), (x, y, 0.01), 0.01))
-        ]
+        return frame + [p for y in (-0.1, 0.1) for p in both(bar((x, t / 2, lift + 0.02), (x, y, 0.01), 0.01))]
     if style == "allinone":
         bent = [(t, lift + tall * 0.4), (0.14, 0.012), (0.16, 0.0), (t + 0.012, lift + tall * 0.45)]
         return [*frame, prism(bent, "x", (-0.1, 0.1)), box((-0.1, 0.1), (-0.06, 0.16), (0, 0.012))]

@@ -138,9 +138,7 @@ def vessel(profile: Sequence[Pair], wall: float, at: Pair = (0.0, 0.0), squash: 
     return lathe([(0.0, profile[0][1]), *profile, *inner[::-1], (0.0, inner[0][1])], at, 24, squash)
 
 
-def cylinder(
-    radius: float, z: Pair, at: Pair = (0.0, 0.0), top: float | None = None, segments: int = 16
-) -> Part:
+def cylinder(radius: float, z: Pair, at: Pair = (0.0, 0.0), top: float | None = None, segments: int = 16) -> Part:
     """An upright cylinder between two heights, or a tapered one when `top` gives another upper radius."""
     return lathe([(radius, z[0]), (radius if top is None else top, z[1])], at, segments)
 

@@ -20,9 +20,7 @@ def plant(rng: np.random.Generator) -> list[Part]:
             box((-r, r), (-r, r), (0, 0.015)),
             box((-r + 0.01, r - 0.01), (-r + 0.01, r - 0.01), (tall * 0.8, tall * 0.85)),
         ]
-    style = rng.choice(
-        ["leaves", "blades", "palm", "cactus", "fir", "ball"], p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.1]
-    )
+    style = rng.choice(["leaves", "blades", "palm", "cactus", "fir", "ball"], p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
     return parts + _GROWTH[str(style)](rng, tall * 0.85, r)
 
 

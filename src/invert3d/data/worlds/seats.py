@@ -70,9 +70,7 @@ def _star_base(rng: np.random.Generator, height: float) -> list[Part]:
     for angle in np.arange(count) * 2 * np.pi / count - np.pi / 2:
         x, y = radius * np.cos(angle), radius * np.sin(angle)
         parts.append(bar((0, 0, 0.11), (x, y, 0.06), 0.03, 0.6))
-        parts.append(
-            ellipsoid((x, y, 0.03), (0.03, 0.03, 0.03)) if wheels else cylinder(0.02, (0, 0.06), (x, y))
-        )
+        parts.append(ellipsoid((x, y, 0.03), (0.03, 0.03, 0.03)) if wheels else cylinder(0.02, (0, 0.06), (x, y)))
     return parts
 
 
@@ -90,8 +88,7 @@ def _back_rest(rng: np.random.Generator, style: str, w: float, d: float, h: floa
     if style == "round":
         hoop = arc((0, 0.3 * d, h), (0.85 * w, 0, 0), (0, 0.6 * d, rise), (0, 180), 14)
         rods = [
-            bar((x, 0.75 * d, h), (x * 1.2, 0.75 * d, h + rise * 0.75), 0.009)
-            for x in np.linspace(-w / 2, w / 2, 4)
+            bar((x, 0.75 * d, h), (x * 1.2, 0.75 * d, h + rise * 0.75), 0.009) for x in np.linspace(-w / 2, w / 2, 4)
         ]
         return [sweep(hoop, 0.016), *rods]
     kind = "solid" if style in ("star", "shell") else rng.choice(["solid", "slats", "rods", "panel"])
@@ -113,8 +110,7 @@ def _back_rest(rng: np.random.Generator, style: str, w: float, d: float, h: floa
             parts += [box((-w, w), y, (h + z, h + z + 0.04)) for z in levels]
         elif kind == "rods":
             parts += [
-                box((x - 0.012, x + 0.012), y, (h, h + rise))
-                for x in np.linspace(-w, w, int(rng.integers(5, 8)))[1:-1]
+                box((x - 0.012, x + 0.012), y, (h, h + rise)) for x in np.linspace(-w, w, int(rng.integers(5, 8)))[1:-1]
             ]
         else:
             parts.append(box((-w, w), y, (h + rise * 0.45, h + rise)))
@@ -136,10 +132,7 @@ def bench(rng: np.random.Generator) -> list[Part]:
     style = rng.choice(["legs", "panels", "trestle", "park"], p=[0.25, 0.2, 0.2, 0.35])
     if style == "park" or rng.random() < 0.4:
         edges = np.linspace(-d, d, int(rng.integers(3, 6)) + 1)
-        seat = [
-            box((-w, w), (a + 0.008, b - 0.008), (h - thick, h))
-            for a, b in zip(edges, edges[1:], strict=False)
-        ]
+        seat = [box((-w, w), (a + 0.008, b - 0.008), (h - thick, h)) for a, b in zip(edges, edges[1:], strict=False)]
     else:
         seat = [box((-w, w), (-d, d), (h - thick, h))]
     x = w * rng.uniform(0.75, 0.97)
@@ -228,12 +221,8 @@ def bed(rng: np.random.Generator) -> list[Part]:
     if style == "bunk":
         parts += [part.moved(z=1.0) for part in _bedding(rng, w, d, base, mattress * 0.7, double)]
         parts += [box((-w - 0.04, w + 0.04), (-d - 0.03, d + 0.03), (base + 0.9, base + 1.05))]
-        parts += [
-            bar((w + 0.06, -d * 0.4 + s, 0), (w + 0.06, -d * 0.4 + s, base + 1.1), 0.02) for s in (0, 0.4)
-        ]
-        parts += [
-            bar((w + 0.06, -d * 0.4, z), (w + 0.06, -d * 0.4 + 0.4, z), 0.018) for z in (0.3, 0.6, 0.9, 1.2)
-        ]
+        parts += [bar((w + 0.06, -d * 0.4 + s, 0), (w + 0.06, -d * 0.4 + s, base + 1.1), 0.02) for s in (0, 0.4)]
+        parts += [bar((w + 0.06, -d * 0.4, z), (w + 0.06, -d * 0.4 + 0.4, z), 0.018) for z in (0.3, 0.6, 0.9, 1.2)]
         return parts
     if style == "poster" and rng.random() < 0.7:
         parts += rim((-w - 0.05, w + 0.05), (-d, d), (legs - 0.05, legs), 0.05)
@@ -243,17 +232,13 @@ def bed(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def _bedding(
-    rng: np.random.Generator, w: float, d: float, base: float, mattress: float, double: bool
-) -> list[Part]:
+def _bedding(rng: np.random.Generator, w: float, d: float, base: float, mattress: float, double: bool) -> list[Part]:
     top = base + mattress
     parts = [ellipsoid((0, 0, base + mattress / 2), (w, d, mattress / 2), 0.15)]
     for x in (-w / 2, w / 2) if double else (0.0,):
         parts.append(ellipsoid((x, d - 0.25, top + 0.05), (w * (0.42 if double else 0.8), 0.2, 0.08), 0.5))
     if rng.random() < 0.6:
-        parts.append(
-            box((-w - 0.02, w + 0.02), (-d - 0.02, d - rng.uniform(0.5, 0.9)), (top - 0.15, top + 0.03))
-        )
+        parts.append(box((-w - 0.02, w + 0.02), (-d - 0.02, d - rng.uniform(0.5, 0.9)), (top - 0.15, top + 0.03)))
     return parts
 
 
@@ -266,8 +251,5 @@ def _headboard(rng: np.random.Generator, w: float, d: float, top: float) -> list
     if kind == "arched":
         crown = [(w * np.cos(a), top - 0.2 + 0.25 * np.sin(a)) for a in np.linspace(0, np.pi, 13)]
         return [prism([(w, 0.05), *crown, (-w, 0.05)], "y", (d, d + 0.06))]
-    rods = [
-        bar((x, d + 0.03, 0.1), (x, d + 0.03, top), 0.018)
-        for x in np.linspace(-w, w, int(rng.integers(6, 11)))
-    ]
+    rods = [bar((x, d + 0.03, 0.1), (x, d + 0.03, top), 0.018) for x in np.linspace(-w, w, int(rng.integers(6, 11)))]
     return [*rods, bar((-w, d + 0.03, top), (w, d + 0.03, top), 0.025)]

@@ -82,9 +82,7 @@ def normalize_unit_sphere(points: np.ndarray) -> np.ndarray:
     return (cloud / np.maximum(radius, 1e-12)).astype(np.float32)
 
 
-def sample_cloud(
-    mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False
-) -> np.ndarray:
+def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False) -> np.ndarray:
     """Points spread evenly over the surface of a mesh, normalized to the unit sphere.
 
     Args:

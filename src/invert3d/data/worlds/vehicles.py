@@ -19,9 +19,7 @@ def _wing(
     rings = []
     for (x, y, z), chord in zip((root, tip), chords, strict=True):
         t = chord * thick / 2
-        rings.append(
-            [(x, y, z), (x, y + chord * 0.35, z + t), (x, y + chord, z), (x, y + chord * 0.35, z - t)]
-        )
+        rings.append([(x, y, z), (x, y + chord * 0.35, z + t), (x, y + chord, z), (x, y + chord * 0.35, z - t)])
     return loft(np.array(rings))
 
 
@@ -38,9 +36,7 @@ def _hull(stations: Sequence[tuple[float, float, float, float]]) -> Part:
 
 def airplane(rng: np.random.Generator) -> list[Part]:
     """An airplane, its nose to -y: airliner, propeller plane, fighter, glider or biplane."""
-    style = rng.choice(
-        ["airliner", "propeller", "fighter", "glider", "biplane"], p=[0.35, 0.2, 0.25, 0.1, 0.1]
-    )
+    style = rng.choice(["airliner", "propeller", "fighter", "glider", "biplane"], p=[0.35, 0.2, 0.25, 0.1, 0.1])
     makers = {
         "airliner": _airliner,
         "propeller": _propeller,
@@ -125,9 +121,7 @@ def _propeller(rng: np.random.Generator) -> list[Part]:
     parts = [_hull(hull), ellipsoid((0, -half * 0.15, r * 0.8), (r * 0.8, half * 0.33, r * 0.6))]
     dihedral = rng.uniform(0.0, 0.6)
     parts += both(
-        _wing(
-            (0, y, z), (span, y + rng.uniform(0, 0.3), z + dihedral), (chord, chord * rng.uniform(0.6, 1.0))
-        )
+        _wing((0, y, z), (span, y + rng.uniform(0, 0.3), z + dihedral), (chord, chord * rng.uniform(0.6, 1.0)))
     )
     if high:
         parts += both(bar((r * 0.8, y + 0.4, -r * 0.6), (span * 0.45, y + 0.4, z + dihedral * 0.45), 0.05))
@@ -191,9 +185,7 @@ def _glider(rng: np.random.Generator) -> list[Part]:
         (0, r * 0.4, r * 0.45, 0.1),
         (half, 0.08, 0.1, 0.15),
     ]
-    wing = _wing(
-        (0, -half * 0.35, r * 0.6), (span, -half * 0.28, r * 0.6 + rng.uniform(0.1, 0.6)), (1.0, 0.4)
-    )
+    wing = _wing((0, -half * 0.35, r * 0.6), (span, -half * 0.28, r * 0.6 + rng.uniform(0.1, 0.6)), (1.0, 0.4))
     return [_hull(hull), *both(wing), *_tail(rng, rng.choice(["tee", "low"]), half * 0.8, 0.1, 1.3, 0.6)]
 
 
@@ -216,9 +208,7 @@ def _biplane(rng: np.random.Generator) -> list[Part]:
         parts += both(_wing((0, y, z), (span, y, z + 0.1), (chord, chord)))
     for x in (span * 0.25, span * 0.75):
         parts += [
-            p
-            for dy in (0.2, chord * 0.75)
-            for p in both(bar((x, y + dy, -r * 0.7), (x, y + dy, gap - r * 0.3), 0.04))
+            p for dy in (0.2, chord * 0.75) for p in both(bar((x, y + dy, -r * 0.7), (x, y + dy, gap - r * 0.3), 0.04))
         ]
     return parts
 
@@ -258,10 +248,7 @@ def car(rng: np.random.Generator) -> list[Part]:
         wide = w * (s if lift else np.sign(s) * 0.98)
         line = [(roof[0], roof[1]), (roof[3], roof[2])]
         cabin.append(
-            [
-                (wide, y[0] + length * pair[int(lift)][0], belt - 0.02 + (h - belt) * pair[1][1] * lift)
-                for pair in line
-            ]
+            [(wide, y[0] + length * pair[int(lift)][0], belt - 0.02 + (h - belt) * pair[1][1] * lift) for pair in line]
         )
     front, back = [row[0] for row in cabin], [row[1] for row in cabin]
     parts.append(loft(np.array([front, back])))
@@ -278,9 +265,7 @@ def _car_extras(
     length = y[1] - y[0]
     parts = []
     if rng.random() < 0.7:
-        parts += both(
-            ellipsoid((w + 0.08, y[0] + length * (roof[0][0] + 0.06), belt + 0.06), (0.09, 0.05, 0.07), 0.6)
-        )
+        parts += both(ellipsoid((w + 0.08, y[0] + length * (roof[0][0] + 0.06), belt + 0.06), (0.09, 0.05, 0.07), 0.6))
     if style == "pickup":
         start = y[0] + length * 0.62
         rim = belt + 0.12
@@ -294,7 +279,5 @@ def _car_extras(
             *both(box((w * 0.6, w * 0.65), (y[1] - 0.25, y[1] - 0.1), (belt - 0.05, belt + 0.17))),
         ]
     if style in ("suv", "van") and rng.random() < 0.5:
-        parts += both(
-            bar((w * 0.65, y[0] + length * 0.42, h + 0.04), (w * 0.65, y[1] - 0.3, h + 0.04), 0.025)
-        )
+        parts += both(bar((w * 0.65, y[0] + length * 0.42, h + 0.04), (w * 0.65, y[1] - 0.3, h + 0.04), 0.025))
     return parts

@@ -165,9 +165,7 @@ def cup(rng: np.random.Generator) -> list[Part]:
         stem, bowl = rng.uniform(0.05, 0.09), rng.uniform(0.07, 0.1)
         curve = [(0.35, 0.0), (0.85, 0.2), (1.0, 0.5), (rng.uniform(0.75, 1.0), 1.0)]
         cone = rng.random() < 0.3
-        profile = (
-            [(0.008, stem), (r * 1.25, stem + bowl)] if cone else [(r * a, stem + bowl * b) for a, b in curve]
-        )
+        profile = [(0.008, stem), (r * 1.25, stem + bowl)] if cone else [(r * a, stem + bowl * b) for a, b in curve]
         foot = lathe(
             [
                 (0, 0),
@@ -203,6 +201,4 @@ def _handle(rng: np.random.Generator, r: float, h: float) -> Part:
             [(r * 0.9, 0, h * 0.25), (r + out, 0, h * 0.28), (r + out, 0, h * 0.78), (r * 0.95, 0, h * 0.82)],
             thick,
         )
-    return sweep(
-        arc((r * 0.95, 0, h * 0.52), (out, 0, 0), (0, 0, h * rng.uniform(0.26, 0.36)), (-95, 95)), thick
-    )
+    return sweep(arc((r * 0.95, 0, h * 0.52), (out, 0, 0), (0, 0, h * rng.uniform(0.26, 0.36)), (-95, 95)), thick)
