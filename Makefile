@@ -21,7 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bench lint results clean
+.PHONY: help setup demo test test-slow bench lint results weights clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ lint: $(READY) ## ruff and pyright
 
 results: $(READY) ## write the tables of README.md anew from docs/results/*.json
 	$(BIN)/python -m invert3d.study.results $(ARGS)
+
+weights: $(READY) ## train the bundled networks again, some hours on two cores
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/train_references.sh
 
 clean: ## remove caches and builds; .venv and runs/ stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -113,7 +113,7 @@ def slope(name: str, sizes: tuple[int, ...], seconds: list[float], what: str) ->
 
 
 def memory(setting: Setting) -> list[Row]:
-    """How far one step raises the peak of a process of its own."""
+    """What one step needs above what a process of its own holds before it."""
     task = setting.batch, setting.points
     peaks = {
         side: run_alternately([(side, *task)], setting.clouds, 0, setting.threads)[0][0].mebibytes

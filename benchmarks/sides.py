@@ -5,12 +5,12 @@ The sides of a comparison wait at their pipes and are told in turn to run one st
 """
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -185,14 +185,20 @@ def difference(clouds: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step: processor seconds (wall, with several threads) and how far it raised the process's peak."""
+    """Of one step: processor seconds (wall, with several threads) and the peak of memory above its start."""
 
     seconds: float
     mebibytes: float
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _memory(field: str) -> float:
+    """``VmRSS``, what the process holds now, or ``VmHWM``, the most it ever held, in MiB; 0 where Linux is not.
+
+    (``ru_maxrss`` would not do: a child starts with that of its parent.)
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field)), 0.0)
 
 
 def _serve(pipe: Connection, side: str, clouds: np.ndarray, threads: int) -> None:
@@ -204,9 +210,9 @@ def _serve(pipe: Connection, side: str, clouds: np.ndarray, threads: int) -> Non
             batch, points = size
             x = torch.from_numpy(clouds)[:batch, :points].contiguous()
             steps[size] = SIDES[side](x, torch.arange(batch) % CLASSES)
-        before, start = _peak(), clock()
+        before, start = _memory("VmRSS"), clock()
         steps[size]()
-        pipe.send(Cost(clock() - start, _peak() - before))
+        pipe.send(Cost(clock() - start, _memory("VmHWM") - before))
 
 
 def run_alternately(

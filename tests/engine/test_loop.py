@@ -176,14 +176,16 @@ RESUMED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", RESUMED)
 @pytest.mark.parametrize("at", [0, 5, 11])
 def test_an_interruption_changes_nothing(frozen: Frozen, tmp_path: Path, name: str, at: int) -> None:
-    whole = run(frozen, **RESUMED[name])
-    broken = run(frozen, **RESUMED[name], recorders=[InterruptAt(at)])
+    whole = run(frozen, **RESUMED[name], recorders=[Trace()])
+    broken = run(frozen, **RESUMED[name], recorders=[Trace(), InterruptAt(at)])
     assert broken.interrupted and broken.steps.tolist() == [at + 1] * 5 and broken.x.shape == whole.x.shape
     broken.save(tmp_path)
     checkpoint = Result.load(tmp_path).checkpoint
     assert checkpoint is not None and checkpoint.step == at + 1
-    resumed = run(frozen, **RESUMED[name], checkpoint=checkpoint)
+    resumed = run(frozen, **RESUMED[name], checkpoint=checkpoint, recorders=[Trace()])
     assert torch.equal(resumed.x, whole.x)
+    assert resumed.trace.keys() == whole.trace.keys()
+    assert all(torch.equal(value, whole.trace[key]) for key, value in resumed.trace.items())
     assert torch.equal(resumed.loss, whole.loss) and torch.equal(resumed.outputs, whole.outputs)
     assert resumed.steps.tolist() == [12] * 5 and not resumed.interrupted
     again = run(frozen, **RESUMED[name], checkpoint=broken.checkpoint)

@@ -46,6 +46,7 @@ for group, summary, commands in (
 
 def main() -> None:
     """Run the command line: bad input ends in one sentence and exit code 2, Ctrl-C in 130."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # more threads fight each other
     try:
         app()
     except (ValueError, TypeError) as error:

@@ -15,7 +15,7 @@ def train(
     architecture: str, *, data: str = "shapes", name: str | None = None, out: Path | None = None, steps: int = 2200,
     batch: int = 16, points: int = 512, rate: float = 2e-3, abstract: float = 0.5, start: Path | None = None,
     per_class: int = 400, clutter: bool = True, bf16: bool = True,
-    seed: int = 0, device: str = "cpu",
+    seed: int = 0, data_seed: int | None = None, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a reference network; writes weights and their card.
 
@@ -49,6 +49,8 @@ def train(
         Half-precision arithmetic, where the processor has it.
     seed
         Fixes data and draws.
+    data_seed
+        Fixes the data alone, if another than the seed.
     device
         cpu, cuda, ...
     """
@@ -58,7 +60,7 @@ def train(
         steps=steps, batch=batch, points=points, rate=rate, abstract=abstract, bf16=bf16, seed=seed
     )
     print(f"reading {data} ...", flush=True)
-    clouds = training_data(data, per_class=per_class, seed=seed, clutter=clutter)
+    clouds = training_data(data, per_class=per_class, seed=seed if data_seed is None else data_seed, clutter=clutter)
     label = name or f"{architecture}-{Path(data).stem}"
     command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
                f"--points {points} --rate {rate:g} --abstract {abstract:g} --seed {seed}"

@@ -104,6 +104,8 @@ def optimize(
         result.finish(state, parameterization, model.space, optimizer, interrupted, time.perf_counter() - clock)
     for recorder in recorders:
         recorder.close(result)
+    if result.checkpoint is not None:
+        result.checkpoint.trace = dict(result.trace)
     return result
 
 

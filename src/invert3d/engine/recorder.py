@@ -59,12 +59,13 @@ class Trace(Recorder):
             self.series.setdefault(name, []).append((state.rows, value.detach().clone()))
 
     def close(self, result: "Result") -> None:
-        result.trace["step"] = torch.tensor(self.steps)
+        seen = {"step": torch.tensor(self.steps)} if self.steps else {}
         for name, entries in self.series.items():
-            table = torch.full((len(entries), result.count), torch.nan)
-            for line, (rows, value) in zip(table, entries, strict=True):
+            seen[name] = torch.full((len(entries), result.count), torch.nan)
+            for line, (rows, value) in zip(seen[name], entries, strict=True):
                 line[rows] = value.float().cpu()
-            result.trace[name] = table
+        for name, table in seen.items():  # after what was seen before an interruption
+            result.trace[name] = torch.cat([result.trace[name], table]) if name in result.trace else table
 
 
 @dataclass

@@ -30,6 +30,7 @@ class Checkpoint:
     loss: Tensor
     outputs: Tensor
     done: list[tuple[Tensor, dict[str, Tensor]]]
+    trace: dict[str, Tensor] = field(default_factory=dict)
 
     def state(self, target: Tensor | None, steps: int, device: torch.device) -> State:
         """The state to go on from."""
@@ -89,8 +90,10 @@ class Result:
         nothing = torch.empty(0)
         planned = torch.full((count,), steps)
         result = cls(x=nothing, loss=nothing, outputs=nothing, target=target, steps=planned)
-        for rows, part in [] if checkpoint is None else checkpoint.done:
-            result._parts.append((rows, {name: value.to(device) for name, value in part.items()}))
+        if checkpoint is not None:
+            result.trace = dict(checkpoint.trace)
+            for rows, part in checkpoint.done:
+                result._parts.append((rows, {name: value.to(device) for name, value in part.items()}))
         return result
 
     def retire(self, state: State, done: Tensor) -> None:

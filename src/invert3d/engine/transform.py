@@ -154,10 +154,12 @@ class Abstract(Transform):
 
     def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
         chosen = draws.uniform(x, 0, 1, 1, 1) < self.share
-        parts = int(draws.uniform(x[:1], self.least, self.most + 1, 1)[0])
-        seeds = gather(x, farthest_point_sample(x, parts))
-        part = square_distances(x, seeds).argmin(-1)
-        member = torch.nn.functional.one_hot(part, parts).to(x.dtype)  # (B, N, parts)
+        most = min(self.most, x.shape[1])
+        parts = draws.uniform(x, self.least, self.most + 1, 1, 1).floor()  # how many, cloud by cloud
+        seeds = gather(x, farthest_point_sample(x, most))  # the first few of which are as far apart as they can be
+        unused = torch.arange(most, device=x.device) >= parts
+        part = square_distances(x, seeds).masked_fill(unused, torch.inf).argmin(-1)
+        member = torch.nn.functional.one_hot(part, most).to(x.dtype)  # (B, N, most)
         count = member.sum(1).clamp_min(1)[..., None]
         mean = member.transpose(1, 2) @ x / count
         off = x - gather(mean, part)

@@ -214,10 +214,11 @@ def joined(parts: list[Result]) -> Result:
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
-    length = min(len(part.trace["step"]) for part in parts)
+    names = [name for name in first.trace if all(name in part.trace for part in parts)]
+    length = min(len(part.trace["step"]) for part in parts) if names else 0
     trace = {
-        name: value[:length] if name == "step" else torch.cat([part.trace[name][:length] for part in parts], 1)
-        for name, value in first.trace.items()
+        name: first.trace[name][:length] if name == "step" else torch.cat([part.trace[name][:length] for part in parts], 1)
+        for name in names
     }
     frames = [part.snapshots for part in parts if part.snapshots is not None]
     shortest = min((len(frame) for frame in frames), default=0)

@@ -125,6 +125,7 @@ def fitted(architecture: str, checkpoint: Path) -> nn.Module:
         raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: fc3.weight or linear3.weight")
     options = {"normals": True} if _channels(architecture, state) == 6 else {}
     model = lookup("model", architecture)(len(state[last[0]]), **options)
+    model.normals = bool(options)
     return load_checkpoint(model, checkpoint)
 
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
 from invert3d.models.weights import WeightCard, load_checkpoint, save_weights, write_card
 from invert3d.registry import lookup
@@ -66,6 +67,7 @@ def train(
     model: nn.Module, clouds: Clouds, settings: TrainSettings, report: Callable[[int, float], None] | None = None
 ) -> None:
     """Train a classifier of clouds (B, N, 3) in place. ``report`` is called with the step and the running loss."""
+    keep_freed_memory()
     generator = torch.Generator().manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
