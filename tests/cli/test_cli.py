@@ -60,7 +60,7 @@ def bad(tmp_path):
         (("invert", "class", "chair", *NET, "--out", "{}/full", "--overwrite"), "not a run folder"),
         (("invert", "class", "chair", *NET, "--out", "{}/none", "--resume"), "nothing to resume"),
         (("invert", "class", "chair", *NET, "--device", "cuda:77"), "no device"),
-        (("invert", "class", "chair", *NET, "--judge", "nobody"), "unknown model"),
+        (("invert", "class", "chair", *NET[:-2], "--judge", "nobody"), "unknown model"),
         (("invert", "class", "chair", "--model", "pointnet", "--checkpoint", "{}/trap.pth"), "weights_only"),
         (("invert", "class", "chair", "--model", "pointnet", "--checkpoint", "{}/other.pth"), "does not fit pointnet"),
         (("invert", "class", "chair", *NET, "--checkpoint", "{}/other.pth"), "missing: feature_model"),
@@ -83,6 +83,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, bad, wor
     assert err.startswith("invert3d: ")
     assert err.count("\n") == 1
     assert "must not be printed" not in out
+
+
+def test_an_unknown_option_is_refused_with_exit_code_2(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "invert", "class", "chair", "--modle", "x")[0] == 2
 
 
 def test_inverting_writes_a_folder_that_opens_and_can_be_scored_again(monkeypatch, capsys, tmp_path):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from invert3d import __version__
 
@@ -48,7 +48,9 @@ def main() -> None:
     """Run the command line: bad input ends in one sentence and exit code 2, Ctrl-C in 130."""
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # more threads fight each other
     try:
-        app()
+        app(sys.argv[1:], exit_on_error=False)  # prints what is wrong with the words themselves
+    except CycloptsError:
+        sys.exit(2)
     except (ValueError, TypeError) as error:
         if "INVERT3D_DEBUG" in os.environ:
             raise

@@ -58,7 +58,7 @@ class DGCNN(nn.Module):
 
     def __init__(self, classes: int = 40, k: int = 20, features: int = 1024) -> None:
         super().__init__()
-        self.k = k
+        self.k = self.least_points = k
         widths = [3, 64, 64, 128, 256]
         for i, outputs in enumerate(widths[1:], 1):
             setattr(self, f"bn{i}", nn.BatchNorm2d(outputs))

@@ -106,6 +106,8 @@ class GlobalAbstraction(nn.Module):
 class Classifier(nn.Module):
     """Three linear layers from the global feature (B, 1024) to the logits, shared by both variants."""
 
+    least_points = 512  # the centers of the first set abstraction
+
     def __init__(self, classes: int, drop: tuple[float, float]) -> None:
         super().__init__()
         self.fc1, self.fc2, self.fc3 = nn.Linear(1024, 512), nn.Linear(512, 256), nn.Linear(256, classes)

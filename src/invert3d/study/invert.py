@@ -89,6 +89,7 @@ def invert(
     asked = asked_of(network, classes, repeats)
     check_neighbors(chosen)
     network.frozen.space.validate(network.frozen.space.start("ball", torch.zeros(1, 0), _draws()))
+    jury = judge_of(chosen, network)
     folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
     facts = {
         "model": network.name, "classes": list(network.classes), "names": [each.name for each in asked],
@@ -102,7 +103,7 @@ def invert(
             "up": network.space.up,
         })  # fmt: skip
         (folder / "recipe.toml").write_text(recipe_toml(chosen))
-    result = in_chunks(network, asked, chosen, judge_of(chosen, network), seed, folder, progress)
+    result = in_chunks(network, asked, chosen, jury, seed, folder, progress)
     result.facts = facts
     if folder is not None:
         result.save(folder)
@@ -217,7 +218,9 @@ def joined(parts: list[Result]) -> Result:
     names = [name for name in first.trace if all(name in part.trace for part in parts)]
     length = min(len(part.trace["step"]) for part in parts) if names else 0
     trace = {
-        name: first.trace[name][:length] if name == "step" else torch.cat([part.trace[name][:length] for part in parts], 1)
+        name: first.trace[name][:length]
+        if name == "step"
+        else torch.cat([part.trace[name][:length] for part in parts], 1)
         for name in names
     }
     frames = [part.snapshots for part in parts if part.snapshots is not None]

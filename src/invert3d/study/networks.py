@@ -83,9 +83,11 @@ def open_network(
     card = None
     if isinstance(spec, nn.Module):
         model, name = spec, type(spec).__name__
-    elif spec in bundled() and checkpoint is None:
+    elif spec in bundled():
         model, card = load_bundled(spec)
         name, classes, up = spec, classes or card.classes, up or card.up
+        if checkpoint is not None:  # somebody's weights for the same architecture
+            name, card = f"{card.architecture} from {Path(checkpoint).name}", None
     elif ":" in spec:
         model, name = made(spec), spec
     elif spec in registered("model") and checkpoint is not None:
@@ -98,6 +100,8 @@ def open_network(
     if checkpoint is not None and not (isinstance(spec, str) and spec in registered("model")):
         load_checkpoint(model, Path(checkpoint))
     normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
+    if points < (least := getattr(model, "least_points", 1)):
+        raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")
     space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
     frozen = Frozen(model.to(where), space, output=output)  # type: ignore[arg-type]
     return Network(name=name, frozen=frozen, classes=tuple(classes or class_names(frozen)), card=card)

@@ -43,12 +43,15 @@ class Scored:
 
 
 def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[Network]:
-    """The bundled networks that may score a run: those that know its classes, are not inverted and do not judge."""
+    """The bundled networks that may score a run: those that know its classes and take its clouds, and neither are
+    inverted nor judge."""
     found = []
     for name, card in bundled().items():
-        if name in (network.name, judge) or not set(names) <= set(card.classes) or card.notes.startswith("judge"):
+        if name in (network.name, judge) or not set(names) <= set(card.classes):
             continue
-        found.append(open_network(name, points=network.space.points, device=str(network.frozen.device)))
+        other = open_network(name, device=str(network.frozen.device))
+        if network.space.points >= getattr(other.frozen.model, "least_points", 1):
+            found.append(other.with_points(network.space.points))
     return found
 
 

@@ -1,0 +1,177 @@
+"""The rules of the house that a machine can check: layers, one loop, small files, docstrings, a light import."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "invert3d"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+#: each layer may import those before it; folders side by side do not import each other
+LAYERS = (
+    ("ops", "registry"),
+    ("engine",),
+    ("objectives", "priors", "projections", "parameterizations", "testing"),
+    ("attribution", "methods"),
+    ("evaluate", "view"),
+    ("study",),
+    ("cli",),
+)
+#: networks and data know nothing of the engine, which knows nothing of them
+APART = ("models", "data")
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def place(path: Path) -> str:
+    """The folder of a source file, or its own name at the root."""
+    parts = path.relative_to(SOURCE).parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and place of everything of the package that is imported, also inside functions and for type checkers."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names] if base == "invert3d" else [base]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            head, _, rest = name.partition(".")
+            if head == "invert3d" and rest:
+                yield node.lineno, rest.split(".")[0]
+
+
+def allowed(here: str, there: str) -> bool:
+    if here == there or there == "__version__":
+        return True
+    if here in APART:
+        return there in LAYERS[0]
+    if there in APART:
+        return RANK[here] > RANK["engine"]
+    return RANK[there] < RANK[here]
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(), str(path)) for path in FILES}
+
+
+def test_imports_go_down_the_layers(trees: dict[Path, ast.Module]) -> None:
+    wrong = []
+    for path, tree in trees.items():
+        here = place(path)
+        if here in ("__init__", "__main__"):  # the front door
+            continue
+        assert here in RANK or here in APART, f"{path} is in no layer: give it one in DESIGN and here"
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line} ({here}) imports {there}"
+            for line, there in imported(tree)
+            if not allowed(here, there)
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_check_of_layers_sees_what_it_should() -> None:
+    assert allowed("cli", "engine") and allowed("methods", "priors") and allowed("study", "models")
+    assert allowed("models", "ops") and allowed("data", "registry") and allowed("view", "data")
+    for here, there in (
+        ("engine", "objectives"),
+        ("engine", "models"),
+        ("models", "engine"),
+        ("models", "data"),
+        ("data", "models"),
+        ("priors", "projections"),
+        ("evaluate", "view"),
+        ("ops", "registry"),
+        ("methods", "evaluate"),
+    ):
+        assert not allowed(here, there)
+    source = "def f():\n    from invert3d import study\n    import invert3d.cli.show\n"
+    assert list(imported(ast.parse(source))) == [(2, "study"), (3, "cli")]
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    texts = [*FILES, *SOURCE.rglob("*.js"), *SOURCE.rglob("*.css")]
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in texts}
+    assert not {path: lines for path, lines in long.items() if lines > 400}
+
+
+def steps_over_an_input(tree: ast.AST) -> Iterator[int]:
+    """Lines of ``for step in range(...)`` and ``for ... in range(steps)``."""
+    for node in ast.walk(tree):
+        loops = [node] if isinstance(node, ast.For) else getattr(node, "generators", [])
+        for loop in loops:
+            if isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "range":
+                counts = {ast.unparse(each).split(".")[-1] for each in loop.iter.args}
+                if ast.unparse(loop.target) == "step" or "steps" in counts:
+                    yield loop.iter.lineno
+
+
+def test_there_is_one_loop(trees: dict[Path, ast.Module]) -> None:
+    """Training changes weights, not inputs: it has a loop of its own."""
+    found = {str(path.relative_to(SOURCE)) for path, tree in trees.items() if list(steps_over_an_input(tree))}
+    assert found - {"study/train.py"} == {"engine/loop.py"}
+    assert len(list(steps_over_an_input(trees[SOURCE / "engine" / "loop.py"]))) == 1
+
+
+def test_every_public_thing_has_a_docstring(trees: dict[Path, ast.Module]) -> None:
+    without = []
+    for path, tree in trees.items():
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        public = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+        without += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.name}" for node in public if not ast.get_docstring(node)
+        ]
+        if path.stat().st_size and not ast.get_docstring(tree):
+            without.append(f"{path.relative_to(ROOT)} has no docstring of its own")
+    assert not without, "\n".join(without)
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after running ``code``, whatever its exit status."""
+    program = f"""
+import sys
+try:
+    exec({code!r})
+except SystemExit:
+    pass
+print(" ".join(sorted(name for name in sys.modules if "." not in name)), file=sys.stderr)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import invert3d; dir(invert3d); invert3d.__version__",
+        "import invert3d.cli",
+        "import sys, runpy; sys.argv = ['invert3d', '--help']; runpy.run_module('invert3d', run_name='__main__')",
+        "import sys, runpy; sys.argv = ['invert3d', '--version']; runpy.run_module('invert3d', run_name='__main__')",
+    ],
+    ids=["import invert3d", "import invert3d.cli", "--help", "--version"],
+)
+def test_the_front_door_is_light(code: str) -> None:
+    heavy = modules_after(code) & {"torch", "torchvision", "scipy", "matplotlib", "trimesh", "viser"}
+    assert not heavy
+
+
+def test_every_name_of_the_package_is_there() -> None:
+    import invert3d
+
+    for name in invert3d.__all__:
+        assert getattr(invert3d, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Froze'"):
+        invert3d.Froze  # noqa: B018
