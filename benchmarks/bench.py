@@ -87,7 +87,7 @@ def speedups(setting: Setting) -> list[Row]:
 def overheads(setting: Setting) -> list[Row]:
     """``optimize`` against the bare loop, per step."""
     pointnet2 = {"loop_overhead_pointnet2": ("3 steps of PointNet++, loop", "3 steps of PointNet++, bare")}
-    pointnet = {"loop_overhead_pointnet": ("10 steps of PointNet, loop", "10 steps of PointNet, bare")}
+    pointnet = {"loop_overhead_pointnet": ("3 steps of PointNet, loop", "3 steps of PointNet, bare")}
     rounds = 2 * setting.rounds - 1
     return setting.compare(pointnet2, rounds, setting.batch) + setting.compare(pointnet, rounds, setting.batch)
 

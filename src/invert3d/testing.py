@@ -145,7 +145,7 @@ def check_objective(
 
     name = type(objective).__name__
     check_plain(objective)
-    value = loss(x, range(len(x)))
+    value = loss(x.clone(), range(len(x)))
     require(
         value.shape == (len(x),),
         f"{name} gives shape {tuple(value.shape)}, not one number a sample ({len(x)},)",
@@ -177,7 +177,7 @@ def check_projection(
     name = type(projection).__name__
     check_plain(projection)
     with torch.no_grad():
-        shape = projected(x, range(len(x))).shape
+        shape = projected(x.clone(), range(len(x))).shape
         require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
         _check_rows(name, projected, x)
 
@@ -194,9 +194,9 @@ def check_transform(transform: Transform, *, x: Tensor | None = None, smooth: bo
 
     name = type(transform).__name__
     check_plain(transform)
-    shape = view(x, range(len(x))).shape
+    shape = view(x.clone(), range(len(x))).shape
     require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
-    seen, target = transform(x, None, Draws.seeded(0, range(len(x))))
+    _, target = transform(x.clone(), None, Draws.seeded(0, range(len(x))))
     require(target is None, f"{name} makes a target where there is none")
     _check_rows(name, view, x)
     _check_gradient(name, lambda x, samples: view(x, samples).flatten(1).cos().sum(1), x, smooth)
@@ -351,6 +351,7 @@ def _check_theta(
     name, draws = type(parameterization).__name__, Draws.seeded(5, range(3))
     leaves = {key: value.clone().requires_grad_() for key, value in theta.items()}
     x = parameterization(leaves, space, draws.copy())
+    require(x.requires_grad, f"{name} cannot be differentiated: nothing in it depends on theta")
     wave = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
     gradients = torch.autograd.grad((x * wave).sum(), list(leaves.values()), allow_unused=True)
     for (key, value), gradient in zip(leaves.items(), gradients, strict=True):

@@ -102,3 +102,29 @@ def test_public_checkpoints_say_their_own_number_of_classes_and_inputs(tmp_path)
     assert network.classes[0] == "bathtub"
     assert network.frozen.space.shape == (600, 6)
     assert network.frozen.space.up == "y"
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [("pointnet2_ssg-shapes", "pointnet2_ssg"), ("pointnet-shapes", "pointnet"), ("dgcnn-shapes", "dgcnn")],
+)
+def test_bundled_weights_saved_as_a_public_checkpoint_load_back_to_identical_outputs(tmp_path, name, architecture):
+    bundled = open_network(name, points=512)
+    torch.save({"epoch": 3, "model_state_dict": bundled.frozen.model.state_dict()}, tmp_path / "best_model.pth")
+    public = open_network(
+        architecture, checkpoint=tmp_path / "best_model.pth", points=512, up="z", classes=bundled.classes
+    )
+    x = torch.rand(2, 512, 3) - 0.5
+    assert torch.equal(public.frozen(x), bundled.frozen(x))
+
+
+def test_the_real_pointnet_recognizes_a_real_airplane_and_is_inverted(real):
+    import numpy as np
+
+    checkpoint = real / "pointnet_modelnet40" / "best_model.t7"
+    network = open_network("pointnet_vanilla", checkpoint=checkpoint)
+    cloud = torch.from_numpy(np.load(real / "clouds" / "airplane.npy"))[None]
+    assert network.classes[int(network.frozen(cloud).argmax())] == "airplane"
+    options = {**SMALL, "points": 256, "steps": 60, "starts": 4}
+    result = invert3d.invert("pointnet_vanilla", ["airplane"], checkpoint=checkpoint, **options)
+    assert result.success.all()
