@@ -81,6 +81,26 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, monk
         invert3d.invert("pointnet_vanilla-shapes", ["chair", "lamp"], out=tmp_path / "run", resume=True, **options)
 
 
+def test_an_early_interrupt_keeps_names_and_shapes_together(monkeypatch):
+    monkeypatch.setattr(study, "POINTS_AT_ONCE", 64 * 2)
+
+    def interrupt(self, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressBar, "record", interrupt)
+    part = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], **{**SMALL, "judge": "own", "progress": True})
+    assert part.interrupted
+    assert part.facts["names"] == ["chair"]
+    assert len(part.x) == 1
+
+
+def test_tries_come_back_in_the_order_they_were_asked_for():
+    result = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], repeats=2, **{**SMALL, "judge": "own"})
+    assert result.facts["names"] == ["chair", "chair", "cup", "cup"]
+    assert result.target.tolist() == sorted(result.target.tolist())
+    assert result.facts["repeats"] == [0, 1, 0, 1]
+
+
 def test_opening_networks_that_are_not_there():
     with pytest.raises(ValueError, match="pointnet2_ssg"):
         open_network("pointnet2_sg-shapes")

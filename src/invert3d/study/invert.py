@@ -103,8 +103,8 @@ def invert(
             "up": network.space.up,
         })  # fmt: skip
         (folder / "recipe.toml").write_text(recipe_toml(chosen))
-    result = in_chunks(network, asked, chosen, jury, seed, folder, progress)
-    result.facts = facts
+    result, places = in_chunks(network, asked, chosen, jury, seed, folder, progress)
+    result.facts = facts | {key: [facts[key][i] for i in places] for key in ("names", "repeats")}
     if folder is not None:
         result.save(folder)
     return result
@@ -154,10 +154,12 @@ def judge_of(recipe: Recipe, network: Network) -> Judge | None:
 def in_chunks(
     network: Network, asked: list[Asked], recipe: Recipe, judge: Judge | None, seed: int, folder: Path | None,
     progress: bool,
-) -> Result:  # fmt: skip
-    """Invert so many shapes at a time as fit in memory; finished chunks are kept in the run folder."""
-    size = max(1, POINTS_AT_ONCE // (recipe.points * recipe.starts))
-    chunks = [asked[i : i + size] for i in range(0, len(asked), size)]
+) -> tuple[Result, list[int]]:  # fmt: skip
+    """Invert so many shapes at a time as fit in memory; finished chunks are kept in the run folder.
+
+    Returns the result, and which of the shapes asked for it holds: all, unless it was interrupted.
+    """
+    chunks = chunks_of(asked, max(1, POINTS_AT_ONCE // (recipe.points * recipe.starts)))
     bar = ProgressBar(total=recipe.steps * len(chunks)) if progress else None
     recorders: list[Recorder] = [bar] if bar else []
     parts: list[Result] = []
@@ -171,7 +173,15 @@ def in_chunks(
     finally:
         if bar:
             bar.stop()
-    return joined(parts)
+    done = [each for chunk in chunks[: len(parts)] for each in chunk]
+    places = [i for i, each in enumerate(asked) if each in done]
+    return joined(parts).select([done.index(asked[i]) for i in places]), places
+
+
+def chunks_of(asked: list[Asked], size: int) -> list[list[Asked]]:
+    """The shapes in groups of at most ``size``, each of one try only: such a group shares its candidates."""
+    tries = [[each for each in asked if each.repeat == repeat] for repeat in dict.fromkeys(e.repeat for e in asked)]
+    return [group[i : i + size] for group in tries for i in range(0, len(group), size)]
 
 
 def one_chunk(
