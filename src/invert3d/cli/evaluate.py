@@ -135,11 +135,11 @@ def ablation(*, repeats: int = 1, seed: int = 0, record: bool = False, device: s
     network
         The network to invert.
     recipes
-        Only these steps of the ladder, comma separated.
+        Only these rungs of the ladder, separated by semicolons.
     """
     from invert3d.study.ablation import ladder, measure
 
-    chosen = [name.strip() for name in recipes.split(",") if name.strip()]
+    chosen = [name.strip() for name in recipes.split(";") if name.strip()]
     rows = []
     for label, recipe in ladder():
         if chosen and label not in chosen:

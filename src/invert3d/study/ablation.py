@@ -7,7 +7,6 @@ from typing import Any
 from invert3d.evaluate.inversion import recognize
 from invert3d.methods.inversion import Recipe, Stage
 from invert3d.parameterizations.direct import Direct
-from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
 from invert3d.parameterizations.union import SolidsAndSheet
 from invert3d.study.invert import invert
@@ -18,22 +17,21 @@ from invert3d.study.recipe import load_recipe
 def ladder() -> list[tuple[str, Recipe]]:
     """The rungs, first to last: a label and a recipe each."""
     ours = load_recipe("ours")
-    once = replace(ours, starts=1, judge="none", stages=(Stage(steps=ours.steps, stepper=ours.stages[0].stepper),))
+    one_stage = (Stage(steps=ours.steps, stepper=ours.stages[-1].stepper),)
+    once = replace(ours, candidates=0, starts=1, judge="none", stages=one_stage)
     free = replace(once, parameterization=Direct(start="uniform"), transforms=())
-    several = replace(ours, judge="none")
     return [
         ("published", load_recipe("published")),
         ("free points, Adam", free),
-        ("free points, random views", replace(free, transforms=ours.transforms)),
-        ("one sheet", replace(once, parameterization=Sheets())),
-        ("boxes", replace(once, parameterization=Primitives(count=5, kind="cuboid", tilt=False, taper=False))),
-        ("superquadrics, mirrored", replace(once, parameterization=Primitives(count=5, mirror="x"))),
-        ("superquadrics and sheet", replace(once, parameterization=SolidsAndSheet())),
-        ("ours, one start", once),
-        ("ours without random views", replace(once, transforms=())),
-        ("ours, starts kept by loss", several),
-        ("ours, starts kept by its own views", replace(ours, judge="own")),
-        ("ours", ours),
+        ("+ random views", replace(free, transforms=ours.transforms)),
+        ("one smooth sheet", replace(once, parameterization=Sheets())),
+        ("solids and a sheet", replace(once, parameterization=SolidsAndSheet())),
+        ("solids that hang together", once),
+        ("+ the likeliest of many starts", replace(once, candidates=ours.candidates)),
+        ("the same without random views", replace(once, candidates=ours.candidates, transforms=())),
+        ("+ several starts, by loss", replace(ours, judge="none")),
+        ("+ several starts, by its own views", replace(ours, judge="own")),
+        ("ours (+ a second judge)", ours),
     ]
 
 

@@ -54,7 +54,7 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
         rows.append([
             Panel(cloud=frames[0, i]), Panel(cloud=frames[len(frames) // 2, i]),
             Panel(cloud=x[i], caption=f"{scored.own_says(i)}; others {scored.recognized_by(i)}"),
-            nearest if np.isfinite(scored.chamfer[i]) else None,
+            nearest if np.isfinite(float(scored.chamfer[i])) else None,
         ])  # fmt: skip
     sheet = contact_sheet(
         rows, column_titles=["start", "half way", "inverted", "nearest of its class"],
@@ -88,7 +88,7 @@ def page_clouds(result: Result, scored: Scored | None = None) -> list[Any]:
             badges = {
                 "own": scored.own_says(i), "others": scored.recognized_by(i),
             }  # fmt: skip
-            if np.isfinite(scored.chamfer[i]):
+            if np.isfinite(float(scored.chamfer[i])):
                 badges["Chamfer"] = f"{scored.chamfer[i]:.3f}"
         clouds.append(Cloud(
             name=label, points=result.x[i].numpy(force=True), badges=badges, snapshot_steps=steps,
