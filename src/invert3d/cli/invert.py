@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from invert3d.cli.show import print_scores, split_names
 from invert3d.study.invert import invert
 from invert3d.study.networks import open_network
@@ -88,6 +86,6 @@ def invert_class(
     scores = write_report(folder, network, result)
     print_scores(scores)
     if result.interrupted:
-        Console(stderr=True).print(f"interrupted; go on with the same command and --resume (folder {folder})")
+        print(f"interrupted; go on with the same command and --resume (folder {folder})", file=sys.stderr)
         sys.exit(130)
-    Console().print(f"open [bold]{folder / 'index.html'}[/bold]")
+    print(f"open {folder / 'index.html'}")
