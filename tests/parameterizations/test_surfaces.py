@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
@@ -87,15 +88,14 @@ def test_an_ellipsoid_is_one(kind: str) -> None:
 @pytest.mark.parametrize(("mirror", "axis"), [("x", 0), ("y", 1)])
 @pytest.mark.parametrize("make", [Primitives, SolidsAndSheet])
 def test_solids_with_a_mirror_are_symmetric(make, mirror: str, axis: int) -> None:
-    if make is SolidsAndSheet:
-        x = drawn(make(count=3, mirror=mirror, share=0.0001), points=4000)
-    else:
-        x = drawn(make(count=3, mirror=mirror), points=4000)
+    without_sheet = {"share": 0.0} if make is SolidsAndSheet else {}
+    x = drawn(make(count=3, mirror=mirror, **without_sheet), points=3000)
     flipped = x.clone()
     flipped[..., axis] *= -1
-    apart = torch.stack([torch.cdist(a, b).amin(1).mean() for a, b in zip(x, flipped, strict=True)])
-    spacing = torch.stack([torch.cdist(a, a).add(torch.eye(len(a)) * 9).amin(1).mean() for a in x])
-    assert (apart < 2.5 * spacing).all()
+    for cloud, other in zip(x.numpy(), flipped.numpy(), strict=True):
+        tree = cKDTree(cloud)
+        apart, spacing = tree.query(other)[0].mean(), tree.query(cloud, k=2)[0][:, 1].mean()
+        assert apart < 2.5 * spacing
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,17 @@ def test_points_are_drawn_anew_and_as_many_as_asked_for(parameterization, points
 def test_bad_settings_are_refused(settings: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Primitives(**settings)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.999, 1.0])
+def test_a_share_may_leave_one_side_without_points(share: float) -> None:
+    assert drawn(SolidsAndSheet(count=2, share=share), points=100).shape == (2, 100, 3)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_is_a_share(share: float) -> None:
+    with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]"):
+        SolidsAndSheet(share=share)
 
 
 def test_only_clouds_are_drawn_from_surfaces() -> None:

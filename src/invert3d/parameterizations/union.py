@@ -25,15 +25,20 @@ class SolidsAndSheet(Parameterization):
     width: int = 32
     share: float = 0.3
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must lie in [0, 1], not {self.share}")
+
     def _parts(self, space: Space) -> tuple[tuple[str, Parameterization, Points], ...]:
         if not isinstance(space, Points):
             raise TypeError(f"solids and sheets are clouds, not {type(space).__name__}")
         on_sheet = round(self.share * space.points)
         solids = Primitives(count=self.count, mirror=self.mirror, kind=self.kind)  # type: ignore[arg-type]
-        return (
+        parts = (
             ("solids", solids, replace(space, points=space.points - on_sheet)),
             ("sheet", Sheets(width=self.width), replace(space, points=on_sheet)),
         )
+        return tuple(part for part in parts if part[2].points)
 
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         parts = self._parts(space)

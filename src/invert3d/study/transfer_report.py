@@ -19,7 +19,8 @@ def write_transfer(folder: Path | None, measured: Transfer) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: x.contiguous() for name, x in measured.clouds.items()}, folder / f"{stem}.safetensors")
     picture = matrix_plot(
-        measured.matrix.numpy(), rows=short, columns=short, title=f"Inversion transfer, recipe {measured.recipe}",
+        measured.matrix.numpy(), rows=short, columns=short, vmin=0, vmax=1,
+        title=f"Inversion transfer, recipe {measured.recipe}",
         note="Share of the shapes inverted from the row's network that the column's recognizes.",
     )  # fmt: skip
     save_png(picture, folder / f"{stem}.png")
