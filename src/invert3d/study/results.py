@@ -26,14 +26,13 @@ def shown(value: Any) -> str:
 
 
 def table_of(topic: dict[str, Any], name: str) -> str:
-    """The Markdown of one named table of a topic. Raises ValueError if there are no such rows."""
-    if name == "headline":
+    """The Markdown of one named table of a topic; a sentence that says so where nothing was recorded yet."""
+    if name == "headline" and topic["headline"]:
         return markdown(["number", "value"], [[key, value] for key, value in topic["headline"].items()])
     rows = [row for row in topic["rows"] if str(row.get("table", "")).startswith(name)]
     if not rows:
-        raise ValueError(
-            f"no rows of a table {name!r}; there are {sorted({str(r.get('table')) for r in topic['rows']})}"
-        )
+        return "Not recorded yet.
+"
     hidden = ("table", "command")
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in hidden))
     text = markdown(columns, [[row.get(column, "") for column in columns] for row in rows])
@@ -45,7 +44,8 @@ def refreshed(text: str, folder: Path) -> str:
     """A document with all its tables made anew."""
 
     def replace(match: re.Match[str]) -> str:
-        topic = json.loads((folder / f"{match[2]}.json").read_text())
+        path = folder / f"{match[2]}.json"
+        topic = json.loads(path.read_text()) if path.is_file() else {"headline": {}, "rows": []}
         return f"{match[1]}{table_of(topic, match[3])}{match[4]}"
 
     return MARKER.sub(replace, text)
