@@ -31,8 +31,7 @@ def table_of(topic: dict[str, Any], name: str) -> str:
         return markdown(["number", "value"], [[key, value] for key, value in topic["headline"].items()])
     rows = [row for row in topic["rows"] if str(row.get("table", "")).startswith(name)]
     if not rows:
-        return "Not recorded yet.
-"
+        return "Not recorded yet.\n"
     hidden = ("table", "command")
     columns = list(dict.fromkeys(key for row in rows for key in row if key not in hidden))
     text = markdown(columns, [[row.get(column, "") for column in columns] for row in rows])
