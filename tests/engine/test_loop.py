@@ -86,7 +86,7 @@ def run(frozen: Frozen, **changes: Any) -> Result:
 
 def test_a_quadratic_converges_to_its_minimum(frozen: Frozen) -> None:
     target = torch.tensor([0.3, -0.5, 0.0])
-    for stepper, steps in ((Stepper(kind="sgd", rate=8.0), 150), (Stepper(rate=0.05, decay="cosine"), 150)):
+    for stepper, steps in ((Stepper(kind="sgd", rate=8.0), 120), (Stepper(rate=0.05, decay="cosine"), 120)):
         result = optimize(frozen, Quadratic(), Direct(), target=target, steps=steps, stepper=stepper)
         assert (result.x - target[:, None, None]).abs().max() < 1e-2
         assert result.loss.max() < 1e-4

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.models.dgcnn import DGCNN, neighbor_max
+from invert3d.models.layers import max_over_points
 from invert3d.models.pointnet import PointNet, PointNetVanilla
 from invert3d.models.pointnet2 import PointNet2MSG, PointNet2SSG
 from invert3d.ops.points import gather
@@ -99,13 +100,21 @@ def randomized(model: nn.Module) -> nn.Module:
     return model
 
 
-def both(name: str, dtype: torch.dtype) -> tuple[nn.Module, Callable[[Tensor], Tensor], nn.Module, Tensor]:
-    """Ours and the textbook's with the same state, the latter as a function of (B, N, C), and an input."""
+def both(
+    name: str, dtype: torch.dtype, *, small: bool = False
+) -> tuple[nn.Module, Callable[[Tensor], Tensor], nn.Module, Tensor]:
+    """Ours and the textbook's with the same state, the latter as a function of (B, N, C), and an input.
+
+    ``small`` takes fewer centers, to be quick.
+    """
     pair = PAIRS[name]
     torch.manual_seed(0)
     ours, theirs = pair.ours().to(dtype), pair.textbook().to(dtype)
     theirs.load_state_dict(randomized(ours).state_dict())
-    x = torch.rand(2, pair.points, pair.channels, dtype=torch.float64).to(dtype) - 0.5
+    points = pair.points
+    if small and hasattr(ours, "sa1"):
+        ours.sa1.centers, ours.sa2.centers, theirs.sa1.count, theirs.sa2.count, points = 60, 20, 60, 20, 130
+    x = torch.rand(2, points, pair.channels, dtype=torch.float64).to(dtype) - 0.5
 
     def scores(x: Tensor) -> Tensor:
         returned = theirs(x.transpose(1, 2))
@@ -138,7 +147,7 @@ def test_dgcnn_registers_its_norms_under_two_names() -> None:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_outputs_and_input_gradients_are_the_textbook_ones(name: str) -> None:
-    ours, scores, theirs, x = both(name, torch.float64)
+    ours, scores, theirs, x = both(name, torch.float64, small="normals" in name)
     ours.eval(), theirs.eval()
     leaves = [x.clone().requires_grad_() for _ in range(2)]
     found, wanted = compared(name, ours(leaves[0])), scores(leaves[1])
@@ -165,7 +174,7 @@ def test_outputs_in_single_precision(name: str) -> None:
 @pytest.mark.parametrize("name", BARE)
 def test_training_gives_the_textbook_gradient_to_every_parameter(name: str) -> None:
     """Without dropout, whose draws differ: outputs, gradients, and the statistics that norms keep."""
-    ours, scores, theirs, x = both(name, torch.float64)
+    ours, scores, theirs, x = both(name, torch.float64, small=True)
     for module in ours.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -190,7 +199,7 @@ def test_training_gives_the_textbook_gradient_to_every_parameter(name: str) -> N
 
 @pytest.mark.parametrize("name", BARE)
 def test_training_with_dropout_gives_a_finite_gradient_to_every_parameter(name: str) -> None:
-    ours, _, _, x = both(name, torch.float32)
+    ours, _, _, x = both(name, torch.float32, small=True)
     nn.functional.cross_entropy(ours.train()(x), torch.tensor([1, 2])).backward()
     without = [key for key, p in ours.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not without
@@ -202,6 +211,17 @@ def test_the_order_of_the_points_does_not_matter(name: str) -> None:
     order = torch.randperm(x.shape[1])
     with torch.no_grad():
         assert torch.allclose(ours.eval()(x), ours(x[:, order]), atol=1e-9)
+
+
+@pytest.mark.parametrize("points", [1, 31, 32, 100])
+def test_the_maximum_over_points_and_its_derivative_go_to_the_first_winner(points: int) -> None:
+    x = torch.randint(0, 9, (3, points, 5)).double().requires_grad_()  # with ties
+    wanted = x.max(1)
+    weights = torch.rand(3, 5, dtype=torch.float64)
+    (found,) = torch.autograd.grad((max_over_points(x) * weights).sum(), x)
+    first = (x == wanted.values[:, None]).double().argmax(1, keepdim=True)
+    assert torch.equal(max_over_points(x), wanted.values)
+    assert torch.equal(found, torch.zeros_like(x).scatter(1, first, weights[:, None]))
 
 
 def test_the_neighbor_maximum_is_that_of_all_candidates() -> None:

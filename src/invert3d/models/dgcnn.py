@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invert3d.models.layers import batch_normalized, dense, folded
+from invert3d.models.layers import batch_normalized, dense, folded, max_over_points
 from invert3d.ops.points import gather, knn
 from invert3d.registry import register
 
@@ -23,15 +23,27 @@ def neighbor_max(values: Tensor, indices: Tensor) -> Tensor:
 
     Only the winners are remembered for the derivative, not the k candidates.
     """
+    batch, count, channels = values.shape
+    # As many clouds at once as the second-level cache of a processor core holds; an accelerator takes them all.
+    size = max(1, 2**16 // (count * channels)) if values.device.type == "cpu" else batch
     with torch.no_grad():
-        best = gather(values, indices[..., 0])
-        winner = indices[..., :1].expand_as(best)
-        for j in range(1, indices.shape[-1]):
-            candidate = gather(values, indices[..., j])
-            better = candidate > best
-            best = torch.where(better, candidate, best)
-            winner = torch.where(better, indices[..., j : j + 1], winner)
+        winner = torch.cat([_winners(*some) for some in zip(values.split(size), indices.split(size), strict=True)])
     return values.gather(1, winner)
+
+
+def _winners(values: Tensor, indices: Tensor) -> Tensor:
+    batch, count, channels = values.shape
+    offsets = torch.arange(batch, device=values.device).mul_(count)[:, None, None]
+    members = (indices + offsets).flatten(0, 1).t().contiguous()
+    flat = values.reshape(-1, channels)
+    best = flat.index_select(0, members[0])
+    slot, candidate, better = torch.zeros_like(best), torch.empty_like(best), torch.empty_like(best)
+    for j in range(1, len(members)):
+        torch.index_select(flat, 0, members[j], out=candidate)
+        torch.gt(candidate, best, out=better)
+        torch.maximum(slot, better.mul_(j), out=slot)  # 10x faster than where, on a CPU
+        torch.maximum(best, candidate, out=best)
+    return indices.gather(2, slot.long().view(values.shape))
 
 
 class EdgeConv(nn.Sequential):
@@ -76,6 +88,6 @@ class DGCNN(nn.Module):
             x = getattr(self, f"conv{i}")(x, self.k)
             levels.append(x)
         x = _leaky(dense(torch.cat(levels, -1), self.conv5[0], self.bn5))
-        x = torch.cat([x.max(1).values, x.mean(1)], -1)
+        x = torch.cat([max_over_points(x), x.mean(1)], -1)
         x = self.dp1(_leaky(dense(x, self.linear1, self.bn6)))
         return self.linear3(self.dp2(_leaky(dense(x, self.linear2, self.bn7))))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invert3d.models.layers import dense
+from invert3d.models.layers import dense, max_over_points
 from invert3d.registry import register
 
 
@@ -27,7 +27,7 @@ class TransformNet(nn.Module):
         """(B, N, channels) -> (B, size, size)."""
         x = dense(x, self.conv1, self.bn1).relu()
         x = dense(x, self.conv2, self.bn2).relu()
-        x = dense(x, self.conv3, self.bn3).relu().max(1).values
+        x = max_over_points(dense(x, self.conv3, self.bn3)).relu()
         x = dense(x, self.fc1, self.bn4).relu()
         x = dense(x, self.fc2, self.bn5).relu()
         return self.fc3(x).view(-1, self.size, self.size) + torch.eye(self.size, dtype=x.dtype, device=x.device)
@@ -48,7 +48,7 @@ class PointFeatures(nn.Module):
         x = dense(x, self.conv1, self.bn1).relu()
         x = x @ self.fstn(x)
         x = dense(x, self.conv2, self.bn2).relu()
-        return dense(x, self.conv3, self.bn3).max(1).values
+        return max_over_points(dense(x, self.conv3, self.bn3))
 
 
 @register("model", "pointnet")
@@ -84,7 +84,7 @@ class VanillaFeatures(nn.Module):
         """(B, N, 3) -> (B, 1024)."""
         for i in range(1, self.depth + 1):
             points = dense(points, getattr(self, f"conv{i}"), getattr(self, f"bn{i}")).relu()
-        return points.max(1).values
+        return max_over_points(points)
 
 
 @register("model", "pointnet_vanilla")

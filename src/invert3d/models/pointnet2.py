@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.models.grouping import group_maximum
-from invert3d.models.layers import batch_normalized, dense, folded
+from invert3d.models.layers import batch_normalized, dense, folded, max_over_points
 from invert3d.ops.points import ball_query, farthest_point_sample, gather
 from invert3d.registry import register
 
@@ -100,7 +100,7 @@ class GlobalAbstraction(nn.Module):
         x = torch.cat([xyz, features], -1)
         for conv, norm in zip(self.mlp_convs, self.mlp_bns, strict=True):
             x = dense(x, conv, norm).relu()
-        return x.max(1).values
+        return max_over_points(x)
 
 
 class Classifier(nn.Module):
