@@ -11,7 +11,7 @@ A check returns nothing, or raises ``AssertionError`` with one sentence on the f
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ def check_plain(thing: Any) -> None:
     name = type(thing).__name__
     require(is_dataclass(thing) and not isinstance(thing, type), f"{name} is not a dataclass")
     require(
-        type(thing).__dataclass_params__.frozen,
+        getattr(type(thing), "__dataclass_params__").frozen,  # noqa: B009 - pyright does not know it
         f"{name} is not frozen: write @dataclass(frozen=True, kw_only=True)",
     )
     loose = [field.name for field in fields(thing) if field.init and not field.kw_only]
@@ -100,8 +100,9 @@ def check_plain(thing: Any) -> None:
         text = text.replace(f"{kind.__qualname__}(", f"{kind.__name__}(")
     again = eval(text, {"__builtins__": {}, "inf": math.inf, **kinds})  # noqa: S307 - a repr of our own making
     require(again == thing, f"the repr of {name} does not make an equal one: {text}")
-    require(replace(thing) == thing, f"dataclasses.replace does not copy {name}")
-    require(hash(replace(thing)) == hash(thing), f"equal {name}s have different hashes")
+    copy: Any = replace(cast(Any, thing))
+    require(copy == thing, f"dataclasses.replace does not copy {name}")
+    require(hash(copy) == hash(thing), f"equal {name}s have different hashes")
 
 
 def _plain_classes(value: Any, where: str) -> Iterator[tuple[str, type]]:
@@ -209,7 +210,7 @@ def check_parameterization(
     fixed: Collection[str] = (),
     smooth: bool = True,
 ) -> None:
-    """Legal inputs (B, *space.shape), differentiable in every entry of theta but the ``fixed`` ones.
+    """Legal inputs (B, *space.shape), differentiable in every floating-point entry of theta but the ``fixed`` ones.
 
     Clouds are in the unit sphere. The batch comes first in every entry; samples do not depend on each other.
     """
@@ -225,7 +226,7 @@ def check_parameterization(
         reach = x[..., :3].norm(dim=-1).max()
         require(reach <= 1 + 1e-6, f"{name} begins with clouds that reach {reach:.3g}: not in the unit sphere")
     for dtype in (torch.float64, torch.float32):
-        kinds = {value.dtype for value in _all(*_begun(parameterization, space, [0], dtype))}
+        kinds = {v.dtype for v in _all(*_begun(parameterization, space, [0], dtype)) if v.is_floating_point()}
         require(kinds == {dtype}, f"{name} was asked for {dtype} and gives {kinds}")
     for samples in ([0, 1, 2], [2, 0], [1]):
         parts = _all(*_begun(parameterization, space, samples, x.dtype))
@@ -349,8 +350,8 @@ def _check_theta(
     smooth: bool,
 ) -> None:
     name, draws = type(parameterization).__name__, Draws.seeded(5, range(3))
-    leaves = {key: value.clone().requires_grad_() for key, value in theta.items()}
-    x = parameterization(leaves, space, draws.copy())
+    leaves = {key: value.clone().requires_grad_() for key, value in theta.items() if value.is_floating_point()}
+    x = parameterization({**theta, **leaves}, space, draws.copy())
     require(x.requires_grad, f"{name} cannot be differentiated: nothing in it depends on theta")
     wave = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
     gradients = torch.autograd.grad((x * wave).sum(), list(leaves.values()), allow_unused=True)
@@ -364,7 +365,7 @@ def _check_theta(
         free = [key for key in leaves if key not in fixed]
 
         def again(*values: Tensor) -> Tensor:
-            return parameterization({**leaves, **dict(zip(free, values, strict=True))}, space, draws.copy())
+            return parameterization({**theta, **dict(zip(free, values, strict=True))}, space, draws.copy())
 
         right = torch.autograd.gradcheck(again, [leaves[key] for key in free], fast_mode=True, raise_exception=False)
         require(right, f"the gradient of {name} is not that of its values (finite differences in float64)")

@@ -32,8 +32,6 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("projection", "clip"): Clip(low=-0.3, high=0.4),
     ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
 }
-#: entries of theta that say how a shape is put together, and are not optimized
-CONSTANTS = {"primitives": ("parent",), "solids_and_sheet": ("solids.parent",)}
 #: how many points a network needs at least
 NETWORK_POINTS = {"pointnet2_ssg": 512, "pointnet2_msg": 512}
 
@@ -69,7 +67,7 @@ def test_transform(name: str) -> None:
 
 @pytest.mark.parametrize("name", registered("parameterization"))
 def test_parameterization(name: str) -> None:
-    check_parameterization(example("parameterization", name), fixed=CONSTANTS.get(name, ()))
+    check_parameterization(example("parameterization", name))
 
 
 @pytest.mark.parametrize("name", registered("model"))
@@ -98,4 +96,4 @@ def test_a_weighted_sum_keeps_the_promises_of_its_terms() -> None:
 @pytest.mark.parametrize("kind", ["cuboid", "cylinder", "ellipsoid"])
 def test_solids_of_one_kind_do_not_learn_their_roundness(kind: str) -> None:
     solids = registered("parameterization")["primitives"]
-    check_parameterization(solids(kind=kind), fixed=("parent", "roundness"))
+    check_parameterization(solids(kind=kind), fixed=("roundness",))

@@ -70,6 +70,7 @@ def single(kind: str) -> Tensor:
 
 def test_a_cuboid_has_points_on_its_six_faces_only_in_proportion_to_their_areas() -> None:
     x = single("cuboid")
+    x = x - (x.amax(1, keepdim=True) + x.amin(1, keepdim=True)) / 2  # centers differ from means by chance
     half = x.abs().amax(1, keepdim=True)
     near_face = ((x.abs() / half) > 0.93).any(-1)
     assert near_face.double().mean() > 0.97

@@ -75,7 +75,7 @@ def transfer(
     record
         Write docs/results/points.json.
     out
-        A folder for the matrix as a picture and the clouds.
+        A folder for the matrix as a picture and the run folders; an interrupted evaluation goes on from them.
     device
         cpu, cuda, ...
     """
@@ -86,7 +86,8 @@ def transfer(
         name, _, mark = spec.partition(":")
         if mark not in ("", "shuffled"):
             raise ValueError(f"{spec}: a recipe may be followed by :shuffled, not by :{mark}")
-        measured = measure_transfer(name, classes=asked, repeats=repeats, seed=seed, control=bool(mark), device=device)
+        measured = measure_transfer(name, classes=asked, repeats=repeats, seed=seed, control=bool(mark), device=device,
+                                    folder=out)  # fmt: skip
         show(measured)
         write_transfer(out, measured)
         if record:

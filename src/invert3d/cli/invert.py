@@ -40,7 +40,7 @@ def invert_class(
     model
         Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
     out
-        The run folder; by default runs/<recipe>-<model>.
+        The run folder; by default runs/RECIPE-MODEL.
     recipe
         ours, published, another built-in one (see invert3d recipes), or a TOML file.
     repeats

@@ -19,7 +19,7 @@ def reproduce(
     model
         Bundled weights.
     out
-        The folder; by default runs/<figure>.
+        The folder; by default runs/FIGURE.
     seed
         Fixes everything.
     steps

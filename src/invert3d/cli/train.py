@@ -26,7 +26,7 @@ def train(
     data
         shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text).
     name
-        What to call the weights; by default <architecture>-<data>.
+        What to call the weights; by default ARCHITECTURE-DATA.
     out
         The folder to write to; by default that of the bundled weights.
     steps

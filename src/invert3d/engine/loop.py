@@ -20,7 +20,7 @@ from invert3d.engine.recorder import Recorder, finished
 from invert3d.engine.result import Checkpoint, Result
 from invert3d.engine.space import Space
 from invert3d.engine.state import State
-from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, keep_rows
+from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, fresh, keep_rows, learned
 from invert3d.engine.transform import Transform, chained
 
 
@@ -121,16 +121,17 @@ def _begin(
         draws = Draws.seeded(seed, samples if samples is not None else range(count))
         theta = parameterization.initialize(like, model.space, draws) if theta is None else theta
         state = State(step=0, steps=steps, rows=torch.arange(count), theta=theta, draws=draws, target=target)
-    state.theta = {name: value.detach().clone().requires_grad_() for name, value in state.theta.items()}
-    optimizer = stepper(list(state.theta.values()))
+    state.theta = {name: fresh(value) for name, value in state.theta.items()}
+    optimizer = stepper(learned(state.theta))
     if checkpoint is not None:
         optimizer.load_state_dict(copy.deepcopy(checkpoint.optimizer))  # it would be written into
     return state, optimizer
 
 
 def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State) -> None:
-    gradients = torch.autograd.grad(state.loss.sum(), list(state.theta.values()), allow_unused=True)
-    for value, gradient in zip(state.theta.values(), gradients, strict=True):
+    values = learned(state.theta)
+    gradients = torch.autograd.grad(state.loss.sum(), values, allow_unused=True)
+    for value, gradient in zip(values, gradients, strict=True):
         value.grad = gradient
     if isinstance(stepper, Stepper):
         optimizer.param_groups[0]["lr"] = stepper.rate_at(state.progress)

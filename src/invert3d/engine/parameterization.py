@@ -9,6 +9,8 @@ from invert3d.engine.space import Space
 class Parameterization:
     """theta -> x. Theta is a dictionary of tensors with the batch first, so that samples can leave the batch.
 
+    Entries that are not floating point are constants: drawn at the start and not optimized.
+
     Subclasses are frozen keyword-only dataclasses of plain values.
     """
 

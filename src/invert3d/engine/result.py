@@ -140,17 +140,17 @@ class Result:
     @property
     def success(self) -> Tensor:
         """Whether the model's last outputs (B, K) have the target class as their largest, (B,) booleans."""
-        if not are_classes(self.target, self.outputs):
+        if self.target is None or not are_classes(self.target, self.outputs):
             return torch.zeros(self.count, dtype=torch.bool)
         return self.outputs.argmax(-1).cpu() == self.target.cpu()
 
     def select(self, rows: Sequence[int]) -> "Result":
         """The result of these samples only, in this order."""
         rows = list(rows)
-        pick = {name: None if value is None else value[rows] for name, value in
-                (("target", self.target), ("best", self.best))}  # fmt: skip
         return Result(
-            x=self.x[rows], loss=self.loss[rows], outputs=self.outputs[rows], steps=self.steps[rows], **pick,
+            x=self.x[rows], loss=self.loss[rows], outputs=self.outputs[rows], steps=self.steps[rows],
+            target=None if self.target is None else self.target[rows],
+            best=None if self.best is None else self.best[rows],
             seconds=self.seconds, interrupted=self.interrupted, facts=self.facts,
             theta={name: value[rows] for name, value in self.theta.items()},
             trace={name: value if name == "step" else value[:, rows] for name, value in self.trace.items()},

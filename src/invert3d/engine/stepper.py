@@ -86,9 +86,19 @@ class Stepper:
 AnyStepper = Stepper | Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
+def fresh(value: Tensor) -> Tensor:
+    """An entry of theta cut off from its past: a leaf, or a constant if it is not floating point."""
+    return value.detach().clone().requires_grad_(value.is_floating_point())
+
+
+def learned(theta: dict[str, Tensor]) -> list[Tensor]:
+    """The entries of theta that are optimized."""
+    return [value for value in theta.values() if value.is_floating_point()]
+
+
 def keep_rows(optimizer: torch.optim.Optimizer, theta: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     """Theta for the given rows of the batch only; what the optimizer remembers of the others is forgotten."""
-    kept = {name: old.detach()[rows].requires_grad_() for name, old in theta.items()}
+    kept = {name: fresh(old[rows]) for name, old in theta.items()}
     for name, old in theta.items():
         memory = optimizer.state.pop(old, {})
         optimizer.state[kept[name]] = {

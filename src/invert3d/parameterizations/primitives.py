@@ -31,7 +31,9 @@ class Primitives(Parameterization):
     point inside the one being a point inside the other, and the first lies across the mirror plane.
 
     A solid of kind ``superquadric`` learns its roundnesses, the other kinds keep theirs. ``mixed`` deals the kinds out
-    at random. With ``mirror`` every solid has a twin on the other side of the plane x = 0 (of y = 0 with "y").
+    at random. With ``mirror`` a solid has a twin on the other side of the plane x = 0 (of y = 0 with "y"). The shares
+    ``single``, ``fourfold`` and ``open`` of the solids, drawn at the start, have no twin; have twins behind both planes
+    (if they hold on to the first, like the legs of a table); have no lid (like a cup).
 
     The surface of a solid is that of a box, area by area, drawn in to ``|(x, y)|_p`` and ``|(r, z)|_q`` norm one:
     exact for boxes, near to uniform for the rest. After scaling to the unit sphere, clouds are (B, N, 3).
@@ -42,6 +44,9 @@ class Primitives(Parameterization):
     kind: str = "superquadric"
     tilt: bool = True  # solids may also lean, not only turn about the up axis
     taper: bool = True  # the top may be smaller or larger than the bottom
+    single: float = 0.0
+    fourfold: float = 0.0
+    open: float = 0.0
     size: float = 0.25  # half-size at which they start, in the middle
     vary: float = 0.5  # deviation of its logarithm, axis by axis: large for plates and rods among the starts
     least: float = 0.02  # smallest half-size, in units of the shape before scaling
@@ -57,7 +62,7 @@ class Primitives(Parameterization):
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         k = self.count
         theta = {
-            "parent": (draws.uniform(like, 0, 1, k) * torch.arange(k).to(like)).floor(),  # constant: one before it
+            "parent": (draws.uniform(like, 0, 1, k) * torch.arange(k).to(like)).long(),  # one before it
             "holds": draws.uniform(like, -1.5, 1.5, k, 3),  # where on the parent, as atanh of a share of its half-sizes
             "held": draws.uniform(like, -1.5, 1.5, k, 3),  # and where on itself
             "log_size": math.log(self.size) + self.vary * draws.normal(like, k, 3),
@@ -65,6 +70,8 @@ class Primitives(Parameterization):
             "taper": draws.uniform(like, -0.3, 0.3, k, 1),
             "roundness": draws.uniform(like, -1.0, 1.0, k, 2),
         }
+        theta["copies"] = self._copies(theta["parent"], draws.uniform(like, 0, 1, k))
+        theta["open"] = draws.uniform(like, 0, 1, k) < self.open
         if self.kind in ("cuboid", "cylinder", "ellipsoid"):
             fixed = torch.tensor(KINDS[self.kind], dtype=like.dtype, device=like.device)
             theta["roundness"] = (12 * fixed - 6).expand_as(theta["roundness"]).clone()
@@ -77,11 +84,17 @@ class Primitives(Parameterization):
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
         points = space.shape[0]
         center, half, turn, taper, roundness = self._solids(theta)
+        twins = center.shape[1] // self.count
+        lidless = theta["open"].repeat(1, twins)
         u = draws.uniform(center, 0, 1, points, 3)
         faces = face_areas(half)  # (B, K, 3): a pair of opposite faces each
-        chosen = choose_in_proportion(faces.detach().flatten(1), u[..., 0])
+        areas = faces.detach() * theta["copies"][:, :twins].flatten(1)[..., None]
+        areas[..., 2] *= torch.where(lidless, 0.5, 1.0)
+        chosen = choose_in_proportion(areas.flatten(1), u[..., 0])
         solid, axis = chosen // 3, chosen % 3
-        on_box = box_surface(axis, u[..., 1:], draws.uniform(center, -1, 1, points))
+        side = draws.uniform(center, -1, 1, points)
+        side = torch.where((axis == 2) & lidless.gather(1, solid), -1.0, side)
+        on_box = box_surface(axis, u[..., 1:], side)
         local = drawn_in(on_box, take(roundness, solid))
         narrow = 1 + take(taper, solid) * local[..., 2:]
         local = torch.cat([local[..., :2] * narrow, local[..., 2:]], -1) * take(half, solid)
@@ -96,22 +109,27 @@ class Primitives(Parameterization):
             within = [1.0, 0.0, 0.0] if self.mirror == "x" else [0.0, 1.0, 0.0]
             angles = torch.cat([angles[:, :1] * angles.new_tensor(within), angles[:, 1:]], 1)
         turn = rotation_matrices(angles.flatten(0, 1)).unflatten(0, angles.shape[:2])
-        center = hung_together(theta["parent"].long(), theta["holds"].tanh(), theta["held"].tanh(), half, turn)
+        center = hung_together(theta["parent"], theta["holds"].tanh(), theta["held"].tanh(), half, turn)
         taper = theta["taper"].tanh() * (0.9 if self.taper else 0.0)
         roundness = theta["roundness"].sigmoid()
         if self.kind != "superquadric":
             roundness = roundness.detach()
         if self.mirror == "none":
             return center, half, turn, taper, roundness
-        flip = torch.ones(3, dtype=center.dtype, device=center.device)
-        flip["xy".index(self.mirror)] = -1
-        return (
-            torch.cat([center, center * flip], 1),
-            half.repeat(1, 2, 1),
-            torch.cat([turn, flip[:, None] * turn], 1),
-            taper.repeat(1, 2, 1),
-            roundness.repeat(1, 2, 1),
-        )
+        planes = ("xy", "yx")[self.mirror == "y"] if self.fourfold else self.mirror
+        for plane in planes:
+            flip = torch.ones(3, dtype=center.dtype, device=center.device)
+            flip["xy".index(plane)] = -1
+            center, turn = torch.cat([center, center * flip], 1), torch.cat([turn, flip[:, None] * turn], 1)
+        twins = 2 ** len(planes)
+        return center, half.repeat(1, twins, 1), turn, taper.repeat(1, twins, 1), roundness.repeat(1, twins, 1)
+
+    def _copies(self, parent: Tensor, u: Tensor) -> Tensor:
+        """Whether (B, 4, K) each solid is there as itself, mirrored, mirrored across the other plane, across both."""
+        first = torch.arange(self.count, device=parent.device) == 0
+        paired = (u >= self.single) | first
+        fourfold = (u >= 1 - self.fourfold) & (parent == 0) & ~first
+        return torch.stack([torch.ones_like(paired), paired, fourfold, fourfold], 1)
 
 
 def hung_together(parent: Tensor, holds: Tensor, held: Tensor, half: Tensor, turn: Tensor) -> Tensor:

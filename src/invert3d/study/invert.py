@@ -1,5 +1,6 @@
 """``invert3d.invert``: from a model and class names to a result and a run folder, in chunks that fit in memory."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +95,7 @@ def invert(
     facts = {
         "model": network.name, "classes": list(network.classes), "names": [each.name for each in asked],
         "repeats": [each.repeat for each in asked], "recipe": chosen.name, "seed": seed,
+        "weights": fingerprint(network.frozen.model),
     }  # fmt: skip
     if folder is not None:
         agrees_with_earlier(folder, facts, chosen, resume)
@@ -108,6 +110,14 @@ def invert(
     if folder is not None:
         result.save(folder)
     return result
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits that change with any weight of a model."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().double().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _draws():

@@ -8,6 +8,7 @@ recipe drew and not the network.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,7 +34,6 @@ class Transfer:
     by_class: dict[str, float]
     seconds: float
     shapes: int
-    clouds: dict[str, Tensor]
 
     def rows(self, table: str) -> list[dict[str, object]]:
         """The matrix as rows of plain values."""
@@ -56,7 +56,7 @@ def randomized(network: Network, seed: int = 0) -> Network:
 
 def transfer(
     recipe: str | Recipe, *, names: Sequence[str] = NETWORKS, classes: Sequence[str] | str = "all", repeats: int = 4,
-    seed: int = 0, control: bool = False, device: str = "cpu", progress: bool = True,
+    seed: int = 0, control: bool = False, device: str = "cpu", progress: bool = True, folder: Path | None = None,
 ) -> Transfer:  # fmt: skip
     """Invert classes from each network and let all of them look at the results.
 
@@ -66,9 +66,11 @@ def transfer(
         classes: class names, or ``all``.
         repeats: shapes of each class.
         control: shuffle the weights of the networks that are inverted (those that look stay as they are).
+        folder: keeps a run folder for each network, from which an interrupted call goes on.
 
     Raises:
-        ValueError: if the recipe's judge is among the networks.
+        ValueError: if the recipe's judge is among the networks, or a run folder holds other questions.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folders.
     """
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if chosen.judge in names:
@@ -78,17 +80,26 @@ def transfer(
     own, seconds = [], 0.0
     for network in networks:
         source = randomized(network, seed) if control else network
-        result = invert(source, classes, recipe=chosen, repeats=repeats, seed=seed, progress=progress)
+        place = folder / name_of(chosen, control).replace(" ", "-") / network.name if folder else None
+        result = invert(source, classes, recipe=chosen, repeats=repeats, seed=seed, progress=progress, out=place,
+                        resume=place is not None and (place / "run.json").is_file())  # fmt: skip
+        if result.interrupted:
+            raise KeyboardInterrupt
         asked = result.facts["names"]
         inverted[network.name] = (result.x.detach().cpu(), asked)
         own.append(recognize(source.frozen, source.name, source.classes, result.x.detach().cpu(), asked).share)
         seconds += result.seconds
     matrix, mean = transfer_matrix(inverted, {n.name: (n.frozen, n.classes) for n in networks})
     return Transfer(
-        recipe=chosen.name + (" on shuffled weights" if control else ""), networks=tuple(names), matrix=matrix,
+        recipe=name_of(chosen, control), networks=tuple(names), matrix=matrix,
         transfer=mean, own_success=sum(own) / len(own), by_class=by_class(inverted, networks), seconds=seconds,
-        shapes=len(asked), clouds={name: x for name, (x, _) in inverted.items()},
+        shapes=len(asked),
     )  # fmt: skip
+
+
+def name_of(recipe: Recipe, control: bool) -> str:
+    """What a measured recipe is called in tables."""
+    return recipe.name + (" on shuffled weights" if control else "")
 
 
 def by_class(inverted: dict[str, tuple[Tensor, Sequence[str]]], networks: Sequence[Network]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The transfer matrix as a picture, and the clouds behind it."""
+"""The transfer matrix as a picture."""
 
 from pathlib import Path
 
@@ -6,18 +6,15 @@ from invert3d.study.transfer import Transfer
 
 
 def write_transfer(folder: Path | None, measured: Transfer) -> None:
-    """Write ``<recipe>.png`` and ``<recipe>.safetensors`` into a folder; nothing without one."""
+    """Write ``<recipe>.png`` into a folder; nothing without one."""
     if folder is None:
         return
-    from safetensors.torch import save_file
-
     from invert3d.view.figures import save_png
     from invert3d.view.matrix import matrix_plot
 
     short = [name.split("-")[0] for name in measured.networks]
     stem = measured.recipe.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: x.contiguous() for name, x in measured.clouds.items()}, folder / f"{stem}.safetensors")
     picture = matrix_plot(
         measured.matrix.numpy(), rows=short, columns=short, vmin=0, vmax=1,
         title=f"Inversion transfer, recipe {measured.recipe}",
