@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
+from invert3d.engine.progress import Meter
 from invert3d.engine.recorder import Best, ProgressBar, Recorder, Snapshots, StopWhen, Trace
 from invert3d.engine.result import Result
 from invert3d.engine.space import Points
@@ -155,8 +156,26 @@ def test_patience_counts_steps_in_a_row(frozen: Frozen) -> None:
 def test_a_progress_bar_tells_and_goes_away(frozen: Frozen, capsys: pytest.CaptureFixture[str]) -> None:
     bar = ProgressBar("looking")
     run(frozen, [bar])
-    assert bar.bar is None
+    assert bar.meter is None
     assert "looking" in capsys.readouterr().out
+
+
+def test_a_log_gets_a_line_every_tenth_and_a_terminal_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter("counting", 200, done=50)
+    for done in range(51, 201):
+        meter.update(done, loss="1.5", as_asked="")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [f"{done}/200" for done in range(60, 201, 20)]
+    assert all("loss 1.5" in line and "left" in line and "asked" not in line for line in lines)
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    meter = Meter("counting", 200)
+    meter.update(7, as_asked="30%")
+    meter.stop()
+    assert meter.bar is None
+    shown = capsys.readouterr().out
+    assert "7/200" in shown and "as asked 30%" in shown
 
 
 def test_a_result_is_read_as_it_was_written(frozen: Frozen, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from invert3d.engine.progress import Meter
 from invert3d.models.weights import FOLDER
 from invert3d.registry import lookup
 from invert3d.study.datasets import training_data
@@ -65,12 +64,12 @@ def train(
     command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
                f"--points {points} --rate {rate:g} --abstract {abstract:g} --seed {seed}"
                + (f" --start {start.name}" if start else ""))  # fmt: skip
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns) as bar:
-        task = bar.add_task("training", total=steps, loss="")
+    meter = Meter("training", steps)
+    try:
         card = train_and_save(
             architecture, label, clouds, settings, out or FOLDER, command, device,
-            lambda done, loss: bar.update(task, completed=done, loss=f"{loss:.3f}"), start,
+            lambda done, loss: meter.update(done, loss=f"{loss:.3f}"), start,
         )  # fmt: skip
+    finally:
+        meter.stop()
     print(f"{card.name}: {card.accuracy:.2%} of {card.held_out} held-out shapes; {card.notes}")

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from invert3d.engine.progress import Meter
 from invert3d.engine.state import State, are_classes
 
 if TYPE_CHECKING:
@@ -132,39 +133,29 @@ class StopWhen(Recorder):
 
 
 class ProgressBar(Recorder):
-    """One line on the terminal with the mean loss, the share that is as asked, and the time left.
+    """One line with the mean loss, the share that is as asked, and the time left; in a log, a line every tenth.
 
     With a ``total`` it goes on over several runs of the loop, until ``stop``; without, it ends with the run.
     """
 
     def __init__(self, label: str = "inverting", total: int | None = None) -> None:
         self.label, self.total = label, total
-        self.bar: Any = None
-        self.task: Any = None
+        self.meter: Meter | None = None
 
     def record(self, state: State) -> None:
-        self._open(self.total or state.steps, 0 if self.total else state.step)
+        meter = self._open(self.total or state.steps, 0 if self.total else state.step)
         right = ""
         if are_classes(state.view_target, state.outputs):
             right = f"{(state.outputs.argmax(-1) == state.view_target).float().mean():.0%}"
-        self.bar.update(self.task, advance=1, loss=f"{state.loss.mean():.3f}", right=right)
+        meter.update(meter.done + 1, loss=f"{state.loss.mean():.3f}", as_asked=right)
 
     def reached(self, steps: int) -> None:
         """Say that so many steps of the total are done, taken or skipped."""
-        self._open(self.total or steps, 0)
-        self.bar.update(self.task, completed=steps)
+        self._open(self.total or steps, 0).update(steps)
 
-    def _open(self, total: int, done: int) -> None:
-        if self.bar is not None:
-            return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]}"),
-            TextColumn("as asked {task.fields[right]}"), TimeRemainingColumn(),
-        )  # fmt: skip
-        self.bar.start()
-        self.task = self.bar.add_task(self.label, total=total, completed=done, loss="", right="")
+    def _open(self, total: int, done: int) -> Meter:
+        self.meter = self.meter or Meter(self.label, total, done)
+        return self.meter
 
     def close(self, result: "Result") -> None:
         if self.total is None or result.interrupted:
@@ -172,6 +163,6 @@ class ProgressBar(Recorder):
 
     def stop(self) -> None:
         """Take the line down."""
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
+        if self.meter is not None:
+            self.meter.stop()
+            self.meter = None
