@@ -1,5 +1,7 @@
 """Staged inversion: starts, judges, stages, and going on after Ctrl-C."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -64,6 +66,25 @@ def test_the_judge_decides_which_starts_go_on(model):
     assert result.theta["holds"][0, 1, 0] >= everything.theta["holds"][0, 1, 0]
 
 
+def test_a_start_that_a_stage_made_worse_goes_back(model):
+    class Regrets(Judge):
+        calls = 0
+
+        def __call__(self, parameterization, theta, target, transforms, draws):
+            type(self).calls += 1
+            return torch.full((len(target),), float(self.calls))  # the second it is asked about is what was before
+
+    still = (Stage(steps=4, stepper=Stepper(rate=1e-9)),)
+    whole = recipe(stages=(Stage(steps=4, stepper=Stepper(rate=0.3)),), candidates=6, starts=1)
+    judge = Regrets(networks=(model,), classes=(torch.arange(4),))
+    result, _ = invert(model, torch.tensor([0, 2]), whole, judge=judge)
+    start, _ = invert(model, torch.tensor([0, 2]), replace(whole, stages=still))
+    moved, _ = invert(model, torch.tensor([0, 2]), whole)
+    assert torch.allclose(result.theta["log_size"], start.theta["log_size"], atol=1e-6)
+    assert not torch.allclose(moved.theta["log_size"], start.theta["log_size"], atol=1e-2)
+    assert torch.allclose(result.outputs, model(result.x).detach(), atol=1e-5)
+
+
 def test_free_points_at_the_end_stay_near_the_surface(model):
     last = Stage(steps=5, parameterization=Direct(), projections=(NearStart(radius=0.01),), stepper=Stepper(rate=0.5))
     before, _ = invert(model, torch.tensor([2]), recipe(stages=(Stage(steps=3),), starts=1))
@@ -82,11 +103,13 @@ def test_an_interrupted_inversion_goes_on_to_the_same_end(model, at):
             if self.seen == at:
                 raise KeyboardInterrupt
 
-    whole, _ = invert(model, torch.tensor([0, 1]), recipe())
-    part, left = invert(model, torch.tensor([0, 1]), recipe(), recorders=[Interrupts()])
+    judge = Judge(networks=(model,), classes=(torch.arange(4),), views=2)
+    asked = model, torch.tensor([0, 1]), recipe(candidates=8)
+    whole, _ = invert(*asked, judge=judge)
+    part, left = invert(*asked, judge=judge, recorders=[Interrupts()])
     assert part.interrupted
     assert part.x.shape == (2, 64, 3)
-    rest, left = invert(model, torch.tensor([0, 1]), recipe(), resume=left)
+    rest, left = invert(*asked, judge=judge, resume=left)
     assert left is None
     assert torch.allclose(rest.x, whole.x, atol=1e-5)
 

@@ -28,7 +28,10 @@ from invert3d.parameterizations.direct import Direct
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """``steps`` of the loop, after which the judge keeps the ``keep`` best starts of each shape asked for."""
+    """``steps`` of the loop, after which the judge keeps the ``keep`` best starts of each shape asked for.
+
+    A judge compares each start with what it was before the stage and keeps the better, so no stage makes it worse.
+    """
 
     steps: int
     keep: int = 1
@@ -78,7 +81,7 @@ class Unfinished:
     stage: int
     samples: list[int]
     places: list[int]  # which shape asked for each of them belongs to
-    theta: dict[str, Tensor]
+    theta: dict[str, Tensor]  # that the stage begins with; empty for one of its own
     checkpoint: Checkpoint | None
     trace: list[dict[str, Tensor]]
 
@@ -135,9 +138,10 @@ def invert(
         )  # fmt: skip
         seconds += result.seconds
         if result.interrupted:
-            unfinished = replace(now, theta=result.theta, checkpoint=result.checkpoint)
-            return _gathered(result, now, target, frames, recipe, seconds), unfinished
-        kept = _kept(result, stage, recipe, judge, parameterization, now, target, seed)
+            left = replace(now, checkpoint=result.checkpoint)
+            return _gathered(result, now, target, frames, recipe, seconds), left
+        scores = _scores(result, recipe, judge, parameterization, now, target, seed, model)
+        kept = _kept(scores, now.places, stage.keep)
         result = result.select(kept)
         frames = [(steps, x[:, kept]) for steps, x in frames] + _frames(result, recipe, now.stage)
         now = Unfinished(
@@ -184,25 +188,48 @@ def _freed(surface: Parameterization, now: Unfinished, model: Frozen, seed: int)
         return {"x": surface(now.theta, model.space, Draws.seeded(seed + 77, now.samples))}
 
 
-def _kept(
-    result: Result, stage: Stage, recipe: Recipe, judge: Judge | None, parameterization: Parameterization,
-    now: Unfinished, target: Tensor, seed: int,
-) -> list[int]:  # fmt: skip
-    """Positions of the starts that go on: the ``keep`` best of each shape asked for, in order."""
-    places = torch.tensor(now.places)
-    counts = torch.bincount(places)
-    if int(counts.max()) <= stage.keep:
-        return list(range(len(places)))
+def _scores(
+    result: Result, recipe: Recipe, judge: Judge | None, parameterization: Parameterization, now: Unfinished,
+    target: Tensor, seed: int, model: Frozen,
+) -> Tensor:  # fmt: skip
+    """How good each start is, larger is better: (B,). Those that were better before the stage go back to that."""
     if judge is None or not judge.networks:
-        scores = -result.loss.cpu().double()
-    else:
+        return -result.loss.cpu().double()
+
+    def judged(theta: dict[str, Tensor]) -> Tensor:
         draws = Draws.seeded(seed + 991, now.samples)
-        scores = judge(parameterization, result.theta, target[places], recipe.transforms, draws)
+        return judge(parameterization, theta, target[now.places], recipe.transforms, draws)
+
+    after = judged(result.theta)
+    if not now.theta:
+        return after
+    before = judged(now.theta)
+    worse = (after < before).nonzero()[:, 0].to(result.x.device)
+    if len(worse):
+        _put_back(result, worse, now, parameterization, model, seed)
+    return torch.maximum(after, before)
+
+
+@torch.no_grad()
+def _put_back(
+    result: Result, rows: Tensor, now: Unfinished, parameterization: Parameterization, model: Frozen, seed: int
+) -> None:
+    theta = {name: value.to(rows.device)[rows] for name, value in now.theta.items()}
+    for name, value in theta.items():
+        result.theta[name][rows] = value
+    draws = Draws.seeded(seed + 77, [now.samples[i] for i in rows.tolist()])
+    result.x[rows] = parameterization(theta, model.space, draws)
+    result.outputs[rows] = model(result.x[rows])
+    result.loss[rows] = result.trace["loss"][0].to(rows.device)[rows]
+
+
+def _kept(scores: Tensor, owners: list[int], keep: int) -> list[int]:
+    """Positions of the starts that go on: the ``keep`` best of each shape asked for, in order."""
+    places = torch.tensor(owners)
     kept = []
-    for place in range(len(counts)):
+    for place in range(int(places.max()) + 1):
         mine = (places == place).nonzero()[:, 0]
-        best = scores[mine].argsort(descending=True)[: stage.keep]
-        kept += sorted(mine[best].tolist())
+        kept += sorted(mine[scores[mine].argsort(descending=True)[:keep]].tolist())
     return kept
 
 

@@ -12,6 +12,30 @@ from typing import Any
 MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
+#: what the keys of headlines mean, in the order they are shown in; shares are shown in percent
+HEADLINES = {
+    "transfer_ours": "recognized by the other networks, our recipe",
+    "transfer_control": "the same on networks with shuffled weights (the control)",
+    "transfer_published": "recognized by the other networks, the published recipe",
+    "own_success_ours": "recognized by the inverted network itself, our recipe",
+    "accuracy_pointnet": "accuracy of PointNet on held-out shapes",
+    "accuracy_pointnet2": "accuracy of PointNet++ on held-out shapes",
+    "accuracy_dgcnn": "accuracy of DGCNN on held-out shapes",
+    "accuracy_pointnet_vanilla": "accuracy of the judge, a PointNet without transforms",
+    "loop_overhead_pointnet2": "time of a step of the loop over the bare forward, backward and step (PointNet++)",
+    "pointnet2_speedup_vs_textbook": "PointNet++ input gradient, times faster than the textbook code",
+    "batch_exponent": "time grows with the batch to the power of",
+    "points_exponent": "time grows with the points to the power of",
+    "help_seconds": "seconds of `invert3d --help`",
+}
+SHARES = ("transfer", "own_success", "accuracy")
+
+
+def headline(key: str, value: float) -> list[str]:
+    """A row: what the number is, and the number."""
+    return [HEADLINES.get(key, key), f"{value:.1%}" if key.startswith(SHARES) else shown(value)]
+
+
 def markdown(columns: list[str], rows: list[list[Any]]) -> str:
     """A table as Markdown."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
@@ -28,7 +52,8 @@ def shown(value: Any) -> str:
 def table_of(topic: dict[str, Any], name: str) -> str:
     """The Markdown of one named table of a topic; a sentence that says so where nothing was recorded yet."""
     if name == "headline" and topic["headline"]:
-        return markdown(["number", "value"], [[key, value] for key, value in topic["headline"].items()])
+        named = {key: topic["headline"][key] for key in HEADLINES if key in topic["headline"]} | topic["headline"]
+        return markdown(["", "measured"], [headline(key, value) for key, value in named.items()])
     rows = [row for row in topic["rows"] if str(row.get("table", "")).startswith(name)]
     if not rows:
         return "Not recorded yet.\n"
