@@ -165,22 +165,35 @@ def _beginning(recipe: Recipe, numbers: list[int]) -> Unfinished:
 
 @torch.no_grad()
 def _likeliest(recipe: Recipe, model: Frozen, target: Tensor, pools: list[int], seed: int) -> dict[str, Tensor]:
-    """For each shape asked for, the ``starts`` candidates of its pool that the network finds likeliest of its class."""
+    """For each shape asked for, the ``starts`` candidates of its pool that the network finds likeliest of its class.
+
+    All candidates are seen in one random view, the best of each class in two more, so that no lucky view decides.
+    """
     chosen: dict[int, list[dict[str, Tensor]]] = {}
     for pool in dict.fromkeys(pools):
-        draws = Draws.seeded(seed + 13, [pool * 1_000_000 + j for j in range(recipe.candidates)])
-        like = torch.empty(recipe.candidates, 0, dtype=model.dtype, device=model.device)
-        theta = recipe.parameterization.initialize(like, model.space, draws)
-        likely = torch.zeros(())
-        for _ in range(2):  # two views, so that one lucky view does not decide
-            x, _ = chained(recipe.transforms, recipe.parameterization(theta, model.space, draws), None, draws)
-            likely = likely + torch.cat([model(part).log_softmax(-1) for part in x.split(64)])
-        for place, own in enumerate(pools):
-            if own == pool:
-                best = likely[:, target[place]].topk(recipe.starts).indices
-                chosen[place] = [{name: value[i] for name, value in theta.items()} for i in best]
+        numbers = [pool * 1_000_000 + j for j in range(recipe.candidates)]
+        like = torch.empty(len(numbers), 0, dtype=model.dtype, device=model.device)
+        theta = recipe.parameterization.initialize(like, model.space, Draws.seeded(seed + 13, numbers))
+        asked = [place for place, own in enumerate(pools) if own == pool]
+        likely = _seen(recipe, model, theta, numbers, seed + 29)[:, target[asked]]
+        best = likely.topk(min(8 * recipe.starts, len(numbers)), dim=0).indices
+        some = best.flatten().unique()
+        few = {name: value[some] for name, value in theta.items()}
+        their = [numbers[i] for i in some.tolist()]
+        again = torch.stack([_seen(recipe, model, few, their, seed + 31 + view) for view in range(2)]).sum(0)
+        likely[some] += again[:, target[asked]]
+        for column, place in enumerate(asked):
+            rows = best[likely[best[:, column], column].topk(recipe.starts).indices, column]
+            chosen[place] = [{name: value[i] for name, value in theta.items()} for i in rows]
     flat = [start for place in range(len(pools)) for start in chosen[place]]
     return {name: torch.stack([start[name] for start in flat]) for name in flat[0]}
+
+
+def _seen(recipe: Recipe, model: Frozen, theta: dict[str, Tensor], numbers: list[int], seed: int) -> Tensor:
+    """Log-probabilities (B, K) of every class for the thetas (B, ...), each drawn once and seen in one random view."""
+    draws = Draws.seeded(seed, numbers)
+    x, _ = chained(recipe.transforms, recipe.parameterization(theta, model.space, draws), None, draws)
+    return torch.cat([model(part).log_softmax(-1) for part in x.split(64)])
 
 
 def _freed(surface: Parameterization, now: Unfinished, model: Frozen, seed: int) -> dict[str, Tensor]:
