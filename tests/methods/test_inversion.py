@@ -112,6 +112,9 @@ def test_an_interrupted_inversion_goes_on_to_the_same_end(model, at):
     rest, left = invert(*asked, judge=judge, resume=left)
     assert left is None
     assert torch.allclose(rest.x, whole.x, atol=1e-5)
+    assert torch.equal(rest.snapshot_steps, whole.snapshot_steps)
+    assert torch.allclose(rest.snapshots, whole.snapshots, atol=1e-5)
+    assert torch.allclose(rest.trace["loss"], whole.trace["loss"], atol=1e-4)
 
 
 def test_renamed_classes():

@@ -105,7 +105,7 @@ def optimize(
     for recorder in recorders:
         recorder.close(result)
     if result.checkpoint is not None:
-        result.checkpoint.trace = dict(result.trace)
+        result.checkpoint.remember(result)
     return result
 
 

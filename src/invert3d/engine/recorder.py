@@ -95,7 +95,10 @@ class Snapshots(Recorder):
         frames = result.x.float().cpu().expand(len(self.frames), *result.x.shape).clone()
         for frame, (rows, value) in zip(frames, self.frames, strict=True):
             frame[rows] = value
-        result.snapshots, result.snapshot_steps = frames, torch.tensor(self.steps)
+        steps = torch.tensor(self.steps)
+        if result.snapshots is not None and result.snapshot_steps is not None:  # of before an interruption
+            frames, steps = torch.cat([result.snapshots, frames]), torch.cat([result.snapshot_steps, steps])
+        result.snapshots, result.snapshot_steps = frames, steps
 
 
 @dataclass

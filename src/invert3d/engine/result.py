@@ -31,6 +31,13 @@ class Checkpoint:
     outputs: Tensor
     done: list[tuple[Tensor, dict[str, Tensor]]]
     trace: dict[str, Tensor] = field(default_factory=dict)
+    snapshots: Tensor | None = None
+    snapshot_steps: Tensor | None = None
+
+    def remember(self, result: "Result") -> None:
+        """Keep what was recorded until now, for the result of the rest."""
+        self.trace = dict(result.trace)
+        self.snapshots, self.snapshot_steps = result.snapshots, result.snapshot_steps
 
     def state(self, target: Tensor | None, steps: int, device: torch.device) -> State:
         """The state to go on from."""
@@ -92,6 +99,7 @@ class Result:
         result = cls(x=nothing, loss=nothing, outputs=nothing, target=target, steps=planned)
         if checkpoint is not None:
             result.trace = dict(checkpoint.trace)
+            result.snapshots, result.snapshot_steps = checkpoint.snapshots, checkpoint.snapshot_steps
             for rows, part in checkpoint.done:
                 result._parts.append((rows, {name: value.to(device) for name, value in part.items()}))
         return result

@@ -84,6 +84,7 @@ class Unfinished:
     theta: dict[str, Tensor]  # that the stage begins with; empty for one of its own
     checkpoint: Checkpoint | None
     trace: list[dict[str, Tensor]]
+    frames: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # steps and snapshots of the stages before
 
 
 def invert(
@@ -121,7 +122,6 @@ def invert(
     if resume is None and recipe.candidates:
         now.theta = _likeliest(recipe, model, target, list(pools if pools is not None else numbers), seed)
     seconds = 0.0
-    frames: list[tuple[Tensor, Tensor]] = []
     while True:
         stage = recipe.stages[now.stage]
         parameterization = stage.parameterization or recipe.parameterization
@@ -139,20 +139,21 @@ def invert(
         seconds += result.seconds
         if result.interrupted:
             left = replace(now, checkpoint=result.checkpoint)
-            return _gathered(result, now, target, frames, recipe, seconds), left
+            return _gathered(result, now, target, recipe, seconds), left
         scores = _scores(result, recipe, judge, parameterization, now, target, seed, model)
         kept = _kept(scores, now.places, stage.keep)
         result = result.select(kept)
-        frames = [(steps, x[:, kept]) for steps, x in frames] + _frames(result, recipe, now.stage)
+        frames = [(steps, x[:, kept]) for steps, x in now.frames] + _frames(result, recipe, now.stage)
         now = Unfinished(
             stage=now.stage + 1, samples=[now.samples[i] for i in kept], places=[now.places[i] for i in kept],
             theta=result.theta, checkpoint=None,
             trace=[
                 *({k: v if k == "step" else v[:, kept] for k, v in part.items()} for part in now.trace), result.trace
             ],
+            frames=frames,
         )  # fmt: skip
         if now.stage == len(recipe.stages):
-            return _gathered(result, now, target, frames, recipe, seconds), None
+            return _gathered(result, now, target, recipe, seconds), None
 
 
 def _beginning(recipe: Recipe, numbers: list[int]) -> Unfinished:
@@ -253,9 +254,7 @@ def _frames(result: Result, recipe: Recipe, stage: int) -> list[tuple[Tensor, Te
     return [(result.snapshot_steps + before, result.snapshots)]
 
 
-def _gathered(
-    result: Result, now: Unfinished, target: Tensor, frames: list[tuple[Tensor, Tensor]], recipe: Recipe, seconds: float
-) -> Result:
+def _gathered(result: Result, now: Unfinished, target: Tensor, recipe: Recipe, seconds: float) -> Result:
     """The result of the last stage with the traces and snapshots of all; the best start of each shape asked for."""
     first = [now.places.index(place) for place in range(len(target))]
     result = result.select(first)
@@ -267,7 +266,7 @@ def _gathered(
                              for part, offset in zip(now.trace, offsets, strict=True)])
             for name in now.trace[0]
         }  # fmt: skip
-    if frames:
-        result.snapshot_steps = torch.cat([steps for steps, _ in frames])
-        result.snapshots = torch.cat([x[:, first] for _, x in frames])
+    if now.frames:
+        result.snapshot_steps = torch.cat([steps for steps, _ in now.frames])
+        result.snapshots = torch.cat([x[:, first] for _, x in now.frames])
     return result
