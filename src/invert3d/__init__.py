@@ -14,6 +14,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "invert3d.study.invert": ("invert",),
+    "invert3d.study.explain": ("explain",),
+    "invert3d.attribution.attribution": ("Attribution", "Method"),
+    "invert3d.attribution.gradients": ("Gradient", "InputXGradient", "SmoothGrad"),
+    "invert3d.attribution.integrated": ("IntegratedGradients",),
+    "invert3d.attribution.rectified": ("Deconvolution", "Guided"),
+    "invert3d.attribution.removal": ("PointSaliency", "RegionOcclusion"),
     "invert3d.study.networks": ("Network", "open_network"),
     "invert3d.study.recipe": ("load_recipe", "recipe_names"),
     "invert3d.methods.inversion": ("Recipe", "Stage"),
@@ -30,7 +36,7 @@ _HOMES = {
     "invert3d.engine.stepper": ("Stepper",),
     "invert3d.engine.recorder": ("Best", "ProgressBar", "Recorder", "Snapshots", "StopWhen", "Trace"),
     "invert3d.engine.result": ("Result",),
-    "invert3d.objectives.classes": ("ClassScore", "CrossEntropy", "Margin"),
+    "invert3d.objectives.classes": ("ClassScore", "Contrast", "CrossEntropy", "Margin"),
     "invert3d.objectives.features": ("FeatureMatch",),
     "invert3d.priors.points": ("Repulsion", "Symmetry", "Uniformity"),
     "invert3d.projections.bounds": ("Clip", "NearStart"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,16 +22,17 @@ T = TypeVar("T")
 _entries: dict[str, dict[str, Any]] = {}
 _loaded: set[str] = set()
 
-#: Where the built-in members of each kind are written; imported on the first look-up only.
+#: Where the built-in members of each kind are written: modules, or packages of which every module is looked into.
+#: Imported on the first look-up only.
 HOMES = {
-    "model": ("invert3d.models.pointnet", "invert3d.models.pointnet2", "invert3d.models.dgcnn"),
-    "objective": ("invert3d.objectives.classes", "invert3d.objectives.features"),
-    "prior": ("invert3d.priors.points",),
-    "projection": ("invert3d.engine.projection", "invert3d.projections.bounds", "invert3d.projections.smooth"),
-    "parameterization": ("invert3d.parameterizations.direct", "invert3d.parameterizations.primitives",
-                         "invert3d.parameterizations.sheets", "invert3d.parameterizations.union"),
+    "model": ("invert3d.models",),
+    "objective": ("invert3d.objectives",),
+    "prior": ("invert3d.priors",),
+    "projection": ("invert3d.engine.projection", "invert3d.projections"),
+    "parameterization": ("invert3d.parameterizations",),
     "transform": ("invert3d.engine.transform",),
-}  # fmt: skip
+    "attribution": ("invert3d.attribution",),
+}
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:
@@ -58,8 +60,10 @@ def registered(kind: str) -> dict[str, Any]:
     """All members of a kind, by name, built-in ones and those of other packages."""
     if kind not in _loaded:
         _loaded.add(kind)
-        for module in HOMES.get(kind, ()):
-            import_module(module)
+        for home in HOMES.get(kind, ()):
+            package = import_module(home)
+            for module in iter_modules(getattr(package, "__path__", ())):
+                import_module(f"{home}.{module.name}")
         for point in entry_points(group=f"invert3d.{kind}"):
             register(kind, point.name)(point.load())
     return dict(sorted(_entries.get(kind, {}).items()))

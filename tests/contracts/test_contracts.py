@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from invert3d.attribution.testing import check_attribution
 from invert3d.engine.model import Frozen
 from invert3d.engine.projection import Every
 from invert3d.engine.space import Points
@@ -68,6 +69,11 @@ def test_transform(name: str) -> None:
 @pytest.mark.parametrize("name", registered("parameterization"))
 def test_parameterization(name: str) -> None:
     check_parameterization(example("parameterization", name))
+
+
+@pytest.mark.parametrize("name", registered("attribution"))
+def test_attribution(name: str) -> None:
+    check_attribution(example("attribution", name))
 
 
 @pytest.mark.parametrize("name", registered("model"))

@@ -17,6 +17,7 @@ for name, where, words in (
     ("train", "train:train", "Train a reference network on shapes, ModelNet, or your own clouds."),
     ("reproduce", "reproduce:reproduce", "Make a figure or table of a paper, with our numbers."),
     ("view", "view:view", "Turn the shapes of a run in a browser, live."),
+    ("explain", "explain:explain", "Which points made a network decide as it did?"),
     ("recipes", "models:recipes", "List the inversion recipes, or print one."),
     ("cite", "models:cite", "Print what to cite."),
 ):

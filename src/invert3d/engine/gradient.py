@@ -1,5 +1,7 @@
 """The zero-step twin of the loop: one derivative, at a real input."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,13 +11,20 @@ from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
 
 
+def derivative(outcome: Tensor, leaf: Tensor) -> Tensor:
+    """The derivative of a number with respect to a tensor."""
+    return torch.autograd.grad(outcome, leaf)[0]
+
+
 def input_gradient(
-    model: Frozen, objective: Objective, x: Tensor, target: Tensor | None = None
-) -> tuple[Tensor, State]:
+    model: Frozen, objective: Objective, x: Tensor, target: Tensor | None = None, *,
+    differentiate: Callable[[Tensor, Tensor], Tensor] = derivative,
+) -> tuple[Tensor, State]:  # fmt: skip
     """The derivative of the objective with respect to x (B, *space.shape), and the state it was taken in.
 
-    Samples do not mix: row i is the derivative of the i-th sample's objective with respect to the i-th input. Raises
-    ValueError if x is not a legal batch of the model's space.
+    Samples do not mix: row i is the derivative of the i-th sample's objective with respect to the i-th input.
+    ``differentiate`` may replace the derivative of the summed objective by another rule. Raises ValueError if x is
+    not a legal batch of the model's space.
     """
     model.space.validate(x)
     with model:
@@ -29,6 +38,6 @@ def input_gradient(
         with torch.no_grad():
             objective.update(state)
         state.loss = objective(state)
-        (gradient,) = torch.autograd.grad(state.loss.sum(), x)
+        gradient = differentiate(state.loss.sum(), x)
     state.loss, state.outputs = state.loss.detach(), outputs.detach()
     return gradient, state

@@ -30,6 +30,17 @@ class ClassScore(Objective):
         return -state.outputs.gather(1, state.view_target[:, None])[:, 0]
 
 
+@register("objective", "contrast")
+@dataclass(frozen=True, kw_only=True)
+class Contrast(Objective):
+    """Minus the logit of the target class, plus that of the class ``against``: why the one rather than the other?"""
+
+    against: int = 0
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return state.outputs[:, self.against] - state.outputs.gather(1, state.view_target[:, None])[:, 0]
+
+
 @register("objective", "margin")
 @dataclass(frozen=True, kw_only=True)
 class Margin(Objective):

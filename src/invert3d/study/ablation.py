@@ -7,6 +7,7 @@ from typing import Any
 from invert3d.evaluate.inversion import recognize
 from invert3d.methods.inversion import Recipe, Stage
 from invert3d.parameterizations.direct import Direct
+from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
 from invert3d.parameterizations.union import SolidsAndSheet
 from invert3d.study.invert import invert
@@ -19,6 +20,9 @@ def ladder() -> list[tuple[str, Recipe]]:
     ours = load_recipe("ours")
     one_stage = (Stage(steps=ours.steps, stepper=ours.stages[-1].stepper),)
     once = replace(ours, candidates=0, starts=1, judge="none", stages=one_stage)
+    many = replace(once, candidates=ours.candidates)
+    solids = ours.parameterization
+    plain = replace(solids, single=0.0, fourfold=0.0, open=0.0) if isinstance(solids, Primitives) else solids
     free = replace(once, parameterization=Direct(start="uniform"), transforms=())
     return [
         ("published", load_recipe("published")),
@@ -27,8 +31,9 @@ def ladder() -> list[tuple[str, Recipe]]:
         ("one smooth sheet", replace(once, parameterization=Sheets())),
         ("solids and a sheet", replace(once, parameterization=SolidsAndSheet())),
         ("solids that hang together", once),
-        ("+ the likeliest of many starts", replace(once, candidates=ours.candidates)),
-        ("the same without random views", replace(once, candidates=ours.candidates, transforms=())),
+        ("+ the likeliest of many starts", many),
+        ("the same, all solids closed and mirrored once", replace(many, parameterization=plain)),
+        ("the same without random views", replace(many, transforms=())),
         ("+ several starts, by loss", replace(ours, judge="none")),
         ("+ several starts, by its own views", replace(ours, judge="own")),
         ("ours (+ a second judge)", ours),

@@ -1,0 +1,1 @@
+"""One derivative at a real input: why did the model say that?"""

@@ -1,0 +1,52 @@
+"""What all attributions share: the question, the answer, and how a point or a voxel gets one number.
+
+What is explained is a *score* (B,), larger for more of what is asked: minus an ``Objective``, so that
+``ClassScore()`` asks for the logit of the target class.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+
+Reduction = Literal["sum", "norm", "abs"]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """How much each number of the input x (B, *space.shape) did for the score: values like x, signed.
+
+    ``facts`` holds what was counted and measured on the way: model evaluations, completeness, rectifiers changed.
+    """
+
+    values: Tensor
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def per_element(self, reduction: Reduction = "sum") -> Tensor:
+        """One number a point or voxel: ``sum`` of the channels (signed), their ``norm``, or the sum of ``abs``.
+
+        A cloud (B, N, C) gives (B, N), a grid (B, 1, D, H, W) and an image (B, 3, H, W) lose their second axis.
+        """
+        axis = -1 if self.values.dim() == 3 else 1
+        if reduction == "norm":
+            return self.values.norm(dim=axis)
+        return self.values.abs().sum(axis) if reduction == "abs" else self.values.sum(axis)
+
+
+class Method:
+    """A way to explain a score. Subclasses are frozen keyword-only dataclasses of plain values.
+
+    ``reduction`` makes one number a point of its values: their sum where they add up to something, else the norm.
+    """
+
+    reduction: ClassVar[Reduction] = "sum"
+
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+        """Explain minus ``score`` at x (B, *space.shape), for the classes ``target`` (B,).
+
+        Raises ValueError if x is not a legal batch of the model's space.
+        """
+        raise NotImplementedError

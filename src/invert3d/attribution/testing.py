@@ -1,0 +1,50 @@
+"""The contract of attributions, to run on your own (see ``invert3d.testing`` for all the others)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.space import Points
+from invert3d.objectives.classes import ClassScore
+from invert3d.testing import check_plain, require
+
+
+def check_attribution(method: Any, seed: int = 0) -> None:
+    """Values like x, finite, the same again, sample by sample; the model is left as it was."""
+    name = type(method).__name__
+    check_plain(method)
+    generator = torch.Generator().manual_seed(seed)
+    space = Points(points=48)
+    x = torch.rand(3, 48, 3, generator=generator, dtype=torch.float64) - 0.5
+    model, target = _Toy(generator).double(), torch.tensor([0, 2, 1])
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    frozen = Frozen(model, space)
+    first = method(frozen, ClassScore(), x, target)
+    require(first.values.shape == x.shape, f"{name} gives {tuple(first.values.shape)} for {tuple(x.shape)}")
+    require(bool(first.values.isfinite().all()), f"{name} gives values that are not finite")
+    require(bool(first.values.any()), f"{name} gives only zeros")
+    require(torch.equal(method(frozen, ClassScore(), x, target).values, first.values), f"{name} is not deterministic")
+    alone = method(frozen, ClassScore(), x[:1], target[:1]).values
+    require(torch.allclose(alone, first.values[:1], atol=1e-8), f"{name} mixes the samples of a batch")
+    require("evaluations" in first.facts, f"{name} does not say how often it ran the model")
+    untouched = model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
+    same = all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    require(untouched and same, f"{name} does not leave the model as it was")
+
+
+class _Toy(nn.Module):
+    """A classifier of clouds (B, N, 3): functions, modules, and a rectifier that is used twice."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(3, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+        self.rectify = nn.ReLU(inplace=True)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) / 2
+
+    def forward(self, points: Tensor) -> Tensor:
+        x = self.rectify(self.first(points))
+        x = nn.functional.elu(self.second(x)) + x
+        return self.third(self.rectify(x).amax(1) + x.mean(1))

@@ -1,0 +1,84 @@
+"""``invert3d explain``."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from invert3d.cli.show import print_scores, split_names
+from invert3d.study.explain import METHODS, explain_files
+from invert3d.study.networks import open_network
+
+
+def explain(
+    *files: str,
+    model: str = "pointnet2_ssg-shapes",
+    methods: str = ",".join(METHODS),
+    target: str | None = None,
+    against: str | None = None,
+    out: Path = Path("runs/explain"),
+    checkpoint: Path | None = None,
+    points_layout: Literal["bn3", "b3n"] = "bn3",
+    up: Literal["z", "y"] | None = None,
+    class_names: str | None = None,
+    points: int = 1024,
+    file_up: Literal["z", "y"] = "z",
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Say which points made a network decide as it did, by several methods side by side.
+
+    Parameters
+    ----------
+    files
+        .npy .npz .ply .pcd .txt .xyz, or meshes .off .obj .stl .glb; or shapes:airplane for a procedural shape.
+    model
+        Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
+    methods
+        Names, comma separated: gradient, input_x_gradient, smooth_grad, guided, deconvolution, integrated_gradients,
+        point_saliency, occlusion.
+    target
+        The class to explain; by default what the network says.
+    against
+        A class to tell it from: the difference of the two logits is explained.
+    out
+        The folder to write.
+    checkpoint
+        Weights for the model.
+    points_layout
+        What the model takes.
+    up
+        The axis that points up in the model's training data.
+    class_names
+        The model's classes, comma separated, or a file with one a line.
+    points
+        Points a cloud.
+    file_up
+        The axis that points up in the files.
+    device
+        cpu, cuda, ...
+    overwrite
+        Replace the folder.
+    """
+    if not files:
+        raise ValueError("name at least one file to explain, or shapes:airplane for a procedural shape")
+    network = open_network(
+        model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
+        device=device,
+    )  # fmt: skip
+    clouds = {Path(file).stem.replace("shapes:", ""): read_cloud(file, points, file_up) for file in files}
+    asked = [name.strip() for name in methods.split(",") if name.strip()]
+    table = explain_files(network, clouds, asked, out=out, target=target, against=against, overwrite=overwrite)
+    print_scores(table)
+    print(f"open {out / 'index.html'}")
+
+
+def read_cloud(file: str, points: int, up: Literal["z", "y"]) -> np.ndarray:
+    """A cloud (points, 3) in the unit sphere, from a file or from the procedural shapes."""
+    from invert3d.data.worlds.shapes import make_clouds, normalize_unit_sphere
+    from invert3d.view.files import read_points
+
+    kind, _, name = file.partition(":")
+    if kind == "shapes" and name:
+        return make_clouds([name], 1, points, seed=1)[0][0]
+    return np.asarray(normalize_unit_sphere(read_points(file, points, up=up)), dtype=np.float32)
