@@ -31,6 +31,7 @@ for group, summary, commands in (
         ("inversion", "evaluate:inversion", "Score a run: success, recognition by other networks, Chamfer, control."),
         ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
         ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
+        ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
     )),
     ("data", "Data sets: make them, find them, check them.", (
         ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),

@@ -1,11 +1,11 @@
 """``invert3d explain``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from invert3d.cli.show import print_scores, split_names
+from invert3d.cli.show import print_scores, print_table, split_names
 from invert3d.study.explain import METHODS, explain_files
 from invert3d.study.networks import open_network
 
@@ -71,6 +71,54 @@ def explain(
     table = explain_files(network, clouds, asked, out=out, target=target, against=against, overwrite=overwrite)
     print_scores(table)
     print(f"open {out / 'index.html'}")
+
+
+def attribution(
+    *models: str,
+    methods: str = ",".join((*METHODS, "random")),
+    per_class: int = 1,
+    points: int = 1024,
+    how: Literal["center", "resample"] = "center",
+    seed: int = 0,
+    record: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Whether explanations are true: completeness, deletion, insertion, sensitivity, and edges against planes.
+
+    Parameters
+    ----------
+    models
+        Bundled weights; by default the PointNet, PointNet++ and DGCNN of the procedural shapes.
+    methods
+        Names, comma separated; random is a ranking of the points by chance, to compare with.
+    per_class
+        Held-out shapes of each class; those that the network gets wrong are left out.
+    points
+        Points a cloud.
+    how
+        What becomes of removed points: they move to the center, or become copies of points that are kept.
+    seed
+        Fixes everything.
+    record
+        Write docs/results/explain.json.
+    device
+        cpu, cuda, ...
+    """
+    from invert3d.study.explained import COLUMNS, measure
+    from invert3d.study.runs import record as write_record
+    from invert3d.study.transfer import NETWORKS
+
+    asked = [name.strip() for name in methods.split(",") if name.strip()]
+    rows: list[dict[str, Any]] = []
+    for model in models or NETWORKS:
+        network = open_network(model, points=points, device=device)
+        for method in asked:
+            rows.append(measure(network, method, per_class=per_class, how=how, seed=seed))
+            print(f"{model}, {method}: {rows[-1]}", flush=True)
+    note = "deletion: lower is better; insertion: higher; edges: rank correlation with surface variation"
+    print_table("Are the explanations true?", list(COLUMNS), [[row[c] for c in COLUMNS] for row in rows], note)
+    if record:
+        print(f"recorded in {write_record('explain', {}, [{'table': 'attribution', **row} for row in rows])}")
 
 
 def read_cloud(file: str, points: int, up: Literal["z", "y"]) -> np.ndarray:

@@ -154,7 +154,7 @@ def draw(
             colors = colorize(values, -1 if kind == "diverging" else 0, 1, kind)  # type: ignore[arg-type]
             panels[-1].append(Panel(cloud=points, colors=colors))
             write_ply(folder / "clouds" / f"{name}-{method}.ply", points, colors)
-            cards.append(Cloud(name=f"{name}, {method}", points=points, values=values, kind=kind))  # type: ignore[arg-type]
+            cards.append(Cloud(name=f"{name}, {method.replace('_', ' ')}", points=points, values=values, kind=kind))  # type: ignore[arg-type]
     reading = (
         "Signed methods: red raises the score, blue lowers it, gray does neither. Norms: dark to bright. "
         "Colors end at the 99th percentile of each cloud."
