@@ -39,7 +39,7 @@ def logits(name: str) -> Tensor:
 
 
 def surface(name: str) -> Tensor:
-    parameterization, space = registered("parameterization")[name](), Points(64)
+    parameterization, space = registered("parameterization")[name](), Points(points=64)
     theta = parameterization.initialize(torch.zeros(1, 64, 3), space, Draws.seeded(0, [0]))
     return parameterization(theta, space, Draws.seeded(1, [0]))[0].detach()
 
