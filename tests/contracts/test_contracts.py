@@ -10,7 +10,7 @@ import torch
 from invert3d.attribution.testing import check_attribution
 from invert3d.engine.model import Frozen
 from invert3d.engine.projection import Every
-from invert3d.engine.space import Points
+from invert3d.engine.space import Points, Voxels
 from invert3d.objectives.classes import ClassScore, CrossEntropy
 from invert3d.objectives.features import FeatureMatch
 from invert3d.priors.points import Repulsion
@@ -33,8 +33,11 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("projection", "clip"): Clip(low=-0.3, high=0.4),
     ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
 }
-#: how many points a network needs at least
-NETWORK_POINTS = {"pointnet2_ssg": 512, "pointnet2_msg": 512}
+#: spaces other than a cloud of 64 points, and arguments that make a network small
+SPACES = {"pointnet2_ssg": Points(points=512), "pointnet2_msg": Points(points=512)} | dict.fromkeys(
+    ("vrn", "voxnet", "voxel_nin"), Voxels(size=32)
+)
+SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}}
 
 
 def example(kind: str, name: str) -> Any:
@@ -79,16 +82,17 @@ def test_attribution(name: str) -> None:
 @pytest.mark.parametrize("name", registered("model"))
 def test_model(name: str) -> None:
     factory = registered("model")[name]
-    check_model(lambda: factory(10), Points(points=NETWORK_POINTS.get(name, 64)))
+    check_model(lambda: factory(10, **SMALL.get(name, {})), SPACES.get(name, Points(points=64)))
 
 
 @pytest.mark.parametrize("name", registered("model"))
 def test_the_doctor_finds_nothing_wrong_with_a_model(name: str) -> None:
     torch.manual_seed(0)
-    points = NETWORK_POINTS.get(name, 64)
-    space = Points(points=points)
-    found = Frozen(registered("model")[name](10), space).diagnose(torch.rand(2, points, 3) - 0.5)
-    assert found.layout == "bn3" and found.kind == "logits" and found.shape == (2, 10)
+    space = SPACES.get(name, Points(points=64))
+    x = torch.rand(2, *space.shape) - (0.5 if isinstance(space, Points) else 0)
+    found = Frozen(registered("model")[name](10, **SMALL.get(name, {})), space).diagnose(x)
+    assert found.layout == ("bn3" if isinstance(space, Points) else None)
+    assert found.kind == "logits" and found.shape == (2, 10)
     assert found.deterministic and found.batch_independent and found.gradient and found.gradient_finite
     assert not found.blocked and not found.buffers_written and found.dies is None
 

@@ -30,7 +30,10 @@ def models(*, record: bool = False) -> None:
     ]  # fmt: skip
     columns = ["weights", "architecture", "classes", "held out", "trained on", "size", "file"]
     print_table("Bundled networks", columns, rows)
-    print("Architectures, for --checkpoint of your own or of the public code: " + ", ".join(registered("model")))
+    print(
+        "Architectures, for --checkpoint of your own or of the public code: "
+        + ", ".join(name for name, made in registered("model").items() if not getattr(made, "takes_grids", False))
+    )
     if record:
         print(f"recorded in {record_accuracies(cards)}")
 

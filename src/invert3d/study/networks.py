@@ -99,6 +99,8 @@ def open_network(
         raise ValueError(unknown("model", spec, [*bundled(), *registered("model")]) + ", or package.module:factory")
     if checkpoint is not None and not (isinstance(spec, str) and spec in registered("model")):
         load_checkpoint(model, Path(checkpoint))
+    if getattr(model, "takes_grids", False):
+        raise ValueError(f"{name} takes voxel grids; this command asks networks of clouds")
     normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
     if points < (least := getattr(model, "least_points", 1)):
         raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")

@@ -1,0 +1,60 @@
+"""Voxel networks: the published counts, and the places where code and text of their papers differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from invert3d.models.voxnet import VoxelNIN, VoxNet
+from invert3d.models.vrn import VRN, Residual, keep_probability
+from invert3d.study.networks import open_network
+
+
+def test_vrn_has_the_published_number_of_convolution_weights() -> None:
+    with torch.device("meta"):
+        model = VRN(40)
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv3d)]
+    assert sum(module.weight.numel() for module in convolutions) == 13_829_792
+    assert len(convolutions) == 1 + 4 * (3 * 5 + 4) + 1
+
+
+def test_voxnet_and_nin_have_theirs() -> None:
+    assert sum(p.numel() for p in VoxNet(40).parameters()) == 921_736
+    assert sum(p.numel() for p in VoxNet(10).parameters()) == 917_866
+    for size in (30, 32):
+        features = VoxelNIN(10).eval().features(torch.zeros(1, 1, size, size, size))
+        assert features.shape == (1, 4096)
+
+
+def test_a_residual_is_weighted_by_how_often_it_is_there() -> None:
+    block = Residual(0.75).train()
+    skip, branch = torch.zeros(4000, 1, 1, 1, 1), torch.ones(4000, 1, 1, 1, 1)
+    torch.manual_seed(0)
+    often = block.added(skip, branch)
+    assert set(often.unique().tolist()) == {0.0, 1.0}
+    assert often.mean().item() == pytest.approx(0.75, abs=0.03)
+    assert block.eval().added(skip, branch).unique().tolist() == [0.75]
+
+
+def test_stochastic_depth_by_name() -> None:
+    assert [keep_probability("paper", i) for i in (0, 12)] == [1.0, 0.25]
+    assert [keep_probability("code", i) for i in (0, 11)] == pytest.approx([0.05, 0.75])
+    assert keep_probability("none", 5) == 1.0
+
+
+def test_the_published_skip_changes_the_network() -> None:
+    x = torch.rand(2, 1, 32, 32, 32)
+    both = []
+    for skip in ("corrected", "published"):
+        torch.manual_seed(0)
+        both.append(VRN(5, width=4, skip=skip).eval()(x))
+    assert both[0].shape == (2, 5)
+    assert not torch.allclose(*both)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        VRN(5, width=6)
+
+
+def test_a_network_of_grids_is_not_asked_about_clouds() -> None:
+    with pytest.raises(ValueError, match="takes voxel grids"):
+        open_network(VoxNet(5, width=4), classes=["a", "b", "c", "d", "e"], points=64)
