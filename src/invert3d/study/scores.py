@@ -34,8 +34,9 @@ class Scored:
         return float(np.mean([other.share for other in self.others])) if self.others else float("nan")
 
     def own_says(self, i: int) -> str:
-        """What the inverted network takes shape i for, and how likely it finds the class asked for: "chair 98%"."""
-        return f"{self.own.says[i]} {self.own.probability[i]:.0%}"
+        """How likely the network finds the class asked for, and what else it says: "chair 98%" or "only 2%: cup"."""
+        likely = f"{self.own.probability[i]:.0%}"
+        return f"{self.own.says[i]} {likely}" if self.own.right[i] else f"only {likely}: {self.own.says[i]}"
 
     def recognized_by(self, i: int) -> str:
         """How many of the other networks recognize shape i, as "2 of 2"."""
