@@ -60,3 +60,16 @@ def test_randomizing_shuffles_each_weight_and_keeps_the_network_alive():
     out = model.eval()(torch.randn(8, 64, 3))
     assert torch.isfinite(out).all()
     assert out.std() > 0
+
+
+def test_the_seed_alone_decides_the_shuffled_network() -> None:
+    states = []
+    for luck in (1, 2):
+        torch.manual_seed(7)
+        model = PointNetVanilla(4)
+        torch.manual_seed(luck)  # what dropout would draw
+        states.append(
+            randomize(model.eval(), torch.rand(6, 32, 3, generator=torch.Generator().manual_seed(0))).state_dict()
+        )
+        assert not any(module.training for module in model.modules())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

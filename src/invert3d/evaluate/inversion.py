@@ -78,8 +78,12 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = 0.2
-    mode = model.training
-    model.train()
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()  # dropout would draw what no seed fixes
+    for norm in norms:
+        norm.train()
     for _ in range(10):
         model(clouds)
-    return model.train(mode)
+    for module, mode in modes:
+        module.training = mode
+    return model
