@@ -31,7 +31,11 @@ def test_a_folder_with_pictures_numbers_and_clouds(tmp_path: Path, capsys: pytes
     assert {row[2] for row in table["rows"]} == {"chair", "car"}
     for name in ("figure.png", "index.html", "run.json", "clouds/mine-guided.ply"):
         assert (out / name).stat().st_size > 100
-    assert "incomplete by" in capsys.readouterr().out
+    assert table["columns"][5] == "incomplete by" and "integrated" in capsys.readouterr().out
+    command("shapes:chair", "shapes:chair", model=NETWORK, methods="guided", points=64, out=tmp_path / "twice")
+    rows = json.loads((tmp_path / "twice" / "table.json").read_text())["rows"]
+    assert [row[0] for row in rows] == ["chair", "chair-1"]
+    assert all(row[-1] > 0 for row in rows), "rectifiers changed"
     with pytest.raises(ValueError, match="exists already"):
         command("shapes:chair", model=NETWORK, methods="gradient", points=256, out=out)
 

@@ -61,8 +61,8 @@ class Interval:
 class IntegratedGradients(Method):
     """Integrated gradients from a baseline, to a stated completeness error.
 
-    ``tolerance`` is the largest error of completeness, as a share of F(x) - F(baseline); with 0 exactly ``steps``
-    equal steps are taken (as published: 50). At most ``most`` evaluations a sample.
+    ``tolerance`` is the largest error of completeness, as a share of F(x) - F(baseline), and ``most`` the largest
+    number of evaluations a sample. Where ``steps`` is given, so many equal steps are taken instead (published: 50).
 
     The baseline of a cloud is its center (``center``) or the origin (``zero``), that of grids and images is zero:
     empty, black. At least ``first`` intervals are looked at, so that errors do not cancel by luck.

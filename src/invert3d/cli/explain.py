@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from invert3d.cli.show import print_scores, print_table, split_names
+from invert3d.cli.show import print_scores, print_table, read_cloud, split_names
 from invert3d.study.explain import METHODS, explain_files
 from invert3d.study.networks import open_network
 
@@ -66,7 +66,10 @@ def explain(
         model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
         device=device,
     )  # fmt: skip
-    clouds = {Path(file).stem.replace("shapes:", ""): read_cloud(file, points, file_up) for file in files}
+    clouds: dict[str, np.ndarray] = {}
+    for file in files:
+        name = Path(file).stem.removeprefix("shapes:")
+        clouds[f"{name}-{len(clouds)}" if name in clouds else name] = read_cloud(file, points, file_up)
     asked = [name.strip() for name in methods.split(",") if name.strip()]
     table = explain_files(network, clouds, asked, out=out, target=target, against=against, overwrite=overwrite)
     print_scores(table)
@@ -119,14 +122,3 @@ def attribution(
     print_table("Are the explanations true?", list(COLUMNS), [[row[c] for c in COLUMNS] for row in rows], note)
     if record:
         print(f"recorded in {write_record('explain', {}, [{'table': 'attribution', **row} for row in rows])}")
-
-
-def read_cloud(file: str, points: int, up: Literal["z", "y"]) -> np.ndarray:
-    """A cloud (points, 3) in the unit sphere, from a file or from the procedural shapes."""
-    from invert3d.data.worlds.shapes import make_clouds, normalize_unit_sphere
-    from invert3d.view.files import read_points
-
-    kind, _, name = file.partition(":")
-    if kind == "shapes" and name:
-        return make_clouds([name], 1, points, seed=1)[0][0]
-    return np.asarray(normalize_unit_sphere(read_points(file, points, up=up)), dtype=np.float32)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
-from invert3d.cli.show import print_table, split_names
+from invert3d.cli.show import print_table, read_cloud, split_names
 from invert3d.engine.draws import Draws
 from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
@@ -137,9 +136,6 @@ def classify(
     device
         cpu, cuda, ...
     """
-    from invert3d.data.worlds.shapes import normalize_unit_sphere
-    from invert3d.view.files import read_points
-
     network = open_network(
         model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
         device=device,
@@ -148,8 +144,7 @@ def classify(
         raise ValueError("name at least one file to classify")
     rows = []
     for file in files:
-        cloud = normalize_unit_sphere(read_points(file, points, up=file_up))
-        x = torch.from_numpy(np.asarray(cloud, dtype=np.float32))[None]
+        x = torch.from_numpy(read_cloud(str(file), points, file_up))[None]
         network.frozen.space.validate(x)
         chances = network.frozen(x.to(network.frozen.device))[0].softmax(-1).cpu()
         best = chances.topk(min(3, len(chances)))

@@ -111,15 +111,15 @@ def table_of(
             rows.append([
                 name, f"{network.classes[says]} {chances[i, says]:.2f}", network.classes[int(classes[i])],
                 method.replace("_", " "), used[i] if used else each.facts["evaluations"],
-                f"{errors[i]:.2%}" if errors else "–",
+                f"{errors[i]:.2%}" if errors else "–", each.facts.get("rectifiers", "–"),
             ])  # fmt: skip
     versus = f" against {against}" if against else ""
     return {
         "title": f"Why {network.name} says so{versus}",
-        "columns": ["cloud", "it says", "explained", "method", "runs", "incomplete by"],
+        "columns": ["cloud", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"],
         "rows": rows,
         "note": "Runs of the network, forward and back. Incomplete by: how far the attributions are from adding up to "
-        "F(x) - F(baseline), as a share of it.",
+        "F(x) - F(baseline), as a share of it. Rectifiers: found, and all changed.",
     }  # fmt: skip
 
 
