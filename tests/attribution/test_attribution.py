@@ -234,7 +234,7 @@ def test_removal_finds_what_the_score_is_made_of() -> None:
 
 
 def test_what_is_not_a_cloud_or_not_a_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="explains clouds, not Voxels"):
+    with pytest.raises(ValueError, match="explains points, not voxels"):
         PointSaliency()(Frozen(nn.Identity(), Voxels(size=4)), ClassScore(), torch.zeros(1, 1, 4, 4, 4))
     for change in ({"tolerance": 0.0}, {"steps": -1}, {"first": 0}, {"most": 4, "first": 8}):
         with pytest.raises(ValueError):

@@ -26,7 +26,6 @@ from invert3d.data.worlds.shapes import (
     CATEGORIES,
     make_clouds,
     make_mesh,
-    make_voxels,
     normalize_unit_sphere,
     sample_cloud,
 )
@@ -162,24 +161,6 @@ def test_normalization_takes_batches_and_refuses_nonsense() -> None:
         normalize_unit_sphere(np.zeros((5, 2)))
     with pytest.raises(ValueError, match="finite"):
         normalize_unit_sphere(np.full((5, 3), np.nan))
-
-
-def test_voxels_of_a_ball_and_a_box_are_solid() -> None:
-    ball = make_voxels(assemble([ellipsoid((3, 0, 0), (1, 1, 1))]), 32, margin=2)
-    assert ball.shape == (32, 32, 32) and ball.dtype == np.uint8
-    assert ball.sum() == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.12)
-    assert not ball[:2].any() and not ball[-2:].any() and ball[16, 16, 16]
-    bar = make_voxels(assemble([box((0, 4), (0, 1), (0, 1))]), 16, margin=0)
-    assert bar.sum() == 16 * 4 * 4
-    with pytest.raises(ValueError, match="margin"):
-        make_voxels(assemble([box((0, 1), (0, 1), (0, 1))]), 8, margin=4)
-
-
-@pytest.mark.parametrize("category", CATEGORIES)
-def test_voxels_of_every_category(category: str) -> None:
-    grid = make_voxels(members(category, 1)[0])
-    assert 0.003 < grid.mean() < 0.8
-    assert np.ptp(np.argwhere(grid), axis=0).max() == 29
 
 
 def test_primitives_have_the_volume_of_the_solid() -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_grids
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points
 from invert3d.models.weights import bundled
@@ -35,7 +35,11 @@ def cloud() -> Tensor:
 
 
 def logits(name: str) -> Tensor:
-    return open_network(name, points=512).frozen(cloud())[0].detach()
+    network = open_network(name, points=512)
+    space = network.frozen.space
+    if isinstance(space, Points):
+        return network.frozen(cloud())[0].detach()
+    return network.frozen(torch.from_numpy(make_grids(["chair"], 1, space.shape[-1], 5)[0])[None].float())[0].detach()
 
 
 def surface(name: str) -> Tensor:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from invert3d.data.voxels import padded, read_modelnet10_grids
 from invert3d.models.voxnet import VoxelNIN, VoxNet
 from invert3d.models.vrn import VRN, Residual, keep_probability
+from invert3d.models.weights import bundled
 from invert3d.study.networks import open_network
 
 
@@ -56,5 +61,20 @@ def test_the_published_skip_changes_the_network() -> None:
 
 
 def test_a_network_of_grids_is_not_asked_about_clouds() -> None:
-    with pytest.raises(ValueError, match="takes voxel grids"):
-        open_network(VoxNet(5, width=4), classes=["a", "b", "c", "d", "e"], points=64)
+    network = open_network(VoxNet(5, width=4), classes=["a", "b", "c", "d", "e"])
+    assert network.takes == "voxel grids 32 a side"
+    with pytest.raises(ValueError, match="takes voxel grids 32 a side; this asks networks of clouds"):
+        network.with_points(64)
+    with pytest.raises(ValueError, match="takes grids of 32 voxels a side, not 30"):
+        open_network(VoxNet(5, width=4), classes=["a", "b", "c", "d", "e"], size=30)
+
+
+@pytest.mark.parametrize("name", [name for name, card in bundled().items() if card.size])
+def test_the_bundled_networks_know_real_grids(name: str, real: Path) -> None:
+    network, grids = open_network(name), read_modelnet10_grids(real / "modelnet10_voxels", facing="stored")
+    if network.card is None or "ModelNet10" not in network.card.data:
+        pytest.skip("trained on procedural shapes")
+    fresh = np.setdiff1d(np.arange(len(grids.test)), grids.repeats)[::8]
+    x = torch.from_numpy(padded(grids.test[fresh], network.card.size)).float()[:, None]
+    right = network.frozen(x).argmax(-1) == torch.from_numpy(grids.test_labels[fresh])
+    assert right.double().mean() > network.card.accuracy_fresh - 0.06

@@ -66,5 +66,5 @@ def test_what_is_wrong_is_said_before_work_starts(tmp_path: Path, changes: dict,
 def test_a_file_must_be_named_and_targets_must_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one file"):
         command(model=NETWORK, out=tmp_path / "out")
-    with pytest.raises(ValueError, match="1 targets for 2 clouds"):
+    with pytest.raises(ValueError, match="1 targets for 2 inputs"):
         explain(NETWORK, make_clouds(["car", "chair"], 1, 64, seed=3)[0], "gradient", target=["car"])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
+from invert3d.engine.space import Image, Points, Space, Voxels
 
 Reduction = Literal["sum", "norm", "abs"]
 
@@ -40,9 +41,17 @@ class Method:
     """A way to explain a score. Subclasses are frozen keyword-only dataclasses of plain values.
 
     ``reduction`` makes one number a point of its values: their sum where they add up to something, else the norm.
+    ``takes`` are the kinds of input it explains.
     """
 
     reduction: ClassVar[Reduction] = "sum"
+    takes: ClassVar[tuple[type[Space], ...]] = (Points, Voxels, Image)
+
+    def check(self, space: Space) -> None:
+        """Raise ValueError where a method is asked about an input it does not explain."""
+        if not isinstance(space, self.takes):
+            known = " and ".join(kind.__name__.lower() for kind in self.takes)
+            raise ValueError(f"{type(self).__name__} explains {known}, not {type(space).__name__.lower()}")
 
     def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
         """Explain minus ``score`` at x (B, *space.shape), for the classes ``target`` (B,).

@@ -65,7 +65,8 @@ class IntegratedGradients(Method):
     number of evaluations a sample. Where ``steps`` is given, so many equal steps are taken instead (published: 50).
 
     The baseline of a cloud is its center (``center``) or the origin (``zero``), that of grids and images is zero:
-    empty, black. At least ``first`` intervals are looked at, so that errors do not cancel by luck.
+    empty, black; or give one (1 or B, *space.shape). At least ``first`` intervals are looked at, so that errors do not
+    cancel by luck.
 
     ``groupings`` are those of x all along the path (``frozen``: one smooth function, which is the network at x), or are
     chosen anew at every point (``live``: F then jumps where they change, and no quadrature sees a jump). ``facts``
@@ -76,7 +77,7 @@ class IntegratedGradients(Method):
     steps: int = 0
     first: int = 8
     most: int = 128
-    baseline: Literal["zero", "center"] = "zero"
+    baseline: Literal["zero", "center"] | Tensor = "zero"
     groupings: Literal["frozen", "live"] = "frozen"
 
     def __post_init__(self) -> None:
@@ -103,6 +104,10 @@ class IntegratedGradients(Method):
         return self._result(path, pieces, start, end, used)
 
     def _baseline(self, x: Tensor) -> Tensor:
+        if isinstance(self.baseline, Tensor):
+            if self.baseline.shape[1:] != x.shape[1:] or len(self.baseline) not in (1, len(x)):
+                raise ValueError(f"the baseline {tuple(self.baseline.shape)} does not fit inputs {tuple(x.shape)}")
+            return self.baseline.to(x).expand_as(x).clone()
         return x.mean(1, keepdim=True).expand_as(x).clone() if self.baseline == "center" else torch.zeros_like(x)
 
     def _cut(self, row: int, pieces: list[Interval], used: list[int]) -> list[Interval]:
@@ -130,7 +135,7 @@ class IntegratedGradients(Method):
         errors = (values.flatten(1).sum(1).cpu() - whole).abs() / whole.abs().clamp_min(1e-12)
         return Attribution(values, {
             "evaluations": max(used), "evaluations_each": used, "F(x)": end, "F(baseline)": start,
-            "completeness_error": errors.tolist(),
+            "completeness_error": errors.tolist(), "tolerance": self.tolerance if not self.steps else 1.0,
         })  # fmt: skip
 
 

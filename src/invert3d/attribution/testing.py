@@ -6,21 +6,43 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.model import Frozen
-from invert3d.engine.space import Points
+from invert3d.engine.space import Image, Points, Voxels
 from invert3d.objectives.classes import ClassScore
 from invert3d.testing import check_plain, require
 
 
 def check_attribution(method: Any, seed: int = 0) -> None:
-    """Values like x, finite, the same again, sample by sample; the model is left as it was."""
-    name = type(method).__name__
+    """Values like x, finite, the same again, sample by sample; the model is left as it was.
+
+    On clouds, grids and images, whichever the method takes; the others it refuses.
+    """
     check_plain(method)
     generator = torch.Generator().manual_seed(seed)
-    space = Points(points=48)
-    x = torch.rand(3, 48, 3, generator=generator, dtype=torch.float64) - 0.5
-    model, target = _Toy(generator).double(), torch.tensor([0, 2, 1])
+    cloud = torch.rand(3, 48, 3, generator=generator, dtype=torch.float64) - 0.5
+    grid = (torch.rand(3, 1, 8, 8, 8, generator=generator) < 0.3).double()
+    image = torch.rand(3, 3, 12, 12, generator=generator, dtype=torch.float64)
+    for space, model, x in (
+        (Points(points=48), _Toy(generator), cloud),
+        (Voxels(size=8), _Places(nn.Conv3d, 1, generator), grid),
+        (Image(height=12, width=12), _Places(nn.Conv2d, 3, generator), image),
+    ):
+        if isinstance(space, method.takes):
+            _check_on(method, Frozen(model.double(), space), x)
+        else:
+            try:
+                method(Frozen(model.double(), space), ClassScore(), x, torch.tensor([0, 2, 1]))
+            except ValueError:
+                continue
+            require(False, f"{type(method).__name__} does not refuse {type(space).__name__}")
+
+
+def _check_on(method: Any, frozen: Frozen, x: Tensor) -> None:
+    name, model, target = (
+        f"{type(method).__name__} on {type(frozen.space).__name__}",
+        frozen.model,
+        torch.tensor([0, 2, 1]),
+    )
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    frozen = Frozen(model, space)
     first = method(frozen, ClassScore(), x, target)
     require(first.values.shape == x.shape, f"{name} gives {tuple(first.values.shape)} for {tuple(x.shape)}")
     require(bool(first.values.isfinite().all()), f"{name} gives values that are not finite")
@@ -48,3 +70,18 @@ class _Toy(nn.Module):
         x = self.rectify(self.first(points))
         x = nn.functional.elu(self.second(x)) + x
         return self.third(self.rectify(x).amax(1) + x.mean(1))
+
+
+class _Places(nn.Module):
+    """A classifier of grids or images: two convolutions, the mean over the places."""
+
+    def __init__(self, convolution: Any, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first, self.second = convolution(channels, 6, 3, padding=1), convolution(6, 6, 3, padding=1)
+        self.last = nn.Linear(6, 4)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(x).relu()).relu()
+        return self.last(x.flatten(2).mean(2))

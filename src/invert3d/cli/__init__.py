@@ -18,6 +18,7 @@ for name, where, words in (
     ("reproduce", "reproduce:reproduce", "Make a figure or table of a paper, with our numbers."),
     ("view", "view:view", "Turn the shapes of a run in a browser, live."),
     ("explain", "explain:explain", "Which points made a network decide as it did?"),
+    ("prune", "prune:prune", "Take most weights away from a trained network, and say what that cost."),
     ("recipes", "models:recipes", "List the inversion recipes, or print one."),
     ("cite", "models:cite", "Print what to cite."),
 ):

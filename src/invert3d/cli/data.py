@@ -120,9 +120,10 @@ def shape_generator(name: str, number: int, seed: int) -> np.random.Generator:
 
 def voxels_of(name: str, number: int, seed: int, size: int) -> np.ndarray:
     """One shape as a solid grid (size, size, size)."""
-    from invert3d.data.worlds.shapes import make_mesh, make_voxels
+    from invert3d.data.grids import voxelize
+    from invert3d.data.worlds.shapes import make_mesh
 
-    return make_voxels(make_mesh(name, shape_generator(name, number, seed)), size)
+    return voxelize(make_mesh(name, shape_generator(name, number, seed)), size, size - 2)
 
 
 def write_meshes(out: Path, names: tuple[str, ...], per_class: int, seed: int) -> None:

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from invert3d.cli.show import print_scores, print_table, read_cloud, split_names
+from invert3d.cli.show import print_scores, print_table, split_names
 from invert3d.study.explain import METHODS, explain_files
-from invert3d.study.networks import open_network
+from invert3d.study.inputs import read_inputs
+from invert3d.study.networks import Kind, open_network
 
 
 def explain(
     *files: str,
     model: str = "pointnet2_ssg-shapes",
-    methods: str = ",".join(METHODS),
+    methods: str | None = None,
+    layer: str | None = None,
     target: str | None = None,
     against: str | None = None,
     out: Path = Path("runs/explain"),
@@ -23,20 +23,26 @@ def explain(
     class_names: str | None = None,
     points: int = 1024,
     file_up: Literal["z", "y"] = "z",
+    kind: Kind = "auto",
+    size: int | None = None,
+    values: tuple[float, float] | None = None,
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:
-    """Say which points made a network decide as it did, by several methods side by side.
+    """Say which points, voxels or pixels made a network decide as it did, by several methods side by side.
 
     Parameters
     ----------
     files
-        .npy .npz .ply .pcd .txt .xyz, or meshes .off .obj .stl .glb; or shapes:airplane for a procedural shape.
+        Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a
+        network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads.
     model
         Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
     methods
         Names, comma separated: gradient, input_x_gradient, smooth_grad, guided, deconvolution, integrated_gradients,
-        point_saliency, occlusion.
+        point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
+    layer
+        The layer that grad_cam looks at; by default the deepest that still has places.
     target
         The class to explain; by default what the network says.
     against
@@ -55,30 +61,33 @@ def explain(
         Points a cloud.
     file_up
         The axis that points up in the files.
+    kind
+        What the model takes: points, voxels, image; auto asks its card or class.
+    size
+        Voxels or pixels a side, of a model of voxels or images.
+    values
+        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
     device
         cpu, cuda, ...
     overwrite
         Replace the folder.
     """
-    if not files:
-        raise ValueError("name at least one file to explain, or shapes:airplane for a procedural shape")
     network = open_network(
         model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
-        device=device,
+        device=device, kind=kind, size=size, values=values,
     )  # fmt: skip
-    clouds: dict[str, np.ndarray] = {}
-    for file in files:
-        name = Path(file).stem.removeprefix("shapes:")
-        clouds[f"{name}-{len(clouds)}" if name in clouds else name] = read_cloud(file, points, file_up)
-    asked = [name.strip() for name in methods.split(",") if name.strip()]
-    table = explain_files(network, clouds, asked, out=out, target=target, against=against, overwrite=overwrite)
+    inputs = read_inputs(files, network.frozen.space, up=file_up)
+    asked = split_names(methods)
+    table = explain_files(
+        network, inputs, asked, layer=layer, out=out, target=target, against=against, overwrite=overwrite
+    )
     print_scores(table)
     print(f"open {out / 'index.html'}")
 
 
 def attribution(
     *models: str,
-    methods: str = ",".join((*METHODS, "random")),
+    methods: str = ",".join((*METHODS["points"], "random")),
     per_class: int = 1,
     points: int = 1024,
     how: Literal["center", "resample"] = "center",

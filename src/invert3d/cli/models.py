@@ -5,11 +5,13 @@ from typing import Literal
 
 import torch
 
-from invert3d.cli.show import print_table, read_cloud, split_names
+from invert3d.cli.show import print_table, split_names
 from invert3d.engine.draws import Draws
+from invert3d.engine.space import Points
 from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
-from invert3d.study.networks import open_network
+from invert3d.study.inputs import read_inputs
+from invert3d.study.networks import Kind, open_network
 from invert3d.study.recipe import load_recipe, recipe_names, recipe_toml
 
 
@@ -31,7 +33,7 @@ def models(*, record: bool = False) -> None:
     print_table("Bundled networks", columns, rows)
     print(
         "Architectures, for --checkpoint of your own or of the public code: "
-        + ", ".join(name for name, made in registered("model").items() if not getattr(made, "takes_grids", False))
+        + ", ".join(name for name in registered("model"))
     )
     if record:
         print(f"recorded in {record_accuracies(cards)}")
@@ -49,7 +51,7 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
         accuracy, measured = card.accuracy, "by its card"
         if card.data.startswith("procedural shapes"):
             network = open_network(name)
-            right = predictions(network.frozen.model, clouds, 1024) == torch.from_numpy(labels)
+            right = predictions(network.frozen.model, torch.from_numpy(clouds[:, :1024])) == torch.from_numpy(labels)
             accuracy, measured = right.double().mean().item(), f"{len(labels)} held-out shapes"
             headline[
                 {"pointnet2_ssg": "accuracy_pointnet2"}.get(card.architecture, f"accuracy_{card.architecture}")
@@ -77,7 +79,9 @@ def recipes(name: str | None = None) -> None:
 
 def doctor(
     *, model: str, checkpoint: Path | None = None, points_layout: Literal["bn3", "b3n"] = "bn3",
-    up: Literal["z", "y"] | None = None, points: int = 1024, device: str = "cpu",
+    up: Literal["z", "y"] | None = None, points: int = 1024,
+    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
+    device: str = "cpu",
 ) -> None:  # fmt: skip
     """Say of a model: input layout, output, determinism, where gradients die.
 
@@ -93,16 +97,22 @@ def doctor(
         The axis that points up in its training data.
     points
         Points a cloud.
+    kind
+        What the model takes: points, voxels, image; auto asks its card or class.
+    size
+        Voxels or pixels a side, of a model of voxels or images.
+    values
+        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
     device
         cpu, cuda, ...
     """
     network = open_network(
-        model, checkpoint=checkpoint, layout=points_layout, up=up, points=points, device=device, classes=["?"]
-    )
+        model, checkpoint=checkpoint, layout=points_layout, up=up, points=points, device=device, classes=["?"],
+        kind=kind, size=size, values=values,
+    )  # fmt: skip
     like = torch.zeros(4, 0, dtype=network.frozen.dtype, device=network.frozen.device)
-    x = network.frozen.space.start("ball", like, Draws.seeded(0, range(4)))
-    if network.frozen.space.shape[1] == 6:
-        x = torch.cat([x, torch.nn.functional.normalize(x, dim=-1)], -1)
+    start = "ball" if isinstance(network.frozen.space, Points) else "uniform"
+    x = network.frozen.space.start(start, like, Draws.seeded(0, range(4)))
     for line in network.frozen.diagnose(x).lines():
         print(line)
 
@@ -111,16 +121,18 @@ def classify(
     model: str, *files: Path, checkpoint: Path | None = None, points_layout: Literal["bn3", "b3n"] = "bn3",
     up: Literal["z", "y"] | None = None, class_names: str | None = None, points: int = 1024,
     file_up: Literal["z", "y"] = "z",
+    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
     device: str = "cpu",
 ) -> None:  # fmt: skip
-    """Say what a network takes point clouds or meshes for.
+    """Say what a network takes clouds, meshes, voxel grids or images for.
 
     Parameters
     ----------
     model
         As for doctor.
     files
-        .npy .npz .ply .pcd .txt .xyz, or meshes .off .obj .stl .glb, of whose surface points are drawn.
+        Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a
+        network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads.
     checkpoint
         Weights for the model.
     points_layout
@@ -133,25 +145,26 @@ def classify(
         Points a cloud.
     file_up
         The axis that points up in the files.
+    kind
+        What the model takes: points, voxels, image; auto asks its card or class.
+    size
+        Voxels or pixels a side, of a model of voxels or images.
+    values
+        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
     device
         cpu, cuda, ...
     """
     network = open_network(
         model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
-        device=device,
+        device=device, kind=kind, size=size, values=values,
     )  # fmt: skip
-    if not files:
-        raise ValueError("name at least one file to classify")
     rows = []
-    for file in files:
-        x = torch.from_numpy(read_cloud(str(file), points, file_up))[None]
-        network.frozen.space.validate(x)
-        chances = network.frozen(x.to(network.frozen.device))[0].softmax(-1).cpu()
+    for name, x in read_inputs(files, network.frozen.space, up=file_up).items():
+        network.frozen.space.validate(x[None])
+        chances = network.frozen(x[None].to(network.frozen.device))[0].softmax(-1).cpu()
         best = chances.topk(min(3, len(chances)))
-        rows.append(
-            [file.name, *(f"{network.classes[i]} {p:.2f}" for p, i in zip(best.values, best.indices, strict=True))]
-        )
-    print_table(f"What {network.name} takes them for", ["file", "first", "second", "third"][: len(rows[0])], rows)
+        rows.append([name, *(f"{network.classes[i]} {p:.2f}" for p, i in zip(best.values, best.indices, strict=True))])
+    print_table(f"What {network.name} takes them for", ["shape", "first", "second", "third"][: len(rows[0])], rows)
 
 
 def cite() -> None:

@@ -1,10 +1,9 @@
-"""What several commands read and print."""
+"""What several commands print."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -34,14 +33,3 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 def print_scores(scores: dict[str, Any]) -> None:
     """The table of a scored run."""
     print_table(scores["title"], scores["columns"], scores["rows"], scores["note"])
-
-
-def read_cloud(file: str, points: int, up: Literal["z", "y"]) -> np.ndarray:
-    """A cloud (points, 3) in the unit sphere, from a file or from the procedural shapes."""
-    from invert3d.data.worlds.shapes import make_clouds, normalize_unit_sphere
-    from invert3d.view.files import read_points
-
-    kind, _, name = file.partition(":")
-    if kind == "shapes" and name:
-        return make_clouds([name], 1, points, seed=1)[0][0]
-    return np.asarray(normalize_unit_sphere(read_points(file, points, up=up)), dtype=np.float32)

@@ -7,13 +7,14 @@ from invert3d.models.weights import FOLDER
 from invert3d.registry import lookup
 from invert3d.study.datasets import training_data
 from invert3d.study.networks import checked_device
-from invert3d.study.train import TrainSettings, train_and_save
+from invert3d.study.train import TrainSettings, data_space, train_and_save
 
 
 def train(
     architecture: str, *, data: str = "shapes", name: str | None = None, out: Path | None = None, steps: int = 2200,
     batch: int = 16, points: int = 512, rate: float = 2e-3, abstract: float = 0.5, start: Path | None = None,
-    per_class: int = 400, clutter: bool = True, bf16: bool = True,
+    per_class: int = 400, clutter: bool = True, bf16: bool = True, width: int | None = None,
+    values: tuple[float, float] = (0.0, 1.0),
     seed: int = 0, data_seed: int | None = None, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a reference network; writes weights and their card.
@@ -21,9 +22,9 @@ def train(
     Parameters
     ----------
     architecture
-        pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn, or one you registered.
+        pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one you registered.
     data
-        shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text).
+        shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text; clouds only).
     name
         What to call the weights; by default ARCHITECTURE-DATA.
     out
@@ -31,7 +32,7 @@ def train(
     steps
         Batches.
     batch
-        Clouds a batch.
+        Clouds or grids a batch.
     points
         Points a cloud.
     rate
@@ -46,6 +47,10 @@ def train(
         Also learn a class of things that are none of the others.
     bf16
         Half-precision arithmetic, where the processor has it.
+    width
+        Channels of the first convolution of a voxel network; by default as published.
+    values
+        What a voxel network is fed for an empty and for a full voxel, such as -1 5.
     seed
         Fixes data and draws.
     data_seed
@@ -59,17 +64,22 @@ def train(
         steps=steps, batch=batch, points=points, rate=rate, abstract=abstract, bf16=bf16, seed=seed
     )
     print(f"reading {data} ...", flush=True)
-    clouds = training_data(data, per_class=per_class, seed=seed if data_seed is None else data_seed, clutter=clutter)
+    voxels = data_space(architecture, values)
+    shapes = training_data(
+        data, per_class=per_class, seed=seed if data_seed is None else data_seed, clutter=clutter, voxels=voxels
+    )
     label = name or f"{architecture}-{Path(data).stem}"
     command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
-               f"--points {points} --rate {rate:g} --abstract {abstract:g} --seed {seed}"
+               + (f"--values {values[0]:g} {values[1]:g} " if voxels else f"--points {points} --abstract {abstract:g} ")
+               + f"--rate {rate:g} --seed {seed}" + (f" --width {width}" if width else "")
                + (f" --start {start.name}" if start else ""))  # fmt: skip
     meter = Meter("training", steps)
     try:
         card = train_and_save(
-            architecture, label, clouds, settings, out or FOLDER, command, device,
-            lambda done, loss: meter.update(done, loss=f"{loss:.3f}"), start,
+            architecture, label, shapes, settings, out or FOLDER, command, device,
+            lambda done, loss: meter.update(done, loss=f"{loss:.3f}"), start, {"width": width} if width else None,
         )  # fmt: skip
     finally:
         meter.stop()
-    print(f"{card.name}: {card.accuracy:.2%} of {card.held_out} held-out shapes; {card.notes}")
+    print(f"{card.name}: {card.accuracy:.2%} of {card.held_out} held-out shapes, "
+          f"{card.accuracy_fresh:.2%} of those that repeat no training shape; {card.notes}")  # fmt: skip

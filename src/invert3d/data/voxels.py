@@ -138,6 +138,20 @@ def read_modelnet10_voxels(
     )
 
 
+def padded(grids: np.ndarray, size: int) -> np.ndarray:
+    """Grids (..., n, n, n) in the middle of empty ones (..., size, size, size); where size - n is odd, nearer to 0.
+
+    Raises:
+        ValueError: the grids are larger than that, or not cubes.
+    """
+    side = grids.shape[-1]
+    if grids.shape[-3:] != (side, side, side) or side > size:
+        raise ValueError(f"grids: got {grids.shape[-3:]}, accepted are cubes of at most {size} a side")
+    before = (size - side) // 2
+    margin = (before, size - side - before)
+    return np.pad(grids, [(0, 0)] * (grids.ndim - 3) + [margin] * 3)
+
+
 def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, smooth: float = 0.0) -> np.ndarray:
     """Points drawn on the exposed faces of the filled voxels of a grid, normalized to the unit sphere.
 

@@ -81,13 +81,14 @@ class DGCNN(nn.Module):
         self.linear1, self.linear2 = nn.Linear(2 * features, 512, bias=False), nn.Linear(512, 256)
         self.linear3 = nn.Linear(256, classes)
         self.dp1, self.dp2 = nn.Dropout(0.5), nn.Dropout(0.5)
+        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
 
     def forward(self, points: Tensor) -> Tensor:
         x, levels = points, []
         for i in range(1, 5):
             x = getattr(self, f"conv{i}")(x, self.k)
             levels.append(x)
-        x = _leaky(dense(torch.cat(levels, -1), self.conv5[0], self.bn5))
+        x = self.per_point(_leaky(dense(torch.cat(levels, -1), self.conv5[0], self.bn5)))
         x = torch.cat([max_over_points(x), x.mean(1)], -1)
         x = self.dp1(_leaky(dense(x, self.linear1, self.bn6)))
         return self.linear3(self.dp2(_leaky(dense(x, self.linear2, self.bn7))))

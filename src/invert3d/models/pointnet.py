@@ -41,6 +41,7 @@ class PointFeatures(nn.Module):
         self.stn, self.fstn = TransformNet(channels, 3), TransformNet(64, 64)
         self.conv1, self.conv2, self.conv3 = nn.Conv1d(channels, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
         self.bn1, self.bn2, self.bn3 = nn.BatchNorm1d(64), nn.BatchNorm1d(128), nn.BatchNorm1d(1024)
+        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, channels) -> (B, 1024)."""
@@ -48,7 +49,7 @@ class PointFeatures(nn.Module):
         x = dense(x, self.conv1, self.bn1).relu()
         x = x @ self.fstn(x)
         x = dense(x, self.conv2, self.bn2).relu()
-        return max_over_points(dense(x, self.conv3, self.bn3))
+        return max_over_points(self.per_point(dense(x, self.conv3, self.bn3)))
 
 
 @register("model", "pointnet")
@@ -79,12 +80,13 @@ class VanillaFeatures(nn.Module):
             setattr(self, f"conv{i}", nn.Conv1d(inputs, outputs, 1))
             setattr(self, f"bn{i}", nn.BatchNorm1d(outputs))
         self.depth = len(widths) - 1
+        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, 3) -> (B, 1024)."""
         for i in range(1, self.depth + 1):
             points = dense(points, getattr(self, f"conv{i}"), getattr(self, f"bn{i}")).relu()
-        return max_over_points(points)
+        return max_over_points(self.per_point(points))
 
 
 @register("model", "pointnet_vanilla")

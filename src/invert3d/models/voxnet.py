@@ -10,7 +10,7 @@ from invert3d.registry import register
 class VoxNet(nn.Module):
     """Two convolutions and two linear layers. Grids (B, 1, 32, 32, 32) -> logits (B, classes)."""
 
-    takes_grids = True
+    grid_sizes = (32,)
 
     def __init__(self, classes: int = 40, width: int = 32) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class VoxelNIN(nn.Module):
     ``features`` gives the (B, 4096) vector (at the published ``width`` 48) that generation scores are measured with.
     """
 
-    takes_grids = True
+    grid_sizes = (30, 32)
 
     def __init__(self, classes: int = 40, width: int = 48) -> None:
         super().__init__()

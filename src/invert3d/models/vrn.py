@@ -110,7 +110,7 @@ class VRN(nn.Module):
             code, to the entrance of the stage (``published``).
     """
 
-    takes_grids = True
+    grid_sizes = (32,)
 
     def __init__(
         self, classes: int = 40, width: int = 32, stochastic_depth: StochasticDepth = "none",

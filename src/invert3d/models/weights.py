@@ -43,6 +43,9 @@ class WeightCard:
     environment: str
     options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
     notes: str = ""
+    accuracy_fresh: float = 0.0  # without the held-out shapes that equal a training shape; 0 where it was not measured
+    size: int = 0  # voxels a side of the grids it takes; 0 for clouds
+    values: tuple[float, ...] = ()  # what it is fed for an empty and for a full voxel
 
 
 def bundled() -> dict[str, WeightCard]:
@@ -53,7 +56,7 @@ def bundled() -> dict[str, WeightCard]:
 def read_card(path: Path) -> WeightCard:
     """A card from its JSON file."""
     table = json.loads(path.read_text())
-    return WeightCard(**{**table, "classes": tuple(table["classes"])})
+    return WeightCard(**{**table, "classes": tuple(table["classes"]), "values": tuple(table.get("values", ()))})
 
 
 def load_bundled(name: str) -> tuple[nn.Module, WeightCard]:
@@ -70,14 +73,40 @@ def load_bundled(name: str) -> tuple[nn.Module, WeightCard]:
 
 
 def save_weights(model: nn.Module, path: Path) -> tuple[str, int]:
-    """Write the state of a model in half precision; returns the file's sha256 and size in bytes."""
+    """Write the state of a model in half precision, pruned tensors packed; returns the file's sha256 and its bytes."""
     from safetensors.torch import save
 
     state = {k: v.half() if v.is_floating_point() else v for k, v in unique_state(model).items()}
-    data = save({k: v.contiguous() for k, v in state.items()})
+    data = save({k: v.contiguous() for k, v in packed(state).items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest(), len(data)
+
+
+def packed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that are mostly zeros as three: ``KEY:kept`` (a bit an entry), ``KEY:values``, ``KEY:shape``."""
+    table: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if value.dim() < 2 or value.count_nonzero() > 0.8 * value.numel():
+            table[key] = value
+            continue
+        kept = value != 0
+        table[f"{key}:kept"] = torch.from_numpy(np.packbits(kept.numpy().reshape(-1)))
+        table[f"{key}:values"] = value[kept]
+        table[f"{key}:shape"] = torch.tensor(value.shape)
+    return table
+
+
+def unpacked(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that ``packed`` took apart, and all others as they are."""
+    table = {key: value for key, value in state.items() if ":" not in key}
+    for key in (key.removesuffix(":kept") for key in state if key.endswith(":kept")):
+        values, shape = state[f"{key}:values"], state[f"{key}:shape"].tolist()
+        bits = np.unpackbits(state[f"{key}:kept"].numpy(), count=int(np.prod(shape))).astype(bool)
+        dense = torch.zeros(len(bits), dtype=values.dtype)
+        dense[torch.from_numpy(bits)] = values
+        table[key] = dense.view(*shape)
+    return table
 
 
 def unique_state(model: nn.Module) -> dict[str, Tensor]:
@@ -109,7 +138,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
+            return unpacked(load_file(path))
         except SafetensorError as error:
             raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
     try:

@@ -5,22 +5,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
+from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
-from invert3d.engine.space import Points
+from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.models.weights import WeightCard, bundled, load_bundled, load_checkpoint, read_checkpoint
 from invert3d.registry import lookup, registered, unknown
+
+Kind = Literal["auto", "points", "voxels", "image"]
 
 CLUTTER = "clutter"  # the class of the bundled networks that means "none of the others"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A frozen classifier of clouds with the names of its classes, and its card if it is bundled."""
+    """A frozen classifier with the names of its classes, and its card if it is bundled."""
 
     name: str
     frozen: Frozen
@@ -29,8 +32,20 @@ class Network:
 
     @property
     def space(self) -> Points:
-        """The clouds it takes."""
-        return cast(Points, self.frozen.space)
+        """The clouds it takes. Raises ValueError if it takes something else."""
+        if not isinstance(self.frozen.space, Points):
+            raise ValueError(f"{self.name} takes {self.takes}; this asks networks of clouds")
+        return self.frozen.space
+
+    @property
+    def takes(self) -> str:
+        """What goes in, in words."""
+        space = self.frozen.space
+        if isinstance(space, Voxels):
+            return f"voxel grids {space.size} a side"
+        if isinstance(space, Image):
+            return f"images {space.width} x {space.height}"
+        return f"clouds of {cast(Points, space).points} points"
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -44,7 +59,7 @@ class Network:
         return self.classes.index(name)
 
     def with_points(self, points: int) -> "Network":
-        """The same network on clouds of another number of points."""
+        """The same network on clouds of another number of points. Raises ValueError if it takes something else."""
         return replace(self, frozen=self.frozen.on(replace(self.space, points=points)))
 
 
@@ -62,6 +77,7 @@ def checked_device(name: str) -> torch.device:
 def open_network(
     spec: str | nn.Module, *, checkpoint: str | Path | None = None, layout: str = "bn3", up: str | None = None,
     classes: Sequence[str] | None = None, points: int = 1024, output: str = "auto", device: str = "cpu",
+    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
 ) -> Network:  # fmt: skip
     """Open a network.
 
@@ -74,6 +90,9 @@ def open_network(
         classes: names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
         points: points a cloud.
         output: what the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
+        kind: what the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
+        size: voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
+        values: what a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
 
     Raises:
         ValueError: for an unknown name, a factory that cannot be imported, a checkpoint that does not fit, a missing
@@ -92,21 +111,31 @@ def open_network(
         model, name = made(spec), spec
     elif spec in registered("model") and checkpoint is not None:
         model, name = fitted(spec, Path(checkpoint)), f"{spec} from {Path(checkpoint).name}"
-        up = up or "y"
+        up = up or ("z" if hasattr(model, "grid_sizes") else "y")
     elif spec in registered("model"):
         raise ValueError(f"{spec} is an architecture: give --checkpoint, or one of the weights {', '.join(bundled())}")
     else:
         raise ValueError(unknown("model", spec, [*bundled(), *registered("model")]) + ", or package.module:factory")
     if checkpoint is not None and not (isinstance(spec, str) and spec in registered("model")):
         load_checkpoint(model, Path(checkpoint))
-    if getattr(model, "takes_grids", False):
-        raise ValueError(f"{name} takes voxel grids; this command asks networks of clouds")
-    normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
-    if points < (least := getattr(model, "least_points", 1)):
-        raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")
-    space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
+    sizes = (card.size,) if card and card.size else getattr(model, "grid_sizes", ())
+    if kind == "voxels" or (kind == "auto" and sizes):
+        space: Space = Voxels(size=size or (sizes or (32,))[0], **_range(values or (card.values if card else ())))
+        if sizes and space.shape[-1] not in sizes:
+            raise ValueError(f"{name} takes grids of {' or '.join(map(str, sizes))} voxels a side, not {size}")
+    elif kind == "image":
+        space = Image(height=size or 224, width=size or 224)
+    else:
+        normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
+        if points < (least := getattr(model, "least_points", 1)):
+            raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")
+        space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
     frozen = Frozen(model.to(where), space, output=output)  # type: ignore[arg-type]
     return Network(name=name, frozen=frozen, classes=tuple(classes or class_names(frozen)), card=card)
+
+
+def _range(values: Sequence[float]) -> dict[str, float]:
+    return {"low": values[0], "high": values[1]} if values else {}
 
 
 def made(spec: str) -> nn.Module:
@@ -126,12 +155,16 @@ def made(spec: str) -> nn.Module:
 def fitted(architecture: str, checkpoint: Path) -> nn.Module:
     """A registered architecture with the classes and inputs that a checkpoint was trained with, and its weights."""
     state = read_checkpoint(checkpoint)
-    last = [key for key in ("fc3.weight", "linear3.weight") if key in state]
+    grids = hasattr(lookup("model", architecture), "grid_sizes")
+    names = ("fc2.weight",) if grids else ("fc3.weight", "linear3.weight")
+    last = [key for key in names if key in state]
     if not last:
-        raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: fc3.weight or linear3.weight")
-    options = {"normals": True} if _channels(architecture, state) == 6 else {}
+        raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: {' or '.join(names)}")
+    options: dict[str, Any] = {"normals": True} if _channels(architecture, state) == 6 else {}
+    if grids:  # the first convolution comes first, and its kernels are the width
+        options = {"width": len(next(value for value in state.values() if value.dim() == 5))}
     model = lookup("model", architecture)(len(state[last[0]]), **options)
-    model.normals = bool(options)
+    model.normals = bool(options.get("normals"))
     return load_checkpoint(model, checkpoint)
 
 
@@ -149,15 +182,13 @@ def class_names(frozen: Frozen) -> list[str]:
     from invert3d.data.modelnet import MODELNET10, MODELNET40
 
     space = frozen.space
-    probe = torch.zeros(2, *space.shape, device=frozen.device, dtype=frozen.dtype)
-    probe[..., :3] = torch.randn(2, space.shape[0], 3, generator=torch.Generator().manual_seed(0)).to(probe) * 0.3
+    like = torch.zeros(2, 0, device=frozen.device, dtype=frozen.dtype)
+    probe = space.start("uniform", like, Draws.seeded(0, range(2)))
     try:
         count = frozen(probe).shape[1]
     except (RuntimeError, IndexError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(
-            f"the model does not take clouds {tuple(frozen.space.encode(probe).shape)} ({reason}); "
-            "try the other --points-layout (bn3 or b3n)"
-        ) from error
+        reason, taken = str(error).split("\n")[0], tuple(space.encode(probe).shape)
+        hint = "try the other --points-layout (bn3 or b3n), or --kind voxels or image"
+        raise ValueError(f"the model does not take inputs {taken} ({reason}); {hint}") from error
     known = {10: MODELNET10, 40: MODELNET40}.get(count)
     return list(known) if known else [f"class_{i}" for i in range(count)]

@@ -48,7 +48,7 @@ def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[N
     inverted nor judge."""
     found = []
     for name, card in bundled().items():
-        if name in (network.name, judge) or not set(names) <= set(card.classes):
+        if name in (network.name, judge) or card.size or not set(names) <= set(card.classes):
             continue
         other = open_network(name, device=str(network.frozen.device))
         if network.space.points >= getattr(other.frozen.model, "least_points", 1):

@@ -1,9 +1,9 @@
-"""Training of the reference point networks: the only place, with pruning, where weights change.
+"""Training of the reference networks: the only place, with pruning, where weights change.
 
 Clouds are drawn anew from a pool of dense ones at every step, turned, stretched, bent, shifted and thinned, half of
 them redrawn as a few lumps, so that a network learns shapes and not coordinates or textures. With ``clutter`` there is
 one class more, of things that are none of the others: a network that can say "none of these" makes *recognized* mean
-something.
+something. Grids are shifted and mirrored.
 """
 
 import math
@@ -13,27 +13,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.memory import keep_freed_memory
-from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
+from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard, load_checkpoint, save_weights, write_card
 from invert3d.registry import lookup
-from invert3d.study.datasets import Clouds
-
-AUGMENTATION = (
-    Warp(strength=0.06), Rotate(degrees=15, tilt=6), Scale(low=1, high=1, stretch=0.2), Normalize(),
-    Scale(low=0.75, high=1.15), Shift(distance=0.08), Jitter(sigma=0.03), DropPoints(share=0.5),
-)  # fmt: skip
+from invert3d.study.datasets import Data
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How long and how: AdamW with a one-cycle rate, ``steps`` batches of ``batch`` clouds of ``points`` points."""
+    """How long and how: AdamW with a one-cycle rate, ``steps`` batches of ``batch`` shapes.
+
+    Clouds have ``points`` points and a share ``abstract`` of them is redrawn as a few lumps; grids use neither.
+    """
 
     steps: int = 2500
     batch: int = 16
@@ -46,27 +43,27 @@ class TrainSettings:
     seed: int = 0
 
 
-def batches(clouds: Clouds, settings: TrainSettings, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented batches (B, points, 3), labels (B,), classes equally often but for clutter, without end."""
-    pool, labels = torch.from_numpy(clouds.train), torch.from_numpy(clouds.train_labels)
-    weights = 1 / torch.bincount(labels, minlength=len(clouds.classes)).clamp_min(1)[labels].double()
-    if "clutter" in clouds.classes:
-        clutter = labels == clouds.classes.index("clutter")
+def batches(data: Data, settings: TrainSettings, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented batches as the model takes them, labels (B,), classes equally often but for clutter, without end."""
+    labels = torch.from_numpy(data.train_labels)
+    weights = 1 / torch.bincount(labels, minlength=len(data.classes)).clamp_min(1)[labels].double()
+    if "clutter" in data.classes:
+        clutter = labels == data.classes.index("clutter")
         share = settings.clutter_share
         weights[clutter] *= share / weights[clutter].sum()
         weights[~clutter] *= (1 - share) / weights[~clutter].sum()
     draws = Draws([generator])
     while True:
         rows = torch.multinomial(weights, settings.batch, replacement=True, generator=generator)
-        picks = torch.rand(settings.batch, pool.shape[1], generator=generator).topk(settings.points).indices
-        x = pool[rows].gather(1, picks[..., None].expand(-1, -1, 3))
-        yield chained((Abstract(share=settings.abstract), *AUGMENTATION), x, labels[rows], draws)
+        yield data.views(rows, draws, settings.points, settings.abstract), labels[rows]
 
 
 def train(
-    model: nn.Module, clouds: Clouds, settings: TrainSettings, report: Callable[[int, float], None] | None = None
-) -> None:
-    """Train a classifier of clouds (B, N, 3) in place. ``report`` is called with the step and the running loss."""
+    model: nn.Module, data: Data, settings: TrainSettings, report: Callable[[int, float], None] | None = None,
+    after: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Train a classifier in place. ``report`` is called with the step and the running loss, ``after`` with the step
+    (the first is 0) once the weights have changed: the place for pruning."""
     keep_freed_memory()
     generator = torch.Generator().manual_seed(settings.seed)
     torch.manual_seed(settings.seed)
@@ -76,10 +73,10 @@ def train(
         optimizer,
         lambda i: min((i + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1, i / settings.steps))) + 1e-3),
     )
-    model.train()
+    model.train().to(memory_format=torch.channels_last_3d)  # 3-D convolutions in half precision are faster so
     device = next(model.parameters()).device
-    running = math.nan
-    stream = batches(clouds, settings, generator)
+    running, lost = math.nan, 0
+    stream = batches(data, settings, generator)
     for i in range(settings.steps):
         x, labels = next(stream)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
@@ -87,9 +84,17 @@ def train(
         loss = F.cross_entropy(logits.float(), labels.to(device))
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
+        size = nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        lost = 0 if bool(torch.isfinite(size)) else lost + 1
+        if lost > 10:
+            raise ValueError(f"the loss has not been finite for {lost} batches (step {i + 1}): try a smaller rate")
+        if not lost:
+            optimizer.step()
         schedule.step()
+        if after:
+            after(i)
+        if lost:
+            continue
         running = loss.item() if math.isnan(running) else 0.98 * running + 0.02 * loss.item()
         if report:
             report(i + 1, running)
@@ -97,49 +102,70 @@ def train(
 
 
 @torch.no_grad()
-def predictions(model: nn.Module, clouds: np.ndarray | Tensor, points: int, batch: int = 50) -> Tensor:
-    """Classes (M,) that a model gives to clouds (M, P, 3), each by its first ``points`` points."""
+def predictions(model: nn.Module, x: Tensor, batch: int = 50) -> Tensor:
+    """Classes (M,) that a model gives to inputs (M, ...) as it takes them."""
     device = next(model.parameters()).device
-    x = torch.as_tensor(clouds)[:, :points]
     return torch.cat([model(part.to(device)).argmax(-1).cpu() for part in x.split(batch)])
 
 
-def accuracy_by_class(model: nn.Module, clouds: Clouds, points: int) -> dict[str, float]:
-    """Share of the held-out clouds classified right, class by class, and over all ("all")."""
-    labels = torch.from_numpy(clouds.test_labels)
-    right = (predictions(model, clouds.test, points) == labels).double()
-    table = {"all": right.mean().item()}
-    for i, name in enumerate(clouds.classes):
+def accuracy_by_class(model: nn.Module, data: Data, points: int) -> dict[str, float]:
+    """Share of the held-out shapes classified right: of all ("all"), of those that are no repeats of a training shape
+    ("fresh"), and class by class."""
+    labels = torch.from_numpy(data.test_labels)
+    right = (predictions(model, data.held_out(points)) == labels).double()
+    fresh = torch.ones(len(labels), dtype=torch.bool)
+    fresh[list(data.repeats)] = False
+    table = {"all": right.mean().item(), "fresh": right[fresh].mean().item()}
+    for i, name in enumerate(data.classes):
         if (labels == i).any():
             table[name] = right[labels == i].mean().item()
     return table
 
 
+def data_space(architecture: str, values: tuple[float, float] = (0.0, 1.0)) -> Voxels | None:
+    """The grids that an architecture is trained on, None for one that takes clouds."""
+    sizes = getattr(lookup("model", architecture), "grid_sizes", None)
+    return Voxels(size=sizes[0], low=values[0], high=values[1]) if sizes else None
+
+
 def train_and_save(
-    architecture: str, name: str, clouds: Clouds, settings: TrainSettings, folder: Path, command: str,
+    architecture: str, name: str, data: Data, settings: TrainSettings, folder: Path, command: str,
     device: str = "cpu", report: Callable[[int, float], None] | None = None, start: Path | None = None,
+    options: dict[str, int] | None = None,
 ) -> WeightCard:  # fmt: skip
     """Train, from a checkpoint ``start`` if there is one, measure on the held-out shapes in the half-precision weights
     as saved, write weights and card."""
     torch.manual_seed(settings.seed)
-    model = lookup("model", architecture)(len(clouds.classes))
+    model = lookup("model", architecture)(len(data.classes), **(options or {}))
     if start is not None:
         load_checkpoint(model, start)
     model.to(device)
     clock = time.perf_counter()
-    train(model, clouds, settings, report)
-    seconds = time.perf_counter() - clock
+    train(model, data, settings, report)
+    said = f"{settings.steps} steps of {settings.batch} in {time.perf_counter() - clock:.0f} s"
+    return save(model, architecture, name, data, settings, folder, command, said, options)
+
+
+def save(
+    model: nn.Module, architecture: str, name: str, data: Data, settings: TrainSettings, folder: Path, command: str,
+    said: str, options: dict[str, int] | None = None,
+) -> WeightCard:  # fmt: skip
+    """Round the weights to half precision, measure them so, and write them with their card."""
     model.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()})
-    table = accuracy_by_class(model, clouds, min(1024, clouds.test.shape[1]))
+    table = accuracy_by_class(model, data, min(1024, data.test.shape[1]))
     digest, size = save_weights(model, folder / f"{name}.safetensors")
-    worst = sorted((v, k) for k, v in table.items() if k != "all")[:3]
+    worst = sorted((v, k) for k, v in table.items() if k in data.classes)[:3]
+    device = next(model.parameters()).device
     card = WeightCard(
-        name=name, architecture=architecture, classes=clouds.classes, data=clouds.source, command=command,
-        seed=settings.seed, accuracy=round(table["all"], 4), held_out=len(clouds.test), points=settings.points,
-        up=clouds.up, licence=clouds.licence, parameters=sum(p.numel() for p in model.parameters()), bytes=size,
+        name=name, architecture=architecture, classes=data.classes, data=data.source, command=command,
+        seed=settings.seed, accuracy=round(table["all"], 4), accuracy_fresh=round(table["fresh"], 4),
+        held_out=len(data.test), points=0 if isinstance(data.space, Voxels) else settings.points,
+        up=getattr(data.space, "up", "z"), values=(data.space.low, data.space.high)
+        if isinstance(data.space, Voxels) else (), size=getattr(data.space, "size", 0),
+        licence=data.licence, parameters=sum(p.numel() for p in model.parameters()), bytes=size,
         sha256=digest, environment=f"torch {torch.__version__}, {platform.machine()}, {device}",
-        notes=f"{settings.steps} steps of {settings.batch} in {seconds:.0f} s; weakest classes "
-        + ", ".join(f"{k} {v:.3f}" for v, k in worst),
+        options=dict(options or {}),
+        notes=f"{said}; weakest classes " + ", ".join(f"{k} {v:.3f}" for v, k in worst),
     )  # fmt: skip
     write_card(card, folder / f"{name}.json")
     return card

@@ -26,13 +26,15 @@ class Panel:
     """One picture of a sheet.
 
     Give `cloud` (N, 3), with `values` (N,) or `colors` (N, 3) uint8 where height is not the color, or `image`
-    (H, W), (H, W, 3) or (H, W, 4) uint8. `caption` stands below it.
+    (H, W), (H, W, 3) or (H, W, 4) uint8. With `cube` the points are cubes of this edge length: a voxel grid (see
+    `invert3d.view.grids`). `caption` stands below it.
     """
 
     cloud: np.ndarray | None = None
     image: np.ndarray | None = None
     values: np.ndarray | None = None
     colors: np.ndarray | None = None
+    cube: float | None = None
     caption: str = ""
 
 
@@ -156,7 +158,13 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
     if panel.cloud is not None:
         fine = (width * sheet.scale, height * sheet.scale)
         picture = splat(
-            panel.cloud, camera=camera, size=fine, values=panel.values, colors=panel.colors, theme=sheet.theme
+            panel.cloud,
+            camera=camera,
+            size=fine,
+            values=panel.values,
+            colors=panel.colors,
+            cube=panel.cube,
+            theme=sheet.theme,
         )
         sheet.picture(x, y, width, height, picture)
     else:

@@ -25,7 +25,8 @@ class Cloud:
     """A cloud on the page: what it is called, what there is to say of it, and how it came about.
 
     `points` (N, 3) is the result. `snapshots` (S, N, 3) are earlier states, at `snapshot_steps` (S,).
-    `values` (N,) color the points on the map `kind`; without them height does. `badges` are a few facts by
+    `values` (N,) color the points on the map `kind`; without them height does. With `cube` the points are cubes of
+    this edge length, a voxel grid (see `invert3d.view.grids`). `badges` are a few facts by
     name, such as {"recognized as": "chair", "confidence": "98 %"}.
     """
 
@@ -36,6 +37,7 @@ class Cloud:
     snapshot_steps: Sequence[int] | None = None
     values: np.ndarray | None = None
     kind: Literal["sequential", "diverging"] = "sequential"
+    cube: float | None = None
     badges: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -103,7 +105,10 @@ def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
         "unit": unit,
         "center": center.tolist(),
         "reach": reach,
-        "radius": float(np.clip(0.03 * (1024 / len(cloud.points)) ** 0.5, 0.006, 0.06)),
+        "radius": float(np.clip(0.03 * (1024 / len(cloud.points)) ** 0.5, 0.006, 0.06))
+        if cloud.cube is None
+        else cloud.cube / reach * 3**0.5 / 2,
+        "cube": cloud.cube is not None,
         "states": base64_of(zlib.compress(planes, 6)),
     }
     if cloud.values is not None:
@@ -135,11 +140,13 @@ def gallery_html(clouds: Sequence[Cloud], states: Sequence[int]) -> str:
     tools = {
         "play": piece("play-all", {"icon": piece("icon")}) if max(states) > 1 < len(clouds) else "",
         "together": piece("together") if len(clouds) > 1 else "",
+        "least": piece("least") if any(cloud.values is not None for cloud in clouds) else "",
         "legend": _legend("sequential", "Height: low", "high") if by_height else "",
     }
     cards = "\n".join(map(_card, clouds, states))
     size = "one" if len(clouds) == 1 else "few" if len(clouds) <= 3 else ""
-    title = "Clouds" if len(clouds) > 1 else "Cloud"
+    what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
+    title = f"{what}s" if len(clouds) > 1 else what
     return piece(
         "section",
         {
@@ -158,7 +165,9 @@ def _card(cloud: Cloud, states: int) -> str:
     facts = {
         "name": cloud.name,
         "caption": cloud.caption,
-        "said": f"{cloud.name}, a cloud of {len(cloud.points)} points. {cloud.caption}".strip(),
+        "said": f"{cloud.name}, "
+        + (f"a cloud of {len(cloud.points)} points" if cloud.cube is None else f"{len(cloud.points)} voxels")
+        + f". {cloud.caption}".strip(),
         "player": piece("player", player) if states > 1 else "",
         "legend": "" if cloud.values is None else _legend(cloud.kind, low, high),
         "badges": "".join(piece("badge", {"name": name, "value": value}) for name, value in cloud.badges.items()),

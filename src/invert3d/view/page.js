@@ -5,7 +5,7 @@ const cards = all(".card").map((root, i) => {
   const cloud = page.clouds[i], last = cloud.steps.length - 1;
   return { root, cloud, last, state: last, seen: false, canvas: root.querySelector("canvas"),
     slider: root.querySelector(".player input"), label: root.querySelector(".player output"),
-    button: root.querySelector(".player button"), view: { ...page.camera, zoom: 1, size: 1 } };
+    button: root.querySelector(".player button"), view: { ...page.camera, zoom: 1, size: 1, least: 0 } };
 });
 const together = document.getElementById("together");
 
@@ -181,15 +181,17 @@ if (playAll) {
     for (const card of moving) { stop(card); show(card, Math.round(scrub.value / scrub.max * card.last)); }
   });
 }
-const size = document.getElementById("size");
-if (size) {
-  const resize = () => {
-    size.style.setProperty("--fill", `${100 * (size.value - size.min) / (size.max - size.min)}%`);
-    for (const card of cards) card.view.size = 2 ** size.value;
+for (const [id, set] of [["size", (view, value) => { view.size = 2 ** value; }],
+  ["least", (view, value) => { view.least = +value; }]]) {
+  const slider = document.getElementById(id);
+  if (!slider) continue;
+  const slide = () => {
+    slider.style.setProperty("--fill", `${100 * (slider.value - slider.min) / (slider.max - slider.min)}%`);
+    for (const card of cards) set(card.view, slider.value);
     touch(cards);
   };
-  size.addEventListener("input", resize);
-  resize();
+  slider.addEventListener("input", slide);
+  slide();
 }
 
 // ---------------------------------------------------------------- traces, recipe, theme, print

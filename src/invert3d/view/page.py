@@ -52,6 +52,7 @@ def write_page(
     title: str,
     subtitle: str = "",
     clouds: Sequence[Cloud] = (),
+    pictures: Sequence[tuple[str, Path]] = (),
     trace: Mapping[str, Sequence[float]] | None = None,
     tables: Sequence[Table] = (),
     recipe: str = "",
@@ -66,6 +67,7 @@ def write_page(
         title: the headline.
         subtitle: the sentence below it.
         clouds: in the order of the gallery. Long lists of snapshots are thinned, the first and the last stay.
+        pictures: PNG files, each with what it shows; they are copied into the page.
         trace: numbers over the run by name, each on axes of its own; the name "step" gives the horizontal
             axis. NaN leaves a gap.
         tables: below the traces.
@@ -85,7 +87,8 @@ def write_page(
         "maps": {kind: base64_of(palette(kind).tobytes()) for kind in ("sequential", "diverging")},
         "clouds": entries,
     }
-    sections = [gallery_html(clouds, [len(entry["steps"]) for entry in entries]), _traces(trace or {})]
+    sections = [gallery_html(clouds, [len(entry["steps"]) for entry in entries]), *map(_picture, pictures)]
+    sections += [_traces(trace or {})]
     sections += [*map(_table, tables), _notes(notes), _recipe(recipe), _provenance(provenance or {})]
     fields = {
         "title": title,
@@ -170,6 +173,13 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> str:
         "y": -99 if y[end] is None else y[end],
     }
     return piece("chart", fields)
+
+
+def _picture(picture: tuple[str, Path]) -> str:
+    """A picture, in the page itself."""
+    words, path = picture
+    body = piece("picture", {"title": words, "data": base64_of(Path(path).read_bytes())})
+    return piece("section", {"title": "Picture", "tools": "", "body": body})
 
 
 def _table(table: Table) -> str:

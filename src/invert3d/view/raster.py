@@ -1,4 +1,4 @@
-"""Pictures of point clouds in NumPy alone: every point a small shaded sphere, no OpenGL and no display.
+"""Pictures of clouds and grids in NumPy alone: every point a small shaded sphere or cube, no OpenGL and no display.
 
 `splat` finds, pixel by pixel, the sphere nearest to the eye, shades it as a sphere and then darkens what lies
 behind its surroundings, near and far. The second is eye-dome lighting (Boucheny, "Visualisation scientifique
@@ -8,7 +8,7 @@ stands in for ambient occlusion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,10 @@ _LIGHT = np.array([-0.42, 0.62, 0.663])  # a unit vector toward the light: right
 
 @dataclass(frozen=True, kw_only=True)
 class _Screen:
-    """Spheres in the picture: center `x`, `y` and `radius` in pixels; `depth` and `ball` in world units."""
+    """Spheres in the picture: center `x`, `y` and `radius` in pixels; `depth` and `ball` in world units.
+
+    Where `axes` (the camera's) are given, each sphere stands for the cube inside it, upright in the world.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -30,6 +33,22 @@ class _Screen:
     depth: np.ndarray
     ball: float
     size: tuple[int, int]
+    axes: np.ndarray | None = None
+
+    def surface(self, across: np.ndarray, upward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is at a place (n,) of a footprint, in radii from its center: how far the surface stands out toward the
+        eye, in radii, NaN beside it; and its normal (n, 3): right, up, toward the eye."""
+        if self.axes is None:
+            toward = np.sqrt(np.maximum(1 - across**2 - upward**2, 0))
+            return toward, np.stack([across, upward, toward], axis=1)
+        half = 1 / np.sqrt(3)
+        start = across[:, None] * self.axes[0] + upward[:, None] * self.axes[1]
+        eye = np.where(np.abs(self.axes[2]) < 1e-9, 1e-9, self.axes[2])
+        far = (np.copysign(half, eye) - start) / eye  # where the line leaves the slab of each axis, toward the eye
+        face = far.argmin(axis=1)
+        nearest = far[np.arange(len(far)), face]
+        missed = nearest < ((-np.copysign(half, eye) - start) / eye).max(axis=1)
+        return np.where(missed, np.nan, nearest), (self.axes.T * np.copysign(1.0, eye)[:, None])[face]
 
 
 def splat(
@@ -38,6 +57,7 @@ def splat(
     camera: Camera = THREE_QUARTER,
     size: tuple[int, int] = (320, 320),
     radius: float = 0.03,
+    cube: float | None = None,
     values: np.ndarray | None = None,
     colors: np.ndarray | None = None,
     theme: ThemeName = "light",
@@ -51,6 +71,7 @@ def splat(
         camera: the view; `Camera.around(points)` fits one to a cloud of any size.
         size: (width, height) in pixels.
         radius: of a point, world units.
+        cube: draw upright cubes of this edge length instead, world units.
         values: (N,) numbers for the sequential map; by default the height of each point.
         colors: (N, 3) uint8, instead of `values`.
         theme: the background that the picture is meant for.
@@ -61,10 +82,11 @@ def splat(
         ValueError: an array has another shape or a number that is not finite, or a size is not positive.
     """
     points = checked_points(points)
+    radius = radius if cube is None else cube * np.sqrt(3) / 2
     _check_sizes(size, radius, supersample, camera)
     paint = point_colors(points, values=values, colors=colors, up=camera.up)
     fine = (size[0] * supersample, size[1] * supersample)
-    screen = _project(points, camera, fine, radius)
+    screen = replace(_project(points, camera, fine, radius), axes=None if cube is None else camera.axes())
     picture = np.zeros((fine[1], fine[0], 4), np.float32)
     depth, owner = _nearest(screen)
     covered = np.nonzero(owner >= 0)
@@ -164,7 +186,10 @@ def _nearest(screen: _Screen) -> tuple[np.ndarray, np.ndarray]:
         )
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         point, pixel = point[inside], (row * width + column)[inside]
-        bulge = np.sqrt(1 - gone.ravel()[spot[inside]] / radius[point, 0] ** 2) * screen.ball
+        beyond = across[point, beside[inside]] / radius[point, 0]
+        bulge = screen.surface(beyond, -down[point, below[inside]] / radius[point, 0])[0] * screen.ball
+        met = np.isfinite(bulge)
+        point, pixel, bulge = point[met], pixel[met], bulge[met]
         rank = ((screen.depth[point + start] - bulge - low) / quantum).astype(np.uint64)
         np.minimum.at(keys, pixel, (rank << np.uint64(32)) | (point + start).astype(np.uint64))
     hit = keys != empty
@@ -174,13 +199,12 @@ def _nearest(screen: _Screen) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shade(screen: _Screen, covered: tuple[np.ndarray, ...], owner: np.ndarray, paint: np.ndarray) -> np.ndarray:
-    """(n, 3) lit colors, 0-1, of the n covered pixels, each taken as the patch of its own sphere."""
+    """(n, 3) lit colors, 0-1, of the n covered pixels, each taken as the patch of its own shape."""
     row, column = covered
     radius = screen.radius[owner]
     across = (column + 0.5 - screen.x[owner]) / radius
     upward = (screen.y[owner] - row - 0.5) / radius
-    toward = np.sqrt(np.maximum(1 - across**2 - upward**2, 0))
-    lambert = np.maximum(np.stack([across, upward, toward], axis=1) @ _LIGHT, 0).astype(np.float32)
+    lambert = np.maximum(screen.surface(across, upward)[1] @ _LIGHT, 0).astype(np.float32)
     light, gloss = 0.76 + 0.36 * lambert, 0.18 * lambert**18
     return np.minimum(paint[owner] / np.float32(255) * light[:, None] + gloss[:, None], 1)
 

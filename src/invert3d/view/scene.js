@@ -36,7 +36,7 @@ function axes(view) {
 const POINTS = `#version 300 es
 precision highp float;
 in vec3 place; in float tone;
-uniform mat3 axes; uniform vec2 half_; uniform float eye, unit, ball, pixels, ground; uniform bool flat_;
+uniform mat3 axes; uniform vec2 half_; uniform float eye, unit, ball, pixels, ground, least; uniform bool flat_, signed_;
 out float depth, shade;
 void main() {
   vec3 p = place * unit;
@@ -44,23 +44,35 @@ void main() {
   vec3 v = p * axes;
   float ahead = max(1.0 - v.z / eye, 1e-3);
   gl_Position = vec4(v.xy / (half_ * ahead), 0.0, v.z < eye ? 1.0 : -1.0);
+  if ((signed_ ? abs(tone * 2.0 - 1.0) : tone) < least) gl_Position = vec4(2.0, 2.0, 2.0, 1.0); // hidden: too little
   gl_PointSize = (flat_ ? 0.085 : 2.0 * ball) * pixels / ahead;
   depth = -v.z; shade = tone;
 }`;
 const SPHERE = `#version 300 es
 precision highp float;
-in float depth, shade; uniform float ball; uniform sampler2D map; uniform bool flat_; uniform float share;
+in float depth, shade; uniform float ball; uniform sampler2D map; uniform bool flat_, cube; uniform float share;
+uniform mat3 axes;
 out vec4 paint;
+vec4 side(vec2 at) { // of the cube in the unit sphere: the normal, and how far its surface stands out
+  vec3 start = at.x * axes[0] + at.y * axes[1], eye = axes[2];
+  eye = mix(eye, vec3(1e-6), lessThan(abs(eye), vec3(1e-6)));
+  vec3 far = (sign(eye) * 0.57735 - start) / eye, near = (-sign(eye) * 0.57735 - start) / eye;
+  float out_ = min(far.x, min(far.y, far.z));
+  if (out_ < max(near.x, max(near.y, near.z))) discard;
+  vec3 face = vec3(equal(far, vec3(out_))) * sign(eye);
+  return vec4(face * axes, out_);
+}
 void main() {
   vec2 at = (gl_PointCoord * 2.0 - 1.0) * vec2(1.0, -1.0);
   float r = dot(at, at);
   if (r > 1.0) discard;
   if (flat_) { paint = vec4(share * pow(1.0 - r, 2.0)); gl_FragDepth = 0.5; return; }
-  vec3 normal = vec3(at, sqrt(1.0 - r));
+  vec4 shape = cube ? side(at) : vec4(at, sqrt(1.0 - r), sqrt(1.0 - r));
+  vec3 normal = shape.xyz;
   float lambert = max(dot(normal, vec3(-0.42, 0.62, 0.663)), 0.0);
   vec3 tint = texture(map, vec2((shade * 255.0 + 0.5) / 256.0, 0.5)).rgb;
   paint = vec4(min(tint * (0.76 + 0.36 * lambert) + 0.18 * pow(lambert, 18.0), 1.0), 1.0);
-  gl_FragDepth = (depth - ball * normal.z) / 8.0 + 0.5;
+  gl_FragDepth = (depth - ball * shape.w) / 8.0 + 0.5;
 }`;
 const SHEET = `#version 300 es
 void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0); }`;
@@ -169,6 +181,9 @@ function gpuPainter() {
     gl.uniform2f(spheres.at("half_"), width / pixels / 2, height / pixels / 2);
     for (const [name, value] of Object.entries({ eye: page.camera.distance, unit: cloud.unit, ball, pixels,
       ground: cloud.ready.ground[state] - ball / cloud.unit })) gl.uniform1f(spheres.at(name), value);
+    gl.uniform1f(spheres.at("least"), cloud.tones ? view.least : 0);
+    gl.uniform1i(spheres.at("signed_"), cloud.kind === "diverging" ? 1 : 0);
+    gl.uniform1i(spheres.at("cube"), cloud.cube ? 1 : 0);
     gl.uniform1i(spheres.at("map"), 3);
     gl.clearColor(0, 0, 0, 0);
     gl.bindFramebuffer(gl.FRAMEBUFFER, shadow);
@@ -216,10 +231,12 @@ function plainPainter() {
     const flat = target.getContext("2d"), m = axes(view), fog = color("--surface"), map = maps[cloud.kind];
     const pixels = Math.min(target.width, target.height) * view.zoom / page.camera.height;
     const place = cloud.ready.states[state], tones = cloud.ready.tones[state], unit = cloud.unit;
+    const strength = (tone) => (cloud.kind === "diverging" ? Math.abs(tone / 127.5 - 1) : tone / 255);
     const seen = Array.from({ length: cloud.count }, (_, i) => [0, 3, 6].map((r) =>
       (m[r] * place[3 * i] + m[r + 1] * place[3 * i + 1] + m[r + 2] * place[3 * i + 2]) * unit).concat(tones[i]));
     flat.clearRect(0, 0, target.width, target.height);
     for (const [x, y, z, tone] of seen.sort((a, b) => a[2] - b[2])) {
+      if (cloud.tones && strength(tone) < view.least) continue;
       const scale = pixels / Math.max(0.1, 1 - z / page.camera.distance), haze = Math.max(0, Math.min(0.6, 0.3 - 0.4 * z));
       const tint = fog.map((f, c) => Math.round(map[3 * tone + c] * (1 - haze) + 255 * f * haze));
       flat.fillStyle = `rgb(${tint})`;

@@ -165,34 +165,29 @@ def make_clouds(
     return clouds, labels
 
 
-def make_voxels(mesh: trimesh.Trimesh, size: int = 32, margin: int = 1) -> np.ndarray:
-    """The solid occupancy grid of a mesh: its surface, and every void that the surface encloses.
+def make_grids(
+    categories: Sequence[str], per_class: int, size: int, seed: int, across: int = 24
+) -> tuple[np.ndarray, np.ndarray]:
+    """The shapes of `make_clouds` as solid grids, each with its longest side `across` voxels long.
 
     Args:
-        mesh: in any length unit; its longest side spans size - 2 * margin voxels, and it is centered.
+        categories, per_class, seed: as for `make_clouds`; the same shapes.
         size: voxels a side.
-        margin: empty voxels kept free on each side.
+        across: voxels along the longest side of the shape.
 
     Returns:
-        (size, size, size) uint8 of 0 and 1, indexed [x, y, z].
+        grids (M = len(categories) * per_class, size, size, size) uint8 of 0 and 1, and labels (M,) int64.
 
     Raises:
-        ValueError: the margin leaves no voxel.
+        ValueError: a class is unknown, or the shape does not fit.
     """
-    from scipy.ndimage import binary_fill_holes
-    from trimesh.remesh import subdivide_to_size
+    from invert3d.data.grids import voxelize
 
-    inner = size - 2 * margin
-    if margin < 0 or inner < 1:
-        raise ValueError(f"margin: got {margin} of a grid of {size}, accepted is 0 to {(size - 1) // 2}")
-    low, high = np.asarray(mesh.bounds)
-    pitch = max(float((high - low).max()), 1e-12) / inner
-    pieces = subdivide_to_size(np.asarray(mesh.vertices), np.asarray(mesh.faces), pitch * 0.6, max_iter=20)
-    vertices, faces = pieces[0], pieces[1]
-    spots = np.concatenate([vertices, vertices[faces].mean(axis=1)])
-    # A hair smaller, so that a face on a voxel boundary counts as inside.
-    index = np.floor((spots - (low + high) / 2) / pitch * (1 - 1e-6) + size / 2)
-    index = np.clip(index, margin, size - margin - 1).astype(np.int64)
-    grid = np.zeros((size, size, size), dtype=bool)
-    grid[tuple(index.T)] = True
-    return np.asarray(binary_fill_holes(grid), dtype=np.uint8)
+    labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
+    grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
+    for row, label in enumerate(labels):
+        name = categories[label]
+        place = [seed, CATEGORIES.index(name) if name in CATEGORIES else 0, row % per_class]
+        mesh = make_mesh(name, np.random.default_rng(np.random.SeedSequence(place)))
+        grids[row] = voxelize(mesh, size, across)
+    return grids, labels

@@ -1,0 +1,153 @@
+"""Grad-CAM: what the features of a layer did for the score, and where they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invert3d.attribution.attribution import Attribution, Method
+from invert3d.engine.gradient import input_gradient
+from invert3d.engine.hooks import Taps
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+from invert3d.engine.space import Points, Space
+from invert3d.ops.points import knn
+from invert3d.registry import register
+
+LEAST_SIDE = 4  # voxels or pixels a side of a layer that is chosen by itself: a map of two says nothing about places
+LEAST_PLACES = 8  # of points
+
+
+@register("attribution", "grad_cam")
+@dataclass(frozen=True, kw_only=True)
+class GradCAM(Method):
+    """``max(0, sum_c a_c A_c)`` with ``a_c`` the mean of dF/dA_c over the places (Selvaraju et al. 2017).
+
+    A are the features of a ``layer``, by default the deepest that still has places: 4 voxels a side or more, the
+    features of the points before they are pooled, those of the centers of PointNet++. The map is interpolated to the
+    input, between voxels linearly, between points from the three nearest centers.
+    """
+
+    layer: str = ""
+
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+        self.check(model.space)
+        model.space.validate(x)
+        name = self.layer or deepest(model, x)
+        taken: list[Any] = []
+
+        def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:
+            found = places_of(taken[-1], model.space, leaf, name)
+            gradient = torch.autograd.grad(outcome, found.raw, allow_unused=True)[0]
+            if gradient is None:
+                raise ValueError(f"the score does not depend on what {name} returns: choose another layer")
+            return self._map(found.arranged(found.raw), found.arranged(gradient), found.centers, leaf, model.space)
+
+        taps = Taps(model.model)
+        taps.set([name])
+        keeper = model.model.get_submodule(name).register_forward_hook(lambda _, __, output: taken.append(output))
+        try:
+            values, _ = input_gradient(model, -score, x, target, differentiate=differentiate)
+            taps.taken()
+        finally:
+            keeper.remove()
+            taps.remove()
+        return Attribution(values.detach(), {"evaluations": 1, "layer": name})
+
+    def _map(self, value: Tensor, gradient: Tensor, centers: Tensor | None, x: Tensor, space: Space) -> Tensor:
+        """Features and their gradients, channels second, to values like x."""
+        weight = gradient.flatten(2).mean(2)
+        cam = torch.einsum("bc,bcn->bn", weight, value.flatten(2)).relu()
+        if not isinstance(space, Points):
+            small = cam.view(len(cam), 1, *value.shape[2:])
+            mode = "trilinear" if x.dim() == 5 else "bilinear"
+            return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False).expand_as(x) / x.shape[1]
+        if centers is not None:
+            cam = from_centers(cam, centers, x[..., :3])
+        return (cam[..., None] / x.shape[-1]).expand_as(x)
+
+
+def from_centers(values: Tensor, centers: Tensor, points: Tensor, k: int = 3) -> Tensor:
+    """Values (B, M) at centers (B, M, 3) interpolated to points (B, N, 3) by the inverse distance of the nearest k."""
+    near = knn(points, centers, min(k, centers.shape[1]))
+    rows = torch.arange(len(values), device=values.device)[:, None, None]
+    distance = (points[:, :, None] - centers[rows, near]).norm(dim=-1).clamp_min(1e-8)
+    share = 1 / distance
+    return (values[rows, near] * share).sum(-1) / share.sum(-1)
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Features over places as a layer returned them, channels second or ``last``; the centers (B, M, 3) of groups."""
+
+    raw: Tensor
+    last: bool = False
+    centers: Tensor | None = None
+
+    def arranged(self, like_raw: Tensor) -> Tensor:
+        """Channels second."""
+        return like_raw.transpose(1, 2) if self.last else like_raw
+
+
+def places_of(output: Any, space: Space, x: Tensor, name: str = "") -> FeatureMap:
+    """The features in what a layer returned. Raises ValueError if it is no map of features over places."""
+    found = feature_map(output, space, x)
+    if found is None:
+        kind = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"{name} returns {kind}, which is no map over the {type(space).__name__.lower()}")
+    return found
+
+
+def feature_map(output: Any, space: Space, x: Tensor) -> FeatureMap | None:
+    """As ``places_of``, None if there is no map."""
+    if not isinstance(space, Points):
+        fits = isinstance(output, Tensor) and output.dim() == x.dim() and min(output.shape[2:]) > 1
+        return FeatureMap(output) if fits else None
+    if isinstance(output, Tensor):
+        if output.dim() != 3 or x.shape[1] not in output.shape[1:]:
+            return None
+        return FeatureMap(output, last=output.shape[2] != x.shape[1])
+    parts = [part for part in output if isinstance(part, Tensor) and part.dim() == 3] if _pair(output) else []
+    if len(parts) != 2 or 3 not in parts[0].shape[1:]:
+        return None
+    centers = parts[0] if parts[0].shape[2] == 3 else parts[0].transpose(1, 2)
+    if centers.shape[1] not in parts[1].shape[1:]:
+        return None
+    return FeatureMap(parts[1], last=parts[1].shape[2] != centers.shape[1], centers=centers.detach())
+
+
+def _pair(output: Any) -> bool:
+    return isinstance(output, (tuple, list)) and len(output) == 2
+
+
+def deepest(model: Frozen, x: Tensor) -> str:
+    """The last module that the model calls and that returns a map with enough places.
+
+    Raises ValueError if there is none.
+    """
+    calls: list[tuple[str, bool]] = []
+    input_like = model.space.encode(x[:1].to(model.device, model.dtype))
+
+    def watch(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            found = feature_map(output, model.space, x[:1])
+            if found is not None:
+                value = found.arranged(found.raw)
+                least = LEAST_PLACES if isinstance(model.space, Points) else LEAST_SIDE
+                calls.append((name, min(value.shape[2:]) >= least))
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in model.model.named_modules() if name]
+    try:
+        with model, torch.no_grad():
+            model.model(input_like.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    names = [name for name, enough in calls if enough]
+    if not names:
+        raise ValueError("grad_cam: no module of the model returns a map of features over places; name a layer")
+    return names[-1]

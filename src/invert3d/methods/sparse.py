@@ -1,0 +1,117 @@
+"""Running a pruned network: each convolution dense, or as a sparse matrix, whichever is measured to be faster here.
+
+A convolution is a matrix product of its kernels (out, in * k^3) with the patches of its input (in * k^3, places). With
+a few percent of the kernel there, a product in compressed rows does a few percent of the work, but the patches of a
+kernel of 3 are 27 copies of the input, which costs more than it saves on large grids of many channels. Nobody knows
+beforehand, so both are timed, layer by layer, on the input that the layer gets.
+"""
+
+import copy
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SparseConv3d(nn.Module):
+    """A ``Conv3d`` whose kernels are a compressed-row matrix: (B, in, D, H, W) -> the same as the dense one.
+
+    Without gradients, and without groups. Channels that no kernel reads are not gathered.
+    """
+
+    def __init__(self, dense: nn.Conv3d) -> None:
+        super().__init__()
+        if dense.groups != 1 or dense.padding_mode != "zeros" or isinstance(dense.padding, str):
+            raise ValueError("a sparse convolution takes no groups, and pads with a number of zeros")
+        self.kernel, self.stride, self.dilation = dense.kernel_size, dense.stride, dense.dilation
+        self.padding = dense.padding
+        flat = dense.weight.detach().flatten(1)
+        used = flat.any(0).nonzero()[:, 0]  # columns of the matrix, rows of the patches, that matter
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # compressed rows are called a beta feature
+            matrix = flat[:, used].to_sparse_csr()
+        self.register_buffer("matrix", matrix, persistent=False)
+        self.register_buffer("used", used, persistent=False)
+        self.register_buffer("bias", None if dense.bias is None else dense.bias.detach().clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if any(self.padding):
+            x = F.pad(x, [side for size in reversed(self.padding) for side in (size, size)])
+        for axis, (size, stride, gap) in enumerate(zip(self.kernel, self.stride, self.dilation, strict=True), start=2):
+            x = x.unfold(axis, (size - 1) * gap + 1, stride)
+            x = x[..., ::gap]
+        batch, channels, *places = x.shape[:5]
+        patches = x.permute(1, 5, 6, 7, 0, 2, 3, 4).reshape(channels * x.shape[5:].numel(), -1)
+        if len(self.used) < len(patches):
+            patches = patches[self.used]
+        out = (self.matrix @ patches).view(-1, batch, *places).transpose(0, 1)
+        return out if self.bias is None else out + self.bias[:, None, None, None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured of one layer: its name, the share of its weights that is there, seconds both ways."""
+
+    name: str
+    density: float
+    dense: float
+    sparse: float
+
+    @property
+    def faster(self) -> str:
+        """``sparse`` or ``dense``."""
+        return "sparse" if self.sparse < self.dense else "dense"
+
+
+@torch.no_grad()
+def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module, list[Choice]]:
+    """A copy of a pruned model in which every 3-D convolution runs the way that is faster on this machine.
+
+    Args:
+        model: a module of grids; it is left as it is.
+        x: an input (B, 1, S, S, S) of the batch size that matters.
+        repeats: how often a layer is timed each way; the fastest counts.
+
+    Returns:
+        The copy, in eval mode, and what was measured of each layer.
+    """
+    fast = copy.deepcopy(model).eval()
+    seen: dict[str, Tensor] = {}
+    layers = {name: module for name, module in fast.named_modules() if isinstance(module, nn.Conv3d)}
+    handles = [
+        module.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0]))
+        for name, module in layers.items()
+    ]
+    fast(x)
+    for handle in handles:
+        handle.remove()
+    choices = []
+    for name, layer in layers.items():
+        if name not in seen:
+            continue
+        sparse = SparseConv3d(layer)
+        choice = Choice(
+            name, float(layer.weight.count_nonzero()) / layer.weight.numel(),
+            fastest(lambda layer=layer, name=name: layer(seen[name]), repeats),
+            fastest(lambda sparse=sparse, name=name: sparse(seen[name]), repeats),
+        )  # fmt: skip
+        choices.append(choice)
+        if choice.faster == "sparse":
+            parent, _, last = name.rpartition(".")
+            setattr(fast.get_submodule(parent), last, sparse)
+    return fast, choices
+
+
+def fastest(run: Callable[[], object], repeats: int) -> float:
+    """The shortest of so many runs, in seconds of the processor, after one to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        clock = time.process_time()
+        run()
+        times.append(time.process_time() - clock)
+    return min(times)

@@ -1,0 +1,80 @@
+"""Reading what a network takes: clouds, grids or images, from files or from the procedural shapes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.engine.space import Image, Points, Space, Voxels
+
+HELD_OUT = 1  # the seed of shapes:NAME, which no network was trained on
+
+
+def read_inputs(
+    files: Sequence[str | Path], space: Space, *, up: Literal["z", "y"] = "z", seed: int = HELD_OUT
+) -> dict[str, Tensor]:
+    """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape.
+
+    Clouds go to the unit sphere; meshes become clouds or grids; images are resized. Files of equal names are numbered.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: a file cannot be read as what the space holds, or nothing is named.
+    """
+    if not files:
+        raise ValueError("name at least one file, or shapes:airplane for a procedural shape")
+    found: dict[str, Tensor] = {}
+    for file in files:
+        name = Path(file).stem.removeprefix("shapes:")
+        found[f"{name}-{len(found)}" if name in found else name] = read_input(str(file), space, up=up, seed=seed)
+    return found
+
+
+def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = HELD_OUT) -> Tensor:
+    """One input (*space.shape), see ``read_inputs``."""
+    kind, _, shape = file.partition(":")
+    made = shape if kind == "shapes" and shape else None
+    if isinstance(space, Points):
+        return torch.from_numpy(np.asarray(cloud(file, made, space.points, up, seed), dtype=np.float32))
+    if isinstance(space, Voxels):
+        return torch.from_numpy(grid(file, made, space.size, up, seed).astype(np.float32))[None]
+    if isinstance(space, Image) and made is None:
+        return image(Path(file), space)
+    raise ValueError(f"{file}: a network of {type(space).__name__.lower()}s takes image files")
+
+
+def cloud(file: str, made: str | None, points: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
+    """A cloud (points, 3) in the unit sphere."""
+    from invert3d.data.worlds.shapes import make_clouds, normalize_unit_sphere
+    from invert3d.view.files import read_points
+
+    if made:
+        return make_clouds([made], 1, points, seed=seed)[0][0]
+    return normalize_unit_sphere(read_points(file, points, up=up))
+
+
+def grid(file: str, made: str | None, size: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
+    """A grid (size, size, size) of 0 and 1, 24 voxels along the longest side of what was a mesh."""
+    from invert3d.data.grids import read_grid
+    from invert3d.data.worlds.shapes import make_grids
+
+    if made:
+        return make_grids([made], 1, size, seed)[0][0]
+    return read_grid(file, size, up=up)
+
+
+def image(path: Path, space: Image) -> Tensor:
+    """An RGB image (3, height, width) in [0, 1]."""
+    from PIL import Image as Picture
+    from PIL import UnidentifiedImageError
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        picture = Picture.open(path).convert("RGB").resize((space.width, space.height), Picture.Resampling.BILINEAR)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path.name} is no image") from error
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

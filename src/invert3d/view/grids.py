@@ -1,0 +1,35 @@
+"""Voxel grids as clouds of cubes, so that all that draws clouds draws them."""
+
+import numpy as np
+
+
+def cubes(
+    grid: np.ndarray, *, shown: np.ndarray | None = None, hollow: bool = False
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """The filled voxels of a grid in the unit sphere.
+
+    Args:
+        grid: (D, H, W), indexed [x, y, z]; its values are handed back, so it may hold attributions.
+        shown: (D, H, W) bool, the voxels to draw; by default those that are not 0.
+        hollow: leave out those that are hidden by others all around.
+
+    Returns:
+        Centers (N, 3), the edge length of a voxel, and the values (N,) of the grid there.
+
+    Raises:
+        ValueError: there is no such voxel, or the shapes differ.
+    """
+    shown = np.asarray(grid) != 0 if shown is None else np.asarray(shown)
+    if shown.shape != np.shape(grid) or shown.ndim != 3:
+        raise ValueError(f"grid: got {np.shape(grid)} and {shown.shape} to show, accepted are two alike (D, H, W)")
+    if not shown.any():
+        raise ValueError("grid: nothing in it is filled")
+    if hollow:
+        around = np.pad(shown, 1)
+        sides = [np.roll(around, step, axis)[1:-1, 1:-1, 1:-1] for axis in range(3) for step in (-1, 1)]
+        shown = shown & ~np.logical_and.reduce(sides)
+    places = np.argwhere(shown)
+    centers = places + 0.5 - np.array(shown.shape) / 2
+    middle = (centers.min(0) + centers.max(0)) / 2
+    reach = max(float(np.linalg.norm(centers - middle, axis=1).max()), 1.0) * 1.03
+    return (centers - middle) / reach, 1 / reach, np.asarray(grid)[shown]
