@@ -9,16 +9,21 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from invert3d.engine.model import Frozen
-from invert3d.engine.space import Points
+from invert3d.engine.space import Points, Voxels
 from invert3d.engine.transform import Jitter
 from invert3d.evaluate.attribution import (
+    closeness_to_edges,
     deletion,
+    infidelity,
     insertion,
     interval,
     max_sensitivity,
+    randomized_layers,
     rank_correlation,
     removal_curve,
     removed,
+    shift_sensitivity,
+    skin,
     surface_variation,
 )
 from invert3d.study.explained import COLUMNS, measure
@@ -100,3 +105,87 @@ def test_a_row_of_the_table() -> None:
     assert abs(float(chance["edges"].split()[0])) < 0.05
     with pytest.raises(ValueError, match="did you mean gradient"):
         measure(network, "gradiant")
+
+
+class Weighted(nn.Module):
+    """Class 0 is a weighted sum of the voxels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, 6, 6, 6, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = (x * self.weight).flatten(1).sum(1)
+        return torch.stack([total, -total], 1)
+
+
+def test_of_a_grid_only_filled_voxels_are_removed() -> None:
+    x = (torch.rand(2, 1, 6, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    model, target = Weighted(), torch.tensor([0, 0])
+    frozen = Frozen(model, Voxels(size=6))
+    curve = removal_curve(frozen, x, target, model.weight.detach().expand(2, 6, 6, 6), shares=[0.5], how="empty")
+    for row in range(2):
+        worth = model.weight.detach()[0][x[row, 0] > 0].sort(descending=True).values
+        rest = worth[round(0.5 * len(worth)) :].sum()
+        assert curve[row, 0] == pytest.approx(float(torch.sigmoid(2 * rest)), abs=1e-4)
+    with pytest.raises(ValueError, match="voxels are removed by empty or blur"):
+        removed(x, x[:, 0] > 0, "center")
+    with pytest.raises(ValueError, match="points are removed by center"):
+        removed(torch.rand(1, 4, 3), torch.ones(1, 4, dtype=torch.bool), "empty")
+
+
+def test_infidelity_is_zero_for_a_sum_and_one_for_noise() -> None:
+    x = (torch.rand(2, 1, 6, 6, 6, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    model, target = Weighted(), torch.tensor([0, 0])
+    frozen, true = Frozen(model, Voxels(size=6)), (model.weight.detach() * x)
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(2))
+    right = infidelity(frozen, x, target, true, contributions=True, how="empty")
+    slope = infidelity(frozen, x, target, model.weight.detach().expand_as(x), contributions=False, how="empty")
+    wrong = infidelity(frozen, x, target, noise, contributions=True, how="empty", tries=64)
+    assert right.max() < 1e-9 and slope.max() < 1e-9 and wrong.min() > 0.5
+
+
+def test_closeness_to_edges_by_a_slow_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, edges = torch.rand(30, 3, generator=generator), torch.rand(700, 2, 3, generator=generator)
+    slow = []
+    for p in points:
+        distances = []
+        for a, b in edges:
+            place = float(((p - a) @ (b - a) / (b - a).square().sum()).clamp(0, 1))
+            distances.append(float((p - a - place * (b - a)).norm()))
+        slow.append(np.exp(-min(distances) / 0.1))
+    assert closeness_to_edges(points, edges, 0.1).tolist() == pytest.approx(slow, abs=1e-5)
+
+
+def test_the_skin_of_a_grid_by_a_slow_loop() -> None:
+    grid = torch.rand(6, 6, 6, generator=torch.Generator().manual_seed(0)) < 0.8
+    around = np.pad(grid.numpy(), 1)
+    slow = [
+        [int(i), int(j), int(k)]
+        for i, j, k in grid.nonzero()
+        if not all(
+            around[i + 1 + a, j + 1 + b, k + 1 + c]
+            for a, b, c in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
+        )
+    ]
+    assert skin(grid.float()).nonzero().tolist() == slow
+
+
+def test_layers_are_drawn_anew_from_the_last_to_the_first() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    one = randomized_layers(model, 1 / 3).state_dict()
+    changed = [key for key in before if not torch.equal(one[key], before[key])]
+    assert changed == ["4.weight"]
+    all_ = randomized_layers(model, 1.0).state_dict()
+    assert [key for key in before if not torch.equal(all_[key], before[key])] == ["0.weight", "2.weight", "4.weight"]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_grid_that_moves_is_compared_where_it_was() -> None:
+    x = torch.zeros(1, 1, 6, 6, 6)
+    x[0, 0, 2:4, 2:4, 2:4] = 1
+    assert float(shift_sensitivity(lambda near: near[:, 0] * 2, x)) == 0
+    place = torch.arange(216.0).view(1, 6, 6, 6)
+    assert float(shift_sensitivity(lambda near: near[:, 0] * place, x)) > 0.1

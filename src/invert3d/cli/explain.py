@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invert3d.cli.show import print_scores, print_table, split_names
-from invert3d.study.explain import METHODS, explain_files
+from invert3d.study.explain import explain_files
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Kind, open_network
+
+#: what is measured if nothing else is asked for
+MEASURED = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes")
 
 
 def explain(
@@ -87,28 +90,32 @@ def explain(
 
 def attribution(
     *models: str,
-    methods: str = ",".join((*METHODS["points"], "random")),
+    methods: str | None = None,
     per_class: int = 1,
     points: int = 1024,
-    how: Literal["center", "resample"] = "center",
+    how: Literal["center", "resample", "drop", "empty", "blur"] | None = None,
     seed: int = 0,
     record: bool = False,
     device: str = "cpu",
 ) -> None:
-    """Whether explanations are true: completeness, deletion, insertion, sensitivity, and edges against planes.
+    """Whether explanations are true: one table, networks by methods.
+
+    Completeness; deletion, insertion and infidelity; sensitivity to jitter (of grids: to a shift by one voxel) and to
+    rotation; what is left when the weights are drawn anew; and the correlation with curvature and with known edges.
 
     Parameters
     ----------
     models
-        Bundled weights; by default the PointNet, PointNet++ and DGCNN of the procedural shapes.
+        Bundled weights; by default the networks of the procedural shapes, of points and of voxels.
     methods
-        Names, comma separated; random is a ranking of the points by chance, to compare with.
+        Names, comma separated; random is a ranking by chance, to compare with.
     per_class
         Held-out shapes of each class; those that the network gets wrong are left out.
     points
         Points a cloud.
     how
-        What becomes of removed points: they move to the center, or become copies of points that are kept.
+        What becomes of what is removed: points move to the center, become copies of points that are kept (resample),
+        or are gone (drop); voxels become empty, or take the mean of those around them (blur).
     seed
         Fixes everything.
     record
@@ -116,18 +123,22 @@ def attribution(
     device
         cpu, cuda, ...
     """
-    from invert3d.study.explained import COLUMNS, measure
+    from invert3d.study.explain import default_methods
+    from invert3d.study.explained import COLUMNS, headline, measure
     from invert3d.study.runs import record as write_record
-    from invert3d.study.transfer import NETWORKS
 
-    asked = [name.strip() for name in methods.split(",") if name.strip()]
     rows: list[dict[str, Any]] = []
-    for model in models or NETWORKS:
+    for model in models or MEASURED:
         network = open_network(model, points=points, device=device)
-        for method in asked:
+        for method in split_names(methods) or (*default_methods(network.frozen.space), "random"):
             rows.append(measure(network, method, per_class=per_class, how=how, seed=seed))
             print(f"{model}, {method}: {rows[-1]}", flush=True)
-    note = "deletion: lower is better; insertion: higher; edges: rank correlation with surface variation"
+    note = (
+        "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 foretells nothing. Jitter, rotation: "
+        "relative change. Randomized: rank correlation after a quarter, half, three quarters and all of the layers are "
+        "drawn anew. Curvature, edges: rank correlation, with a 95 % interval."
+    )
     print_table("Are the explanations true?", list(COLUMNS), [[row[c] for c in COLUMNS] for row in rows], note)
     if record:
-        print(f"recorded in {write_record('explain', {}, [{'table': 'attribution', **row} for row in rows])}")
+        path = write_record("explain", headline(rows), [{"table": "attribution", **row} for row in rows])
+        print(f"recorded in {path}")

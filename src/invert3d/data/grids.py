@@ -50,13 +50,17 @@ def voxelize(mesh: "trimesh.Trimesh", size: int = 32, across: int = 24, fill: Fi
         raise ValueError(f"across: got {across} in a grid of {size}, accepted is 1 to {size}")
     if fill not in ("solid", "surface"):
         raise ValueError(unknown("fill", fill, ("solid", "surface")))
-    low, high = np.asarray(mesh.bounds)
-    pitch = max(float((high - low).max()), 1e-12) / across
-    vertices = (np.asarray(mesh.vertices) - (low + high) / 2) / pitch * (1 - 1e-6) + size / 2  # in voxels
+    vertices = in_voxels(np.asarray(mesh.vertices), np.asarray(mesh.bounds), size, across)
     grid = surface_voxels(vertices, np.asarray(mesh.faces), size, (size - across) // 2)
     if fill == "surface":
         return grid.astype(np.uint8)
     return binary_fill_holes(grid).astype(np.uint8)  # type: ignore[union-attr]
+
+
+def in_voxels(points: np.ndarray, bounds: np.ndarray, size: int, across: int) -> np.ndarray:
+    """Points (..., 3) of an object with these bounds (2, 3), centered in a grid and ``across`` voxels long."""
+    pitch = max(float((bounds[1] - bounds[0]).max()), 1e-12) / across
+    return (points - (bounds[0] + bounds[1]) / 2) / pitch * (1 - 1e-6) + size / 2
 
 
 def surface_voxels(vertices: np.ndarray, faces: np.ndarray, size: int, margin: int) -> np.ndarray:

@@ -1,31 +1,50 @@
 """Whether an explanation is true: does the score fall when what it names is taken away, does it hold still under noise,
 and does it lie on the edges, as *3D Point Cloud Feature Explanations* says?
 
-All functions take one number a point, (B, N), larger for what matters more, so that any method can be measured.
+All functions take one number a point (B, N), or a voxel (B, D, H, W), larger for what matters more, so that any method
+can be measured. Of a grid only the filled voxels are looked at.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.stats import rankdata
-from torch import Tensor
+from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.transform import Transform
 from invert3d.ops.points import gather, nearest_others
 
-Removal = Literal["center", "resample", "drop"]
+Removal = Literal["center", "resample", "drop", "empty", "blur"]
+
+
+def present(x: Tensor) -> Tensor:
+    """Which elements of x are there: all points of clouds (B, N, C), the filled voxels of grids (B, 1, D, H, W)."""
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if x.dim() == 3 else x[:, 0] != 0
 
 
 def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
-    """Clouds (B, N, C) without the points that ``keep`` (B, N) is false for; as many are kept in each cloud.
+    """Inputs without the elements that ``keep`` is false for.
 
-    ``center``: the others move into the mean of the cloud, where they say least (Zheng et al. 2019). ``resample``: they
-    become copies of points that are kept, drawn at random. ``drop``: they are gone, and the cloud is smaller.
+    Clouds (B, N, C), ``keep`` (B, N) with as many kept in each. ``center``: the others move into the mean of the cloud,
+    where they say least (Zheng et al. 2019). ``resample``: they become copies of points that are kept, drawn at random.
+    ``drop``: they are gone, and the cloud is smaller. Grids (B, 1, D, H, W), ``keep`` (B, D, H, W). ``empty``: the
+    others are emptied. ``blur``: they take the mean of the 5^3 voxels around them.
+
+    Raises ValueError for a way that does not fit the input.
     """
+    if x.dim() == 5:
+        if how not in ("empty", "blur"):
+            raise ValueError(f"voxels are removed by empty or blur, not by {how}")
+        rest = torch.zeros_like(x) if how == "empty" else F.avg_pool3d(x, 5, 1, 2)
+        return torch.where(keep[:, None], x, rest)
+    if how not in ("center", "resample", "drop"):
+        raise ValueError(f"points are removed by center, resample or drop, not by {how}")
     if how == "center":
         return torch.where(keep[..., None], x, x.mean(1, keepdim=True))
     order = keep.int().argsort(dim=1, descending=True, stable=True)
@@ -42,16 +61,18 @@ def removal_curve(
     model: Frozen, x: Tensor, target: Tensor, values: Tensor, *, shares: Sequence[float], how: Removal = "center",
     most_first: bool = True,
 ) -> Tensor:  # fmt: skip
-    """Probability (B, S) of the target class after the ``shares`` of the points with the largest values are removed.
+    """Probability (B, S) of the target class after the ``shares`` of the elements with the largest values are removed.
 
     With ``most_first`` false, after all but those are removed: what they do alone.
     """
-    rank = values.argsort(1, descending=True).argsort(1)
+    there = present(x)
+    known = values.masked_fill(~there, -torch.inf).flatten(1)
+    rank = known.argsort(1, descending=True).argsort(1).view(values.shape)
+    count = there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))
     curve = []
     with torch.no_grad():
         for share in shares:
-            count = round(share * x.shape[1])
-            keep = rank >= count if most_first else rank < count
+            keep = rank >= (share * count).round() if most_first else rank < (share * count).round()
             chances = model(removed(x, keep, how)).softmax(-1)
             curve.append(chances.gather(1, target[:, None])[:, 0])
     return torch.stack(curve, 1)
@@ -68,6 +89,41 @@ def insertion(model: Frozen, x: Tensor, target: Tensor, values: Tensor, how: Rem
     return removal_curve(model, x, target, values, shares=shares, how=how, most_first=False).mean(1)
 
 
+def infidelity(
+    model: Frozen, x: Tensor, target: Tensor, values: Tensor, *, contributions: bool, how: Removal = "center",
+    share: float = 0.1, tries: int = 16, seed: int = 0,
+) -> Tensor:  # fmt: skip
+    """How badly the attributions foretell what the logit loses when random elements are removed, (B,): 0 is best.
+
+    ``mean (b I.a + c - (F(x) - F(x - I)))^2 / var (F(x) - F(x - I))`` over ``tries`` removals I of a ``share`` of the
+    elements, with the b and c that fit best: the infidelity of Yeh et al. 2019 (equation 2) without the scale of the
+    attributions. It is 1 for attributions that foretell nothing.
+
+    Args:
+        values: attributions like x.
+        contributions: they say what an element did, so that I.a is their sum over what is removed; otherwise they are
+            derivatives, and I.a their product with the change.
+    """
+    draws, there = Draws.seeded(seed, range(len(x))), present(x)
+    with torch.no_grad():
+        whole = model(x).gather(1, target[:, None])[:, 0]
+        told, lost = [], []
+        for _ in range(tries):
+            lot = draws.uniform(x, 0, 1, *there.shape[1:]).masked_fill(~there, 2).flatten(1)
+            count = (share * there.flatten(1).sum(1)).round().clamp_min(1)
+            keep = (lot.argsort(1).argsort(1) >= count[:, None]).view(there.shape)
+            less = removed(x, keep, how)
+            parts = values.masked_fill(keep[..., None] if x.dim() == 3 else keep[:, None], 0) if contributions else (
+                values * (x - less)
+            )  # fmt: skip
+            told.append(parts.flatten(1).sum(1))
+            lost.append(whole - model(less).gather(1, target[:, None])[:, 0])
+    a, f = (torch.stack(each, 1).double() for each in (told, lost))
+    a, f = a - a.mean(1, keepdim=True), f - f.mean(1, keepdim=True)
+    both, alone = a.square().sum(1) * f.square().sum(1), (a * f).sum(1).square()
+    return torch.where(both > 0, 1 - alone / both.clamp_min(1e-30), 1.0)
+
+
 def max_sensitivity(
     explain: Callable[[Tensor], Tensor], x: Tensor, view: Transform, tries: int = 4, seed: int = 0
 ) -> Tensor:
@@ -76,11 +132,49 @@ def max_sensitivity(
     The view must keep the order of the points (jitter, rotation).
     """
     draws, still = Draws.seeded(seed, range(len(x))), explain(x)
-    changes = [
-        (explain(view(x, None, draws)[0]) - still).norm(dim=1) / still.norm(dim=1).clamp_min(1e-12)
-        for _ in range(tries)
-    ]  # fmt: skip
+    changes = [relative_change(explain(view(x, None, draws)[0]), still) for _ in range(tries)]
     return torch.stack(changes).amax(0)
+
+
+def shift_sensitivity(explain: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Largest relative change (B,) of the values (B, D, H, W) when a grid moves by one voxel along an axis."""
+    still, there = explain(x) * present(x), present(x)
+    changes = []
+    for axis in range(3):
+        moved = explain(torch.roll(x, 1, axis + 2))
+        changes.append(relative_change(torch.roll(moved, -1, axis + 1) * there, still))
+    return torch.stack(changes).amax(0)
+
+
+def relative_change(a: Tensor, b: Tensor) -> Tensor:
+    """The norm of a - b over that of b, sample by sample."""
+    return (a - b).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp_min(1e-12)
+
+
+def randomized_layers(model: nn.Module, share: float, seed: int = 0) -> nn.Module:
+    """A copy of a model in which the weights of its last layers, a ``share`` of all layers, are drawn anew with the
+    deviation they had: the cascade of Adebayo et al. 2018."""
+    shuffled = copy.deepcopy(model)
+    layers = [m for m in shuffled.modules() if any(p.dim() > 1 for p in m.parameters(recurse=False))]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in layers[len(layers) - round(share * len(layers)) :]:
+            for parameter in (each for each in layer.parameters(recurse=False) if each.dim() > 1):
+                drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.copy_(drawn * parameter.std())
+    return shuffled
+
+
+def closeness_to_edges(points: Tensor, edges: Tensor, reach: float = 0.05) -> Tensor:
+    """``exp(-d / reach)`` (N,) with d the distance of points (N, 3) from the nearest of edges (E, 2, 3)."""
+    start, along = edges[:, 0], edges[:, 1] - edges[:, 0]
+    square = along.square().sum(-1).clamp_min(1e-18)
+    nearest = points.new_full((len(points),), torch.inf)
+    for some in torch.arange(len(edges)).split(512):
+        off = points[:, None] - start[some]
+        place = ((off * along[some]).sum(-1) / square[some]).clamp(0, 1)
+        nearest = torch.minimum(nearest, (off - place[..., None] * along[some]).norm(dim=-1).amin(1))
+    return torch.exp(-nearest / reach)
 
 
 def surface_variation(x: Tensor, k: int = 16) -> Tensor:
@@ -92,6 +186,15 @@ def surface_variation(x: Tensor, k: int = 16) -> Tensor:
     off = near - near.mean(2, keepdim=True)
     spread = torch.linalg.eigvalsh(off.transpose(2, 3) @ off).clamp_min(0)
     return spread[..., 0] / spread.sum(-1).clamp_min(1e-12)
+
+
+def skin(grid: Tensor) -> Tensor:
+    """The filled voxels of a grid (D, H, W) that have an empty one beside them, bool."""
+    empty = (F.pad(grid[None, None].double(), (1,) * 6) == 0).double()
+    beside = F.max_pool3d(empty, (3, 1, 1), 1)[..., 1:-1, 1:-1]
+    beside = beside.maximum(F.max_pool3d(empty, (1, 3, 1), 1)[:, :, 1:-1, :, 1:-1])
+    beside = beside.maximum(F.max_pool3d(empty, (1, 1, 3), 1)[:, :, 1:-1, 1:-1])
+    return (grid != 0) & (beside[0, 0] > 0)
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -1,77 +1,208 @@
 """One row of the table that says whether explanations are true: a network, a method, and what was measured."""
 
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from invert3d.attribution.attribution import Attribution
-from invert3d.data.worlds.shapes import make_clouds
+from invert3d.data.worlds.shapes import CATEGORIES, cloud_with_edges, grid_with_edges
 from invert3d.engine.draws import Draws
-from invert3d.engine.transform import Jitter
+from invert3d.engine.space import Points, Voxels
+from invert3d.engine.transform import Jitter, Rotate
 from invert3d.evaluate.attribution import (
+    Removal,
+    closeness_to_edges,
     deletion,
+    infidelity,
     insertion,
     interval,
     max_sensitivity,
+    present,
+    randomized_layers,
     rank_correlation,
+    shift_sensitivity,
+    skin,
     surface_variation,
 )
 from invert3d.registry import lookup
-from invert3d.study.explain import explain
+from invert3d.study.explain import explain, reduction_of
 from invert3d.study.networks import Network
 
-COLUMNS = ("network", "method", "shapes", "runs", "incomplete", "deletion", "insertion", "sensitivity", "edges")
+COLUMNS = (
+    "network", "method", "shapes", "runs", "incomplete", "deletion", "insertion", "infidelity", "jitter", "rotation",
+    "randomized", "curvature", "edges",
+)  # fmt: skip
 HELD_OUT = 7_000  # the seed of the shapes, which no network was trained on
+CASCADE = (0.25, 0.5, 0.75, 1.0)
+FEW = 4  # shapes for what asks for many explanations
 
 
-def importance(network: Network, method: str, x: Tensor, seed: int = 0) -> tuple[Tensor, Attribution | None]:
-    """How much each point matters, (B, N) of 0 or more, and the attribution it comes from; none for ``random``."""
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Held-out inputs that a network classifies right, their classes, and the sharp edges (E, 2, 3) of each."""
+
+    x: Tensor
+    target: Tensor
+    edges: list[Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def examples(network: Network, per_class: int = 1, seed: int = 0) -> Examples:
+    """Held-out shapes of each class: procedural ones, or ModelNet10's test grids for a network trained on those.
+
+    Raises:
+        ValueError: for a network that knows neither, or classifies none of them right.
+    """
+    space = network.frozen.space
+    names = [name for name in network.categories if name in CATEGORIES]
+    real = network.card is not None and "ModelNet10" in network.card.data
+    if isinstance(space, Voxels) and real:
+        found = real_grids(network, per_class)
+    elif not names or not isinstance(space, (Points, Voxels)):
+        raise ValueError(f"{network.name} knows none of the procedural classes: there is nothing to measure it on")
+    else:
+        size = space.points if isinstance(space, Points) else space.size
+        make = cloud_with_edges if isinstance(space, Points) else grid_with_edges
+        made = [make(name, i, size, HELD_OUT + seed) for name in names for i in range(per_class)]
+        x = torch.from_numpy(np.stack([each for each, _ in made])).float()
+        found = Examples(
+            x=x if isinstance(space, Points) else x[:, None],
+            target=torch.tensor([network.index(name) for name in names for _ in range(per_class)]),
+            edges=[torch.from_numpy(edges).double() for _, edges in made],
+        )
+    with torch.no_grad():
+        right = torch.cat([network.frozen(part).argmax(-1) for part in found.x.split(20)]).cpu() == found.target
+    if not right.any():
+        raise ValueError(f"{network.name} classifies none of the {len(found)} shapes right")
+    rows = right.nonzero()[:, 0].tolist()
+    edges = None if found.edges is None else [found.edges[i] for i in rows]
+    return Examples(x=found.x[right], target=found.target[right], edges=edges)
+
+
+def real_grids(network: Network, per_class: int) -> Examples:
+    """The first test grids of each class of ModelNet10 that equal no training grid."""
+    from invert3d.data.voxels import padded
+    from invert3d.study.datasets import modelnet10_splits
+
+    splits = modelnet10_splits(None)
+    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
+    labels = splits.test_labels[fresh]
+    rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])
+    x = torch.from_numpy(padded(splits.test[rows], network.frozen.space.shape[-1])).float()[:, None]
+    target = [network.index(splits.names[label]) for label in splits.test_labels[rows]]
+    return Examples(x=x, target=torch.tensor(target))
+
+
+def importance(network: Network, method: str, x: Tensor, seed: int = 0) -> tuple[Tensor, Attribution]:
+    """How much each point or voxel matters, and the attribution it comes from; ``random`` is chance."""
     if method == "random":
-        return Draws.seeded(seed, range(len(x))).uniform(x, 0, 1, x.shape[1]), None
+        values = Draws.seeded(seed, range(len(x))).uniform(x, 0, 1, *x.shape[1:])
+        found = Attribution(values * (x != 0), {"evaluations": 0})
+        return found.per_element("sum"), found
     found = explain(network, x, method)
-    values = found.per_element(lookup("attribution", method).reduction)
-    return values.to(x), found
+    return found.per_element(reduction_of(method, network.frozen.space)).to(x), found
 
 
 def measure(
-    network: Network, method: str, *, per_class: int = 1, how: Literal["center", "resample"] = "center", seed: int = 0
+    network: Network, method: str, *, per_class: int = 1, how: Removal | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Measure a method on held-out procedural shapes that the network classifies right.
+    """Measure a method on held-out shapes that the network classifies right.
 
-    Means over the shapes, with 95 % bootstrap intervals. Deletion and insertion take signed values as they are;
-    edges take their size: a point that speaks against the class is used, too.
+    Means over the shapes, with 95 % bootstrap intervals. Deletion and insertion take signed values as they are; the
+    correlations take their size: a point that speaks against the class is used, too.
 
     Raises:
-        ValueError: for an unknown method, or a network without the procedural classes, or that gets all shapes wrong.
+        ValueError: for an unknown method, or a network there are no shapes for, or that gets all shapes wrong.
     """
-    names = [name for name in network.categories]
-    clouds, labels = make_clouds(names, per_class, network.space.points, HELD_OUT + seed)
-    x = torch.from_numpy(clouds)
-    target = torch.tensor([network.index(names[label]) for label in labels])
-    with torch.no_grad():
-        right = torch.cat([network.frozen(part).argmax(-1) for part in x.split(20)]) == target
-    if not right.any():
-        raise ValueError(f"{network.name} classifies none of the {len(x)} procedural shapes right")
-    x, target = x[right], target[right]
+    if method != "random":
+        lookup("attribution", method)().check(network.frozen.space)
+    known = examples(network, per_class, seed)
+    x, target, space = known.x, known.target, network.frozen.space
+    clouds = isinstance(space, Points)
+    how = how or ("center" if clouds else "empty")
     values, found = importance(network, method, x, seed)
-    facts = found.facts if found is not None else {}
-    few, errors, used = x[:8], facts.get("completeness_error"), facts.get("evaluations_each")
-    sensitive = max_sensitivity(
-        lambda near: importance(network, method, near, seed)[0], few, Jitter(sigma=0.005), tries=2, seed=seed
-    )
+    facts, errors, used = found.facts, found.facts.get("completeness_error"), found.facts.get("evaluations_each")
+    contributions = method == "random" or lookup("attribution", method).reduction == "sum"
+    again: Callable[[Tensor], Tensor] = lambda near: importance(network, method, near, seed)[0]  # noqa: E731
+    few, still = x[:FEW], values[:FEW]
+    if clouds:
+        jitter = max_sensitivity(again, few, Jitter(sigma=0.005), tries=2, seed=seed)
+        turned = told_number(max_sensitivity(again, few, Rotate(degrees=5), tries=2, seed=seed))
+    else:
+        jitter, turned = shift_sensitivity(again, few), "–"
+    curvature, edges = edge_correlations(known, values, clouds)
     return {
-        "network": network.name.split("-")[0], "method": method, "shapes": len(x),
+        "network": network.name, "method": method, "shapes": len(x),
         "runs": round(sum(used) / len(used), 1) if used else facts.get("evaluations", 0),
         "incomplete": f"{max(errors):.2%}" if errors else "–",
         "deletion": told(deletion(network.frozen, x, target, values, how)),
         "insertion": told(insertion(network.frozen, x, target, values, how)),
-        "sensitivity": round(float(sensitive.mean()), 2),
-        "edges": told(rank_correlation(values.abs(), surface_variation(x))),
+        "infidelity": told(infidelity(network.frozen, x, target, found.values.to(x), contributions=contributions,
+                                      how=how, seed=seed)),
+        "jitter": told_number(jitter), "rotation": turned,
+        "randomized": "–" if method == "random" else cascade(network, method, few, still, seed),
+        "curvature": told(curvature), "edges": told(edges) if edges is not None else "–",
     }  # fmt: skip
+
+
+def cascade(network: Network, method: str, x: Tensor, values: Tensor, seed: int) -> str:
+    """Rank correlation of the sizes with those of networks of which a quarter to all layers are drawn anew."""
+    from dataclasses import replace
+
+    there, told_ = present(x), []
+    for share in CASCADE:
+        model = randomized_layers(network.frozen.model, share, seed)
+        other = replace(network, frozen=network.frozen.on(network.frozen.space, model))
+        try:
+            shuffled = importance(other, method, x, seed)[0]
+        except ValueError:
+            told_.append("–")
+            continue
+        rows = [rank_correlation(a[t][None].abs(), b[t][None].abs()) for a, b, t in
+                zip(values, shuffled, there, strict=True)]  # fmt: skip
+        told_.append(f"{torch.cat(rows).mean():.2f}")
+    return " ".join(told_)
+
+
+def edge_correlations(known: Examples, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:
+    """Rank correlations (B,) of the sizes with surface variation, and with the closeness to sharp edges if known.
+
+    Of a grid the voxels of its skin are looked at.
+    """
+    curved, sharp = [], []
+    for i in range(len(known)):
+        if clouds:
+            points, size = known.x[i, :, :3].double(), values[i].abs()
+        else:
+            shown = skin(known.x[i, 0])
+            points, size = shown.nonzero().double() + 0.5, values[i][shown].abs()
+        curved.append(rank_correlation(size[None], surface_variation(points[None], min(16, len(points) - 2))))
+        if known.edges is not None and len(known.edges[i]):
+            close = closeness_to_edges(points, known.edges[i], 0.05 if clouds else 1.0)
+            sharp.append(rank_correlation(size[None], close[None]))
+    return torch.cat(curved), torch.cat(sharp) if sharp else None
 
 
 def told(numbers: Tensor) -> str:
     """A mean with its 95 % bootstrap interval."""
     mean, low, high = interval(numbers)
     return f"{mean:.2f} ({low:.2f}, {high:.2f})"
+
+
+def told_number(numbers: Tensor) -> str:
+    """A mean."""
+    return f"{float(numbers.mean()):.2f}"
+
+
+def headline(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What is recorded: the largest mean correlation with known edges, and the largest error of completeness."""
+    edges = [float(row["edges"].split(" ")[0]) for row in rows if row["edges"] != "–"]
+    errors = [float(row["incomplete"].rstrip("%")) / 100 for row in rows if row["incomplete"] != "–"]
+    best = {"edge_correlation_best": max(edges)} if edges else {}
+    return {**best, **({"completeness_error_default": round(max(errors), 5)} if errors else {})}

@@ -97,6 +97,17 @@ def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, n
     Raises:
         ValueError: `points` < 1, or the mesh has no area.
     """
+    spots, unit = surface_spots(mesh, points, rng)
+    cloud = normalize_unit_sphere(spots)
+    return np.concatenate([cloud, unit], axis=1) if normals else cloud
+
+
+def surface_spots(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points (points, 3) float64 spread evenly over a mesh, in its own unit, and their unit normals, float32.
+
+    Raises:
+        ValueError: `points` < 1, or the mesh has no area.
+    """
     if points < 1:
         raise ValueError(f"points: got {points}, accepted is at least 1")
     corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
@@ -109,17 +120,43 @@ def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, n
     chosen = np.minimum(chosen, len(area) - 1)
     root, along = np.sqrt(rng.random((points, 1))), rng.random((points, 1))
     a, b, c = (corners[chosen, k] for k in range(3))
-    cloud = normalize_unit_sphere((1 - root) * a + root * (1 - along) * b + root * along * c)
-    if not normals:
-        return cloud
     unit = (cross[chosen] / np.maximum(area[chosen, None], 1e-30)).astype(np.float32)
-    return np.concatenate([cloud, unit], axis=1)
+    return (1 - root) * a + root * (1 - along) * b + root * along * c, unit
+
+
+def sharp_edges(mesh: trimesh.Trimesh, degrees: float = 30.0) -> np.ndarray:
+    """The edges (E, 2, 3) of a mesh, in its own unit, whose two faces meet at more than so many degrees."""
+    bent = mesh.face_adjacency_angles > np.radians(degrees)
+    return np.asarray(mesh.vertices)[np.asarray(mesh.face_adjacency_edges)[bent]]
+
+
+def _maker(category: str, index: int, seed: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, CATEGORIES.index(category), index]))
+
+
+def cloud_with_edges(category: str, index: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cloud `index` of a class in `make_clouds`, (points, 3), and the sharp edges of its mesh in the same frame."""
+    rng = _maker(category, index, seed)
+    mesh = make_mesh(category, rng)
+    spots, _ = surface_spots(mesh, points, rng)
+    center = spots.mean(axis=0)
+    radius = float(np.linalg.norm(spots - center, axis=1).max())
+    return normalize_unit_sphere(spots), ((sharp_edges(mesh) - center) / radius).astype(np.float32)
+
+
+def grid_with_edges(category: str, index: int, size: int, seed: int, across: int = 24) -> tuple[np.ndarray, np.ndarray]:
+    """The grid `index` of a class in `make_grids`, (size, size, size), and the sharp edges of its mesh in voxels."""
+    from invert3d.data.grids import in_voxels, voxelize
+
+    mesh = make_mesh(category, _maker(category, index, seed))
+    edges = sharp_edges(mesh)
+    placed = in_voxels(edges.reshape(-1, 3), np.asarray(mesh.bounds), size, across)
+    return voxelize(mesh, size, across), placed.reshape(-1, 2, 3)
 
 
 def _cloud_of(task: tuple[str, int, int, int]) -> np.ndarray:
     category, index, points, seed = task
-    child = np.random.SeedSequence([seed, CATEGORIES.index(category), index])
-    rng = np.random.default_rng(child)
+    rng = _maker(category, index, seed)
     return sample_cloud(make_mesh(category, rng), points, rng)
 
 
@@ -187,7 +224,7 @@ def make_grids(
     grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
     for row, label in enumerate(labels):
         name = categories[label]
-        place = [seed, CATEGORIES.index(name) if name in CATEGORIES else 0, row % per_class]
-        mesh = make_mesh(name, np.random.default_rng(np.random.SeedSequence(place)))
-        grids[row] = voxelize(mesh, size, across)
+        if name not in CATEGORIES:
+            make_mesh(name, np.random.default_rng(0))  # says which there are
+        grids[row] = voxelize(make_mesh(name, _maker(name, row % per_class, seed)), size, across)
     return grids, labels
