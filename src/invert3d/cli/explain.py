@@ -142,3 +142,46 @@ def attribution(
     if record:
         path = write_record("explain", headline(rows), [{"table": "attribution", **row} for row in rows])
         print(f"recorded in {path}")
+
+
+def errors(
+    model: str = "voxnet-modelnet10",
+    *,
+    method: str = "integrated_gradients",
+    most: int = 6,
+    per_class: int | None = None,
+    points: int = 1024,
+    out: Path = Path("runs/errors"),
+    seed: int = 0,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """What a network gets wrong: the confusion matrix, and its surest mistakes, explained.
+
+    Parameters
+    ----------
+    model
+        Bundled weights.
+    method
+        The method that explains the mistakes.
+    most
+        Mistakes that are shown.
+    per_class
+        Held-out shapes of each class; by default all there are, 20 of each procedural one.
+    points
+        Points a cloud.
+    out
+        The folder to write.
+    seed
+        Fixes the procedural shapes.
+    device
+        cpu, cuda, ...
+    overwrite
+        Replace the folder.
+    """
+    from invert3d.study.errors import analyze
+
+    network = open_network(model, points=points, device=device)
+    table = analyze(network, out, method=method, most=most, per_class=per_class, seed=seed, overwrite=overwrite)
+    print_scores(table)
+    print(f"open {out / 'index.html'}")

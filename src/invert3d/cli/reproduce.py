@@ -6,33 +6,40 @@ from invert3d.cli.show import print_table
 
 
 def reproduce(
-    figure: str, *, model: str = "pointnet2_ssg-shapes", out: Path | None = None, seed: int = 0,
-    steps: int | None = None,
-    device: str = "cpu",
+    figure: str, *, model: str | None = None, out: Path | None = None, seed: int = 0, steps: int | None = None,
+    epochs: float = 1.0, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Make a figure of a paper and a table that puts its observations into numbers.
 
     Parameters
     ----------
     figure
-        inverting3d/fig4 or inverting3d/fig5.
+        inverting3d/fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
     model
-        Bundled weights.
+        Bundled weights; by default a network as in the figure.
     out
         The folder; by default runs/FIGURE.
     seed
         Fixes everything.
     steps
         Steps of the published recipe, instead of 1,000.
+    epochs
+        How long a pruned network is trained.
     device
         cpu, cuda, ...
     """
     from invert3d.registry import unknown
-    from invert3d.study import reproduce as study
+    from invert3d.study import reproduce as inverting
+    from invert3d.study import saliency3d
 
-    if figure not in study.FIGURES:
-        raise ValueError(unknown("figure", figure, study.FIGURES))
+    if figure not in inverting.FIGURES and figure not in saliency3d.FIGURES:
+        raise ValueError(unknown("figure", figure, [*inverting.FIGURES, *saliency3d.FIGURES]))
     folder = out or Path("runs") / figure.replace("/", "-")
-    table = study.reproduce(figure, folder, model=model, seed=seed, steps=steps, device=device)
+    if figure in saliency3d.FIGURES:
+        make, usual = saliency3d.FIGURES[figure]
+        table = make(folder, model=model or usual, seed=seed, epochs=epochs, device=device)
+    else:
+        name = model or "pointnet2_ssg-shapes"
+        table = inverting.reproduce(figure, folder, model=name, seed=seed, steps=steps, device=device)
     print_table(table["title"], table["columns"], table["rows"], table["note"])
-    print(f"open {folder / 'index.html'}")
+    print(f"wrote {folder}")

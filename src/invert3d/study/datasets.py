@@ -6,7 +6,6 @@ The same shapes come as dense ``Clouds`` or as occupancy ``Grids``; training ask
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +14,6 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
-
-if TYPE_CHECKING:
-    from invert3d.data.voxels import VoxelSplits
 
 CLUTTER_A_CLASS = 8  # clouds of clutter for each cloud of a class
 
@@ -172,9 +168,9 @@ def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
 
     Held out are all published test grids that are not empty, ``repeats`` among them.
     """
-    from invert3d.data.voxels import padded
+    from invert3d.data.voxels import padded, read_modelnet10_grids
 
-    splits = modelnet10_splits(file)
+    splits = read_modelnet10_grids(modelnet10_file(file), facing="stored")
     return Grids(
         train=padded(splits.train, voxels.size), train_labels=splits.train_labels,
         test=padded(splits.test, voxels.size), test_labels=splits.test_labels, classes=splits.names, voxels=voxels,
@@ -183,15 +179,14 @@ def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
     )  # fmt: skip
 
 
-def modelnet10_splits(file: str | None) -> "VoxelSplits":
-    """ModelNet10's grids, 30 a side, in the frame of ModelNet. Raises ValueError if they are not there."""
+def modelnet10_file(file: str | None) -> Path:
+    """Where ModelNet10's voxel grids are. Raises ValueError, saying where to get them, if they are not here."""
     from invert3d.data.sources import locate
-    from invert3d.data.voxels import read_modelnet10_grids
 
     path = locate("modelnet10-voxels", file)
     if path is None:
         raise ValueError("ModelNet10's voxel grids are not here: see invert3d data where modelnet10-voxels")
-    return read_modelnet10_grids(path, facing="stored")
+    return path
 
 
 def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clouds:
@@ -199,13 +194,9 @@ def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clo
 
     Held out are the published test shapes, without those whose grid equals a training grid bit for bit.
     """
-    from invert3d.data.sources import locate
     from invert3d.data.voxels import read_modelnet10_voxels
 
-    path = locate("modelnet10-voxels", file)
-    if path is None:
-        raise ValueError("ModelNet10's voxel grids are not here: see invert3d data where modelnet10-voxels")
-    splits = read_modelnet10_voxels(path, points=2048, seed=seed, smooth=0.5)
+    splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5)
     train, labels, classes = with_clutter(splits.train, splits.train_labels, splits.names, 160, seed, clutter)
     fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     return Clouds(

@@ -1,17 +1,15 @@
 """One row of the table that says whether explanations are true: a network, a method, and what was measured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from invert3d.attribution.attribution import Attribution
-from invert3d.data.worlds.shapes import CATEGORIES, cloud_with_edges, grid_with_edges
 from invert3d.engine.draws import Draws
-from invert3d.engine.space import Points, Voxels
+from invert3d.engine.space import Points
 from invert3d.engine.transform import Jitter, Rotate
 from invert3d.evaluate.attribution import (
     Removal,
@@ -30,73 +28,27 @@ from invert3d.evaluate.attribution import (
 )
 from invert3d.registry import lookup
 from invert3d.study.explain import explain, reduction_of
+from invert3d.study.held_out import HeldOut, held_out, probabilities
 from invert3d.study.networks import Network
 
 COLUMNS = (
     "network", "method", "shapes", "runs", "incomplete", "deletion", "insertion", "infidelity", "jitter", "rotation",
     "randomized", "curvature", "edges",
 )  # fmt: skip
-HELD_OUT = 7_000  # the seed of the shapes, which no network was trained on
 CASCADE = (0.25, 0.5, 0.75, 1.0)
 FEW = 4  # shapes for what asks for many explanations
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Held-out inputs that a network classifies right, their classes, and the sharp edges (E, 2, 3) of each."""
+def examples(network: Network, per_class: int = 1, seed: int = 0) -> HeldOut:
+    """Held-out shapes of each class that a network classifies right.
 
-    x: Tensor
-    target: Tensor
-    edges: list[Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-def examples(network: Network, per_class: int = 1, seed: int = 0) -> Examples:
-    """Held-out shapes of each class: procedural ones, or ModelNet10's test grids for a network trained on those.
-
-    Raises:
-        ValueError: for a network that knows neither, or classifies none of them right.
+    Raises ValueError for a network there are no shapes for, or that gets all of them wrong.
     """
-    space = network.frozen.space
-    names = [name for name in network.categories if name in CATEGORIES]
-    real = network.card is not None and "ModelNet10" in network.card.data
-    if isinstance(space, Voxels) and real:
-        found = real_grids(network, per_class)
-    elif not names or not isinstance(space, (Points, Voxels)):
-        raise ValueError(f"{network.name} knows none of the procedural classes: there is nothing to measure it on")
-    else:
-        size = space.points if isinstance(space, Points) else space.size
-        make = cloud_with_edges if isinstance(space, Points) else grid_with_edges
-        made = [make(name, i, size, HELD_OUT + seed) for name in names for i in range(per_class)]
-        x = torch.from_numpy(np.stack([each for each, _ in made])).float()
-        found = Examples(
-            x=x if isinstance(space, Points) else x[:, None],
-            target=torch.tensor([network.index(name) for name in names for _ in range(per_class)]),
-            edges=[torch.from_numpy(edges).double() for _, edges in made],
-        )
-    with torch.no_grad():
-        right = torch.cat([network.frozen(part).argmax(-1) for part in found.x.split(20)]).cpu() == found.target
+    found = held_out(network, per_class, seed)
+    right = probabilities(network, found.x).argmax(-1) == found.target
     if not right.any():
         raise ValueError(f"{network.name} classifies none of the {len(found)} shapes right")
-    rows = right.nonzero()[:, 0].tolist()
-    edges = None if found.edges is None else [found.edges[i] for i in rows]
-    return Examples(x=found.x[right], target=found.target[right], edges=edges)
-
-
-def real_grids(network: Network, per_class: int) -> Examples:
-    """The first test grids of each class of ModelNet10 that equal no training grid."""
-    from invert3d.data.voxels import padded
-    from invert3d.study.datasets import modelnet10_splits
-
-    splits = modelnet10_splits(None)
-    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
-    labels = splits.test_labels[fresh]
-    rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])
-    x = torch.from_numpy(padded(splits.test[rows], network.frozen.space.shape[-1])).float()[:, None]
-    target = [network.index(splits.names[label]) for label in splits.test_labels[rows]]
-    return Examples(x=x, target=torch.tensor(target))
+    return found.rows(right)
 
 
 def importance(network: Network, method: str, x: Tensor, seed: int = 0) -> tuple[Tensor, Attribution]:
@@ -153,8 +105,6 @@ def measure(
 
 def cascade(network: Network, method: str, x: Tensor, values: Tensor, seed: int) -> str:
     """Rank correlation of the sizes with those of networks of which a quarter to all layers are drawn anew."""
-    from dataclasses import replace
-
     there, told_ = present(x), []
     for share in CASCADE:
         model = randomized_layers(network.frozen.model, share, seed)
@@ -170,7 +120,7 @@ def cascade(network: Network, method: str, x: Tensor, values: Tensor, seed: int)
     return " ".join(told_)
 
 
-def edge_correlations(known: Examples, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:
+def edge_correlations(known: HeldOut, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:
     """Rank correlations (B,) of the sizes with surface variation, and with the closeness to sharp edges if known.
 
     Of a grid the voxels of its skin are looked at.

@@ -179,7 +179,7 @@ def _picture(picture: tuple[str, Path]) -> str:
     """A picture, in the page itself."""
     words, path = picture
     body = piece("picture", {"title": words, "data": base64_of(Path(path).read_bytes())})
-    return piece("section", {"title": "Picture", "tools": "", "body": body})
+    return piece("section", {"title": words, "tools": "", "body": body})
 
 
 def _table(table: Table) -> str:
