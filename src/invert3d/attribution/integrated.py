@@ -107,7 +107,8 @@ class IntegratedGradients(Method):
         ends = [(Node(row, 0.0), Node(row, 1.0)) for row in range(len(x))]
         path.evaluate([node for pair in ends for node in pair])
         if self.steps:
-            nodes = [Node(row, (i + 0.5) / self.steps) for row in range(len(x)) for i in range(self.steps)]
+            places = ((torch.arange(self.steps, dtype=torch.float64) + 0.5) / self.steps).tolist()
+            nodes = [Node(row, place) for row in range(len(x)) for place in places]
             path.evaluate(nodes)
             parts = [(node.row, node.gradient / self.steps) for node in nodes]
             return self._result(path, parts, ends, [self.steps + 2] * len(x))

@@ -33,6 +33,7 @@ for group, summary, commands in (
         ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
         ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
         ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
+        ("pruning", "prune:survival", "Whether explanations survive pruning."),
         ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
     )),
     ("data", "Data sets: make them, find them, check them.", (

@@ -1,6 +1,7 @@
 """Pruning a trained network and training what is left: table 1 of *3D Point Cloud Feature Explanations*.
 
-``surgery`` is dynamic network surgery with one threshold a layer, from the weights as they are at first. ``magnitude``
+``surgery`` is dynamic network surgery with one threshold a layer, from the weights as they are at first; as with its
+authors, the masks change in the first part of the training (here half) and the rest is trained with them. ``magnitude``
 cuts the smallest weights of all layers together, once. ``gradual`` cuts ever more of them in the first part of the
 training (Zhu & Gupta 2017) and lets all of them go on learning, as surgery does, so that a weight can return.
 """
@@ -64,7 +65,7 @@ def prune(
     filters = {"whole": first_filters(patient)}
     begun(f"whole: {full['all']:.2%}")
     c = rate_for(patient, density) if way == "surgery" else 0.0
-    with Operation(patient, Surgery(c=c)) as operation:
+    with Operation(patient, Surgery(c=c, stop=steps // 2)) as operation:
         if way == "surgery":
             operation.update(0)
         else:
