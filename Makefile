@@ -37,8 +37,9 @@ test: $(READY) ## the tests, a few minutes
 test-slow: $(READY) ## the long checks
 	$(PYTEST) -m slow $(ARGS)
 
-bench: $(READY) ## time the loop against the bare network, side by side
+bench: $(READY) ## time the loop against the bare network, explanations against captum, pruned against dense
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explaining.py $(filter-out --quick,$(ARGS))
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .

@@ -8,11 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from invert3d.cli.explain import explain as command
-from invert3d.data.worlds.shapes import make_clouds
-from invert3d.study.explain import explain
+from invert3d.data.voxels import Binvox, write_binvox
+from invert3d.data.worlds.shapes import make_clouds, make_grids
+from invert3d.objectives.classes import Contrast
+from invert3d.study.explain import explain, explain_files
+from invert3d.study.inputs import read_inputs
+from invert3d.study.networks import open_network
 
 NETWORK = "pointnet_vanilla-shapes"
 
@@ -68,3 +73,78 @@ def test_a_file_must_be_named_and_targets_must_fit(tmp_path: Path) -> None:
         command(model=NETWORK, out=tmp_path / "out")
     with pytest.raises(ValueError, match="1 targets for 2 inputs"):
         explain(NETWORK, make_clouds(["car", "chair"], 1, 64, seed=3)[0], "gradient", target=["car"])
+
+
+def test_a_folder_of_voxels(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    grid = make_grids(["toilet"], 1, 24, seed=3)[0][0]
+    write_binvox(tmp_path / "mine.binvox", Binvox(grid=grid))
+    asked = "input_x_gradient,guided,grad_cam"
+    command("shapes:chair", str(tmp_path / "mine.binvox"), model="voxnet-shapes", methods=asked, layer="conv1", out=out)
+    arrays = load_file(out / "attributions.safetensors")
+    assert all(value.shape == (2, 1, 32, 32, 32) for value in arrays.values())
+    assert arrays["x"][1].sum() == grid.sum()
+    table = json.loads((out / "table.json").read_text())
+    assert {row[0] for row in table["rows"]} == {"chair", "mine"} and {row[2] for row in table["rows"]} >= {"chair"}
+    assert json.loads((out / "run.json").read_text())["facts"]["grad_cam"]["layer"] == "conv1"
+    for name in ("figure.png", "index.html", "clouds/mine-guided.ply"):
+        assert (out / name).stat().st_size > 1000
+    page = (out / "index.html").read_text()
+    assert 'id="least"' in page and '"cube":true' in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layer": "conv3"}, "has no layer 'conv3'; nearest: conv"),
+        ({"layer": "conv1", "methods": "gradient"}, "only grad_cam looks at one"),
+        ({"methods": "point_saliency"}, "explains points, not voxels"),
+        ({"size": 30}, "takes grids of 32 voxels a side, not 30"),
+    ],
+)
+def test_what_is_wrong_with_voxels_is_said_before_work_starts(tmp_path: Path, changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        command("shapes:chair", **{"model": "voxnet-shapes", "methods": None, "out": tmp_path / "out", **changes})
+
+
+def test_occupancy_is_zero_or_one_and_fits_the_network() -> None:
+    network = open_network("voxnet-shapes")
+    with pytest.raises(ValueError, match="occupancy is 0 or 1, but 100.0% of the voxels lie between"):
+        explain(network, torch.full((1, 1, 32, 32, 32), 0.5), "gradient")
+    with pytest.raises(ValueError, match="expected a batch of"):
+        explain(network, torch.zeros(1, 1, 30, 30, 30), "gradient")
+
+
+class Reddish(torch.nn.Module):
+    """Images (B, 3, H, W) -> how red, how blue."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, 0].relu().mean((1, 2)), x[:, 2].relu().mean((1, 2))], 1)
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[:, 15:, 0] = 255
+    Image.fromarray(picture).save(tmp_path / "half.png")
+    network = open_network(Reddish(), kind="image", size=16, classes=["red", "blue"])
+    inputs = read_inputs([tmp_path / "half.png"], network.frozen.space)
+    table = explain_files(network, inputs, ["gradient", "integrated_gradients", "occlusion"], out=tmp_path / "out")
+    assert table["rows"][0][2] == "red"
+    arrays = load_file(tmp_path / "out" / "attributions.safetensors")
+    reds = arrays["integrated_gradients"][0].sum(0)
+    assert reds[:, 9:].sum() > 5 * reds[:, :7].abs().sum()
+    assert "data:image/png;base64" in (tmp_path / "out" / "index.html").read_text()
+    with pytest.raises(ValueError, match="takes image files"):
+        read_inputs(["shapes:chair"], network.frozen.space)
+    (tmp_path / "no.png").write_text("no")
+    with pytest.raises(ValueError, match="is no image"):
+        read_inputs([tmp_path / "no.png"], network.frozen.space)
+
+
+def test_any_function_of_the_outputs_can_be_explained() -> None:
+    x = make_clouds(["car"], 1, 64, seed=3)[0]
+    network = open_network(NETWORK, points=64)
+    asked = -1.0 * Contrast(against=network.index("chair"))
+    found = explain(network, x, "gradient", score=asked, target="car")
+    usual = explain(network, x, "gradient", against="chair", target="car")
+    assert torch.allclose(found.values, -usual.values)

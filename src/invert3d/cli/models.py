@@ -7,7 +7,7 @@ import torch
 
 from invert3d.cli.show import print_table, split_names
 from invert3d.engine.draws import Draws
-from invert3d.engine.space import Points
+from invert3d.engine.space import Points, Voxels
 from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
 from invert3d.study.inputs import read_inputs
@@ -21,7 +21,8 @@ def models(*, record: bool = False) -> None:
     Parameters
     ----------
     record
-        Measure the networks of the procedural shapes again, on held-out shapes, and write docs/results/points.json.
+        Measure them again, on held-out shapes and on ModelNet10's test grids; write docs/results/points.json and
+        explain.json.
     """
     cards = bundled()
     rows = [
@@ -40,24 +41,38 @@ def models(*, record: bool = False) -> None:
 
 
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:
-    """Measure the accuracy of the bundled networks on the held-out shapes and write it down."""
-    from invert3d.study.datasets import held_out_shapes
+    """Measure the accuracy of the bundled networks on what they were not trained on, and write it down.
+
+    Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid.
+    """
+    from invert3d.study.datasets import held_out_shapes, modelnet10_grids
     from invert3d.study.runs import record
-    from invert3d.study.train import predictions
+    from invert3d.study.train import accuracy_by_class, predictions
 
     clouds, labels = held_out_shapes()
-    headline, rows = {}, []
+    headline, rows, real, grids = {}, [], {}, []
     for name, card in cards.items():
-        accuracy, measured = card.accuracy, "by its card"
-        if card.data.startswith("procedural shapes"):
-            network = open_network(name)
-            right = predictions(network.frozen.model, torch.from_numpy(clouds[:, :1024])) == torch.from_numpy(labels)
+        accuracy, fresh, measured, model = card.accuracy, card.accuracy_fresh, "by its card", open_network(name).frozen
+        if card.data.startswith("procedural shapes") and not card.size:
+            right = predictions(model.model, torch.from_numpy(clouds[:, :1024])) == torch.from_numpy(labels)
             accuracy, measured = right.double().mean().item(), f"{len(labels)} held-out shapes"
             headline[
                 {"pointnet2_ssg": "accuracy_pointnet2"}.get(card.architecture, f"accuracy_{card.architecture}")
             ] = round(accuracy, 4)
-        rows.append({"table": "accuracy", "weights": name, "accuracy": round(accuracy, 4), "measured on": measured,
-                     "trained on": card.data, "MB": round(card.bytes / 1e6, 1)})  # fmt: skip
+        if isinstance(model.space, Voxels) and "ModelNet10" in card.data:
+            data = modelnet10_grids(None, model.space)
+            shares = accuracy_by_class(model.model, data, 0)
+            accuracy, fresh, measured = shares["all"], shares["fresh"], f"{len(data.test)} test grids"
+            if "pruning" not in card.notes:
+                key = {"voxel_nin": "volumetric"}.get(card.architecture, card.architecture)
+                real[f"modelnet10_accuracy_{key}"] = round(accuracy, 4)
+        row = {"weights": name, "accuracy": round(accuracy, 4), "measured on": measured, "trained on": card.data,
+               "MB": round(card.bytes / 1e6, 1)}  # fmt: skip
+        if card.size:
+            grids.append({"table": "accuracy of voxels", **row, "without repeats": round(fresh, 4)})
+        else:
+            rows.append({"table": "accuracy", **row})
+    record("explain", real, grids)
     return record("points", headline, rows)
 
 

@@ -186,7 +186,7 @@ def draw(
               folder / "attributions.safetensors")  # fmt: skip
     space, cards, panels = network.frozen.space, [], []
     for i, name in enumerate(names):
-        panels.append([panel(space, x[i], None, "sequential")])
+        panels.append([panel(space, x[i], None, "sequential", caption=f"it says {table['rows'][i * len(found)][1]}")])
         for method, each in found.items():
             values, kind = values_of(method, each, i, space)
             panels[-1].append(drawn := panel(space, x[i], values, kind))

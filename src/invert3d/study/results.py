@@ -27,8 +27,25 @@ HEADLINES = {
     "batch_exponent": "time grows with the batch to the power of",
     "points_exponent": "time grows with the points to the power of",
     "help_seconds": "seconds of `invert3d --help`",
+    "guided_error_ours": "guided and deconvolution: largest relative error, ours, over all ways to write a rectifier",
+    "guided_error_captum_worst": "the same, captum",
+    "completeness_error_default": "integrated gradients: largest error of completeness with the defaults",
+    "ig_evaluations_ratio_vs_captum": "captum's runs of the network over ours, at the error captum reaches (median)",
+    "ig_time_ratio_vs_captum": "captum's time over ours, both with their defaults (median)",
+    "ig_memory_ratio_vs_captum": "captum's memory over ours, both with their defaults (median)",
+    "edge_correlation_best": "rank correlation of attributions with closeness to sharp edges, the best method",
+    "modelnet10_accuracy_vrn": "ModelNet10, test grids: Voxception-ResNet",
+    "modelnet10_accuracy_volumetric": "ModelNet10, test grids: volumetric network in network",
+    "modelnet10_accuracy_voxnet": "ModelNet10, test grids: VoxNet",
+    "accuracy_full": "before pruning: accuracy",
+    "accuracy_pruned": "pruned to 5 % of the weights: accuracy",
+    "accuracy_after_one_epoch": "the same after one epoch",
+    "weights_left": "weights left of it",
+    "accuracy_ours": "pruned to 2 % of the weights, after one epoch: accuracy",
+    "weights_left_ours": "weights left of that",
+    "sparse_speed_ratio_batch1": "batch 1: dense time over the faster of dense and sparse, layer by layer",
 }
-SHARES = ("transfer", "own_success", "accuracy")
+SHARES = ("transfer", "own_success", "accuracy", "modelnet10_accuracy", "weights_left", "completeness_error")
 
 
 def headline(key: str, value: float) -> list[str]:
