@@ -110,6 +110,22 @@ def completeness(name: str) -> list[Row]:
     return rows
 
 
+def groupings(name: str, shapes: int = 3) -> list[Row]:
+    """Completeness with the groupings of x held, and chosen anew along the path, where F jumps."""
+    network = open_network(name)
+    known = examples(network)
+    x, target = known.x[:shapes], known.target[:shapes]
+    rows = []
+    for how in ("frozen", "live"):
+        facts = IntegratedGradients(groupings=how)(network.frozen, ClassScore(), x, target).facts
+        errors = facts["completeness_error"]
+        rows.append({
+            "table": "groupings", "network": name, "groupings": how, "shapes": shapes,
+            "runs": max(facts["evaluations_each"]), "smallest error": min(errors), "largest error": max(errors),
+        })  # fmt: skip
+    return rows
+
+
 def cost(name: str, side: str, result: Any) -> None:
     """Seconds of the processor and megabytes that integrated gradients of one shape take, in this process."""
     torch.set_num_threads(1)
@@ -202,6 +218,8 @@ def main() -> int:
     show(console, [row for row in errors if row["pattern"] == "one"])
     runs = [row for name in NETWORKS for row in completeness(name)]
     show(console, runs)
+    held = [row for name in ("pointnet2_ssg-shapes", "dgcnn-shapes") for row in groupings(name)]
+    show(console, held)
     prices = [costs(name) for name in NETWORKS]
     show(console, prices)
     speeds = sparse_speed()
@@ -216,7 +234,7 @@ def main() -> int:
     }
     console.print(headline)
     if options.record:
-        record("explain", headline, [*errors, *runs, *prices])
+        record("explain", headline, [*errors, *runs, *held, *prices])
         if speeds:
             fastest = {"sparse_speed_ratio_batch1": round(max(row["times faster"] for row in speeds), 2)}
             record("pruning", fastest, speeds)

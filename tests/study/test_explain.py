@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from invert3d.attribution.integrated import IntegratedGradients
 from invert3d.cli.explain import explain as command
 from invert3d.data.voxels import Binvox, write_binvox
 from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.objectives.classes import Contrast
-from invert3d.study.explain import explain, explain_files
+from invert3d.study.explain import explain, explain_files, table_of
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import open_network
 
@@ -148,3 +149,14 @@ def test_any_function_of_the_outputs_can_be_explained() -> None:
     found = explain(network, x, "gradient", score=asked, target="car")
     usual = explain(network, x, "gradient", against="chair", target="car")
     assert torch.allclose(found.values, -usual.values)
+
+
+def test_completeness_that_is_not_reached_is_said() -> None:
+    network = open_network(NETWORK, points=64)
+    x = torch.from_numpy(make_clouds(["car"], 1, 64, seed=3)[0])
+    found = explain(network, x, IntegratedGradients(tolerance=1e-9, most=9), target="car")
+    assert found.facts["completeness_error"][0] > 1e-9 and found.facts["evaluations"] == 9
+    table = table_of(network, ["mine"], {"integrated_gradients": found}, torch.rand(1, 21), torch.tensor([5]), None)
+    assert (
+        f"Completeness was not reached: mine {found.facts['completeness_error'][0]:.1%} after 9 runs" in table["note"]
+    )
