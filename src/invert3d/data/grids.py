@@ -159,10 +159,11 @@ def _mesh(path: Path, up: str) -> "trimesh.Trimesh":
         mesh = read_off(path)
     else:
         try:
-            mesh = trimesh.load(path, force="mesh", process=False)
+            mesh = trimesh.load_mesh(path, process=False)
         except Exception as error:
             raise ValueError(f"{path.name}: not readable as {path.suffix}: {error}") from error
-    if not len(getattr(mesh, "faces", ())):
+        mesh = mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
+    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise ValueError(f"{path.name}: holds no triangles; a cloud has no inside")
     source: Literal["z", "y"] = "y" if path.suffix.lower() == ".glb" or up == "y" else "z"
     mesh.vertices = to_up(np.asarray(mesh.vertices), source, "z")

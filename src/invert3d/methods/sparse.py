@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,10 @@ class SparseConv3d(nn.Module):
 
     Without gradients, and without groups. Channels that no kernel reads are not gathered.
     """
+
+    matrix: Tensor
+    used: Tensor
+    bias: Tensor | None
 
     def __init__(self, dense: nn.Conv3d) -> None:
         super().__init__()
@@ -82,10 +87,7 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
     fast = copy.deepcopy(model).eval()
     seen: dict[str, Tensor] = {}
     layers = {name: module for name, module in fast.named_modules() if isinstance(module, nn.Conv3d)}
-    handles = [
-        module.register_forward_pre_hook(lambda _, inputs, name=name: seen.__setitem__(name, inputs[0]))
-        for name, module in layers.items()
-    ]
+    handles = [module.register_forward_pre_hook(partial(_keep, seen, name)) for name, module in layers.items()]
     fast(x)
     for handle in handles:
         handle.remove()
@@ -104,6 +106,10 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
             parent, _, last = name.rpartition(".")
             setattr(fast.get_submodule(parent), last, sparse)
     return fast, choices
+
+
+def _keep(seen: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    seen[name] = inputs[0]
 
 
 def fastest(run: Callable[[], object], repeats: int) -> float:

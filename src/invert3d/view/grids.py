@@ -19,17 +19,17 @@ def cubes(
     Raises:
         ValueError: there is no such voxel, or the shapes differ.
     """
-    shown = np.asarray(grid) != 0 if shown is None else np.asarray(shown)
-    if shown.shape != np.shape(grid) or shown.ndim != 3:
-        raise ValueError(f"grid: got {np.shape(grid)} and {shown.shape} to show, accepted are two alike (D, H, W)")
-    if not shown.any():
+    drawn: np.ndarray = np.asarray(grid) != 0 if shown is None else np.asarray(shown)
+    if drawn.shape != np.shape(grid) or drawn.ndim != 3:
+        raise ValueError(f"grid: got {np.shape(grid)} and {drawn.shape} to show, accepted are two alike (D, H, W)")
+    if not drawn.any():
         raise ValueError("grid: nothing in it is filled")
     if hollow:
-        around = np.pad(shown, 1)
+        around = np.pad(drawn, 1)
         sides = [np.roll(around, step, axis)[1:-1, 1:-1, 1:-1] for axis in range(3) for step in (-1, 1)]
-        shown = shown & ~np.logical_and.reduce(sides)
-    places = np.argwhere(shown)
-    centers = places + 0.5 - np.array(shown.shape) / 2
+        drawn = drawn & ~np.logical_and.reduce(sides)
+    places = np.argwhere(drawn)
+    centers = places + 0.5 - np.array(drawn.shape) / 2
     middle = (centers.min(0) + centers.max(0)) / 2
     reach = max(float(np.linalg.norm(centers - middle, axis=1).max()), 1.0) * 1.03
-    return (centers - middle) / reach, 1 / reach, np.asarray(grid)[shown]
+    return (centers - middle) / reach, 1 / reach, np.asarray(grid)[drawn]

@@ -222,8 +222,8 @@ def make_grids(
 
     labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
     grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
-    for row, label in enumerate(labels):
-        name = categories[label]
+    for row in range(len(labels)):
+        name = categories[row // per_class]
         if name not in CATEGORIES:
             make_mesh(name, np.random.default_rng(0))  # says which there are
         grids[row] = voxelize(make_mesh(name, _maker(name, row % per_class, seed)), size, across)
