@@ -105,7 +105,7 @@ def first_filters(model: nn.Module) -> Tensor:
     return layer.weight.detach().clone()  # type: ignore[union-attr, operator]
 
 
-def scheduled(density: float, progress: float, until: float = 0.6, start: float = 0.3) -> float:
+def scheduled(density: float, progress: float, until: float = 0.4, start: float = 0.3) -> float:
     """The share that stays at a place 0 to 1 of the training: from ``start`` down to ``density``, cubically."""
     left = max(0.0, 1 - progress / until)
     return density + (max(start, density) - density) * left**3
