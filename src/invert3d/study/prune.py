@@ -35,7 +35,8 @@ class Pruned:
     density_after: float
     conv_weights: int
     layers: dict[str, float]
-    filters: dict[str, Tensor]  # of the first convolution: whole, pruned, trained
+    layer: str  # the first convolution that lost half of its weights or more
+    filters: dict[str, Tensor]  # its weights: whole, pruned, trained
 
 
 def prune(
@@ -62,7 +63,6 @@ def prune(
     steps = max(1, round(epochs * len(data.train) / chosen.batch))
     patient = copy.deepcopy(model).eval()
     full = accuracy_by_class(patient, data, chosen.points)
-    filters = {"whole": first_filters(patient)}
     begun(f"whole: {full['all']:.2%}")
     c = rate_for(patient, density) if way == "surgery" else 0.0
     with Operation(patient, Surgery(c=c, stop=steps // 2)) as operation:
@@ -72,7 +72,8 @@ def prune(
             prune_by_magnitude(operation, density)
         cut, left = accuracy_by_class(patient, data, chosen.points)["all"], operation.density()
         begun(f"pruned to {left:.2%}: {cut:.2%}")
-        filters["pruned"] = first_filters(patient)
+        layer = shown_layer(patient)
+        filters = {"whole": weights_of(model, layer), "pruned": weights_of(patient, layer)}
         generator = torch.Generator().manual_seed(chosen.seed)
 
         def after(step: int) -> None:
@@ -95,14 +96,23 @@ def prune(
         model=patient, accuracy_full=full["all"], accuracy_pruned=cut, density_pruned=left,
         accuracy_after=ready["all"], fresh_full=full["fresh"], fresh_after=ready["fresh"], density_after=remaining,
         conv_weights=sum(int(m.weight.count_nonzero()) for m in patient.modules() if isinstance(m, nn.Conv3d)),
-        layers=layers, filters={**filters, "trained": first_filters(patient)},
+        layers=layers, layer=layer, filters={**filters, "trained": weights_of(patient, layer)},
     )  # fmt: skip
 
 
-def first_filters(model: nn.Module) -> Tensor:
-    """The kernels of the first convolution or linear layer, as they act now."""
-    layer = next(m for m in model.modules() if isinstance(m, LAYERS))
-    return layer.weight.detach().clone()  # type: ignore[union-attr, operator]
+def shown_layer(model: nn.Module) -> str:
+    """The first layer with kernels, not points, that lost half of its weights or more; else the first layer."""
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, LAYERS)}
+    thin = [
+        name for name in layers
+        if (w := weights_of(model, name)).dim() > 2 and w[0, 0].numel() > 1 and w.count_nonzero() <= 0.5 * w.numel()
+    ]  # fmt: skip
+    return (thin or list(layers))[0]
+
+
+def weights_of(model: nn.Module, layer: str) -> Tensor:
+    """The weights of a layer as they act now."""
+    return model.get_submodule(layer).weight.detach().clone()  # type: ignore[union-attr, operator]
 
 
 def scheduled(density: float, progress: float, until: float = 0.4, start: float = 0.3) -> float:

@@ -90,31 +90,32 @@ def headline_of(done: Pruned, density: float) -> dict[str, float]:
 
 
 def draw_filters(path: Path, name: str, done: Pruned, most: int = 8) -> None:
-    """The first filters of the first convolution, whole, pruned and trained, on one scale."""
+    """The strongest kernels of a convolution that was thinned out, whole, pruned and trained, on one scale."""
     from invert3d.view.color import colorize
     from invert3d.view.figures import Panel, contact_sheet, save_png
     from invert3d.view.grids import cubes
 
-    kernels = {state: each.float().cpu() for state, each in done.filters.items()}
-    if kernels["whole"].dim() != 5:
+    if done.filters["whole"].dim() != 5:
         return
+    kernels = {state: each.float().cpu().flatten(0, 1) for state, each in done.filters.items()}
     order = kernels["whole"].flatten(1).norm(dim=1).argsort(descending=True)[:most]
-    reach = float(kernels["whole"][order].abs().quantile(0.98))
+    reach = float(kernels["whole"][order].abs().max())
     rows = []
     for each in kernels.values():
         row = []
         for kernel in each[order]:
-            values = kernel[0].numpy()
-            colors = colorize(values, -reach, reach, "diverging")
-            shown = np.abs(values) > 0.15 * reach
-            if not shown.any():
-                row.append(Panel(image=np.full((8, 8, 4), 0, np.uint8), caption="nothing left"))
+            values = kernel.numpy()
+            places, edge, _ = cubes(np.ones_like(values))
+            there = values.reshape(-1) != 0
+            if not there.any():
+                row.append(Panel(image=np.zeros((8, 8, 4), np.uint8), caption="nothing left"))
                 continue
-            places, edge, _ = cubes(values, shown=shown)
-            row.append(Panel(cloud=places, cube=edge * 0.86, colors=colors[shown]))
+            colors = colorize(values.reshape(-1)[there], -reach, reach, "diverging")
+            row.append(Panel(cloud=places[there], cube=edge * 0.8, colors=colors))
         rows.append(row)
     sheet = contact_sheet(
-        rows, row_titles=list(kernels), panel_size=(130, 130), title=f"Filters of the first convolution of {name}",
-        note="Red excites, blue inhibits; weights below 15 % of the scale are not drawn. The strongest filters first.",
+        rows, row_titles=list(kernels), panel_size=(130, 130), title=f"Kernels of {done.layer} of {name}",
+        note="Red excites, blue inhibits; what was cut is not drawn. The strongest kernels of the first convolution "
+        "that lost half of its weights.",
     )  # fmt: skip
     save_png(sheet, path)

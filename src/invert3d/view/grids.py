@@ -6,7 +6,7 @@ import numpy as np
 def cubes(
     grid: np.ndarray, *, shown: np.ndarray | None = None, hollow: bool = False
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """The filled voxels of a grid in the unit sphere.
+    """The filled voxels of a grid in the unit sphere, corners and all.
 
     Args:
         grid: (D, H, W), indexed [x, y, z]; its values are handed back, so it may hold attributions.
@@ -31,5 +31,5 @@ def cubes(
     places = np.argwhere(drawn)
     centers = places + 0.5 - np.array(drawn.shape) / 2
     middle = (centers.min(0) + centers.max(0)) / 2
-    reach = max(float(np.linalg.norm(centers - middle, axis=1).max()), 1.0) * 1.03
+    reach = float(np.linalg.norm(np.abs(centers - middle) + 0.5, axis=1).max())  # of the corners of the cubes
     return (centers - middle) / reach, 1 / reach, np.asarray(grid)[drawn]
