@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from invert3d.methods.pruning import Operation, Surgery, prune_by_magnitude
-from invert3d.methods.sparse import SparseConv3d, sparsified
+from invert3d.methods.sparse import Doubled, SparseConv3d, sparsified
 from invert3d.models.voxnet import VoxelNIN
 from invert3d.models.vrn import VRN
 from invert3d.models.weights import load_checkpoint, packed, save_weights, unpacked
@@ -56,8 +56,8 @@ def test_a_network_runs_the_same_whatever_is_chosen(make) -> None:  # noqa: ANN0
         assert torch.allclose(fast(x), model(x), atol=1e-4)
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv3d)]
     assert len(choices) == len(convolutions) and all(0 <= c.density <= 1 for c in choices)
-    kinds = [isinstance(m, SparseConv3d) for m in fast.modules()]
-    assert sum(kinds) == sum(c.faster == "sparse" for c in choices)
+    for way, kind in (("sparse", SparseConv3d), ("doubled", Doubled)):
+        assert sum(isinstance(m, kind) for m in fast.modules()) == sum(c.faster == way for c in choices)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
