@@ -39,7 +39,9 @@ class GradCAM(Method):
         taken: list[Any] = []
 
         def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:
-            found = places_of(taken[-1], model.space, leaf, name)
+            if not taken:
+                taps.taken()  # says that the layer is never called
+            found = places_of(taken[-1], model.space, leaf, module)
             gradient = torch.autograd.grad(outcome, found.raw, allow_unused=True)[0]
             if gradient is None:
                 raise ValueError(f"the score does not depend on what {name} returns: choose another layer")
@@ -47,7 +49,8 @@ class GradCAM(Method):
 
         taps = Taps(model.model)
         taps.set([name])
-        keeper = model.model.get_submodule(name).register_forward_hook(lambda _, __, output: taken.append(output))
+        module = model.model.get_submodule(name)
+        keeper = module.register_forward_hook(lambda _, __, output: taken.append(output))
         try:
             values, _ = input_gradient(model, -score, x, target, differentiate=differentiate)
             taps.taken()
@@ -65,7 +68,7 @@ class GradCAM(Method):
             mode = "trilinear" if x.dim() == 5 else "bilinear"
             return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False).expand_as(x) / x.shape[1]
         if centers is not None:
-            cam = from_centers(cam, centers, x[..., :3])
+            cam = from_centers(cam, centers, as_fed(space, x))
         return (cam[..., None] / x.shape[-1]).expand_as(x)
 
 
@@ -91,24 +94,37 @@ class FeatureMap:
         return like_raw.transpose(1, 2) if self.last else like_raw
 
 
-def places_of(output: Any, space: Space, x: Tensor, name: str = "") -> FeatureMap:
+def as_fed(space: Points, x: Tensor) -> Tensor:
+    """The positions (B, N, 3) of clouds in the frame of the model."""
+    fed = space.encode(x)
+    return (fed.transpose(1, 2) if space.layout == "b3n" else fed)[..., :3]
+
+
+def places_of(output: Any, space: Space, x: Tensor, module: nn.Module) -> FeatureMap:
     """The features in what a layer returned. Raises ValueError if it is no map of features over places."""
-    found = feature_map(output, space, x)
+    found = feature_map(output, space, x, module)
     if found is None:
         kind = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"{name} returns {kind}, which is no map over the {type(space).__name__.lower()}")
+        raise ValueError(
+            f"{type(module).__name__} returns {kind}, which is no map over the {type(space).__name__.lower()}"
+        )
     return found
 
 
-def feature_map(output: Any, space: Space, x: Tensor) -> FeatureMap | None:
-    """As ``places_of``, None if there is no map."""
+def feature_map(output: Any, space: Space, x: Tensor, module: nn.Module) -> FeatureMap | None:
+    """As ``places_of``, None if there is no map.
+
+    Where there are as many channels as points, the module says which is which: linear layers, norms of layers and
+    what is marked ``channels_last`` have channels last, all others second.
+    """
     if not isinstance(space, Points):
         fits = isinstance(output, Tensor) and output.dim() == x.dim() and min(output.shape[2:]) > 1
         return FeatureMap(output) if fits else None
     if isinstance(output, Tensor):
         if output.dim() != 3 or x.shape[1] not in output.shape[1:]:
             return None
-        return FeatureMap(output, last=output.shape[2] != x.shape[1])
+        last = getattr(module, "channels_last", isinstance(module, (nn.Linear, nn.LayerNorm)))
+        return FeatureMap(output, last=last if output.shape[1] == output.shape[2] else output.shape[2] != x.shape[1])
     parts = [part for part in output if isinstance(part, Tensor) and part.dim() == 3] if _pair(output) else []
     if len(parts) != 2 or 3 not in parts[0].shape[1:]:
         return None
@@ -123,16 +139,18 @@ def _pair(output: Any) -> bool:
 
 
 def deepest(model: Frozen, x: Tensor) -> str:
-    """The last module that the model calls and that returns a map with enough places.
+    """The last module that the model calls and that returns a map with enough places, or its ``features_layer``.
 
     Raises ValueError if there is none.
     """
+    if hasattr(model.model, "features_layer"):
+        return str(model.model.features_layer)
     calls: list[tuple[str, bool]] = []
     input_like = model.space.encode(x[:1].to(model.device, model.dtype))
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            found = feature_map(output, model.space, x[:1])
+            found = feature_map(output, model.space, x[:1], module)
             if found is not None:
                 value = found.arranged(found.raw)
                 least = LEAST_PLACES if isinstance(model.space, Points) else LEAST_SIDE

@@ -60,7 +60,7 @@ class RegionOcclusion(Method):
         region = self._regions(model.space, x)
         shared = region.shape[-1] if region.dim() == 3 else region.shape[1] if region.dim() > 3 else 1
         whole, values = score_of(model, score, x, target), torch.zeros_like(x)
-        numbers = region[(x != 0) | torch.tensor(isinstance(model.space, Points))].unique().tolist()
+        numbers = region[(x != 0) | isinstance(model.space, Points)].unique().tolist()
         for number in numbers:
             inside = region == number
             without = torch.where(inside, nothing(model.space, x), x)
@@ -71,7 +71,7 @@ class RegionOcclusion(Method):
     def _regions(self, space: Space, x: Tensor) -> Tensor:
         """The number of the region of each number of x, like x."""
         if isinstance(space, Points):
-            seeds = gather(x, farthest_point_sample(x[..., :3], self.regions))
+            seeds = gather(x, farthest_point_sample(x[..., :3], min(self.regions, x.shape[1])))
             return square_distances(x[..., :3], seeds[..., :3]).argmin(-1)[..., None].expand_as(x)
         total = torch.zeros(x.shape[2:], dtype=torch.long, device=x.device)
         for axis, size in enumerate(x.shape[2:]):

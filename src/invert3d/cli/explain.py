@@ -93,7 +93,7 @@ def attribution(
     methods: str | None = None,
     per_class: int = 1,
     points: int = 1024,
-    how: Literal["center", "resample", "drop", "empty", "blur"] | None = None,
+    how: Literal["center", "resample", "empty", "blur"] | None = None,
     seed: int = 0,
     record: bool = False,
     device: str = "cpu",
@@ -114,8 +114,8 @@ def attribution(
     points
         Points a cloud.
     how
-        What becomes of what is removed: points move to the center, become copies of points that are kept (resample),
-        or are gone (drop); voxels become empty, or take the mean of those around them (blur).
+        What becomes of what is removed: points move to the center, or become copies of points that are kept (resample);
+        voxels become empty, or take the mean of those around them (blur).
     seed
         Fixes everything.
     record
@@ -124,15 +124,20 @@ def attribution(
         cpu, cuda, ...
     """
     from invert3d.study.explain import default_methods
-    from invert3d.study.explained import COLUMNS, headline, measure
+    from invert3d.study.explained import COLUMNS, check_question, headline, measure
     from invert3d.study.runs import record as write_record
 
     rows: list[dict[str, Any]] = []
-    for model in models or MEASURED:
-        network = open_network(model, points=points, device=device)
-        for method in split_names(methods) or (*default_methods(network.frozen.space), "random"):
-            rows.append(measure(network, method, per_class=per_class, how=how, seed=seed))
-            print(f"{model}, {method}: {rows[-1]}", flush=True)
+    work = [
+        (network, method)
+        for network in (open_network(model, points=points, device=device) for model in models or MEASURED)
+        for method in split_names(methods) or (*default_methods(network.frozen.space), "random")
+    ]
+    for network, method in work:
+        check_question(network, method, how)
+    for network, method in work:
+        rows.append(measure(network, method, per_class=per_class, how=how, seed=seed))
+        print(f"{network.name}, {method}: {rows[-1]}", flush=True)
     note = (
         "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 foretells nothing. Jitter, rotation: "
         "relative change. Randomized: rank correlation after a quarter, half, three quarters and all of the layers are "
@@ -140,7 +145,9 @@ def attribution(
     )
     print_table("Are the explanations true?", list(COLUMNS), [[row[c] for c in COLUMNS] for row in rows], note)
     if record:
-        path = write_record("explain", headline(rows), [{"table": "attribution", **row} for row in rows])
+        path = write_record(
+            "explain", headline(rows), [{"table": f"attribution of {row['network']}", **row} for row in rows]
+        )
         print(f"recorded in {path}")
 
 

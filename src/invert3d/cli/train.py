@@ -58,7 +58,9 @@ def train(
     device
         cpu, cuda, ...
     """
-    lookup("model", architecture)
+    made = lookup("model", architecture)
+    if width is not None and not hasattr(made, "grid_sizes"):
+        raise ValueError(f"{architecture} has no width; networks of voxels have")
     checked_device(device)
     settings = TrainSettings(
         steps=steps, batch=batch, points=points, rate=rate, abstract=abstract, bf16=bf16, seed=seed
@@ -72,6 +74,8 @@ def train(
     command = (f"invert3d train {architecture} --data {data} --name {label} --steps {steps} --batch {batch} "
                + (f"--values {values[0]:g} {values[1]:g} " if voxels else f"--points {points} --abstract {abstract:g} ")
                + f"--rate {rate:g} --seed {seed}" + (f" --width {width}" if width else "")
+               + (f" --per-class {per_class}" if data == "shapes" and per_class != 400 else "")
+               + (f" --data-seed {data_seed}" if data_seed is not None else "") + ("" if clutter else " --no-clutter")
                + (f" --start {start.name}" if start else ""))  # fmt: skip
     meter = Meter("training", steps)
     try:

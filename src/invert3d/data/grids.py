@@ -102,7 +102,7 @@ def read_grid(path: str | Path, size: int = 32, *, convention: Convention | None
     if not path.is_file():
         raise FileNotFoundError(f"path: there is no file {path}")
     if path.suffix.lower() in MESHES:
-        across, whole = CONVENTIONS[convention] if convention else (24, size)
+        across, whole = CONVENTIONS[convention] if convention else (min(24, size), size)
         if whole != size:
             raise ValueError(f"{convention} makes grids of {whole} voxels a side, the network takes {size}")
         return voxelize(_mesh(path, up), size, across, fill)

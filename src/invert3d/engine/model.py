@@ -94,7 +94,7 @@ class Frozen:
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (B, K) of x (B, *space.shape)."""
         with self:
-            return self.outputs(x)[0]
+            return self.outputs(x.to(self.device, self.dtype))[0]
 
     def logits(self, raw: Any) -> Tensor:
         """The (B, K) logits in what the model returned."""

@@ -175,10 +175,26 @@ def rate_for(model: nn.Module, density: float, names: Sequence[str] | None = Non
     return (few + many) / 2
 
 
-def prune_by_magnitude(operation: Operation, density: float) -> None:
-    """The baseline: hide all but the largest weights of all layers together, once (Han et al. 2015)."""
-    sizes = torch.cat([hidden.detach().abs().flatten() for _, _, hidden in operation.masks()])
-    keep = max(1, round(density * len(sizes)))
-    limit = sizes.topk(keep).values[-1]
-    for _, mask, hidden in operation.masks():
-        mask.mask = hidden.detach().abs() >= limit
+def prune_by_magnitude(operation: Operation, density: float, *, adaptive: bool = False) -> None:
+    """Hide all but the largest weights of all layers together (Han et al. 2015): the baseline.
+
+    ``adaptive`` makes layers comparable, whose scale a norm behind them makes meaningless: a weight counts by its
+    square over the sum of the squares that are no smaller in its tensor (LAMP, Lee et al. 2021).
+    """
+    tables = [
+        (mask, lamp(hidden.detach()) if adaptive else hidden.detach().abs()) for _, mask, hidden in operation.masks()
+    ]
+    sizes = torch.cat([size.flatten() for _, size in tables])
+    limit = sizes.topk(max(1, round(density * len(sizes)))).values[-1]
+    for mask, size in tables:
+        mask.mask = (size >= limit) & (size > 0)
+
+
+def lamp(weight: Tensor) -> Tensor:
+    """The squares of weights, each over the sum of those in the tensor that are no smaller: like weight, 0 to 1."""
+    square = weight.double().square().flatten()
+    order = square.argsort()
+    rest = square[order].flip(0).cumsum(0).flip(0)
+    score = torch.empty_like(square)
+    score[order] = square[order] / rest.clamp_min(1e-300)
+    return score.view_as(weight)

@@ -107,7 +107,9 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
     for name, layer in layers.items():
         if name not in seen:
             continue
-        ways = {"dense": layer, "doubled": Doubled(layer), "sparse": SparseConv3d(layer)}
+        ways: dict[str, nn.Module] = {"dense": layer, "doubled": Doubled(layer)}
+        if layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+            ways["sparse"] = SparseConv3d(layer)
         choice = Choice(
             name, float(layer.weight.count_nonzero()) / layer.weight.numel(),
             {way: fastest(partial(each, seen[name]), repeats) for way, each in ways.items()},

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invert3d.models.layers import batch_normalized, dense, folded, max_over_points
+from invert3d.models.layers import PerPoint, batch_normalized, dense, folded, max_over_points
 from invert3d.ops.points import gather, knn
 from invert3d.registry import register
 
@@ -81,7 +81,7 @@ class DGCNN(nn.Module):
         self.linear1, self.linear2 = nn.Linear(2 * features, 512, bias=False), nn.Linear(512, 256)
         self.linear3 = nn.Linear(256, classes)
         self.dp1, self.dp2 = nn.Dropout(0.5), nn.Dropout(0.5)
-        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
+        self.per_point = PerPoint()
 
     def forward(self, points: Tensor) -> Tensor:
         x, levels = points, []

@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class PerPoint(nn.Identity):
+    """A place to look at the features of points (B, N, C) before they are pooled; it changes nothing."""
+
+    channels_last = True
 
 
 def dense(x: Tensor, layer: Any, norm: Any = None) -> Tensor:

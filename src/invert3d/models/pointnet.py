@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invert3d.models.layers import dense, max_over_points
+from invert3d.models.layers import PerPoint, dense, max_over_points
 from invert3d.registry import register
 
 
@@ -41,7 +41,7 @@ class PointFeatures(nn.Module):
         self.stn, self.fstn = TransformNet(channels, 3), TransformNet(64, 64)
         self.conv1, self.conv2, self.conv3 = nn.Conv1d(channels, 64, 1), nn.Conv1d(64, 128, 1), nn.Conv1d(128, 1024, 1)
         self.bn1, self.bn2, self.bn3 = nn.BatchNorm1d(64), nn.BatchNorm1d(128), nn.BatchNorm1d(1024)
-        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
+        self.per_point = PerPoint()
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, channels) -> (B, 1024)."""
@@ -80,7 +80,7 @@ class VanillaFeatures(nn.Module):
             setattr(self, f"conv{i}", nn.Conv1d(inputs, outputs, 1))
             setattr(self, f"bn{i}", nn.BatchNorm1d(outputs))
         self.depth = len(widths) - 1
-        self.per_point = nn.Identity()  # a place to look at the features before they are pooled
+        self.per_point = PerPoint()
 
     def forward(self, points: Tensor) -> Tensor:
         """(B, N, 3) -> (B, 1024)."""

@@ -111,6 +111,7 @@ class VRN(nn.Module):
     """
 
     grid_sizes = (32,)
+    features_layer = "stages.3.2"  # the last that all that follows is made of, 4 voxels a side
 
     def __init__(
         self, classes: int = 40, width: int = 32, stochastic_depth: StochasticDepth = "none",

@@ -117,7 +117,9 @@ def training_data(
     if voxels and name == "shapes":
         return shapes_grids(voxels, per_class, seed=seed)
     if voxels:
-        return modelnet10_grids(file if name != "modelnet10-voxels" else None, voxels)
+        if name != "modelnet10-voxels" and not file:
+            raise ValueError(f"networks of voxels are trained on shapes, modelnet10-voxels or an .npz, not on {name!r}")
+        return modelnet10_grids(file, voxels)
     if name == "shapes":
         return shapes_data(per_class, seed=seed, clutter=clutter)
     if name == "modelnet10-voxels" or file:

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.study.explain import explain, panel, values_of
+from invert3d.study.explain import explain, filled, panel, values_of
 from invert3d.study.held_out import HeldOut, held_out, probabilities
 from invert3d.study.networks import Network
-from invert3d.study.runs import command_line, environment, prepared, write_json
+from invert3d.study.runs import checked_folder, command_line, environment, prepared, write_json
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:
@@ -47,8 +47,9 @@ def analyze(
     from invert3d.registry import lookup
 
     lookup("attribution", method)().check(network.frozen.space)
-    folder = prepared(out, overwrite=overwrite)
+    checked_folder(out, overwrite=overwrite)
     known = held_out(network, per_class, seed)
+    folder = prepared(out, overwrite=overwrite)
     chances = probabilities(network, known.x)
     said = chances.argmax(-1)
     counts = confusion(said, known.target, len(network.classes))
@@ -110,13 +111,13 @@ def draw(
         at, rows, titles = {row: k for k, row in enumerate(asked)}, [], []
         for i, other in zip(mistakes, partner, strict=True):
             label = network.classes[int(said[i])]
-            values, kind = values_of(method, found, at[i], space)
+            values, kind = values_of(method, found, at[i], space, filled(space, known.x[i]))
             line = [
                 panel(space, known.x[i], None, kind, caption=f"{label} {chances[i].max():.2f}"),
                 panel(space, known.x[i], values, kind),
             ]
             if other is not None:
-                values, kind = values_of(method, found, at[other], space)
+                values, kind = values_of(method, found, at[other], space, filled(space, known.x[other]))
                 line += [
                     panel(space, known.x[other], None, kind, caption=f"{label} {chances[other].max():.2f}"),
                     panel(space, known.x[other], values, kind),

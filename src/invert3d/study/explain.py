@@ -15,7 +15,7 @@ from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.registry import lookup
 from invert3d.study.networks import Network, open_network
-from invert3d.study.runs import command_line, environment, prepared, write_json
+from invert3d.study.runs import checked_folder, command_line, environment, prepared, write_json
 
 #: what is shown if nothing else is asked for, by what the network takes
 METHODS = {
@@ -51,8 +51,8 @@ def explain(
         ValueError: for an unknown class, method or weights, an input that is not legal, or one the method does not
             explain.
     """
-    inputs = torch.as_tensor(np.asarray(x), dtype=torch.float32) if isinstance(x, np.ndarray) else x
     network = model if isinstance(model, Network) else open_network(model)
+    inputs = torch.as_tensor(x).to(network.frozen.dtype)
     if isinstance(network.frozen.space, Points) and inputs.dim() == 3:
         network = network.with_points(inputs.shape[1])
     checked(network.frozen.space, inputs)
@@ -104,30 +104,42 @@ def explain_files(
 
     The folder gets attributions.safetensors, table.json, figure.png, a PLY a cloud or grid and method, and index.html.
     """
-    space = network.frozen.space
-    methods = list(methods or default_methods(space))
-    for name in methods:
+    space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
+    for name in asked:
         lookup("attribution", name)().check(space)
-    if layer is not None and "grad_cam" not in methods:
+    if layer is not None and "grad_cam" not in asked:
         raise ValueError("a layer was named, but only grad_cam looks at one: add it to the methods")
     x = torch.stack(list(inputs.values()))
     checked(space, x)
     if layer is not None and layer not in network.frozen.module_names:
         near = ", ".join(network.frozen.nearest(layer))
         raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {near}")
-    folder = prepared(out, overwrite=overwrite)
+    if isinstance(space, Voxels) and not x.flatten(1).any(1).all():
+        raise ValueError(f"{list(inputs)[int((~x.flatten(1).any(1)).nonzero()[0])]}: nothing in the grid is filled")
+    checked_folder(out, overwrite=overwrite)
     classes = targets_of(network, x, target)
+    if against is not None and (classes == network.index(against)).any():
+        raise ValueError(f"{against} against itself explains nothing: name another class to tell it from")
     with torch.no_grad():
-        chances = network.frozen(x.to(network.frozen.device)).softmax(-1).cpu()
+        chances = network.frozen(x).softmax(-1).cpu()
+    if chances.shape[1] != len(network.classes):
+        raise ValueError(f"{network.name} has {chances.shape[1]} outputs, and {len(network.classes)} class names")
     targets = [network.classes[i] for i in classes.tolist()]
-    found = {
-        name: explain(network, x, GradCAM(layer=layer) if layer and name == "grad_cam" else name,
-                      target=targets, against=against)
-        for name in methods
-    }  # fmt: skip
+    found: dict[str, Attribution] = {}
+    left_out = []
+    for name in asked:
+        chosen = GradCAM(layer=layer) if layer and name == "grad_cam" else name
+        try:
+            found[name] = explain(network, x, chosen, target=targets, against=against)
+        except ValueError as error:
+            if methods:
+                raise
+            left_out.append(str(error))  # nobody asked for this one
+    folder = prepared(out, overwrite=overwrite)
     table = table_of(network, list(inputs), found, chances, classes, against)
+    table["note"] += "".join(f" Left out: {reason}." for reason in left_out)
     write_json(folder / "run.json", {
-        "model": network.name, "names": list(inputs), "methods": methods, "command": command_line(),
+        "model": network.name, "names": list(inputs), "methods": list(found), "command": command_line(),
         "environment": environment(), "facts": {name: each.facts for name, each in found.items()},
     })  # fmt: skip
     write_json(folder / "table.json", table)
@@ -163,12 +175,20 @@ def table_of(
     }  # fmt: skip
 
 
-def values_of(method: str, attribution: Attribution, i: int, space: Space) -> tuple[np.ndarray, str]:
-    """One number an element of input i, at most 1 in size, and the color map that fits it."""
+def values_of(
+    method: str, attribution: Attribution, i: int, space: Space, shown: np.ndarray | None = None
+) -> tuple[np.ndarray, str]:
+    """One number an element of input i, 1 at the 99th percentile of those ``shown``, and the color map that fits it."""
     reduction = reduction_of(method, space)
     values = attribution.per_element(reduction)[i].numpy(force=True)
-    reach = max(float(np.quantile(np.abs(values[values != 0]), 0.99)) if values.any() else 0.0, 1e-12)
+    seen = values if shown is None else values[shown]
+    reach = max(float(np.quantile(np.abs(seen), 0.99)) if seen.any() else 0.0, 1e-12)
     return np.clip(values / reach, -1, 1), "diverging" if reduction == "sum" else "sequential"
+
+
+def filled(space: Space, x: Tensor) -> np.ndarray | None:
+    """The voxels of a grid that are drawn; None where everything is."""
+    return x[0].numpy() != 0 if isinstance(space, Voxels) else None
 
 
 def draw(
@@ -188,7 +208,7 @@ def draw(
     for i, name in enumerate(names):
         panels.append([panel(space, x[i], None, "sequential", caption=f"it says {table['rows'][i * len(found)][1]}")])
         for method, each in found.items():
-            values, kind = values_of(method, each, i, space)
+            values, kind = values_of(method, each, i, space, filled(space, x[i]))
             panels[-1].append(drawn := panel(space, x[i], values, kind))
             if isinstance(space, Image):
                 continue

@@ -28,8 +28,11 @@ def read_inputs(
         raise ValueError("name at least one file, or shapes:airplane for a procedural shape")
     found: dict[str, Tensor] = {}
     for file in files:
-        name = Path(file).stem.removeprefix("shapes:")
-        found[f"{name}-{len(found)}" if name in found else name] = read_input(str(file), space, up=up, seed=seed)
+        plain = name = Path(file).stem.removeprefix("shapes:")
+        number = 1
+        while name in found:
+            name, number = f"{plain}-{number}", number + 1
+        found[name] = read_input(str(file), space, up=up, seed=seed)
     return found
 
 
@@ -57,12 +60,12 @@ def cloud(file: str, made: str | None, points: int, up: Literal["z", "y"], seed:
 
 
 def grid(file: str, made: str | None, size: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
-    """A grid (size, size, size) of 0 and 1, 24 voxels along the longest side of what was a mesh."""
+    """A grid (size, size, size) of 0 and 1; what was a mesh is 24 voxels long, or as many as there are."""
     from invert3d.data.grids import read_grid
     from invert3d.data.worlds.shapes import make_grids
 
     if made:
-        return make_grids([made], 1, size, seed)[0][0]
+        return make_grids([made], 1, size, seed, min(24, size))[0][0]
     return read_grid(file, size, up=up)
 
 

@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -29,6 +29,7 @@ class Network:
     frozen: Frozen
     classes: tuple[str, ...]
     card: WeightCard | None = None
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
 
     @property
     def space(self) -> Points:
@@ -99,18 +100,19 @@ def open_network(
             device.
     """
     where = checked_device(device)
-    card = None
+    card, theirs = None, False
+    options: dict[str, Any] = {}
     if isinstance(spec, nn.Module):
         model, name = spec, type(spec).__name__
     elif spec in bundled():
         model, card = load_bundled(spec)
         name, classes, up = spec, classes or card.classes, up or card.up
         if checkpoint is not None:  # somebody's weights for the same architecture
-            name, card = f"{card.architecture} from {Path(checkpoint).name}", None
+            name, theirs = f"{card.architecture} from {Path(checkpoint).name}", True
     elif ":" in spec:
         model, name = made(spec), spec
     elif spec in registered("model") and checkpoint is not None:
-        model, name = fitted(spec, Path(checkpoint)), f"{spec} from {Path(checkpoint).name}"
+        (model, options), name = fitted(spec, Path(checkpoint)), f"{spec} from {Path(checkpoint).name}"
         up = up or ("z" if hasattr(model, "grid_sizes") else "y")
     elif spec in registered("model"):
         raise ValueError(f"{spec} is an architecture: give --checkpoint, or one of the weights {', '.join(bundled())}")
@@ -131,7 +133,9 @@ def open_network(
             raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")
         space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
     frozen = Frozen(model.to(where), space, output=output)  # type: ignore[arg-type]
-    return Network(name=name, frozen=frozen, classes=tuple(classes or class_names(frozen)), card=card)
+    options = dict(card.options) if card else options
+    names = tuple(classes or class_names(frozen))
+    return Network(name=name, frozen=frozen, classes=names, card=None if theirs else card, options=options)
 
 
 def _range(values: Sequence[float]) -> dict[str, float]:
@@ -152,8 +156,9 @@ def made(spec: str) -> nn.Module:
     return thing
 
 
-def fitted(architecture: str, checkpoint: Path) -> nn.Module:
-    """A registered architecture with the classes and inputs that a checkpoint was trained with, and its weights."""
+def fitted(architecture: str, checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A registered architecture with the classes and inputs that a checkpoint was trained with, and its weights; and
+    its keyword arguments."""
     state = read_checkpoint(checkpoint)
     grids = hasattr(lookup("model", architecture), "grid_sizes")
     names = ("fc2.weight",) if grids else ("fc3.weight", "linear3.weight")
@@ -165,7 +170,7 @@ def fitted(architecture: str, checkpoint: Path) -> nn.Module:
         options = {"width": len(next(value for value in state.values() if value.dim() == 5))}
     model = lookup("model", architecture)(len(state[last[0]]), **options)
     model.normals = bool(options.get("normals"))
-    return load_checkpoint(model, checkpoint)
+    return load_checkpoint(model, checkpoint), options
 
 
 def _channels(architecture: str, state: dict[str, torch.Tensor]) -> int:

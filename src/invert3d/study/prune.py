@@ -3,7 +3,8 @@
 ``surgery`` is dynamic network surgery with one threshold a layer, from the weights as they are at first; as with its
 authors, the masks change in the first part of the training (here half) and the rest is trained with them. ``magnitude``
 cuts the smallest weights of all layers together, once. ``gradual`` cuts ever more of them in the first part of the
-training (Zhu & Gupta 2017) and lets all of them go on learning, as surgery does, so that a weight can return.
+training (Zhu & Gupta 2017), the smallest as seen from their own layer (LAMP, Lee et al. 2021), and lets all of them go
+on learning, as surgery does, so that a weight can return.
 """
 
 import copy
@@ -65,11 +66,11 @@ def prune(
     full = accuracy_by_class(patient, data, chosen.points)
     begun(f"whole: {full['all']:.2%}")
     c = rate_for(patient, density) if way == "surgery" else 0.0
-    with Operation(patient, Surgery(c=c, stop=steps // 2)) as operation:
+    with Operation(patient, Surgery(c=c, stop=max(1, steps // 2))) as operation:
         if way == "surgery":
             operation.update(0)
         else:
-            prune_by_magnitude(operation, density)
+            prune_by_magnitude(operation, density, adaptive=way == "gradual")
         cut, left = accuracy_by_class(patient, data, chosen.points)["all"], operation.density()
         begun(f"pruned to {left:.2%}: {cut:.2%}")
         layer = shown_layer(patient)
@@ -80,13 +81,13 @@ def prune(
             if way == "surgery":
                 operation.update(step + 1, generator)
             elif way == "gradual" and step % 4 == 0:
-                prune_by_magnitude(operation, scheduled(density, (step + 1) / steps))
+                prune_by_magnitude(operation, scheduled(density, (step + 1) / steps), adaptive=True)
 
         if way == "gradual":
-            prune_by_magnitude(operation, scheduled(density, 0.0))
+            prune_by_magnitude(operation, scheduled(density, 0.0), adaptive=True)
         train(patient, data, replace(chosen, steps=steps), report, after)
         if way == "gradual":
-            prune_by_magnitude(operation, density)
+            prune_by_magnitude(operation, density, adaptive=True)
         layers = {name: float(mask.mask.double().mean()) for name, mask, _ in operation.masks() if "bias" not in name}
         remaining = operation.density()
         operation.finish()

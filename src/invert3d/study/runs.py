@@ -39,20 +39,29 @@ def command_line() -> str:
     return " ".join(word if word and " " not in word else repr(word) for word in words)
 
 
-def prepared(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """An empty or resumable run folder. Raises ValueError if one is there already and neither is asked for."""
+def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """The folder, once it is seen that a run may be written there; nothing is changed yet.
+
+    Raises ValueError if one is there already and neither is asked for.
+    """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a run folder")
     full = folder.is_dir() and any(folder.iterdir())
     if full and not (resume or overwrite):
         raise ValueError(f"{folder} exists already: give --resume to go on from it or --overwrite to replace it")
-    if full and overwrite:
-        if not (folder / "run.json").is_file():
-            raise ValueError(f"{folder} is not a run folder (no run.json): it will not be overwritten")
-        shutil.rmtree(folder)
+    if full and overwrite and not (folder / "run.json").is_file():
+        raise ValueError(f"{folder} is not a run folder (no run.json): it will not be overwritten")
     if resume and not (folder / "run.json").is_file():
         raise ValueError(f"there is nothing to resume in {folder}")
+    return folder
+
+
+def prepared(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """An empty or resumable run folder. Raises ValueError as ``checked_folder``."""
+    folder = checked_folder(folder, resume=resume, overwrite=overwrite)
+    if overwrite and folder.is_dir():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

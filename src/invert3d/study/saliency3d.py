@@ -6,6 +6,7 @@ from typing import Any
 from invert3d.engine.space import Points
 from invert3d.study.errors import analyze
 from invert3d.study.explain import explain_files
+from invert3d.study.held_out import SEED
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Network, open_network
 from invert3d.study.pruned import prune_and_save
@@ -26,7 +27,7 @@ def figure2(out: Path, *, model: str, seed: int, epochs: float, device: str) -> 
     network = open_network(model, device=device)
     if not isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 2 shows clouds; {network.name} takes {network.takes}")
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=seed + 1)
+    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=SEED + seed)
     table = explain_files(network, inputs, ["gradient", "guided", "integrated_gradients"], out=out, overwrite=True)
     return {**table, "title": f"Attribution maps ({PAPER}, figure 2)"}
 
@@ -40,7 +41,7 @@ def figure3(out: Path, *, model: str, seed: int, epochs: float, device: str) -> 
     if isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 3 shows voxel grids; {network.name} takes {network.takes}")
     methods = ["gradient", "input_x_gradient", "integrated_gradients", "guided"]
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=seed + 1)
+    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=SEED + seed)
     table = explain_files(network, inputs, methods, out=out, overwrite=True)
     return {**table, "title": f"Attribution maps of voxels ({PAPER}, figure 3)"}
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from invert3d.evaluate.attribution import present, randomized_layers, rank_correlation
+from invert3d.registry import lookup
 from invert3d.study.explained import examples, importance, told
 from invert3d.study.held_out import probabilities
 from invert3d.study.networks import Network
@@ -15,19 +16,22 @@ COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation
 
 
 def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, seed: int = 0) -> dict[str, Any]:
-    """Compare attributions of the class that the whole network says, on held-out shapes it classifies right.
+    """Compare attributions of the right class, on held-out shapes that the whole network classifies right.
 
     Rank correlation of the values and the share of the top tenth that both have, with 95 % intervals; *drawn anew* is
     the correlation with a network of the same architecture with random weights: what is left when nothing is.
 
     Raises ValueError if the two take other inputs or know other classes.
     """
+    lookup("attribution", method)().check(whole.frozen.space)
     if whole.classes != left.classes or whole.frozen.space != left.frozen.space:
         raise ValueError(f"{whole.name} and {left.name} do not take the same inputs to the same classes")
     known = examples(whole, per_class, seed)
     x, there = known.x, present(known.x)
     anew = replace(whole, frozen=whole.frozen.on(whole.frozen.space, randomized_layers(whole.frozen.model, 1.0, seed)))
-    values, pruned, random = (importance(network, method, x, seed)[0] for network in (whole, left, anew))
+    values, pruned, random = (
+        importance(network, method, x, known.target, seed)[0] for network in (whole, left, anew)
+    )  # fmt: skip
     same = probabilities(left, x).argmax(-1) == probabilities(whole, x).argmax(-1)
     return {
         "whole": whole.name, "left": left.name, "method": method, "shapes": len(x),
