@@ -113,6 +113,23 @@ def completeness(name: str) -> list[Row]:
     return rows
 
 
+def by_network(rows: list[Row]) -> list[Row]:
+    """The rows of ``completeness``, one a network."""
+    found = []
+    for name in dict.fromkeys(row["network"] for row in rows):
+        mine = [row for row in rows if row["network"] == name]
+        found.append({
+            "table": "completeness", "network": name, "shapes": len(mine), "captum: runs": STEPS,
+            "captum: median error": median(row["captum: error"] for row in mine),
+            "captum: largest error": max(row["captum: error"] for row in mine),
+            "ours to the same error, each: median runs": median(row["ours: runs"] for row in mine),
+            "ours to 1 %: median runs": median(row["ours, 1 %: runs"] for row in mine),
+            "ours to 1 %: most runs": max(row["ours, 1 %: runs"] for row in mine),
+            "ours to 1 %: largest error": max(row["ours, 1 %: error"] for row in mine),
+        })  # fmt: skip
+    return found
+
+
 def groupings(name: str, shapes: int = 3) -> list[Row]:
     """Completeness with the groupings of x held, and chosen anew along the path, where F jumps."""
     network = open_network(name)
@@ -227,7 +244,7 @@ def main() -> int:
     errors = rectifier_errors()
     show(console, [row for row in errors if row["pattern"] == "one"])
     runs = [row for name in NETWORKS for row in completeness(name)]
-    show(console, runs)
+    show(console, by_network(runs))
     held = [row for name in ("pointnet2_ssg-shapes", "dgcnn-shapes") for row in groupings(name)]
     show(console, held)
     prices = [costs(name) for name in NETWORKS]
@@ -244,7 +261,7 @@ def main() -> int:
     }
     console.print(headline)
     if options.record:
-        record("explain", headline, [*errors, *runs, *held, *prices])
+        record("explain", headline, [*errors, *by_network(runs), *held, *prices])
         if speeds:
             trained = [row["than the better dense"] for row in speeds[:-1]]
             record("pruning", {"sparse_speed_ratio_batch1": round(max(trained), 2)} if trained else {}, speeds)

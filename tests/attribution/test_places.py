@@ -15,6 +15,7 @@ from invert3d.attribution.removal import RegionOcclusion
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Voxels
 from invert3d.models.voxnet import VoxelNIN, VoxNet
+from invert3d.models.vrn import VRN
 from invert3d.objectives.classes import ClassScore
 from invert3d.study.networks import open_network
 
@@ -117,3 +118,35 @@ def test_a_baseline_must_fit() -> None:
     assert np.allclose(found.facts["F(baseline)"], Corner()(torch.full_like(x, 0.5))[:, 0], atol=1e-5)
     with pytest.raises(ValueError, match=r"the baseline \(1, 1, 4, 4, 4\) does not fit inputs \(2, 1, 8, 8, 8\)"):
         IntegratedGradients(baseline=torch.zeros(1, 1, 4, 4, 4))(model, ClassScore(), x, torch.tensor([0, 0]))
+
+
+def test_as_many_channels_as_points_are_not_confused() -> None:
+    network = open_network("pointnet-shapes", points=1024)
+    x = torch.rand(1, 1024, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    kept: list[Tensor] = []
+    place = network.frozen.model.get_submodule("feat.per_point")
+    handle = place.register_forward_hook(lambda _, __, output: kept.append(output))
+    with network.frozen:
+        score = network.frozen.outputs(x.clone().requires_grad_())[0][0, 3]
+        gradient = torch.autograd.grad(score, kept[0])[0]
+    handle.remove()
+    expected = (kept[0][0] @ gradient[0].mean(0)).relu()  # (1024 points,)
+    found = GradCAM()(network.frozen, ClassScore(), x, torch.tensor([3])).per_element("sum")[0]
+    assert torch.allclose(found, expected.detach(), atol=1e-6) and found.any()
+
+
+def test_a_model_that_stands_another_way_up_gives_the_same_map() -> None:
+    network = open_network("pointnet2_ssg-shapes", points=512)
+    x = torch.rand(1, 512, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    upright = GradCAM()(network.frozen, ClassScore(), x, torch.tensor([0])).per_element("sum")
+    other = Frozen(network.frozen.model, Points(points=512, up="y"))
+    turned = GradCAM()(other, ClassScore(), x[..., [0, 2, 1]], torch.tensor([0])).per_element("sum")
+    assert torch.allclose(upright, turned, atol=1e-6)
+
+
+def test_the_trunk_of_vrn_and_a_layer_that_is_never_called() -> None:
+    vrn = Frozen(VRN(5, width=4), Voxels(size=32))
+    assert GradCAM()(vrn, ClassScore(), grids(1), torch.tensor([0])).facts["layer"] == "stages.3.2"
+    network = open_network("pointnet-shapes", points=64)
+    with pytest.raises(ValueError, match="never calls its module 'feat.conv1'"):
+        GradCAM(layer="feat.conv1")(network.frozen, ClassScore(), torch.rand(1, 64, 3) - 0.5, torch.tensor([0]))

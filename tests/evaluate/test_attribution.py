@@ -142,7 +142,12 @@ def test_infidelity_is_zero_for_a_sum_and_one_for_noise() -> None:
     right = infidelity(frozen, x, target, true, contributions=True, how="empty")
     slope = infidelity(frozen, x, target, model.weight.detach().expand_as(x), contributions=False, how="empty")
     wrong = infidelity(frozen, x, target, noise, contributions=True, how="empty", tries=64)
+    opposite = infidelity(frozen, x, target, -true, contributions=True, how="empty")
     assert right.max() < 1e-9 and slope.max() < 1e-9 and wrong.min() > 0.5
+    assert opposite.min() == 1, "the wrong sign foretells nothing"
+    with pytest.raises(ValueError, match="by another way than drop"):
+        infidelity(Frozen(Upper(), Points(points=20)), torch.rand(1, 20, 3), target[:1], torch.rand(1, 20, 3),
+                   contributions=True, how="drop")  # fmt: skip
 
 
 def test_closeness_to_edges_by_a_slow_loop() -> None:

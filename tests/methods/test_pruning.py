@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invert3d.methods.pruning import Operation, Surgery, prune_by_magnitude, rate_for
+from invert3d.methods.pruning import Operation, Surgery, lamp, prune_by_magnitude, rate_for
 
 
 def network() -> nn.Sequential:
@@ -127,3 +127,22 @@ def test_chance_falls_and_what_cannot_be_pruned_is_refused() -> None:
         rate_for(network(), 1.5)
     with pytest.raises(ValueError, match="band"):
         Surgery(low=1.2, high=1.0)
+
+
+def test_layer_adaptive_magnitudes_by_a_slow_loop() -> None:
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    slow = torch.zeros_like(weight)
+    for i, w in enumerate(weight.flatten()):
+        rest = sum(float(v) ** 2 for v in weight.flatten() if abs(float(v)) >= abs(float(w)))
+        slow.view(-1)[i] = float(w) ** 2 / rest
+    assert torch.allclose(lamp(weight).float(), slow, atol=1e-6)
+    assert torch.allclose(lamp(7 * weight), lamp(weight)), "the scale of a layer does not matter"
+
+
+def test_zeros_stay_out() -> None:
+    layer = nn.Linear(10, 10, bias=False)
+    with torch.no_grad():
+        layer.weight[:, 1:] = 0
+    with Operation(layer, Surgery()) as operation:
+        prune_by_magnitude(operation, 0.5)
+        assert operation.density() == pytest.approx(0.1)

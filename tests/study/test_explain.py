@@ -15,6 +15,8 @@ from invert3d.attribution.integrated import IntegratedGradients
 from invert3d.cli.explain import explain as command
 from invert3d.data.voxels import Binvox, write_binvox
 from invert3d.data.worlds.shapes import make_clouds, make_grids
+from invert3d.engine.space import Voxels
+from invert3d.models.weights import FOLDER
 from invert3d.objectives.classes import Contrast
 from invert3d.study.explain import explain, explain_files, table_of
 from invert3d.study.inputs import read_inputs
@@ -160,3 +162,54 @@ def test_completeness_that_is_not_reached_is_said() -> None:
     assert (
         f"Completeness was not reached: mine {found.facts['completeness_error'][0]:.1%} after 9 runs" in table["note"]
     )
+
+
+def test_what_nobody_asked_for_is_left_out_and_said(tmp_path: Path) -> None:
+    class Smooth(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Conv3d(1, 4, 3), torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(x).tanh().mean((2, 3, 4)))
+
+    network = open_network(Smooth(), kind="voxels", size=16, classes=["a", "b", "c"])
+    inputs = read_inputs(["shapes:chair", "shapes:chair", "shapes:chair"], network.frozen.space)
+    assert list(inputs) == ["chair", "chair-1", "chair-2"]
+    table = explain_files(network, inputs, out=tmp_path / "out")
+    assert "Left out: guided: no rectifier was found" in table["note"]
+    assert {row[3] for row in table["rows"]} >= {"gradient", "occlusion", "grad cam"}
+    with pytest.raises(ValueError, match="no rectifier was found"):
+        explain_files(network, inputs, ["guided"], out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ValueError, match="3 outputs, and 2 class names"):
+        short = open_network(Smooth(), kind="voxels", size=16, classes=["a", "b"])
+        explain_files(short, {"one": inputs["chair"]}, ["gradient"], out=tmp_path / "other", target="a")
+    with pytest.raises(ValueError, match="empty: nothing in the grid is filled"):
+        explain_files(network, {"empty": torch.zeros(1, 16, 16, 16)}, ["gradient"], out=tmp_path / "other")
+
+
+def test_an_old_folder_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
+    given = {"model": NETWORK, "methods": "gradient", "points": 64, "out": tmp_path / "out"}
+    command("shapes:chair", **given)
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    for wrong in ({"target": "nochair"}, {"against": "chair", "target": "chair"}):
+        with pytest.raises(ValueError, match="nochair|explains nothing"):
+            command("shapes:chair", **given, overwrite=True, **wrong)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+
+
+def test_other_dtypes_are_taken_as_they_are_meant() -> None:
+    network = open_network("voxnet-shapes")
+    grid = torch.from_numpy(make_grids(["chair"], 1, 32, seed=3)[0])[:, None]
+    for method in ("gradient", "occlusion", "smooth_grad"):
+        found = explain(network, grid, method)
+        assert torch.allclose(found.values, explain(network, grid.double(), method).values, atol=1e-5)
+
+
+def test_the_range_of_a_bundled_network_stays_with_other_weights(tmp_path: Path) -> None:
+    checkpoint = FOLDER / "vrn-modelnet10.safetensors"
+    network = open_network("vrn-modelnet10", checkpoint=checkpoint)
+    assert network.frozen.space == open_network("vrn-modelnet10").frozen.space == Voxels(size=32, low=-1, high=5)
+    assert network.card is None and network.options == {"width": 16}
+    assert open_network("vrn", checkpoint=checkpoint, values=(-1, 5)).options == {"width": 16}

@@ -92,7 +92,7 @@ def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
     """States in the unit sphere, 12 bits a coordinate, each as its change from the one before, deflated."""
     states, steps = states_of(cloud, most)
     states = to_z_up(states.astype(np.float64), up)
-    center, reach = _fit(states[-1])
+    center, reach = _fit(states[-1]) if cloud.cube is None else (np.zeros(3), 1.0)  # cubes are in the unit sphere
     states = (states - center) / reach
     unit = max(float(np.abs(states).max()), 1e-9) / _LEVELS
     change = np.diff(np.rint(states / unit), axis=0, prepend=0).astype("<i2")
