@@ -112,7 +112,7 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
             ways["sparse"] = SparseConv3d(layer)
         choice = Choice(
             name, float(layer.weight.count_nonzero()) / layer.weight.numel(),
-            {way: fastest(partial(each, seen[name]), repeats) for way, each in ways.items()},
+            {way: fastest(partial(each, seen[name]), repeats, x.device) for way, each in ways.items()},
         )  # fmt: skip
         choices.append(choice)
         parent, _, last = name.rpartition(".")
@@ -124,12 +124,13 @@ def _keep(seen: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[T
     seen[name] = inputs[0]
 
 
-def fastest(run: Callable[[], object], repeats: int) -> float:
-    """The shortest of so many runs, in seconds of the processor, after one to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        clock = time.process_time()
+def fastest(run: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """The shortest of so many runs after one to warm up, in seconds: of the processor on a CPU, else of the clock."""
+    clock, times = time.process_time if device.type == "cpu" else time.perf_counter, []
+    for _ in range(repeats + 1):
+        begun = clock()
         run()
-        times.append(time.process_time() - clock)
-    return min(times)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(clock() - begun)
+    return min(times[1:])
