@@ -37,13 +37,13 @@ HEADLINES = {
     "modelnet10_accuracy_vrn": "ModelNet10, test grids: Voxception-ResNet",
     "modelnet10_accuracy_volumetric": "ModelNet10, test grids: volumetric network in network",
     "modelnet10_accuracy_voxnet": "ModelNet10, test grids: VoxNet",
-    "accuracy_full": "before pruning: accuracy",
-    "accuracy_pruned": "pruned to 5 % of the weights: accuracy",
+    "accuracy_full": "VRN on ModelNet10, whole: accuracy",
+    "accuracy_pruned": "cut to 5 % of the weights: accuracy",
     "accuracy_after_one_epoch": "the same after one epoch",
     "weights_left": "weights left of it",
-    "accuracy_ours": "pruned to 2 % of the weights, after one epoch: accuracy",
+    "accuracy_ours": "cut to 2 % of the weights, after one epoch: accuracy",
     "weights_left_ours": "weights left of that",
-    "sparse_speed_ratio_batch1": "batch 1: dense time over the faster of dense and sparse, layer by layer",
+    "sparse_speed_ratio_batch1": "one grid: time of the better dense way over that of each layer as is fastest, at 5 %",
 }
 SHARES = ("transfer", "own_success", "accuracy", "modelnet10_accuracy", "weights_left", "completeness_error")
 
