@@ -9,7 +9,7 @@ from invert3d.cli.show import print_table, split_names
 def prune(
     model: str, *, checkpoint: Path | None = None, data: str = "modelnet10-voxels", density: float = 0.02,
     way: Literal["gradual", "surgery", "magnitude"] = "gradual", epochs: float = 1.0, batch: int = 32,
-    rate: float = 5e-4, values: tuple[float, float] | None = None, per_class: int = 400, bf16: bool = True,
+    rate: float = 1e-3, values: tuple[float, float] | None = None, per_class: int = 400, bf16: bool = True,
     class_names: str | None = None, name: str | None = None,
     out: Path = Path("runs/prune"), seed: int = 0, device: str = "cpu", overwrite: bool = False, record: bool = False,
 ) -> None:  # fmt: skip

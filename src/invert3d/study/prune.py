@@ -60,7 +60,7 @@ def prune(
     Raises:
         ValueError: the density is not between 0 and 1, or nothing can be pruned.
     """
-    chosen = settings or TrainSettings(batch=32, rate=5e-4)
+    chosen = settings or TrainSettings(batch=32, rate=1e-3)
     steps = max(1, round(epochs * len(data.train) / chosen.batch))
     patient = copy.deepcopy(model).eval()
     full = accuracy_by_class(patient, data, chosen.points)
