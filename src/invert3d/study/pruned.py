@@ -44,6 +44,14 @@ def prune_and_save(
     if shapes.classes != network.classes:
         raise ValueError(f"{data} has the classes {', '.join(shapes.classes)}; {network.name} has other ones")
     folder = prepared(out, overwrite=overwrite)
+    about = {
+        "command": command_line(),
+        "environment": environment(),
+        "model": network.name,
+        "density": density,
+        "way": way,
+    }
+    write_json(folder / "run.json", about)
     meter = Meter("training", max(1, round(epochs * len(shapes.train) / settings.batch)))
     try:
         done = prune(
@@ -67,7 +75,7 @@ def prune_and_save(
     }  # fmt: skip
     write_json(folder / "table.json", table)
     facts = {key: value for key, value in vars(done).items() if key not in ("model", "filters")}
-    write_json(folder / "run.json", {"command": command_line(), "environment": environment(), **facts})
+    write_json(folder / "run.json", {**about, **facts})
     draw_filters(folder / "filters.png", network.name, done)
     if keep:
         paper = epochs == 1 and "VRN" in type(network.frozen.model).__name__
