@@ -18,6 +18,7 @@ invert3d train pointnet2_ssg --data modelnet10-voxels --name pointnet2_ssg-model
 invert3d train voxel_nin --data modelnet10-voxels --name voxel_nin-modelnet10 --steps 3000 --batch 32 --rate 1e-3
 invert3d train voxnet --data modelnet10-voxels --name voxnet-modelnet10 --steps 4000 --batch 32 --rate 1e-3
 invert3d train voxnet --data shapes --name voxnet-shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
+invert3d train voxel_nin --data shapes --name voxel_nin-shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
 invert3d train vrn --data modelnet10-voxels --name vrn-modelnet10 --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)
