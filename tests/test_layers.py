@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     ("ops", "registry"),
     ("engine",),
-    ("objectives", "priors", "projections", "parameterizations", "testing"),
+    ("objectives", "priors", "projections", "parameterizations", "transforms", "testing"),
     ("attribution", "methods"),
     ("evaluate", "view"),
     ("study",),

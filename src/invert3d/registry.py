@@ -26,11 +26,12 @@ _loaded: set[str] = set()
 #: Imported on the first look-up only.
 HOMES = {
     "model": ("invert3d.models",),
+    "center_network": ("invert3d.models.detectors",),
     "objective": ("invert3d.objectives",),
     "prior": ("invert3d.priors",),
     "projection": ("invert3d.engine.projection", "invert3d.projections"),
     "parameterization": ("invert3d.parameterizations",),
-    "transform": ("invert3d.engine.transform",),
+    "transform": ("invert3d.engine.transform", "invert3d.transforms"),
     "attribution": ("invert3d.attribution",),
 }
 

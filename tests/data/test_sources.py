@@ -15,14 +15,15 @@ from invert3d.data.voxels import VOXELS_FILE
 
 NAMES = (
     *("modelnet10-off", "modelnet40-off", "modelnet40-hdf5", "modelnet40-text"),
-    *("modelnet10-voxels", "shapes"),
+    *("modelnet10-voxels", "kitti", "shapes"),
 )
 
 
 @pytest.fixture(autouse=True)
 def bare(tmp_path, monkeypatch) -> None:
     """No variable, no checkout, and a home of its own."""
-    for variable in ("INVERT3D_DATA", "INVERT3D_REAL", "INVERT3D_MODELNET10", "INVERT3D_MODELNET40"):
+    for variable in ("INVERT3D_DATA", "INVERT3D_REAL", "INVERT3D_MODELNET10", "INVERT3D_MODELNET40",
+                     "INVERT3D_KITTI"):  # fmt: skip
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(sources, "_checkouts", list)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
@@ -66,6 +67,14 @@ def make_voxels(root: Path) -> Path:
     return root
 
 
+def make_kitti(root: Path, frames: tuple[str, ...] = ("000000", "000007")) -> Path:
+    for folder, suffix in (("image_2", ".png"), ("label_2", ".txt"), ("calib", ".txt"), ("velodyne", ".bin")):
+        (root / "training" / folder).mkdir(parents=True)
+        for frame in frames:
+            (root / "training" / folder / f"{frame}{suffix}").touch()
+    return root
+
+
 def test_every_source_is_described_and_found_by_name():
     assert tuple(source.name for source in list_sources()) == NAMES
     for source in list_sources():
@@ -103,6 +112,7 @@ def test_layouts_are_told_apart(tmp_path):
         "modelnet40-hdf5": make_hdf5(tmp_path / "c", [0, 1]),
         "modelnet40-text": make_text(tmp_path / "d", "cup_0001"),
         "modelnet10-voxels": make_voxels(tmp_path / "e"),
+        "kitti": make_kitti(tmp_path / "f"),
     }
     for name in made:
         for other, root in made.items():
@@ -154,6 +164,17 @@ def test_check_counts_the_other_layouts(tmp_path):
     assert train.counts["cup"] == 0 and test.counts["cup"] == 1 and sum(train.counts.values()) == 39
     _, train, test = check("modelnet10-voxels", make_voxels(tmp_path / "v"))
     assert set(train.counts.values()) == {3} and test.counts["toilet"] == 0 and test.status == "missing"
+
+
+def test_check_counts_frames_of_kitti(tmp_path):
+    root = make_kitti(tmp_path / "k")
+    assert [finding.status for finding in check("kitti", root)] == ["present"] * 5
+    (root / "training" / "velodyne" / "000007.bin").unlink()
+    *rest, last = check("kitti", tmp_path / "k" / "training")
+    assert {finding.status for finding in rest} == {"present"} and last.status == "missing"
+    assert last.text.startswith("velodyne: 1 of 2 frames; not 000007 (Velodyne point clouds")
+    (tmp_path / "bare" / "label_2").mkdir(parents=True)
+    assert "neither labels" in check("kitti", tmp_path / "bare")[1].text
 
 
 def test_whole_is_present_and_too_many_is_wrong(tmp_path):

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from invert3d import __version__
 
@@ -14,7 +15,6 @@ for name, where, words in (
     ("doctor", "models:doctor", "Say of a model: layout, output, determinism, where gradients die."),
     ("models", "models:models", "List the bundled networks and the architectures."),
     ("classify", "models:classify", "Say what a network takes clouds, grids or images for."),
-    ("train", "train:train", "Train a reference network on shapes or ModelNet, of clouds or of voxels."),
     ("reproduce", "reproduce:reproduce", "Make a figure or table of a paper, with our numbers."),
     ("view", "view:view", "Turn the shapes of a run in a browser, live."),
     ("explain", "explain:explain", "Which points, voxels or pixels made a network decide as it did?"),
@@ -27,6 +27,7 @@ for name, where, words in (
 for group, summary, commands in (
     ("invert", "Ask a frozen model for the input it would recognize.", (
         ("class", "invert:invert_class", "What does this network think an airplane is?"),
+        ("boxes", "layouts:invert_boxes", "In which picture would this 3-D detector see exactly these boxes?"),
     )),
     ("evaluate", "Measure whether what was made means anything.", (
         ("inversion", "evaluate:inversion", "Score a run: success, recognition by other networks, Chamfer, control."),
@@ -34,7 +35,13 @@ for group, summary, commands in (
         ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
         ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
         ("pruning", "prune:survival", "Whether explanations survive pruning."),
+        ("boxes", "layouts:evaluate_boxes", "What detectors read from inverted pictures, as saved."),
+        ("kitti", "boxes:kitti", "Average precision of a detector's result files by KITTI's rules."),
         ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
+    )),
+    ("train", "Train a reference network: an architecture of clouds or voxels, or centernet3d.", (
+        ("shapes", "train:train", "A classifier of clouds or voxels; train ARCHITECTURE is short for it."),
+        ("centernet3d", "detectors:train_centernet3d", "A monocular 3-D detector, on streets or a KITTI folder."),
     )),
     ("data", "Data sets: make them, find them, check them.", (
         ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),
@@ -47,6 +54,12 @@ for group, summary, commands in (
     for name, where, words in commands:
         sub.command(f"invert3d.cli.{where}", name=name, help=words)
     app.command(sub)
+
+
+@app["train"].default
+def train_shapes(architecture: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """``invert3d train pointnet ...`` is ``invert3d train shapes pointnet ...``, whose --help lists the options."""
+    app(["train", "shapes", architecture, *words], exit_on_error=False)
 
 
 def main() -> None:

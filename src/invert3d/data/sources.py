@@ -12,6 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from invert3d.data.frames import FILES, all_frames, kitti_folder
+from invert3d.data.frames import WHERE as KITTI_WHERE
 from invert3d.data.modelnet import MODELNET10, MODELNET40, WHERE, class_list, detect_layout
 from invert3d.data.voxels import VOXELS_FILE, VOXELS_WHERE
 
@@ -100,6 +102,16 @@ _SOURCES: tuple[Source, ...] = (
         shapes=(3991, 908),
     ),
     Source(
+        name="kitti",
+        what="KITTI object detection: 7,481 labeled street scenes with image, camera and LiDAR scan",
+        where=KITTI_WHERE,
+        license="CC BY-NC-SA 3.0: not for commercial use, share alike",
+        size="41 GB with LiDAR, 12 GB without, as zip files",
+        layout="training/{image_2/000000.png, label_2/000000.txt, calib/000000.txt, velodyne/000000.bin}",
+        variable="INVERT3D_KITTI",
+        folders=("kitti", "KITTI", "kitti/object"),
+    ),
+    Source(
         name="shapes",
         what="procedural shapes of twenty classes, as many as you ask for",
         where="built in: invert3d.data.worlds.shapes makes them from a seed",
@@ -184,6 +196,8 @@ def check(name: str, root: str | Path | None = None) -> list[Finding]:
         hint = f"where to get it: {source.where}; then give its folder or set {source.variable}"
         return [Finding(status="missing", text=f"{name}: not in {looked}; expected {source.layout}; {hint}")]
     findings = [Finding(status="present", text=f"{name}: {where}")]
+    if name == "kitti":
+        return findings + _check_kitti(where)
     if source.shapes is None:
         return findings
     for split, expected in zip(("train", "test"), source.shapes, strict=True):
@@ -209,6 +223,23 @@ def _compare(name: str, split: str, expected: int, found: Mapping[str, int]) -> 
     return Finding(status="present" if total == expected else "wrong", text=text, counts=counts)
 
 
+def _check_kitti(root: Path) -> list[Finding]:
+    """How many of the frames have each of the files."""
+    try:
+        base = kitti_folder(root)
+        frames = all_frames(base)
+    except ValueError as error:
+        return [Finding(status="missing", text=str(error))]
+    findings = []
+    for folder, (suffix, download) in FILES.items():
+        there = {path.stem for path in (base / folder).glob(f"*{suffix}")}
+        absent = [frame for frame in frames if frame not in there]
+        text = f"{folder}: {len(frames) - len(absent):,} of {len(frames):,} frames"
+        text += f"; not {', '.join(absent[:3])}{', ...' * (len(absent) > 3)} ({download})" if absent else ""
+        findings.append(Finding(status="missing" if absent else "present", text=text))
+    return findings
+
+
 def _checkouts() -> list[Path]:
     """The nearest folder with a pyproject.toml above the current folder, and above this file."""
     found: list[Path] = []
@@ -223,6 +254,12 @@ def _recognize(name: str, folder: Path) -> Path | None:
     if name == "modelnet10-voxels":
         file = folder / VOXELS_FILE if folder.is_dir() else folder
         return file if file.is_file() and file.suffix == ".npz" else None
+    if name == "kitti":
+        try:
+            kitti_folder(folder)
+        except ValueError:
+            return None
+        return folder
     try:
         layout = detect_layout(folder)
     except (ValueError, OSError):

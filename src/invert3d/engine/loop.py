@@ -80,6 +80,7 @@ def optimize(
         result = Result.empty(count, target, steps, checkpoint, model.device)
         interrupted, before = False, (state.draws.state(), dict(state.memory))
         model.tap(objective.taps)
+        state.layers = {name: model.model.get_submodule(name) for name in objective.taps}
         try:
             for step in range(state.taken, steps):
                 state.step = step

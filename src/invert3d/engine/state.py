@@ -25,6 +25,7 @@ class State:
     view_target: Any = None  # the target, moved with the view
     outputs: Tensor = field(default_factory=lambda: torch.empty(0))  # of the model on the view, e.g. logits (B, K)
     features: dict[str, Tensor] = field(default_factory=dict)  # outputs of the tapped layers
+    layers: dict[str, Any] = field(default_factory=dict)  # the tapped layers themselves, to read what they have learned
     loss: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,)
     memory: dict[str, Tensor] = field(default_factory=dict)  # what must be remembered between steps, (B, ...) each
 

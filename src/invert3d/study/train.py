@@ -26,21 +26,27 @@ from invert3d.study.datasets import Data
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
-    """How long and how: AdamW with a one-cycle rate, ``steps`` batches of ``batch`` shapes.
+class FitSettings:
+    """How long and how: AdamW with a rate that rises over a twentieth and falls to nothing, ``steps`` batches."""
+
+    steps: int = 2500
+    batch: int = 16
+    rate: float = 2e-3
+    weight_decay: float = 1e-2
+    bf16: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(FitSettings):
+    """And what a batch of shapes is made of.
 
     Clouds have ``points`` points and a share ``abstract`` of them is redrawn as a few lumps; grids use neither.
     """
 
-    steps: int = 2500
-    batch: int = 16
     points: int = 512
-    rate: float = 2e-3
-    weight_decay: float = 1e-2
     clutter_share: float = 0.12  # of a batch; 0 where the data has no class "clutter"
     abstract: float = 0.5  # share of the clouds redrawn as a few lumps
-    bf16: bool = True
-    seed: int = 0
 
 
 def batches(data: Data, settings: TrainSettings, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -62,10 +68,24 @@ def train(
     model: nn.Module, data: Data, settings: TrainSettings, report: Callable[[int, float], None] | None = None,
     after: Callable[[int], None] | None = None,
 ) -> None:  # fmt: skip
-    """Train a classifier in place. ``report`` is called with the step and the running loss, ``after`` with the step
-    (the first is 0) once the weights have changed: the place for pruning."""
-    keep_freed_memory()
+    """Train a classifier in place; see ``fit``."""
     generator = torch.Generator().manual_seed(settings.seed)
+    if isinstance(data.space, Voxels):
+        model.to(memory_format=torch.channels_last_3d)  # 3-D convolutions in half precision are faster so
+    fit(model, batches(data, settings, generator), F.cross_entropy, settings, report, after)
+
+
+def fit(
+    model: nn.Module, stream: Iterator[tuple[Tensor, Tensor]], criterion: Callable[[Tensor, Tensor], Tensor],
+    settings: FitSettings, report: Callable[[int, float], None] | None = None,
+    after: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Train a network in place on a stream of inputs and targets. ``report`` is called with the step and the running
+    loss, ``after`` with the step (the first is 0) once the weights have changed: the place for pruning.
+
+    Raises ValueError where the loss was not finite for more than ten batches on end.
+    """
+    keep_freed_memory()
     torch.manual_seed(settings.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     warm = max(1, settings.steps // 20)
@@ -73,15 +93,14 @@ def train(
         optimizer,
         lambda i: min((i + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1, i / settings.steps))) + 1e-3),
     )
-    model.train().to(memory_format=torch.channels_last_3d)  # 3-D convolutions in half precision are faster so
+    model.train()
     device = next(model.parameters()).device
     running, lost = math.nan, 0
-    stream = batches(data, settings, generator)
     for i in range(settings.steps):
-        x, labels = next(stream)
+        x, target = next(stream)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-            logits = model(x.to(device))
-        loss = F.cross_entropy(logits.float(), labels.to(device))
+            outputs = model(x.to(device))
+        loss = criterion(outputs.float(), target.to(device))
         optimizer.zero_grad()
         loss.backward()
         size = nn.utils.clip_grad_norm_(model.parameters(), 5.0)

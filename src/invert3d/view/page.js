@@ -57,11 +57,6 @@ function show(card, state) {
   touch([card]);
 }
 
-const turn = (view, right, up) => {
-  view.azimuth -= right;
-  view.elevation = Math.max(-89, Math.min(89, view.elevation + up));
-};
-const zoom = (view, factor) => { view.zoom = Math.max(0.4, Math.min(8, view.zoom * factor)); };
 const home = (view) => Object.assign(view, page.camera, { zoom: 1 });
 
 const observer = new IntersectionObserver((entries) => {
@@ -73,61 +68,20 @@ const observer = new IntersectionObserver((entries) => {
 }, { rootMargin: "200px" });
 const load = async (card) => { card.cloud.ready = card.cloud.ready || await unpack(card.cloud); };
 new ResizeObserver(() => touch(cards)).observe(document.body);
+addEventListener("resize", () => touch(cards)); // an enlarged card is as high as the window
 
 for (const card of cards) {
-  const { canvas, root } = card, held = new Map();
-  observer.observe(root);
+  observer.observe(card.root);
   if (card.slider) card.slider.addEventListener("input", () => { stop(card); show(card, +card.slider.value); });
   if (card.button) card.button.addEventListener("click", () => (playing.has(card) ? stop(card) : play([card])));
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    held.set(event.pointerId, [event.clientX, event.clientY]);
-    card.held = true;
+  turnable(card.canvas, {
+    change: (how) => change(card, how),
+    home,
+    hold: (held) => { card.held = held; if (!held) touch([card]); },
+    keys: { Enter: () => enlarge(card.root), ...(card.button && { " ": () => card.button.click() }) },
   });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!held.has(event.pointerId)) return;
-    const [x, y] = held.get(event.pointerId), other = [...held].find(([id]) => id !== event.pointerId);
-    held.set(event.pointerId, [event.clientX, event.clientY]);
-    if (!other) return change(card, (view) => turn(view, (event.clientX - x) * 0.5, (event.clientY - y) * 0.5));
-    const apart = (a, b) => Math.hypot(a - other[1][0], b - other[1][1]) + 1;
-    change(card, (view) => zoom(view, apart(event.clientX, event.clientY) / apart(x, y)));
-  });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => {
-    held.delete(event.pointerId);
-    card.held = held.size > 0;
-    touch([card]);
-  });
-  canvas.addEventListener("wheel", (event) => {
-    if (document.activeElement !== canvas && !event.ctrlKey) return; // a page must scroll past its pictures
-    event.preventDefault();
-    change(card, (view) => zoom(view, Math.exp(-event.deltaY * 0.0015)));
-  }, { passive: false });
-  canvas.addEventListener("dblclick", () => change(card, home));
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-8, 0], ArrowRight: [8, 0], ArrowUp: [0, 8], ArrowDown: [0, -8] }[event.key];
-    if (step) change(card, (view) => turn(view, ...step));
-    else if (event.key === "+" || event.key === "=") change(card, (view) => zoom(view, 1.15));
-    else if (event.key === "-") change(card, (view) => zoom(view, 1 / 1.15));
-    else if (event.key === "0") change(card, home);
-    else if (event.key === "Enter") enlarge(card);
-    else if (event.key === " " && card.button) card.button.click();
-    else return;
-    event.preventDefault();
-  });
-  root.querySelector(".enlarge").addEventListener("click", () => enlarge(card));
+  card.root.addEventListener("resized", () => touch([card]));
 }
-
-function enlarge(card, close = card.root.classList.contains("large")) {
-  card.root.classList.toggle("large", !close);
-  card.root.querySelector(".enlarge").setAttribute("aria-pressed", String(!close));
-  document.body.style.overflow = close ? "" : "hidden";
-  card.canvas.focus({ preventScroll: true });
-  touch([card]);
-}
-document.addEventListener("keydown", (event) => {
-  const card = event.key === "Escape" && cards.find((each) => each.root.classList.contains("large"));
-  if (card) enlarge(card, true);
-});
 
 // ---------------------------------------------------------------- playing the snapshots
 const playing = new Map();
@@ -194,7 +148,7 @@ for (const [id, set] of [["size", (view, value) => { view.size = 2 ** value; }],
   slide();
 }
 
-// ---------------------------------------------------------------- traces, recipe, theme, print
+// ---------------------------------------------------------------- traces, theme, print
 const figures = all(".trace").map((root) => ({ root, svg: root.querySelector("svg"), label: root.querySelector("output"),
   cursor: root.querySelector(".cursor"), dot: root.querySelector(".dot"), rest: root.querySelector("output").value,
   ...JSON.parse(root.dataset.trace) }));
@@ -218,17 +172,6 @@ for (const { svg } of figures) {
     point(Math.max(0, Math.min(1, (at - left) / (right - left))));
   });
   svg.addEventListener("pointerleave", () => point(null));
-}
-for (const button of all(".copy")) {
-  button.addEventListener("click", async () => {
-    const text = document.getElementById("recipe");
-    try { await navigator.clipboard.writeText(text.textContent); } catch {
-      getSelection().selectAllChildren(text);
-      document.execCommand("copy");
-    }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1600);
-  });
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => touch(cards));
 addEventListener("beforeprint", () => cards.forEach(draw));

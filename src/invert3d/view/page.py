@@ -32,6 +32,7 @@ Cell = str | float | int | bool | None
 _DIGITS = r"[-+\u2212]?[\d.,]+(e[-\u2212]?\d+)?( ?%)?"
 _NUMBER = re.compile(rf"{_DIGITS}( ?(±|\+/-) ?{_DIGITS})?|\u2013")
 _VIEW = ("azimuth", "elevation", "distance", "height")  # what the browser knows of a camera
+_SCRIPTS = ("base.js", "scene.js", "page.js")
 # The plot inside a chart, as in page.html.
 _FRAME = {"left": 46.0, "right": 332.0, "top": 10.0, "bottom": 132.0}
 
@@ -89,7 +90,23 @@ def write_page(
     }
     sections = [gallery_html(clouds, [len(entry["steps"]) for entry in entries]), *map(_picture, pictures)]
     sections += [_traces(trace or {})]
-    sections += [*map(_table, tables), _notes(notes), _recipe(recipe), _provenance(provenance or {})]
+    sections += [*map(table_html, tables), notes_html(notes), recipe_html(recipe), provenance_html(provenance or {})]
+    return write_document(path, title=title, subtitle=subtitle, sections=sections, data=data, scripts=_SCRIPTS)
+
+
+def write_document(
+    path: str | Path, *, title: str, subtitle: str, sections: Sequence[str], data: object, scripts: Sequence[str]
+) -> Path:
+    """Write sections of HTML as one page with all that they need, and return its path.
+
+    Args:
+        path: the file, or a folder (it gets `index.html`); folders are made.
+        title: the headline.
+        subtitle: the sentence below it.
+        sections: in their order; empty ones are left out.
+        data: what the scripts read, as JSON values.
+        scripts: names of files beside this one, in the order in which they run.
+    """
     fields = {
         "title": title,
         "subtitle": subtitle,
@@ -97,7 +114,7 @@ def write_page(
         "style": asset("page.css"),
         "sections": "\n".join(filter(None, sections)),
         "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        "script": asset("scene.js") + asset("page.js"),
+        "script": "".join(map(asset, scripts)),
     }
     path = Path(path)
     path = path if path.suffix in (".html", ".htm") else path / "index.html"
@@ -182,8 +199,13 @@ def _picture(picture: tuple[str, Path]) -> str:
     return piece("section", {"title": words, "tools": "", "body": body})
 
 
-def _table(table: Table) -> str:
-    """A table as a section of its own."""
+def table_html(table: Table) -> str:
+    """A table as a section of its own; ValueError where a row has another length than the head."""
+    return piece("section", {"title": table.title, "tools": "", "body": table_body(table)})
+
+
+def table_body(table: Table) -> str:
+    """A table without its title; ValueError where a row has another length than the head."""
     width = len(table.columns)
     for number, row in enumerate(table.rows):
         if len(row) != width:
@@ -201,7 +223,7 @@ def _table(table: Table) -> str:
         "rows": rows,
         "note": table.note,
     }
-    return piece("section", {"title": table.title, "tools": "", "body": piece("table", fields)})
+    return piece("table", fields)
 
 
 def _cell(value: Cell) -> str:
@@ -213,7 +235,7 @@ def _cell(value: Cell) -> str:
     return short(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
-def _notes(notes: Sequence[str]) -> str:
+def notes_html(notes: Sequence[str]) -> str:
     """What to read with care."""
     if not notes:
         return ""
@@ -221,7 +243,7 @@ def _notes(notes: Sequence[str]) -> str:
     return piece("section", {"title": "Notes", "tools": "", "body": body})
 
 
-def _recipe(recipe: str) -> str:
+def recipe_html(recipe: str) -> str:
     """The text that repeats the run, with a button that copies it."""
     if not recipe.strip():
         return ""
@@ -229,7 +251,7 @@ def _recipe(recipe: str) -> str:
     return piece("section", {"title": "Recipe", "tools": piece("copy"), "body": body})
 
 
-def _provenance(provenance: Mapping[str, str]) -> str:
+def provenance_html(provenance: Mapping[str, str]) -> str:
     """Where the page comes from."""
     if not provenance:
         return ""

@@ -1,19 +1,10 @@
-"use strict";
 // One hidden WebGL2 canvas draws every card in turn; each card keeps the result in a 2-D canvas of its own, so that
 // a page of eighty clouds needs one context. A card is drawn when it is in sight and something about it changed.
-const page = JSON.parse(document.getElementById("data").textContent);
-const all = (query, root = document) => [...root.querySelectorAll(query)];
-const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const color = (name) => {
-  const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255);
-};
 const maps = Object.fromEntries(Object.entries(page.maps).map(([name, text]) => [name, bytesOf(text)]));
 
 // ---------------------------------------------------------------- clouds
 async function unpack(cloud) {
-  const stream = new Blob([bytesOf(cloud.states)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const planes = await inflated(cloud.states);
   const size = planes.length / 2, values = new Int16Array(size), row = cloud.count * 3;
   for (let i = 0; i < size; i++) values[i] = (planes[i] | (planes[size + i] << 8)) + (i < row ? 0 : values[i - row]);
   const states = cloud.steps.map((_, i) => values.subarray(i * row, (i + 1) * row));
@@ -24,12 +15,6 @@ async function unpack(cloud) {
     Math.max(0, Math.min(255, Math.round(255 * (state[3 * i + 2] - low) / Math.max(1, high - low))))));
   const ground = states.map((state) => state.reduce((a, b, i) => (i % 3 === 2 && b < a ? b : a), 32767));
   return { states, tones, ground };
-}
-
-function axes(view) {
-  const a = view.azimuth * Math.PI / 180, e = view.elevation * Math.PI / 180;
-  const [ca, sa, ce, se] = [Math.cos(a), Math.sin(a), Math.cos(e), Math.sin(e)];
-  return [-sa, ca, 0, -se * ca, -se * sa, ce, ce * ca, ce * sa, se]; // rows: right, up, toward the eye
 }
 
 // ---------------------------------------------------------------- drawing with the GPU

@@ -86,6 +86,14 @@ class Sheet:
         for x, y in (places[0], places[-1]):
             self.dot(x / zoom, y / zoom, radius=width / 2, color=color)
 
+    def area(self, points: np.ndarray, *, color: RGB, opacity: float = 1.0) -> None:
+        """A filled polygon with corners (n, 2), through which what is below shows where `opacity` is below 1."""
+        from PIL import ImageDraw
+
+        zoom = self.scale * _FINE
+        places = [(float(x) * zoom, float(y) * zoom) for x, y in points]
+        ImageDraw.Draw(self._image, "RGBA").polygon(places, fill=(*color, round(255 * opacity)))
+
     def dot(self, x: float, y: float, *, radius: float, color: RGB) -> None:
         """A filled disc."""
         zoom = self.scale * _FINE
@@ -142,15 +150,15 @@ class Sheet:
         image = self._image.resize(size, resample=Image.Resampling.BOX)
         draw = ImageDraw.Draw(image)
         for words in self._texts:
-            face = _face(round(words.size * self.scale, 1), words.bold)
-            lift = face.getbbox("x", anchor="ls")[1] / 2
+            letters = face(round(words.size * self.scale, 1), words.bold)
+            lift = letters.getbbox("x", anchor="ls")[1] / 2
             x, y = words.x * self.scale, words.y * self.scale
             if not words.upright:
-                draw.text((x, y - lift), words.text, fill=words.color, font=face, anchor=words.anchor + "s")
+                draw.text((x, y - lift), words.text, fill=words.color, font=letters, anchor=words.anchor + "s")
                 continue
-            left, top, right, bottom = (round(edge) for edge in face.getbbox(words.text, anchor="ls"))
+            left, top, right, bottom = (round(edge) for edge in letters.getbbox(words.text, anchor="ls"))
             mask = Image.new("L", (right + 2, bottom - top + 2))
-            ImageDraw.Draw(mask).text((0, -top), words.text, fill=255, font=face, anchor="ls")
+            ImageDraw.Draw(mask).text((0, -top), words.text, fill=255, font=letters, anchor="ls")
             mask = mask.transpose(Image.Transpose.ROTATE_90)
             image.paste(words.color, (round(x + top - lift), round(y - mask.height)), mask)
         return image
@@ -165,7 +173,7 @@ def heading_height(title: str, note: str, width: float) -> float:
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """The width of one line of text in design pixels."""
-    return float(_face(round(size * 4, 1), bold).getlength(text)) / 4
+    return float(face(round(size * 4, 1), bold).getlength(text)) / 4
 
 
 def wrapped(text: str, size: float, width: float, *, bold: bool = False) -> list[str]:
@@ -184,8 +192,8 @@ def wrapped(text: str, size: float, width: float, *, bold: bool = False) -> list
 
 
 @cache
-def _face(size: float, bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, from the copy that matplotlib carries."""
+def face(size: float, bold: bool) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans of a size in pixels, from the copy that matplotlib carries."""
     from PIL import ImageFont
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

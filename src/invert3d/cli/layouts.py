@@ -1,0 +1,134 @@
+"""``invert3d invert boxes``, ``invert3d evaluate boxes``."""
+
+from pathlib import Path
+
+from invert3d.cli.show import print_table
+
+
+def invert_boxes(
+    *, model: str = "centernet3d-small", labels: Path | None = None, calib: Path | None = None,
+    image: Path | None = None, layout: Path | None = None, frames: str | None = None, split: str | None = None,
+    streets: int | None = None, clutter: bool = False, start: Path | None = None, recipe: str | None = None,
+    heads: str | None = None, steps: int | None = None, sweep: list[str] | None = None, samples: int = 1,
+    checkpoint: Path | None = None, out: Path = Path("runs/boxes"), seed: int = 0, device: str = "cpu",
+    resume: bool = False, overwrite: bool = False,
+) -> None:  # fmt: skip
+    """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
+
+    Parameters
+    ----------
+    model
+        A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18) with
+        --checkpoint.
+    labels
+        A label file in KITTI's form, with --calib.
+    calib
+        Its calibration file.
+    image
+        The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
+    layout
+        A scene as JSON, instead of labels.
+    frames
+        A folder in KITTI's form: all its frames, or those of --split, are inverted.
+    split
+        A list in ImageSets.
+    streets
+        So many held-out procedural streets, instead of files.
+    clutter
+        Streets full of cars.
+    start
+        Begin with this picture instead of noise: the smallest change that shows what is asked.
+    recipe
+        ours, published, published_authors (the clip range of the paper's code) or smallest_change.
+    heads
+        Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
+    steps
+        Override the recipe's.
+    sweep
+        QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
+    samples
+        Pictures of each layout.
+    checkpoint
+        Somebody's weights for a backbone.
+    out
+        The run folder.
+    seed
+        Fixes everything.
+    device
+        cpu, cuda, ...
+    resume
+        Go on with an interrupted run.
+    overwrite
+        Replace a run that is there.
+    """
+    from invert3d.study.boxes import invert_boxes as invert
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.scenes import asked_scenes, parsed_sweep, swept
+
+    detector = open_detector(model, checkpoint=checkpoint, device=device)
+    scenes = asked_scenes(
+        detector, labels=labels, calib=calib, image=image, layout=layout, frames=frames, split=split, streets=streets,
+        clutter=clutter, seed=seed, start=start,
+    )  # fmt: skip
+    moved = parsed_sweep(sweep) if sweep is not None else None
+    if moved is not None:
+        scenes = swept(scenes, *moved)
+    if samples > 1:
+        scenes = scenes.repeated(samples)
+    run = invert(
+        detector, scenes.layouts, names=scenes.names, recipe=recipe or ("smallest_change" if start else "ours"),
+        heads=parsed_heads(heads), steps=steps, start=scenes.start, originals=scenes.originals, model=model, out=out,
+        seed=seed, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    from invert3d.study.box_report import report
+    from invert3d.study.box_scores import errors_table
+
+    header, rows = errors_table(run.asked, run.found)
+    print_table(f"{len(run.names)} pictures, as {model} reads them from 8 bits", header, rows)
+    page = report(run, out, detector=detector, model=model, sweep=moved)
+    print(f"{run.seconds:.0f} s, {sum(run.steps) / max(1, len(run.steps)):.0f} steps a picture; open {page}")
+    if run.interrupted:
+        print("interrupted; --resume goes on")
+        raise SystemExit(130)
+
+
+def parsed_heads(text: str | None) -> tuple[str, ...] | None:
+    """The names in a comma-separated list of heads. Raises ValueError for one that there is not."""
+    if text is None:
+        return None
+    from invert3d.objectives.boxes3d import check_heads
+
+    heads = tuple(part.strip() for part in text.split(",") if part.strip())
+    check_heads(heads)
+    return heads
+
+
+def evaluate_boxes(
+    runs: list[Path], *, models: str | None = None, device: str = "cpu", record: bool = False, name: str | None = None,
+) -> None:  # fmt: skip
+    """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
+
+    Parameters
+    ----------
+    runs
+        Run folders of invert3d invert boxes.
+    models
+        Detectors that read the pictures, comma separated; by default the one that was inverted.
+    device
+        cpu, cuda, ...
+    record
+        Also write the numbers to docs/results/detector3d.json, under --name.
+    name
+        What the numbers are recorded as, e.g. ap3d_inverted_ours.
+    """
+    from invert3d.study.box_scores import HEADER, scored_runs
+    from invert3d.study.runs import record as write
+
+    names = [part.strip() for part in models.split(",")] if models else None
+    rows = scored_runs(runs, names, device)
+    print_table("as read from the saved pictures (3-D AP, moderate)", HEADER, [row.cells() for row in rows])
+    if record:
+        if name is None:
+            raise ValueError("--record needs --name, such as ap3d_inverted_ours")
+        headline = {name: rows[0].ap3d} if len(rows) == 1 else {}
+        print(write("detector3d", headline, [{"table": name, **row.as_dict()} for row in rows]))

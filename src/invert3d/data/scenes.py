@@ -1,0 +1,137 @@
+"""A scene in a JSON file that a person writes: objects by kind and place, a camera like KITTI's unless it is given."""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from msgspec import Meta, Struct
+
+from invert3d.data.kitti import KINDS, usual_projection
+from invert3d.ops.layouts import Layout
+from invert3d.registry import unknown
+
+#: means of KITTI's training labels: height, width, length in meters
+MEAN_SIZES: dict[str, tuple[float, float, float]] = {
+    "Car": (1.53, 1.63, 3.88),
+    "Van": (2.21, 1.90, 5.08),
+    "Truck": (3.25, 2.59, 10.11),
+    "Pedestrian": (1.76, 0.66, 0.84),
+    "Person_sitting": (1.27, 0.59, 0.80),
+    "Cyclist": (1.74, 0.60, 1.76),
+    "Tram": (3.53, 2.54, 16.09),
+    "Misc": (1.91, 1.51, 3.58),
+}
+
+_Length = Annotated[float, Meta(gt=0)]
+_Pixels = Annotated[int, Meta(ge=1)]
+_Row = tuple[float, float, float, float]
+
+
+class _Image(Struct, forbid_unknown_fields=True):
+    height: _Pixels
+    width: _Pixels
+
+
+class _Object(Struct, forbid_unknown_fields=True):
+    kind: str
+    center: tuple[float, float, float]
+    yaw_degrees: float = 0.0
+    size: tuple[_Length, _Length, _Length] | None = None
+
+
+class _Scene(Struct, forbid_unknown_fields=True):
+    image: _Image
+    objects: list[_Object]
+    projection: tuple[_Row, _Row, _Row] | None = None
+
+
+def read_scene(path: str | Path) -> Layout:
+    """The layout that a scene file describes::
+
+        {"image": {"height": 384, "width": 1280},
+         "projection": [[720, 0, 620, 0], [0, 720, 180, 0], [0, 0, 1, 0]],
+         "objects": [{"kind": "Car", "center": [2.5, 1.6, 15], "yaw_degrees": -90, "size": [1.5, 1.6, 3.9]}]}
+
+    Centers are of the bottom faces in meters: right, down, ahead (1.6 down is the road under KITTI's camera). A yaw of
+    0 looks to the right, -90 ahead. Sizes are height, width, length. Without a size the mean of the kind is taken,
+    without a projection KITTI's for the size of the image.
+
+    Raises:
+        ValueError: there is no such file, it is not JSON, a key or kind is not known, or a value is of the wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        table = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: not JSON: {error}") from error
+    _check_keys(table, path.name)
+    try:
+        scene = msgspec.convert(table, _Scene)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    for i, each in enumerate(scene.objects):
+        if each.kind not in MEAN_SIZES:
+            raise ValueError(f"{path.name}, object {i + 1}: {unknown('kind', each.kind, KINDS)}")
+    return _layout(scene)
+
+
+def write_scene(path: str | Path, layout: Layout) -> None:
+    """Write a layout for ``read_scene``, making its folder; lengths to a tenth of a millimeter. What follows from the
+    boxes in space (boxes in the picture, truncations) and scores are not in the file.
+
+    Raises:
+        ValueError: an object has no box in space (a DontCare region), or its kind is not one of KITTI's.
+    """
+    objects = []
+    rows = zip(layout.kinds, layout.sizes.tolist(), layout.centers.tolist(), layout.yaws.tolist(), strict=True)
+    for i, (kind, size, center, yaw) in enumerate(rows):
+        if kind not in MEAN_SIZES:
+            raise ValueError(f"object {i + 1}: {unknown('kind', kind, KINDS)}")
+        if not all(math.isfinite(value) for value in (*size, *center, yaw)):
+            raise ValueError(f"object {i + 1} ({kind}): its size, center and yaw are not all known")
+        objects.append({"kind": kind, "size": _rounded(size), "center": _rounded(center),
+                        "yaw_degrees": round(math.degrees(yaw), 3)})  # fmt: skip
+    table = {
+        "image": {"height": layout.height, "width": layout.width},
+        "projection": [_rounded(row, 6) for row in layout.projection.tolist()],
+        "objects": objects,
+    }
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(table, indent=1) + "\n")
+
+
+def _layout(scene: _Scene) -> Layout:
+    """The layout of a checked scene."""
+    height, width = scene.image.height, scene.image.width
+    projection = usual_projection(height, width) if scene.projection is None else torch.tensor(scene.projection)
+    sizes = [each.size or MEAN_SIZES[each.kind] for each in scene.objects]
+    yaws = [math.radians(each.yaw_degrees) for each in scene.objects]
+    return Layout.of(
+        [each.kind for each in scene.objects], torch.tensor(sizes).reshape(-1, 3),
+        torch.tensor([each.center for each in scene.objects]).reshape(-1, 3), torch.tensor(yaws), projection,
+        height, width,
+    )  # fmt: skip
+
+
+def _check_keys(table: Any, name: str) -> None:
+    """Refuse keys that are not known, with the nearest that are; what is no table is left to msgspec."""
+    tables: list[tuple[Any, type[Struct], str]] = [(table, _Scene, name)]
+    if isinstance(table, dict):
+        tables.append((table.get("image"), _Image, f"{name}, image"))
+        objects = table.get("objects")
+        for i, each in enumerate(objects if isinstance(objects, list) else ()):
+            tables.append((each, _Object, f"{name}, object {i + 1}"))
+    for each, struct, where in tables:
+        for key in each if isinstance(each, dict) else ():
+            if key not in struct.__struct_fields__:
+                raise ValueError(f"{where}: {unknown('key', key, struct.__struct_fields__)}")
+
+
+def _rounded(values: Iterable[float], digits: int = 4) -> list[float]:
+    return [round(value, digits) for value in values]

@@ -1,0 +1,234 @@
+"""A street scene as one mesh that rays can ask: what they hit, in whose frame, and how bright it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from invert3d.data.worlds.facades import facade_color
+from invert3d.data.worlds.lighting import Weather, ambient, hazed, sky_color
+from invert3d.data.worlds.road import Road
+from invert3d.data.worlds.surfaces import foliage_color, ground_color, roof_color, stone_color
+from invert3d.data.worlds.templates import Color, Material, Template, linear
+
+_NO_FACADE = np.zeros(13, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A template in a scene: the center of its bottom in camera coordinates (m), rotation_y, colors to choose (sRGB),
+    and the number of the object it is (0: scenery)."""
+
+    template: Template
+    center: tuple[float, float, float]
+    yaw: float
+    tint_a: Color = (0.5, 0.5, 0.5)
+    tint_b: Color = (0.3, 0.3, 0.3)
+    number: int = 0
+    contact: bool = True
+
+
+class Tracer:
+    """Ray casting against triangles: ``vertices`` (V, 3) float32 and ``faces`` (F, 3) int32."""
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
+        self.scene = EmbreeScene()
+        self.mesh = TriangleMesh(self.scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+
+    def hits(self, origins: np.ndarray, rays: np.ndarray) -> dict[str, np.ndarray]:
+        """First hits of (N, 3) rays: primID (-1: none), tfar in ray lengths, u, v, Ng."""
+        return self.scene.run(origins.astype(np.float32), rays.astype(np.float32), query="INTERSECT", output=1)
+
+    def blocked(self, origins: np.ndarray, rays: np.ndarray) -> np.ndarray:
+        """(N,) whether anything lies on the rays."""
+        return self.scene.run(origins.astype(np.float32), rays.astype(np.float32), query="OCCLUDED") >= 0
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """What rays hit: ``face`` (N,) int32 with -1 for the sky, ``depth`` (N,) in ray lengths, corner weights u and v,
+    and geometric normals (N, 3) toward the viewer."""
+
+    face: np.ndarray
+    depth: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    normal: np.ndarray
+
+
+class Stage:
+    """All instances of a scene, traced together."""
+
+    def __init__(self, instances: list[Instance], road: Road, focal: float, eye: np.ndarray) -> None:
+        """Build the tracer. ``focal`` in pixels, ``eye`` (3,) the camera's place, both for texture detail."""
+        self.road, self.focal, self.eye = road, focal, eye.astype(np.float32)
+        templates = [instance.template for instance in instances]
+        counts = np.array([len(t.vertices) for t in templates])
+        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        yaws = np.array([instance.yaw for instance in instances])
+        self.turns = np.stack([np.cos(yaws), np.sin(yaws)], -1).astype(np.float32)
+        self.centers = np.array([instance.center for instance in instances], dtype=np.float32)
+        who = np.repeat(np.arange(len(instances)), counts)
+        vertices = self.turned(np.concatenate([t.vertices for t in templates]), who) + self.centers[who]
+        faces = np.concatenate([t.faces + o for t, o in zip(templates, offsets, strict=True)])
+        self.owner = np.repeat(np.arange(len(instances)), [len(t.faces) for t in templates])
+        self.normals = np.concatenate([t.normals for t in templates])
+        self.materials = np.concatenate([t.materials for t in templates])
+        self.colors = self._painted(instances)
+        self.numbers = np.array([instance.number for instance in instances], dtype=np.int16)
+        self.facades = np.stack([np.array(t.facade, np.float32) if t.facade else _NO_FACADE for t in templates])
+        self.feet = [instance for instance in instances if instance.contact and instance.template.size[0] > 0.3]
+        self.tracer = Tracer(vertices, faces.astype(np.int32))
+
+    def _painted(self, instances: list[Instance]) -> np.ndarray:
+        colors = np.concatenate([instance.template.colors for instance in instances])
+        tints = linear(np.array([[instance.tint_a, instance.tint_b] for instance in instances]))
+        chosen = colors[:, 0] < 0
+        rows = np.flatnonzero(chosen)
+        colors[rows] = tints[self.owner[rows], (colors[rows, 0] < -1.5).astype(int)]
+        return colors
+
+    def turned(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
+        """Points or normals (N, 3) from the frames of instances ``who`` (N,) into camera axes."""
+        c, s = self.turns[who].T
+        return np.stack([c * points[:, 0] + s * points[:, 2], points[:, 1], c * points[:, 2] - s * points[:, 0]], -1)
+
+    def local(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
+        """Camera coordinates (N, 3) in the frames of instances ``who`` (N,)."""
+        moved = points - self.centers[who]
+        c, s = self.turns[who].T
+        return np.stack([c * moved[:, 0] - s * moved[:, 2], moved[:, 1], s * moved[:, 0] + c * moved[:, 2]], -1)
+
+    def trace(self, rays: np.ndarray, origin: np.ndarray | None = None) -> Hits:
+        """First hits of (N, 3) rays from the eye, or from ``origin`` (3,)."""
+        start = np.broadcast_to(self.eye if origin is None else origin.astype(np.float32), rays.shape)
+        found = self.tracer.hits(np.ascontiguousarray(start), rays)
+        normal = found["Ng"]
+        normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-12
+        normal *= np.where(np.einsum("ij,ij->i", normal, rays) > 0, np.float32(-1), np.float32(1))[:, None]
+        depth = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
+        return Hits(found["primID"], depth, found["u"], found["v"], normal)
+
+    def numbers_of(self, hits: Hits) -> np.ndarray:
+        """(N,) int16 object numbers; 0 for scenery and sky."""
+        return np.where(hits.face >= 0, self.numbers[self.owner[hits.face]], 0).astype(np.int16)
+
+    def shade(self, rays: np.ndarray, hits: Hits, weather: Weather) -> np.ndarray:
+        """(N, 3) float32 radiance seen along rays from the eye."""
+        radiance = np.empty((len(rays), 3), np.float32)
+        sky, seen = np.flatnonzero(hits.face < 0), np.flatnonzero(hits.face >= 0)
+        radiance[sky] = sky_color(weather, rays[sky])
+        ray, face = rays[seen], hits.face[seen]
+        who = self.owner[face]
+        points = self.eye + ray * hits.depth[seen, None]
+        length = np.sqrt(np.einsum("ij,ij->i", ray, ray))
+        distance = hits.depth[seen] * length
+        view = ray / length[:, None]
+        flat = hits.normal[seen]
+        normal = self._normals(face, who, hits.u[seen], hits.v[seen], flat)
+        albedo, gloss = self._surfaces(face, who, points, normal, distance)
+        light = self._light(points, normal, flat, face, weather)
+        color = albedo * light[0]
+        shiny = np.flatnonzero(gloss > 0)
+        color[shiny] = self._shine(color[shiny], view[shiny], normal[shiny], gloss[shiny], light[1][shiny], weather)
+        radiance[seen] = hazed(weather, color, distance)
+        return radiance
+
+    def _normals(self, face: np.ndarray, who: np.ndarray, u: np.ndarray, v: np.ndarray, flat: np.ndarray) -> np.ndarray:
+        corners = self.normals[face]
+        mixed = corners[:, 0] * (1 - u - v)[:, None] + corners[:, 1] * u[:, None] + corners[:, 2] * v[:, None]
+        mixed = self.turned(mixed, who)
+        mixed *= np.where(np.einsum("ij,ij->i", mixed, flat) < 0, np.float32(-1), np.float32(1))[:, None]
+        return mixed / (np.sqrt(np.einsum("ij,ij->i", mixed, mixed))[:, None] + 1e-9)
+
+    def _surfaces(
+        self, face: np.ndarray, who: np.ndarray, points: np.ndarray, normal: np.ndarray, distance: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Colors (N, 3) and gloss (N,): 0 dull, 1 paint, 2 glass, 3 metal, 4 leaves' none."""
+        material = self.materials[face]
+        albedo = self.colors[face].copy()
+        near = np.maximum(distance / self.focal, 1e-3).astype(np.float32)
+        gloss = np.select([material == Material.PAINT, material == Material.GLASS, material == Material.METAL],
+                          [1.0, 2.0, 3.0], 0.0).astype(np.float32)  # fmt: skip
+        ground = np.flatnonzero(material == Material.GROUND)
+        albedo[ground] = ground_color(self.road, *points[ground].T, self.focal)
+        painters = {Material.FOLIAGE: foliage_color, Material.ROOF: roof_color}
+        for kind, painter in painters.items():
+            rows = np.flatnonzero(material == kind)
+            if len(rows):
+                albedo[rows] = painter(albedo[rows], self.local(points[rows], who[rows]), near[rows])
+        rows = np.flatnonzero(material == Material.STONE)
+        if len(rows):
+            albedo[rows] = stone_color(albedo[rows], self.local(points[rows], who[rows]))
+        rows = np.flatnonzero(material == Material.FACADE)
+        if len(rows):
+            own = who[rows]
+            c, s = self.turns[own].T
+            n = normal[rows]
+            inner = np.stack([c * n[:, 0] - s * n[:, 2], n[:, 1], s * n[:, 0] + c * n[:, 2]], -1)
+            place = self.local(points[rows], own)
+            albedo[rows], pane = facade_color(albedo[rows], place, inner, self.facades[own], near[rows])
+            gloss[rows] = pane * 2
+        return albedo, gloss
+
+    def _light(
+        self, points: np.ndarray, normal: np.ndarray, flat: np.ndarray, face: np.ndarray, weather: Weather
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Light (N, 3) on surfaces, and (N,) whether the sun reaches them."""
+        material = self.materials[face]
+        toward = normal @ weather.sun
+        leaves = material == Material.FOLIAGE
+        toward = np.where(leaves, np.clip(toward * 0.75 + 0.25, 0, 1), np.clip(toward, 0, 1))
+        lit = np.zeros(len(points), np.float32)
+        rows = np.flatnonzero((toward > 0) & ((flat @ weather.sun > 0) | leaves))
+        if weather.hard:
+            start = points[rows] + flat[rows] * np.float32(0.012) + weather.sun * np.where(leaves[rows], np.float32(0.35), np.float32(0.01))[:, None]
+            sun = np.broadcast_to(weather.sun, start.shape)
+            lit[rows] = ~self.tracer.blocked(start, np.ascontiguousarray(sun))
+        else:
+            lit[rows] = 1
+        height = np.clip(self.road.height - points[:, 1], 0, None)
+        open_ = np.where(material == Material.GROUND, 1.0, 0.5 + 0.5 * np.clip(height / 0.7, 0, 1)).astype(np.float32)
+        self._touch(points, open_)
+        direct = (toward * lit)[:, None] * weather.sunlight
+        if not weather.hard:
+            direct = direct * open_[:, None]
+        return direct + ambient(weather, normal, open_), lit
+
+    def _touch(self, points: np.ndarray, open_: np.ndarray) -> None:
+        """Darken ground below and round what stands on it, in place."""
+        low = np.flatnonzero(points[:, 1] > self.road.height - self.road.kerb - 0.02)
+        x, z = points[low, 0], points[low, 2]
+        for foot in self.feet:
+            _, wide, long = foot.template.size
+            reach = min(0.5 * wide, 0.9) + 0.15
+            far = 0.5 * np.hypot(wide, long) + 2 * reach
+            near = np.flatnonzero((np.abs(x - foot.center[0]) < far) & (np.abs(z - foot.center[2]) < far))
+            if not len(near):
+                continue
+            c, s = np.cos(foot.yaw), np.sin(foot.yaw)
+            dx, dz = x[near] - foot.center[0], z[near] - foot.center[2]
+            a = np.abs(c * dx - s * dz) - 0.5 * long * 0.94
+            b = np.abs(s * dx + c * dz) - 0.5 * wide * 0.94
+            out = np.hypot(np.maximum(a, 0), np.maximum(b, 0)) + np.maximum(np.minimum(np.maximum(a, b), 0), -0.3) * 0.5
+            open_[low[near]] *= 1 - 0.78 * np.exp(-np.maximum(out + 0.15, 0) / (0.4 * reach))
+
+    def _shine(
+        self, color: np.ndarray, view: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lit: np.ndarray, weather: Weather
+    ) -> np.ndarray:
+        """Add what smooth surfaces mirror: the sky, the street and the sun."""
+        across = np.einsum("ij,ij->i", view, normal)
+        mirror = view - 2 * across[:, None] * normal
+        world = sky_color(weather, mirror, plain=True)
+        street = self.road.tone * (0.7 * weather.sunlight + 0.5 * weather.horizon)
+        down = np.clip(mirror[:, 1] * 8 + 0.4, 0, 1)[:, None]
+        world = world + down * (street - world)
+        base = np.choose(gloss.astype(int), [0.0, 0.05, 0.1, 0.35])
+        share = (base + (1 - base) * (1 - np.clip(-across, 0, 1)) ** 5)[:, None]
+        share = np.where((gloss == 1)[:, None], share * 0.85, share)
+        spark = np.clip(mirror @ weather.sun, 0, 1) ** 220 * lit * (7.0 if weather.hard else 0.0)
+        return color * (1 - share) + share * (world + spark[:, None] * weather.sunlight)

@@ -1,0 +1,142 @@
+"""The street world: photographs of streets with exact KITTI labels, made from a seed with nothing to download.
+
+A frame depends on (seed, index) only. Its picture is ray cast: sun, sky, cast shadows, reflections, haze. Boxes,
+depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see ``invert3d.ops.boxes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from invert3d.data.worlds.composition import cast_objects, furnish
+from invert3d.data.worlds.labels import label_objects
+from invert3d.data.worlds.lidar import scan_street
+from invert3d.data.worlds.lighting import Weather, develop, make_weather
+from invert3d.data.worlds.road import make_road
+from invert3d.data.worlds.stage import Hits, Stage
+from invert3d.data.worlds.terrain import ground_instance
+from invert3d.ops.layouts import Layout
+
+KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
+_STYLES = ("city", "suburb", "country", "highway", "lot")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One street, as its camera sees it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32 m along the optical axis, what ``ops.boxes.project`` calls depth; inf for the sky.
+        instances: (H, W) int16, 0 for the background, i + 1 for the i-th object of the layout.
+        layout: the labels: Car, Van, Pedestrian, Cyclist; boxes are the projected extents of the meshes.
+        scan: (N, 4) float32 LiDAR x y z reflectance in KITTI's velodyne coordinates, (0, 4) unless asked for.
+    """
+
+    image: np.ndarray
+    depth: np.ndarray
+    instances: np.ndarray
+    layout: Layout
+    scan: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+
+def make_projection(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(3, 4) P2 of a camera like KITTI's: focal length 721 px on 1242, its fourth column that of the left color camera."""
+    scale = width / 1242
+    focal = 721.54 * scale * float(rng.uniform(0.985, 1.015))
+    across = width * (0.49 + float(rng.uniform(-0.01, 0.01)))
+    down = height * (0.47 + float(rng.uniform(-0.01, 0.01)))
+    return np.array([[focal, 0, across, 44.86 * scale], [0, focal, down, 0.2163 * scale], [0, 0, 1, 0.002746]])
+
+
+def camera_of(projection: np.ndarray) -> np.ndarray:
+    """(3,) place of the camera of a projection (3, 4), in the coordinates it projects."""
+    return -np.linalg.solve(projection[:, :3], projection[:, 3])
+
+
+def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(N, 3) float32 directions with z = 1 through pixels (N, 2) of column and row."""
+    inverse = np.linalg.inv(projection[:, :3])
+    return (np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ inverse.T).astype(np.float32)
+
+
+def make_frame(
+    index: int, *, height: int = 384, width: int = 1280, seed: int = 0, clutter: bool = False, scan: bool = False
+) -> Frame:
+    """Frame ``index`` of a seed, with at least one object.
+
+    Args:
+        index: number of the frame, not negative.
+        height, width: of the picture in pixels. Sizes of one shape show the same scene.
+        seed: not negative; fixes all frames.
+        clutter: many cars close together: a jam, a crowded street or a car park.
+        scan: also make a LiDAR scan.
+
+    Raises:
+        ValueError: a negative index or seed, or a picture smaller than 16 x 32.
+    """
+    if index < 0 or seed < 0:
+        raise ValueError(f"index and seed must not be negative, got {index} and {seed}")
+    if height < 16 or width < 32:
+        raise ValueError(f"size: got {height}x{width}, accepted is 16x32 and larger")
+    for attempt in range(20):
+        frame = _attempt(np.random.default_rng([seed, index, attempt, int(clutter)]), height, width, clutter, scan)
+        if len(frame.layout):
+            return frame
+    return frame
+
+
+def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, scan: bool) -> Frame:
+    scene, film, beams = rng.spawn(3)
+    chance = [0.3, 0, 0, 0.35, 0.35] if clutter else [0.42, 0.34, 0.1, 0.1, 0.04]
+    style = str(scene.choice(_STYLES, p=chance))
+    projection = make_projection(scene, height, width)
+    weather = make_weather(scene)
+    road = make_road(scene, style)
+    near = 16 * float(projection[0, 0]) / 721
+    cast = cast_objects(scene, road, style, clutter, near)
+    instances = [ground_instance(road), *furnish(scene, road, style, cast), *cast.instances]
+    eye = camera_of(projection)
+    stage = Stage(instances, road, float(projection[0, 0]), eye)
+    image, hits = _photograph(stage, weather, projection, height, width, film)
+    numbers = stage.numbers_of(hits).reshape(height, width)
+    layout, kept = label_objects(cast.kinds, cast.instances, numbers, projection)
+    table = np.zeros(len(cast.instances) + 1, np.int16)
+    table[kept + 1] = np.arange(1, len(kept) + 1)
+    points = scan_street(stage, beams) if scan else np.zeros((0, 4), np.float32)
+    return Frame(image, hits.depth.reshape(height, width), table[numbers], layout, points)
+
+
+def _photograph(
+    stage: Stage, weather: Weather, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Hits]:
+    """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take three more rays a pixel."""
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float64)
+    rays = rays_of(projection, pixels)
+    hits = stage.trace(rays)
+    radiance = stage.shade(rays, hits, weather)
+    rough = np.flatnonzero(_edges(stage, hits, radiance.reshape(height, width, 3)))
+    shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]])
+    more = rays_of(projection, (pixels[rough, None] + shifts).reshape(-1, 2))
+    extra = stage.shade(more, stage.trace(more), weather).reshape(-1, 3, 3)
+    radiance[rough] = (np.minimum(radiance[rough], 3.0) + np.minimum(extra, 3.0).sum(1)) / 4
+    return develop(weather, radiance.reshape(height, width, 3), rng), hits
+
+
+def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels that differ from a neighbor in instance, brightness or, on edges, in depth."""
+    height, width, _ = radiance.shape
+    owner = np.where(hits.face >= 0, stage.owner[hits.face], -1).reshape(height, width)
+    tone = np.sqrt(np.clip(radiance.mean(-1), 0, 2))
+    rough = np.zeros((height, width), bool)
+    for axis in (0, 1):
+        change = (np.diff(owner, axis=axis) != 0) | (np.abs(np.diff(tone, axis=axis)) > 0.07)
+        first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
+        second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
+        rough[first] |= change
+        rough[second] |= change
+    return rough

@@ -1,0 +1,63 @@
+"""The ground of a street: the road's plane and the raised pavements with their kerbs, as one template."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from invert3d.data.worlds.road import Road
+from invert3d.data.worlds.stage import Instance
+from invert3d.data.worlds.templates import Material, Template, flat_normals
+
+_FAR = 130.0
+
+
+def ground_instance(road: Road) -> Instance:
+    """The ground round the camera as an instance, in camera coordinates."""
+    y = road.height
+    vertices = [np.array([[-260, y, -30], [260, y, -30], [260, y, 420], [-260, y, 420]])]
+    faces = [np.array([[0, 1, 2], [0, 2, 3]])]
+    count = 4
+    for side, sign in ((0, -1), (1, 1)):
+        for start, end in _stretches(road):
+            points, triangles = _slab(road, road.edges[side], sign, start, end)
+            vertices.append(points)
+            faces.append(triangles + count)
+            count += len(points)
+    points, triangles = np.concatenate(vertices), np.concatenate(faces)
+    wide = flat_normals(points, triangles)
+    unit = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    template = Template(
+        vertices=points.astype(np.float32), faces=triangles.astype(np.int32),
+        normals=np.repeat(unit[:, None], 3, 1), colors=np.full((len(triangles), 3), 0.3, np.float32),
+        materials=np.full(len(triangles), int(Material.GROUND)), size=(0.0, 0.0, 0.0),
+    )  # fmt: skip
+    return Instance(template, (0.0, 0.0, 0.0), 0.0, contact=False)
+
+
+def _stretches(road: Road) -> list[tuple[float, float]]:
+    """Ranges of s with a pavement: all but the side road."""
+    if road.crossing is None:
+        return [(-12.0, _FAR)]
+    half = road.side_width / 2
+    return [(-12.0, road.crossing - half), (road.crossing + half, _FAR)]
+
+
+def _slab(road: Road, edge: float, sign: int, start: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+    """A raised side from the kerb far out: its top, its kerb and the kerbs of its ends."""
+    s = np.linspace(start, end, 14 if road.bend else 2)
+    low, high = road.height, road.height - road.kerb
+    rows = []
+    for t, y in ((edge, low), (edge, high), (edge + sign * 90.0, high), (edge + sign * 90.0, low)):
+        x, z = road.place(s, t)
+        rows.append(np.stack([x, np.full_like(x, y), z], -1))
+    points = np.concatenate(rows)
+    count = len(s)
+    k = np.arange(count - 1)
+    faces = []
+    for row in (0, 1):
+        a, b = row * count + k, (row + 1) * count + k
+        faces += [np.stack([a, a + 1, b], -1), np.stack([b, a + 1, b + 1], -1)]
+    for end_ in (0, count - 1):
+        corner = [row * count + end_ for row in range(4)]
+        faces.append(np.array([[corner[0], corner[1], corner[2]], [corner[0], corner[2], corner[3]]]))
+    return points, np.concatenate(faces)

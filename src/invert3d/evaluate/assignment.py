@@ -1,0 +1,191 @@
+"""Which detections are which objects, as KITTI's own program decides it, for many frames and score thresholds at once.
+
+The rules. An object is ignored (neither found nor missed) if it is harder than the difficulty, or of a neighboring
+kind. A detection is ignored if it is smaller than the difficulty allows, and then its kind does not matter. Objects
+choose in the order of the file, among detections that overlap more than the threshold and are not taken: to find the
+thresholds the one with the highest score, to count the one with the largest overlap, an ignored one only if there is no
+other. In the picture, a detection that lies in a DontCare region is not held against the detector.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import intersection_over_first, iou2d, may_touch, paired_overlaps
+
+#: least height in pixels, greatest occlusion and truncation of each difficulty
+DIFFICULTIES = {"easy": (40.0, 0.0, 0.15), "moderate": (25.0, 1.0, 0.3), "hard": (25.0, 2.0, 0.5)}
+#: kinds too like another to be held against a detector of it
+NEIGHBORS = {"car": "van", "pedestrian": "person_sitting"}
+
+_FRAMES = 128  # worked on together; more need memory and are not faster
+_BOX, _SIZE, _CENTER, _YAW, _ALPHA, _TRUNCATION, _OCCLUSION, _SCORE = (
+    slice(0, 4), slice(4, 7), slice(7, 10), 10, 11, 12, 13, 14,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A layout as its kinds in lower case and one float64 array (n, 15)."""
+
+    kinds: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, layout: Layout) -> "Flat":
+        """The objects of a layout. A float32 that is compared with a limit is read as the decimal it stands for: 0.3,
+        not 0.30000001."""
+        parts = (layout.boxes, layout.sizes, layout.centers, layout.yaws, layout.alphas, layout.truncations,
+                 layout.occlusions, layout.scores)  # fmt: skip
+        columns = [part[:, None] if part.ndim == 1 else part for part in parts]
+        values = torch.cat([column.detach().cpu().double() for column in columns], 1).numpy()
+        if layout.boxes.dtype != torch.float64:
+            values[:, _BOX] = values[:, _BOX].round(3)
+            values[:, _TRUNCATION] = values[:, _TRUNCATION].round(5)
+        return cls(np.array([kind.lower() for kind in layout.kinds], dtype=object), values)
+
+    @property
+    def heights(self) -> np.ndarray:
+        """Of the boxes in the picture, in pixels."""
+        return self.values[:, 3] - self.values[:, 1]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Some frames as seen by one kind: f frames with up to g objects and d detections that matter to it."""
+
+    truth: np.ndarray  # (f, g, 15), NaN where there is none
+    neighbor: np.ndarray  # (f, g) of a neighboring kind
+    found: np.ndarray  # (f, d, 15)
+    own: np.ndarray  # (f, d) of the kind itself, not only too small to be of any
+    overlaps: dict[str, np.ndarray]  # (f, g, d) by view
+    stuff: np.ndarray  # (f, d) share in a DontCare region
+
+    def rules(self, difficulty: str) -> "Rules":
+        """What counts at a difficulty."""
+        height, occlusion, truncation = DIFFICULTIES[difficulty]
+        tall = self.truth[..., 3] - self.truth[..., 1]
+        hard = (self.truth[..., _OCCLUSION] > occlusion) | (self.truth[..., _TRUNCATION] > truncation)
+        small = self.found[..., 3] - self.found[..., 1] < height
+        return Rules(~(hard | self.neighbor | np.isnan(tall) | (tall < height)), small, self.own | small)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts: objects (f, g) that must be found, detections (f, d) that are too small, those that take part."""
+
+    wanted: np.ndarray
+    small: np.ndarray
+    part: np.ndarray
+
+
+@dataclass(frozen=True)
+class Counts:
+    """(t,) for each score threshold: objects found, false detections, objects missed, and the sum over those found of
+    (1 + cos(difference of alpha)) / 2."""
+
+    found: np.ndarray
+    false: np.ndarray
+    missed: np.ndarray
+    similarity: np.ndarray
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+def frames_of(truth: Sequence[Flat], found: Sequence[Flat], kind: str) -> Iterator[Frames]:
+    """The frames in which a kind (in lower case) is, or is detected, those with as many objects together."""
+    tallest = max(height for height, _, _ in DIFFICULTIES.values())
+    near = NEIGHBORS.get(kind)
+    rows = []
+    for objects, detections in zip(truth, found, strict=True):
+        which = ((objects.kinds == kind) | (objects.kinds == near)).nonzero()[0]
+        own = (detections.kinds == kind) | (detections.heights < tallest)
+        rows.append((objects, which, detections, own.nonzero()[0]))
+    rows = [row for row in rows if len(row[1]) or len(row[3])]
+    rows.sort(key=lambda row: (len(row[1]), len(row[3])))
+    for start in range(0, len(rows), _FRAMES):
+        yield _stacked(rows[start : start + _FRAMES], kind)
+
+
+def found_scores(frames: Frames, rules: Rules, view: str, overlap: float) -> np.ndarray:
+    """The scores of detections that are found objects if each object takes the one with the highest score."""
+    scores = np.nan_to_num(frames.found[..., _SCORE], nan=-np.inf)
+    free = rules.part.copy()
+    kept = []
+    for g in range(frames.truth.shape[1]):
+        near = (frames.overlaps[view][:, g] > overlap) & free
+        rows = np.flatnonzero(near.any(1))
+        picked = np.where(near[rows], scores[rows], -np.inf).argmax(1)
+        free[rows, picked] = False
+        kept.append(scores[rows, picked][rules.wanted[rows, g] & ~rules.small[rows, picked]])
+    return np.concatenate(kept)
+
+
+def count(frames: Frames, rules: Rules, view: str, overlap: float, thresholds: np.ndarray) -> Counts:
+    """What is found, false and missed if detections with scores below a threshold are left out, for each threshold."""
+    zero = np.zeros(len(thresholds))
+    found, missed, similarity = zero.copy(), zero.copy(), zero.copy()
+    free = rules.part[:, None] & (frames.found[..., _SCORE][:, None] >= thresholds[:, None])
+    for g in range(frames.truth.shape[1]):
+        shares = frames.overlaps[view][:, g]
+        rows = np.flatnonzero((shares > overlap).any(1))
+        wanted = rules.wanted[rows, g][:, None]
+        open_ = free[rows] & (shares[rows] > overlap)[:, None]
+        good = open_ & ~rules.small[rows][:, None]
+        taken, hit = open_.any(-1), good.any(-1)
+        best = np.where(good, shares[rows][:, None], -1.0).argmax(-1)
+        picked = np.where(hit, best, open_.argmax(-1))
+        row, step = np.nonzero(taken)
+        free[rows[row], step, picked[row, step]] = False
+        turned = frames.truth[rows, g, _ALPHA][:, None] - np.take_along_axis(frames.found[rows, :, _ALPHA], picked, 1)
+        found += (hit & wanted).sum(0)
+        missed += rules.wanted[:, g].sum() - (taken & wanted).sum(0)
+        similarity += np.where(hit & wanted, (1 + np.cos(turned)) / 2, 0).sum(0)
+    held = ~rules.small & (~(frames.stuff > overlap) if view == "2d" else True)
+    return Counts(found, (free & held[:, None]).sum((0, 2)).astype(float), missed, similarity)
+
+
+def _stacked(rows: list[tuple[Flat, np.ndarray, Flat, np.ndarray]], kind: str) -> Frames:
+    """Frames of rows (objects, which of them, detections, which of them)."""
+    count = len(rows)
+    regions = [objects.values[objects.kinds == "dontcare"] for objects, *_ in rows]
+    truth = _padded([objects.values[which] for objects, which, _, _ in rows])
+    found = _padded([detections.values[which] for _, _, detections, which in rows])
+    neighbor, own = np.zeros(truth.shape[:2], dtype=bool), np.zeros(found.shape[:2], dtype=bool)
+    for i in range(count):
+        objects, which, detections, near = rows[i]
+        neighbor[i, : len(which)] = objects.kinds[which] != kind
+        own[i, : len(near)] = detections.kinds[near] == kind
+    a, b, stuff = (torch.from_numpy(each) for each in (truth, found, _padded(regions)))
+    bev, space = _in_space(a, b)
+    overlaps = {"2d": iou2d(a[..., _BOX], b[..., _BOX]).numpy(), "bev": bev, "3d": space}
+    shares = intersection_over_first(b[..., _BOX], stuff[..., _BOX]).numpy()
+    return Frames(truth, neighbor, found, own, overlaps, shares.max(-1))
+
+
+def _padded(tables: list[np.ndarray]) -> np.ndarray:
+    """Tables (n_i, 15) as one (f, n, 15) with NaN behind the shorter ones, n at least 1."""
+    whole = np.full((len(tables), max(1, *map(len, tables)), 15), np.nan)
+    for row, table in zip(whole, tables, strict=True):
+        row[: len(table)] = table
+    return whole
+
+
+def _in_space(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Overlaps (f, g, d) of objects (f, g, 15) with detections (f, d, 15) on the ground and in space."""
+    first = (a[:, :, None, _SIZE], a[:, :, None, _CENTER], a[:, :, None, _YAW])
+    second = (b[:, None, :, _SIZE], b[:, None, :, _CENTER], b[:, None, :, _YAW])
+    f, g, d = may_touch(first, second).nonzero(as_tuple=True)
+    one, other = a[f, g], b[f, d]
+    values = paired_overlaps(*((each[:, _SIZE], each[:, _CENTER], each[:, _YAW]) for each in (one, other)))
+    found = []
+    for each in values:
+        whole = torch.zeros(len(a), a.shape[1], b.shape[1], dtype=a.dtype)
+        whole[f, g, d] = each
+        found.append(whole.numpy())
+    return found[0], found[1]

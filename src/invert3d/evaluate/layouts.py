@@ -1,0 +1,116 @@
+"""How far found objects are from those asked for: depth, center, yaw, size, box, in the units people think in."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invert3d.ops.boxes import wrapped
+from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import intersection_over_first, iou2d, iou3d
+
+
+@dataclass(frozen=True)
+class LayoutErrors:
+    """What a detector made of the objects of one scene.
+
+    Attributes:
+        pairs: (m, 2) positions of an object in the truth and of the one that was found for it.
+        depth, center, size: (m,) meters, not signed: along z, in space, mean over height, width and length.
+        yaw: (m,) degrees, 0 to 180.
+        center_2d: (m,) pixels between the middles of the boxes in the picture.
+        iou3d, iou2d: (m,) 0 to 1.
+        missed, false: how many objects were not found, and how many found that are not there.
+    """
+
+    pairs: Tensor
+    depth: Tensor
+    center: Tensor
+    yaw: Tensor
+    size: Tensor
+    center_2d: Tensor
+    iou3d: Tensor
+    iou2d: Tensor
+    missed: int
+    false: int
+
+    def means(self) -> dict[str, float]:
+        """The means over pairs, and the two counts; NaN if there are no pairs."""
+        names = ("depth", "center", "yaw", "size", "center_2d", "iou3d", "iou2d")
+        found = {name: float(getattr(self, name).mean()) for name in names}
+        return found | {"missed": float(self.missed), "false": float(self.false)}
+
+
+def match(truth: Layout, found: Layout, overlap: float = 0.25) -> Tensor:
+    """Pairs (m, 2) of an object and the detection of the same kind that is it, in the order of the truth.
+
+    The pair that overlaps most in space goes first, and so on down to ``overlap``; what is left over goes by boxes in
+    the picture that overlap at least half, for a detection at the wrong depth is not far off in the picture.
+    DontCare regions are no objects.
+
+    Raises:
+        ValueError: ``overlap`` is not between 0 and 1.
+    """
+    if not 0 < overlap <= 1:
+        raise ValueError(f"overlap: got {overlap}, accepted is more than 0 and at most 1")
+    same = torch.tensor(
+        [[one == other != "DontCare" for other in found.kinds] for one in truth.kinds], dtype=torch.bool
+    )
+    same = same.reshape(len(truth), len(found)).to(truth.boxes.device)
+    pairs: list[tuple[int, int]] = []
+    for shares, least in ((_in_space(truth, found), overlap), (iou2d(truth.boxes, found.boxes), 0.5)):
+        pairs += _greedy(torch.where(same, shares.double(), -1.0), least, pairs)
+    return torch.tensor(sorted(pairs), dtype=torch.long).reshape(-1, 2)
+
+
+def errors(truth: Layout, found: Layout, pairs: Tensor | None = None) -> LayoutErrors:
+    """The errors of a scene. A detection that mostly lies in a DontCare region is not false.
+
+    Args:
+        truth: what was asked for, or labels.
+        found: what a detector says, on the same device.
+        pairs: (m, 2), by default those of ``match``.
+
+    Raises:
+        ValueError: the picture's sizes differ, so that pixels cannot be compared.
+    """
+    if (truth.height, truth.width) != (found.height, found.width):
+        sizes = f"{truth.height} x {truth.width} and {found.height} x {found.width}"
+        raise ValueError(f"found: its picture is of another size: {sizes} pixels; use layout.resized")
+    pairs = match(truth, found) if pairs is None else pairs
+    one, other = truth.select(pairs[:, 0]), found.select(pairs[:, 1])
+    away = one.centers - other.centers
+    regions = truth.of_kinds(["DontCare"]).boxes
+    loose = torch.ones(len(found), dtype=torch.bool, device=found.boxes.device)
+    loose[pairs[:, 1]] = False
+    if len(regions):
+        loose &= (intersection_over_first(found.boxes, regions) < 0.5).all(1)
+    return LayoutErrors(
+        pairs=pairs, depth=away[:, 2].abs(), center=away.norm(dim=1),
+        yaw=wrapped(one.yaws - other.yaws).abs().rad2deg(), size=(one.sizes - other.sizes).abs().mean(1),
+        center_2d=(_middles(one.boxes) - _middles(other.boxes)).norm(dim=1), iou3d=_in_space(one, other).diagonal(),
+        iou2d=iou2d(one.boxes, other.boxes).diagonal(),
+        missed=sum(kind != "DontCare" for kind in truth.kinds) - len(pairs), false=int(loose.sum()),
+    )  # fmt: skip
+
+
+def _greedy(shares: Tensor, least: float, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """One-to-one pairs of an overlap (n, m) of at least ``least``, the largest first, without those that are taken."""
+    rows, columns = {row for row, _ in taken}, {column for _, column in taken}
+    found = []
+    places = (shares >= least).nonzero()
+    order = shares[places[:, 0], places[:, 1]].argsort(descending=True, stable=True)
+    for row, column in places[order].tolist():
+        if row not in rows and column not in columns:
+            rows.add(row)
+            columns.add(column)
+            found.append((row, column))
+    return found
+
+
+def _in_space(a: Layout, b: Layout) -> Tensor:
+    return iou3d((a.sizes, a.centers, a.yaws), (b.sizes, b.centers, b.yaws))
+
+
+def _middles(boxes: Tensor) -> Tensor:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -1,0 +1,248 @@
+"""Layout inversion: which picture would this detector take for exactly that scene?
+
+As published (*Inverting 3D Deep Learning Architectures*, section 3.1, after Cao & Johnson 2021) the pixels are free:
+Gaussian noise under the training loss of the detector and total variation, clipped at every step and blurred at every
+fifth. Ours asks for the boxes as they are decoded, sees the picture in random views that move the boxes with them, draws
+it from a spectrum, coarse first, and stops once the detector reads the asked layout from the picture in 8 bits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.loop import optimize
+from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.projection import Projection
+from invert3d.engine.recorder import Recorder, Snapshots, Trace
+from invert3d.engine.result import Result
+from invert3d.engine.state import State
+from invert3d.engine.stepper import Stepper
+from invert3d.engine.transform import Transform
+from invert3d.objectives.boxes3d import CenterHeads, DecodedBoxes
+from invert3d.ops.boxes import corners3d
+from invert3d.ops.centers import HEADS, CenterCodec, gather_cells, peaks, split_heads
+from invert3d.ops.objects import Objects
+from invert3d.parameterizations.images import Fourier, Normalized
+from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
+from invert3d.projections.images import Blur, ClipImage
+from invert3d.registry import unknown
+from invert3d.transforms.images import FlipScene, Light, MoveScene
+
+
+class Reads(Protocol):
+    """The part of a detector that turns pictures into maps, see ``models.detectors``."""
+
+    codec: CenterCodec
+
+    def raw(self, images: Tensor) -> Tensor:
+        """The maps of pictures (B, 3, h, w)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutRecipe:
+    """All hyper-parameters of a layout inversion, in plain values."""
+
+    name: str
+    objective: Objective
+    parameterization: Parameterization
+    stepper: Stepper
+    steps: int
+    transforms: tuple[Transform, ...] = ()
+    projections: tuple[Projection, ...] = ()
+    coarse: float = 0.0  # share of the steps in which only frequencies up to a quarter of the finest are drawn
+    stop_every: int = 0  # look at the 8-bit picture every so many steps, and stop where all is seen; 0 never
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 0 <= self.coarse < 1 or self.stop_every < 0:
+            raise ValueError(f"a layout recipe needs steps, a coarse share in [0, 1) and stop_every >= 0, not {self}")
+
+
+def published(
+    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), clip: str = "legal", steps: int = 2000,
+    swapped: bool = False,
+) -> LayoutRecipe:  # fmt: skip
+    """The recipe of the paper's code; ``clip`` ``authors`` is its range, ``legal`` the one that was meant.
+
+    SGD with rate 2 and momentum 0.5 on normalized pixels, the rate times 0.6 at each quarter, six heads averaged over
+    50 slots, total variation 3e-5, blur from 5 to 0.5 pixels every five steps.
+    """
+    return LayoutRecipe(
+        name="published" if clip == "legal" else "published, authors' clip",
+        objective=CenterHeads(codec=codec, heads=tuple(heads), per="slot") + 3e-5 * PublishedVariation(),
+        parameterization=Normalized(swapped=swapped), steps=steps,
+        stepper=Stepper(kind="sgd", rate=2.0, momentum=0.5, decay="quarters"),
+        projections=(ClipImage(range=clip, swapped=swapped), Blur()),  # type: ignore[arg-type]
+        about="Agarwalla et al., section 3.1, with the settings of their code",
+    )  # fmt: skip
+
+
+def ours(
+    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), steps: int = 300, smooth: float = 1.0
+) -> LayoutRecipe:
+    """The recipe of this library, see the top of this file."""
+    return LayoutRecipe(
+        name="ours", objective=DecodedBoxes(codec=codec, heads=tuple(heads)) + smooth * TotalVariation(),
+        parameterization=Fourier(), steps=steps, stepper=Stepper(rate=0.05, decay="cosine"),
+        transforms=(FlipScene(), MoveScene(), Light()), coarse=0.3, stop_every=10,
+        about="decoded boxes, random views, a spectrum drawn coarse to fine",
+    )  # fmt: skip
+
+
+def smallest_change(
+    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), steps: int = 300, near: float = 20.0
+) -> LayoutRecipe:
+    """From a real picture: what must change for the asked layout to be seen? ``near`` weighs the change."""
+    base = ours(codec, heads=heads, steps=steps, smooth=0.0)
+    return replace(
+        base, name="smallest change", coarse=0.0, objective=DecodedBoxes(codec=codec, heads=tuple(heads))
+        + near * Nearness(), stepper=Stepper(rate=0.02, decay="cosine"), transforms=(Light(strength=0.05),),
+    )  # fmt: skip
+
+
+RECIPES = {"ours": ours, "published": published, "smallest_change": smallest_change}
+
+
+def layout_recipe(name: str, codec: CenterCodec, **options: object) -> LayoutRecipe:
+    """A recipe by name. Raises ValueError for an unknown one, with the nearest."""
+    if name == "published_authors":
+        return published(codec, clip="authors", **options)  # type: ignore[arg-type]
+    if name not in RECIPES:
+        raise ValueError(unknown("layout recipe", name, [*RECIPES, "published_authors"]))
+    return RECIPES[name](codec, **options)  # type: ignore[operator]
+
+
+def quantized(x: Tensor) -> Tensor:
+    """The picture as an 8-bit file holds it."""
+    return (x.clamp(0, 1) * 255).round() / 255
+
+
+@dataclass
+class StopWhenSeen(Recorder):
+    """A sample is done once the detector reads exactly the asked layout from its 8-bit picture.
+
+    Every asked object is a peak above ``threshold`` whose corners are on average within ``within`` diagonals of where
+    they should be, and there is no other peak above the threshold.
+    """
+
+    detector: Reads
+    every: int = 10
+    threshold: float = 0.3
+    within: float = 0.02
+    patience: int = 1
+    seen: list[Tensor] = field(default_factory=list)
+
+    @torch.no_grad()
+    def record(self, state: State) -> None:
+        if (state.step + 1) % self.every:
+            return
+        raw = self.detector.raw(quantized(state.x))
+        right = reads_exactly(raw, Objects(state.target), self.detector.codec, self.threshold, self.within)
+        before = state.memory.get("times_seen", torch.zeros(len(right), device=right.device))
+        state.memory["times_seen"] = torch.where(right, before + 1, torch.zeros_like(before))
+
+    def finished(self, state: State) -> Tensor | None:
+        times = state.memory.get("times_seen")
+        return None if times is None else times >= self.patience
+
+
+def reads_exactly(raw: Tensor, objects: Objects, codec: CenterCodec, threshold: float, within: float) -> Tensor:
+    """Whether maps (B, 19, h, w) stand for exactly the objects: (B,) booleans. See ``StopWhenSeen``."""
+    height, width = raw.shape[-2:]
+    objects = codec.settled(objects, height, width)
+    scores, kinds, cells = peaks(split_heads(raw)["hm"].sigmoid(), 100)
+    loud = scores > threshold
+    own = codec.cells(objects, height, width)
+    same = (cells[:, :, None] - own[:, None]).abs().amax(-1) <= 1
+    same &= kinds[:, :, None] == objects.kind[:, None]
+    ignored = same | ((cells[:, :, None] - own[:, None]).abs().amax(-1) <= 2)
+    claimed = (same & objects.asked[:, None]) | (ignored & objects.ignored[:, None])
+    stray = (loud & ~claimed.any(-1)).any(1)
+    once = ((same & loud[..., None]).sum(1) == 1) | ~objects.asked
+    gaps = _nearest_gap(raw, objects, codec, same & loud[..., None], cells)
+    return ~stray & once.all(1) & ((gaps <= within) | ~objects.asked).all(1)
+
+
+def _nearest_gap(raw: Tensor, objects: Objects, codec: CenterCodec, same: Tensor, cells: Tensor) -> Tensor:
+    """For each object (B, N) the mean distance of its corners from those read at the peak that is it, in diagonals."""
+    peak = same.float().argmax(1)
+    at = cells.gather(1, peak[..., None].expand(-1, -1, 2))
+    found = codec.boxes_at(raw, at, objects.camera)
+    gap = (found - corners3d(objects.size, objects.center, objects.yaw)).norm(dim=-1).mean(-1)
+    return torch.where(same.any(1), gap / objects.size.norm(dim=-1).clamp_min(1e-3), torch.inf)
+
+
+def invert_layouts(
+    model: Frozen,
+    target: Tensor,
+    recipe: LayoutRecipe,
+    *,
+    start: Tensor | None = None,
+    seed: int = 0,
+    samples: Sequence[int] | None = None,
+    recorders: Sequence[Recorder] = (),
+    snapshots: int = 0,
+) -> Result:
+    """Invert layouts: one picture for each packed layout of ``target`` (A, N, 26).
+
+    Args:
+        model: a frozen detector (``models.detectors``) on a space of RGB images in [0, 1] of its size.
+        target: what is asked, see ``detector.targets``; ask twice for two pictures of a layout.
+        recipe: how.
+        start: pictures (A, 3, h, w) to begin with; by default noise.
+        seed: fixes every draw; ``samples`` number the layouts within the run (default 0, 1, ...).
+        recorders: see every state.
+        snapshots: how many pictures on the way to keep of each.
+
+    Returns:
+        A ``Result``: x (A, 3, h, w) RGB, in [0, 1] where the recipe keeps it so; ``steps`` each one took; a trace.
+
+    Raises:
+        ValueError: the recipe cannot begin with a picture.
+    """
+    theta = None
+    if start is not None:
+        encode = getattr(recipe.parameterization, "encode", None)
+        if encode is None:
+            raise ValueError(f"the recipe {recipe.name} cannot begin with a picture; ours and smallest_change can")
+        theta = encode(start.to(model.device), model.space)
+    stages = _stages(recipe)
+    result, taken = None, torch.zeros(len(target), dtype=torch.long)
+    trace: dict[str, list[Tensor]] = {}
+    for number, (parameterization, steps, last) in enumerate(stages):
+        watchers: list[Recorder] = [Trace(), *recorders]
+        if snapshots:
+            watchers.append(Snapshots(count=snapshots))
+        if recipe.stop_every and last:
+            watchers.append(StopWhenSeen(detector=model.model, every=recipe.stop_every))  # type: ignore[arg-type]
+        result = optimize(
+            model, recipe.objective, parameterization, target=target, steps=steps, stepper=recipe.stepper,
+            transforms=recipe.transforms, projections=recipe.projections, recorders=watchers, seed=seed + number,
+            samples=samples, theta=theta,
+        )  # fmt: skip
+        theta = result.theta
+        taken = taken + result.steps
+        for name, value in result.trace.items():
+            trace.setdefault(name, []).append(value + (taken.max() - result.steps.max() if name == "step" else 0))
+        if result.interrupted:
+            break
+    assert result is not None
+    result.steps, result.trace = taken, {name: torch.cat(parts) for name, parts in trace.items()}
+    return result
+
+
+def _stages(recipe: LayoutRecipe) -> list[tuple[Parameterization, int, bool]]:
+    """Parameterization and steps of each part of a run, and whether it is the last."""
+    first = round(recipe.coarse * recipe.steps)
+    whole = (recipe.parameterization, recipe.steps - first, True)
+    if not first:
+        return [whole]
+    if not isinstance(recipe.parameterization, Fourier):
+        raise ValueError(f"only a spectrum can be drawn coarse to fine, not {type(recipe.parameterization).__name__}")
+    return [(replace(recipe.parameterization, finest=0.25), first, False), whole]

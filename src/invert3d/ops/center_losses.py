@@ -1,0 +1,118 @@
+"""Losses of center maps, head by head: what such a network is trained with, and inverted with.
+
+Every function returns one number a sample (B,). ``per`` says what the sum over the objects of a sample is divided by:
+their number (``object``), or 50 (``slot``) as the published code does, whose regression therefore fades against the
+heatmap by n / 50. In that code ``slot`` also leaves a constant 2 ln 2 (50 - n) / 50 in the rotation loss.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.ops.centers import CenterCodec, depth_of, gather_cells, split_heads
+from invert3d.ops.objects import Objects
+
+Per = Literal["object", "slot"]
+SLOTS = 50
+#: weights of the published training loss; the paper's equation 2 leaves out that wh has 0.1
+WEIGHTS = {"hm": 1.0, "dep": 1.0, "rot": 1.0, "dim": 1.0, "wh": 0.1, "reg": 1.0}
+
+
+def head_losses(
+    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, per: Per = "object"
+) -> dict[str, Float[Tensor, "b"]]:
+    """The loss of each head: hm, dep, rot, dim, wh, reg."""
+    heads = split_heads(raw)
+    height, width = raw.shape[-2:]
+    objects = codec.settled(objects, height, width)
+    cells = codec.cells(objects, height, width)
+    points = codec.points(objects)
+    found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
+    sides = (objects.box[..., 2:] - objects.box[..., :2]) / codec.stride
+    depth = objects.camera[..., 2, :3].mul(objects.middle).sum(-1) + objects.camera[..., 2, 3]
+    regressions = {
+        "dep": (depth_of(found["dep"]), depth[..., None]), "dim": (found["dim"], objects.size),
+        "wh": (found["wh"], sides), "reg": (found["reg"], points - cells),
+    }  # fmt: skip
+    losses = {
+        "hm": heatmap_focal(heads["hm"], codec.heatmap(objects, height, width)),
+        "rot": rotation_loss(found["rot"], objects.alpha, objects.asked, per),
+    }
+    for name, (given, asked) in regressions.items():
+        losses[name] = averaged((given - asked).abs().mean(-1), objects.asked, per)
+    return {name: losses[name] for name in heads}
+
+
+def averaged(values: Float[Tensor, "b n"], asked: Tensor, per: Per) -> Float[Tensor, "b"]:
+    """The sum over the objects that count, divided by their number or by the slots."""
+    total = torch.where(asked, values, 0).sum(1)
+    return total / (asked.sum(1).clamp_min(1) if per == "object" else SLOTS)
+
+
+def heatmap_focal(
+    logits: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], alpha: float = 2, beta: float = 4
+) -> Float[Tensor, "b"]:
+    """CornerNet's focal loss, divided by the number of objects:
+
+    (1 - p)^alpha log p where the target y is 1, (1 - y)^beta p^alpha log(1 - p) elsewhere. As published, p is kept in
+    [1e-4, 1 - 1e-4], and has no gradient beyond.
+    """
+    p = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
+    hit = target == 1
+    loss = torch.where(hit, (1 - p) ** alpha * p.log(), (1 - target) ** beta * p**alpha * (1 - p).log())
+    return -loss.flatten(1).sum(1) / hit.flatten(1).sum(1).clamp_min(1)
+
+
+def bins_of(alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether each angle lies in the bin around -pi/2 and in that around +pi/2; near 0 and pi it lies in both."""
+    sixth = math.pi / 6
+    return (alpha < sixth) | (alpha > 5 * sixth), (alpha > -sixth) | (alpha < -5 * sixth)
+
+
+def rotation_loss(
+    rot: Float[Tensor, "b n 8"], alpha: Float[Tensor, "b n"], asked: Tensor, per: Per = "object"
+) -> Float[Tensor, "b"]:
+    """Cross entropy of each bin, and smooth L1 of sine and cosine of the rest of the angle in the bins it lies in.
+
+    As published, the second is divided by the number of objects in the bin in either case.
+    """
+    total = torch.zeros_like(alpha[:, 0])
+    for inside, turn, first in zip(bins_of(alpha), (math.pi / 2, -math.pi / 2), (0, 4), strict=True):
+        entropy = F.cross_entropy(rot[..., first : first + 2].transpose(1, 2), inside.long(), reduction="none")
+        total = total + averaged(entropy, asked, per)
+        if per == "slot":
+            total = total + math.log(2) * (1 - asked.sum(1) / SLOTS)
+        rest = alpha + turn
+        given = rot[..., first + 2 : first + 4]
+        gap = F.smooth_l1_loss(given, torch.stack([rest.sin(), rest.cos()], -1), reduction="none").sum(-1)
+        total = total + averaged(gap, asked & inside, "object")
+    return total
+
+
+def corner_loss(raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec) -> Float[Tensor, "b n"]:
+    """Mean distance of the eight decoded corners from where they should be, in diagonals of the asked box, (B, N)."""
+    from invert3d.ops.boxes import corners3d
+
+    asked = corners3d(objects.size, objects.center, objects.yaw)
+    diagonal = objects.size.norm(dim=-1).clamp_min(1e-3)
+    return (codec.corners_at(raw, objects) - asked).norm(dim=-1).mean(-1) / diagonal
+
+
+def heatmap_margin(
+    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, score: float, silence: float
+) -> Float[Tensor, "b"]:
+    """How far the heatmap is from showing exactly the objects, in logits: in each object's cell up to ``score``, and,
+    per object, by how much all other cells pass ``silence``, or inside a bump a line between the two.
+    """
+    logits = split_heads(raw)["hm"]
+    height, width = logits.shape[-2:]
+    target = codec.heatmap(objects, height, width)
+    hit, count = target == 1, objects.asked.sum(1).clamp_min(1)
+    missing = torch.where(hit, F.relu(score - logits), 0).flatten(1).sum(1)
+    allowed = silence + (score - silence) * target.clamp(0, 0.8)
+    extra = torch.where(hit, 0, F.relu(logits - allowed) * (target < 0.999)).flatten(1).sum(1)
+    return (missing + extra) / count

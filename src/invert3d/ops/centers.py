@@ -1,0 +1,225 @@
+"""Objects as points: what a center heatmap network is trained for and how its maps are read.
+
+Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, for boxes in space (``ddd``). The maps of one image are one tensor
+(19, h, w), the heads one after the other (`HEADS`). Three things in the published code are slips, kept under the name
+``published`` because checkpoints depend on them, with what was meant beside them:
+
+* the radius of a heatmap's bump divides by 2 where the root of a quadratic divides by 2a;
+* regression losses average over all slots of a batch, empty ones too, and so fade with the number of slots;
+* the point that stands for an object is the middle of its box in the *picture*, read as if it were the projection of
+  its middle in *space*.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from invert3d.ops.boxes import corners3d, project, wrapped
+from invert3d.ops.layouts import Layout
+from invert3d.ops.objects import Objects, pack
+
+#: heads and their channels; hm has one per kind
+HEADS = {"hm": 3, "dep": 1, "rot": 8, "dim": 3, "wh": 2, "reg": 2}
+Rule = Literal["published", "corrected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CenterCodec:
+    """Between objects and center maps.
+
+    ``center`` is the point that stands for an object: the middle of its ``box`` in the picture (published) or the
+    ``projected`` middle of its box in space. ``radius`` is the rule of the heatmap's bumps.
+    """
+
+    kinds: tuple[str, ...] = ("Pedestrian", "Car", "Cyclist")
+    stride: int = 4
+    center: Literal["box", "projected"] = "box"
+    radius: Rule = "published"
+
+    def points(self, objects: Objects) -> Float[Tensor, "b n 2"]:
+        """Where each object's point is, in cells of the maps (x, y)."""
+        if self.center == "box":
+            return (objects.box[..., :2] + objects.box[..., 2:]) / 2 / self.stride
+        return project(objects.middle[..., None, :], objects.camera)[..., 0, :2] / self.stride
+
+    def cells(self, objects: Objects, height: int, width: int) -> Int[Tensor, "b n 2"]:
+        """The cell (x, y) each object's point falls into, inside maps of that size."""
+        limits = torch.tensor([width - 1, height - 1], device=objects.packed.device)
+        return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
+
+    def settled(self, objects: Objects, height: int, width: int) -> Objects:
+        """The objects, those whose point falls outside maps of that size (B, N) now to be ignored."""
+        points = self.points(objects)
+        limits = points.new_tensor([width, height])
+        outside = ((points < 0) | (points >= limits)).any(-1) & objects.asked
+        packed = objects.packed.clone()
+        packed[..., 0] = torch.where(outside, -1.0, packed[..., 0])
+        return Objects(packed)
+
+    def askable(self, layout: Layout, height: int, width: int) -> int:
+        """How many objects of a layout of pictures (height, width) can be asked for."""
+        objects = Objects(pack([layout], self.kinds))
+        return int(self.settled(objects, height // self.stride, width // self.stride).asked.sum())
+
+    def heatmap(self, objects: Objects, height: int, width: int) -> Float[Tensor, "b k h w"]:
+        """Target heatmaps: a bump of height 1 in each object's cell, 0.9999 in the cell of one to be ignored."""
+        cells = self.cells(objects, height, width)
+        sides = (objects.box[..., 2:] - objects.box[..., :2]) / self.stride
+        radii = gaussian_radius(sides[..., 1].ceil(), sides[..., 0].ceil(), rule=self.radius).floor().clamp_min(0)
+        bumps = gaussians(cells, radii, height, width) * objects.asked[..., None, None]
+        here = _spikes(cells, height, width) * (objects.ignored * 0.9999)[..., None, None]
+        maps = []
+        for k in range(len(self.kinds)):
+            own = (objects.kind == k)[..., None, None]
+            skip = own | (objects.kind == -1)[..., None, None]
+            maps.append(torch.maximum((bumps * own).amax(1), (here * skip).amax(1)))
+        return torch.stack(maps, 1)
+
+    def decode(
+        self, raw: Float[Tensor, "b 19 h w"], cameras: Float[Tensor, "b 3 4"], *, threshold: float = 0.1,
+        limit: int = 100,
+    ) -> list[Layout]:  # fmt: skip
+        """The layouts that maps stand for: peaks of the heatmap above the threshold, best first, with their boxes."""
+        heads = split_heads(raw)
+        height, width = raw.shape[-2:]
+        scores, kinds, cells = peaks(heads["hm"].sigmoid(), limit)
+        found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
+        points = (cells + found["reg"]) * self.stride
+        depth = depth_of(found["dep"][..., 0])
+        middle = unproject(points, depth, cameras[:, None])
+        bottom = middle + F.pad(found["dim"][..., :1] / 2, (1, 1))
+        alphas = alpha_of_bins(found["rot"])
+        yaws = wrapped(alphas + torch.atan2(points[..., 0] - cameras[:, None, 0, 2], cameras[:, None, 0, 0]))
+        half = found["wh"] * self.stride / 2
+        boxes = torch.cat([points - half, points + half], -1)
+        layouts = []
+        for i in range(len(raw)):
+            keep = scores[i] > threshold
+            layout = Layout.of(
+                [self.kinds[k] for k in kinds[i][keep].tolist()], found["dim"][i][keep], bottom[i][keep],
+                yaws[i][keep], cameras[i], height * self.stride, width * self.stride, scores[i][keep],
+            )  # fmt: skip
+            layouts.append(layout if self.center == "projected" else _with_boxes(layout, boxes[i][keep]))
+        return layouts
+
+    def corners_at(self, raw: Float[Tensor, "b 19 h w"], objects: Objects) -> Float[Tensor, "b n 8 3"]:
+        """The corners, in meters, of the boxes that maps stand for in the cells of the given objects.
+
+        As ``decode`` reads them, but differentiable: of the two bins of the angle the one that fits the object.
+        """
+        cells = self.cells(objects, *raw.shape[-2:])
+        bins = bin_angles(gather_cells(split_heads(raw)["rot"], cells))
+        nearest = wrapped(bins - objects.alpha[..., None]).abs().argmin(-1, keepdim=True)
+        return self.boxes_at(raw, cells, objects.camera, bins.gather(-1, nearest)[..., 0])
+
+    def boxes_at(
+        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"],
+        alphas: Tensor | None = None,
+    ) -> Float[Tensor, "b n 8 3"]:  # fmt: skip
+        """The corners, in meters, of the boxes read in some cells; ``alphas`` (B, N) instead of the angle read there."""
+        heads = split_heads(raw)
+        found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
+        points = (cells + found["reg"]) * self.stride
+        middle = unproject(points, depth_of(found["dep"][..., 0]), camera)
+        bottom = middle + F.pad(found["dim"][..., :1] / 2, (1, 1))
+        alphas = alpha_of_bins(found["rot"]) if alphas is None else alphas
+        ray = torch.atan2(points[..., 0] - camera[..., 0, 2], camera[..., 0, 0])
+        return corners3d(found["dim"], bottom, alphas + ray)
+
+
+def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:
+    from dataclasses import replace
+
+    limits = boxes.new_tensor([layout.width - 1.0, layout.height - 1.0] * 2)
+    return replace(layout, boxes=torch.minimum(boxes.clamp_min(0), limits))
+
+
+def split_heads(raw: Float[Tensor, "b 19 h w"]) -> dict[str, Tensor]:
+    """The maps of each head, (B, c, h, w). Raises ValueError for another number of channels."""
+    if raw.dim() != 4 or raw.shape[1] != sum(HEADS.values()):
+        raise ValueError(f"center maps are (B, {sum(HEADS.values())}, h, w), these are {tuple(raw.shape)}")
+    return dict(zip(HEADS, raw.split(list(HEADS.values()), 1), strict=True))
+
+
+def gaussian_radius(height: Tensor, width: Tensor, overlap: float = 0.7, rule: Rule = "published") -> Tensor:
+    """How far the corners of a box may move, in cells, for it still to overlap the true one so much (CornerNet, 2018).
+
+    Smallest of three cases, each the root of a quadratic: both corners inside, both outside, one of each.
+    """
+    side, face = height + width, height * width
+    cases = (
+        (1.0, side, face * (1 - overlap) / (1 + overlap), -1),
+        (4.0, 2 * side, (1 - overlap) * face, -1),
+        (4 * overlap, -2 * overlap * side, (overlap - 1) * face, 1),
+    )
+    radii = []
+    for a, b, c, sign in cases:
+        root = (b**2 - 4 * a * c).clamp_min(0).sqrt()
+        radii.append((b + root) / 2 if rule == "published" else (b + sign * root) / (2 * a))
+    return torch.stack(radii).amin(0)
+
+
+def _grid(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    y, x = (torch.arange(n, device=like.device, dtype=torch.float32) for n in (height, width))
+    return y[:, None], x
+
+
+def gaussians(
+    cells: Int[Tensor, "b n 2"], radii: Float[Tensor, "b n"], height: int, width: int
+) -> Float[Tensor, "b n h w"]:
+    """Bumps exp(-d^2 / 2 sigma^2) with sigma = (2 r + 1) / 6, within r cells of each center."""
+    y, x = _grid(height, width, cells)
+    dx, dy = x - cells[..., 0, None, None], y - cells[..., 1, None, None]
+    r = radii[..., None, None]
+    bump = torch.exp(-(dx**2 + dy**2) / (2 * ((2 * r + 1) / 6) ** 2))
+    return bump * ((dx.abs() <= r) & (dy.abs() <= r))
+
+
+def _spikes(cells: Tensor, height: int, width: int) -> Tensor:
+    y, x = _grid(height, width, cells)
+    return ((x == cells[..., 0, None, None]) & (y == cells[..., 1, None, None])).float()
+
+
+def gather_cells(maps: Float[Tensor, "b c h w"], cells: Int[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:
+    """The values of maps in cells (x, y)."""
+    flat = (cells[..., 1] * maps.shape[-1] + cells[..., 0])[:, None].expand(-1, maps.shape[1], -1)
+    return maps.flatten(2).gather(2, flat).transpose(1, 2)
+
+
+def peaks(heat: Float[Tensor, "b k h w"], limit: int = 100) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores (B, m), kinds (B, m) and cells (B, m, 2) of the largest cells among their eight neighbors, best first."""
+    width = heat.shape[-1]
+    tops = heat * (F.max_pool2d(heat, 3, 1, 1) == heat)
+    scores, places = tops.flatten(1).topk(min(limit, tops[0].numel()))
+    kinds, cells = places.div(heat[0, 0].numel(), rounding_mode="floor"), places % heat[0, 0].numel()
+    return scores, kinds, torch.stack([cells % width, cells.div(width, rounding_mode="floor")], -1)
+
+
+def depth_of(logits: Tensor) -> Tensor:
+    """Meters: 1 / sigmoid - 1."""
+    return 1 / (logits.sigmoid() + 1e-6) - 1
+
+
+def unproject(points: Float[Tensor, "*n 2"], depth: Float[Tensor, "*n"], camera: Tensor) -> Float[Tensor, "*n 3"]:
+    """Points in meters of pixels and the depth that the projection matrix (..., 3, 4) gives them."""
+    z = depth - camera[..., 2, 3]
+    x = (points[..., 0] * depth - camera[..., 0, 3] - camera[..., 0, 2] * z) / camera[..., 0, 0]
+    y = (points[..., 1] * depth - camera[..., 1, 3] - camera[..., 1, 2] * z) / camera[..., 1, 1]
+    return torch.stack([x, y, z], -1)
+
+
+def bin_angles(rot: Float[Tensor, "*n 8"]) -> Float[Tensor, "*n 2"]:
+    """The observation angle that each of the two bins, around -pi/2 and +pi/2, stands for. Radians."""
+    first = torch.atan2(rot[..., 2], rot[..., 3]) - torch.pi / 2
+    second = torch.atan2(rot[..., 6], rot[..., 7]) + torch.pi / 2
+    return torch.stack([first, second], -1)
+
+
+def alpha_of_bins(rot: Float[Tensor, "*n 8"]) -> Tensor:
+    """The observation angle of the bin with the larger logit. Radians."""
+    second = (rot[..., 5] >= rot[..., 1]).long()[..., None]
+    return wrapped(bin_angles(rot).gather(-1, second)[..., 0])

@@ -1,0 +1,54 @@
+"""Priors on images (B, 3, H, W), RGB in [0, 1]."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.objective import Objective
+from invert3d.engine.state import State
+from invert3d.registry import register
+
+
+@register("prior", "total_variation")
+@dataclass(frozen=True, kw_only=True)
+class TotalVariation(Objective):
+    """Mean over the pixels of |difference to the right|^power + |difference below|^power, summed over the channels.
+
+    A mean, so a weight carries over between sizes. ``power`` 1 keeps edges, 2 is smooth everywhere.
+    """
+
+    power: float = 1.0
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return _differences(state.x, self.power) / (state.x.shape[-1] * state.x.shape[-2])
+
+
+@register("prior", "published_variation")
+@dataclass(frozen=True, kw_only=True)
+class PublishedVariation(Objective):
+    """Sum of squared differences of neighboring pixels, in units of ImageNet's deviations: as the code of *Inverting
+    3D Deep Learning Architectures* has it, with a weight of 3e-5. Grows with the size of the picture."""
+
+    deviation: float = 0.226
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return _differences(state.x, 2.0) / self.deviation**2
+
+
+def _differences(x: Tensor, power: float) -> Tensor:
+    right, below = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+    return right.abs().pow(power).flatten(1).sum(1) + below.abs().pow(power).flatten(1).sum(1)
+
+
+@register("prior", "nearness")
+@dataclass(frozen=True, kw_only=True)
+class Nearness(Objective):
+    """Mean absolute change of the pixels since the first step: the smallest change that does what is asked."""
+
+    def update(self, state: State) -> None:
+        if "nearness" not in state.memory:
+            state.memory["nearness"] = state.x.detach().clone()
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return (state.x - state.memory["nearness"]).abs().flatten(1).mean(1)

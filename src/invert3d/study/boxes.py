@@ -1,0 +1,257 @@
+"""``invert3d.invert_boxes``: from a detector and layouts to pictures, in a run folder that is itself a KITTI folder.
+
+A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_2`` (what was asked), ``training/calib``,
+``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the saved pictures),
+``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.data.kitti import Calibration, read_calibration, read_labels, write_calibration, write_labels
+from invert3d.engine.model import Frozen
+from invert3d.engine.recorder import ProgressBar, Recorder
+from invert3d.engine.space import Image
+from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, quantized
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.layouts import Layout
+from invert3d.study.runs import command_line, environment, prepared, write_json
+
+#: pixels optimized at once: 32 small pictures, or 2 of KITTI's size. Bounds the memory to a few GB.
+PIXELS_AT_ONCE = 32 * 96 * 320
+
+
+@dataclass(frozen=True)
+class BoxesRun:
+    """Inverted layouts: pictures (A, 3, h, w) of 8 bits as RGB in [0, 1], what was asked and what is read from them."""
+
+    names: tuple[str, ...]
+    pictures: Tensor
+    asked: tuple[Layout, ...]
+    found: tuple[Layout, ...]
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    seconds: float
+    originals: dict[str, Tensor] = field(default_factory=dict)
+    interrupted: bool = False
+    trace: dict[str, Tensor] = field(default_factory=dict)
+
+
+def frozen(detector: CenterNet3D) -> Frozen:
+    """A detector on the space of the pictures it takes."""
+    return Frozen(
+        detector, Image(height=detector.height, width=detector.width, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    )
+
+
+def invert_boxes(
+    detector: CenterNet3D,
+    layouts: Sequence[Layout],
+    *,
+    names: Sequence[str] | None = None,
+    recipe: str | LayoutRecipe = "ours",
+    heads: Sequence[str] | None = None,
+    steps: int | None = None,
+    start: Tensor | None = None,
+    originals: dict[str, Tensor] | None = None,
+    model: str = "a detector",
+    out: str | Path | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> BoxesRun:
+    """Ask a frozen detector for the picture of a layout.
+
+    Args:
+        detector: see ``open_detector``.
+        layouts: what is asked, of pictures of any size: they are moved to the detector's.
+        names: of the frames.
+        recipe: ``ours``, ``published``, ``published_authors``, ``smallest_change``, or a ``LayoutRecipe``.
+        heads: ask only some of the detector's heads.
+        steps: override the recipe's.
+        start: pictures (A, 3, h, w) to begin with, in the detector's size.
+        originals: real pictures of the frames, by name, to be shown beside.
+        model: what the detector is called in the run folder.
+        out: a run folder to write; none is written without it.
+        seed: fixes everything.
+        resume, overwrite: what to do with a run folder that is there already.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: nothing is asked, an object cannot be asked for (behind the camera, outside the picture, of a kind
+            that the detector does not know), or the start has another size.
+    """
+    options: dict[str, Any] = {"heads": tuple(heads)} if heads else {}
+    options |= {"steps": steps} if steps else {}
+    chosen = recipe if isinstance(recipe, LayoutRecipe) else layout_recipe(recipe, detector.codec, **options)
+    labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
+    asked = [detector.prepare_layout(layout) for layout in layouts]
+    check_asked(detector, asked, labels)
+    if start is not None and tuple(start.shape[1:]) != (3, detector.height, detector.width):
+        raise ValueError(f"the start is {tuple(start.shape)}; the detector takes (A, 3, {detector.height}, "
+                         f"{detector.width})")  # fmt: skip
+    folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
+    if folder is not None:
+        write_json(folder / "run.json", {
+            "kind": "boxes", "model": model, "recipe": chosen.name, "settings": repr(chosen), "seed": seed,
+            "names": list(labels), "size": [detector.height, detector.width], "codec": asdict(detector.codec),
+            "command": command_line(), "environment": environment(),
+        })  # fmt: skip
+        write_asked(folder, asked, labels, originals or {})
+    return _inverted(detector, asked, labels, chosen, start, seed, folder, originals or {}, progress)
+
+
+def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequence[str]) -> None:
+    """Raise ValueError for a layout that asks nothing that the detector could see, by name."""
+    for layout, name in zip(layouts, names, strict=True):
+        if not detector.codec.askable(layout, detector.height, detector.width):
+            raise ValueError(
+                f"{name} asks nothing: none of its {len(layout)} objects is a {' or '.join(detector.kinds)} whose "
+                "middle is inside the picture"
+            )
+
+
+def _inverted(
+    detector: CenterNet3D, asked: list[Layout], names: tuple[str, ...], recipe: LayoutRecipe, start: Tensor | None,
+    seed: int, folder: Path | None, originals: dict[str, Tensor], progress: bool,
+) -> BoxesRun:  # fmt: skip
+    model, target = frozen(detector), detector.targets(asked).to(next(detector.parameters()).device)
+    size = max(1, PIXELS_AT_ONCE // (detector.height * detector.width))
+    table = read_frames(folder) if folder is not None else {}
+    todo = [i for i, name in enumerate(names) if name not in table]
+    chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
+    bar = ProgressBar(total=recipe.steps * len(chunks)) if progress and chunks else None
+    pictures: dict[int, Tensor] = {}
+    seconds, trace, interrupted = 0.0, {}, False
+    recorders: list[Recorder] = [bar] if bar else []
+    try:
+        for number, rows in enumerate(chunks):
+            result = invert_layouts(
+                model, target[rows], recipe, start=None if start is None else start[rows], seed=seed, samples=rows,
+                recorders=recorders,
+            )  # fmt: skip
+            seconds, interrupted = seconds + result.seconds, result.interrupted
+            trace = trace or result.trace
+            if interrupted and folder is not None:
+                break
+            for place, row in enumerate(rows):
+                pictures[row] = quantized(result.x[place].detach()).cpu()
+                table[names[row]] = {"steps": int(result.steps[place]), "loss": float(result.loss[place])}
+                if folder is not None:
+                    write_picture(folder / "training" / "image_2" / f"{names[row]}.png", pictures[row])
+            if folder is not None:
+                write_json(folder / "frames.json", table)
+            if bar:
+                bar.reached(recipe.steps * (number + 1))
+            if interrupted:
+                break
+    finally:
+        if bar:
+            bar.stop()
+    done = [i for i, name in enumerate(names) if name in table]
+    return _finished(detector, asked, names, done, pictures, table, folder, originals, seconds, interrupted, trace)
+
+
+def _finished(
+    detector: CenterNet3D, asked: list[Layout], names: tuple[str, ...], done: list[int], pictures: dict[int, Tensor],
+    table: dict[str, Any], folder: Path | None, originals: dict[str, Tensor], seconds: float, interrupted: bool,
+    trace: dict[str, Tensor],
+) -> BoxesRun:  # fmt: skip
+    shown = [
+        pictures[i] if i in pictures else read_picture(folder / "training" / "image_2" / f"{names[i]}.png")
+        for i in done if i in pictures or folder is not None
+    ]  # fmt: skip
+    found = redetected(detector, shown, [asked[i] for i in done])
+    if folder is not None:
+        for i, layout in zip(done, found, strict=True):
+            write_labels(_made(folder / "found" / f"{names[i]}.txt"), layout)
+        if trace:
+            from safetensors.torch import save_file
+
+            save_file({name: value.contiguous() for name, value in trace.items()}, folder / "trace.safetensors")
+    return BoxesRun(
+        names=tuple(names[i] for i in done),
+        pictures=torch.stack(shown) if shown else torch.zeros(0, 3, detector.height, detector.width),
+        asked=tuple(asked[i] for i in done), found=tuple(found), steps=tuple(table[names[i]]["steps"] for i in done),
+        losses=tuple(table[names[i]]["loss"] for i in done), seconds=seconds, originals=originals,
+        interrupted=interrupted, trace=trace,
+    )  # fmt: skip
+
+
+def redetected(
+    detector: CenterNet3D, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
+) -> list[Layout]:
+    """What a detector reads from pictures of its size, with the cameras of the layouts."""
+    device = next(detector.parameters()).device
+    found = []
+    for i in range(0, len(pictures), batch):
+        cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
+        images = torch.stack(list(pictures[i : i + batch])).to(device)
+        found += [layout.to("cpu") for layout in detector.detect(images, cameras, threshold)]
+    return found
+
+
+def write_asked(folder: Path, asked: Sequence[Layout], names: Sequence[str], originals: dict[str, Tensor]) -> None:
+    """Labels, calibrations and real pictures of a run."""
+    for layout, name in zip(asked, names, strict=True):
+        write_labels(_made(folder / "training" / "label_2" / f"{name}.txt"), layout)
+        write_calibration(_made(folder / "training" / "calib" / f"{name}.txt"), Calibration.of(layout.projection))
+        if name in originals:
+            write_picture(folder / "original" / f"{name}.png", originals[name])
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_picture(path: Path, picture: Tensor) -> None:
+    """A picture (3, h, w) in [0, 1] as an 8-bit PNG."""
+    from PIL import Image as Picture
+
+    Picture.fromarray(pixels(picture)).save(_made(path))
+
+
+def pixels(picture: Tensor) -> np.ndarray:
+    """A picture (3, h, w) in [0, 1] as (h, w, 3) uint8."""
+    return (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
+def read_picture(path: Path) -> Tensor:
+    """A picture file as (3, h, w), RGB in [0, 1]. Raises ValueError if there is none."""
+    from PIL import Image as Picture
+    from PIL import UnidentifiedImageError
+
+    try:
+        with Picture.open(path) as picture:
+            array = np.asarray(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise ValueError(f"no picture can be read from {path}: {error}") from error
+    return torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+
+
+def read_frames(folder: Path) -> dict[str, Any]:
+    """The frames that a run has finished, by name: steps and losses."""
+    import json
+
+    path = folder / "frames.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def read_asked(folder: Path, names: Sequence[str], height: int, width: int) -> list[Layout]:
+    """The layouts that a run was asked for."""
+    layouts = []
+    for name in names:
+        camera = read_calibration(folder / "training" / "calib" / f"{name}.txt").projection
+        layouts.append(read_labels(folder / "training" / "label_2" / f"{name}.txt", camera, height, width))
+    return layouts
+
+
+Report = Callable[[int], None]

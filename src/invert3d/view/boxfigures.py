@@ -1,0 +1,273 @@
+"""Figures of inverted pictures: beside what they were made from, beside each other, and on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from invert3d.view.axis import short
+from invert3d.view.boxes import EMPTY, checked_picture, draw_layout, in_space
+from invert3d.view.color import ThemeName, rgb, theme_of
+from invert3d.view.figures import Panel, contact_sheet, save_png
+from invert3d.view.plan import birds_eye, fitting_reach
+from invert3d.view.sheet import MARGIN, Sheet, face, heading_height
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from invert3d.ops.layouts import Layout
+
+_WIDE = 620.0  # of a picture, in design pixels
+_GAP, _CAPTION = 16.0, 25.0
+_LOW = 260.0  # that a plan and its words are high at least
+_TYPE = 11.5
+_WEIGHT = 1.4  # of lines and letters in pictures that are shrunk
+
+
+def four_panels(
+    path: str | Path,
+    original: np.ndarray | None,
+    truth: Layout,
+    on_original: Layout | None,
+    inverted: np.ndarray,
+    on_inverted: Layout,
+    *,
+    title: str = "",
+    numbers: Mapping[str, float | str] | None = None,
+    theme: ThemeName = "light",
+    scale: int = 2,
+) -> Path:
+    """A scene and its inversion as PNG: what was asked, what is found in both pictures, and all from above.
+
+    Args:
+        path: a name that ends in .png; folders are made.
+        original: (H, W, 3) uint8, or None where the layout comes without a picture: then it is drawn on an empty one.
+        truth: what was asked for, for a picture of that size.
+        on_original: what the detector finds in the original, if there is one.
+        inverted: (H', W', 3) uint8.
+        on_inverted: what the detector finds in it, for a picture of its size.
+        title: the headline.
+        numbers: facts to stand below it, by name.
+        theme: "light" or "dark".
+        scale: pixels of the image for each design pixel.
+
+    Raises:
+        ValueError: a layout is for a picture of another size than its own, an array is no picture, or the name ends
+            otherwise.
+    """
+    blocks = _blocks(original, truth, on_original, inverted, on_inverted)
+    note = " · ".join(
+        f"{name} {short(value) if isinstance(value, float) else value}" for name, value in (numbers or {}).items()
+    )
+    heights = [[_WIDE * picture.shape[0] / picture.shape[1] for picture, _ in block[0]] for block in blocks]
+    total = [max(_LOW, sum(rows) + _CAPTION * len(rows) + _GAP * (len(rows) - 1)) for rows in heights]
+    plan_width = max(240, min(400, round((min(total) - _CAPTION) * 0.78)))
+    width = 2 * MARGIN + _WIDE + _GAP + plan_width
+    top = heading_height(title, note, width)
+    sheet = Sheet(width, top + sum(total) + _GAP * (len(total) - 1) + MARGIN, theme, scale)
+    sheet.heading(title, note)
+    reach, letters = fitting_reach(truth, on_original, on_inverted), iter("abcd")
+    for (pictures, found), rows, block in zip(blocks, heights, total, strict=True):
+        y = top
+        for (picture, words), height in zip(pictures, rows, strict=True):
+            _picture(sheet, (MARGIN, y), (_WIDE, height), picture, f"({next(letters)}) {words}")
+            y += height + _CAPTION + _GAP
+        size = (plan_width, round(block - _CAPTION))
+        plan = birds_eye(
+            truth, found, reach=reach, width=size[0], height=size[1], dark=theme == "dark", scale=2 * scale
+        )
+        name = "inverted" if found is on_inverted else "original"
+        _picture(sheet, (MARGIN + _WIDE + _GAP, top), size, plan, f"from above: {name}")
+        top += block + _GAP
+    return save_png(sheet.image(), path)
+
+
+def picture_sheet(
+    path: str | Path,
+    images: Sequence[np.ndarray],
+    captions: Sequence[str],
+    columns: int = 4,
+    *,
+    title: str = "",
+    note: str = "",
+    width: int = 300,
+    theme: ThemeName = "light",
+    scale: int = 2,
+) -> Path:
+    """Pictures (H, W, 3) uint8 in rows as PNG, such as those of a sweep, each with its caption.
+
+    Args:
+        path: a name that ends in .png.
+        images: at least one, each `width` design pixels wide and as high as the highest.
+        captions: one a picture.
+        columns: pictures in a row.
+        title: the headline.
+        note: a sentence or two below it.
+        width: of a picture in design pixels.
+        theme: "light" or "dark".
+        scale: pixels of the image for each design pixel.
+
+    Raises:
+        ValueError: there is no picture, one is none, the captions are not as many, or `columns` is not positive.
+    """
+    pictures = _checked(images, captions)
+    if columns < 1:
+        raise ValueError(f"columns: got {columns}, accepted is at least 1")
+    columns = min(columns, len(pictures))
+    tall = max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    panels = [Panel(image=picture, caption=words) for picture, words in zip(pictures, captions, strict=True)]
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    size = (width, round((width - 12) * tall + 12))
+    return save_png(contact_sheet(rows, title=title, note=note, theme=theme, panel_size=size, scale=scale), path)
+
+
+def strip(
+    path: str | Path,
+    images: Sequence[np.ndarray],
+    layouts: Sequence[Layout | None],
+    captions: Sequence[str],
+    *,
+    truth: Layout | None = None,
+    title: str = "",
+    note: str = "",
+    columns: int | None = None,
+    theme: ThemeName = "light",
+    scale: int = 2,
+) -> Path:
+    """Several inversions of one layout side by side as PNG, with what is found in each: recipes, parts of a detector.
+
+    Args:
+        path: a name that ends in .png.
+        images: (H, W, 3) uint8 each.
+        layouts: what is found in each; None leaves a picture bare.
+        captions: one a picture.
+        truth: drawn faintly below what is found, moved to the size of each picture.
+        title: the headline.
+        note: a sentence or two below it.
+        columns: pictures in a row, by default all up to three.
+        theme: "light" or "dark".
+        scale: pixels of the image for each design pixel.
+
+    Raises:
+        ValueError: the numbers of pictures, layouts and captions differ, or a layout is for another size.
+    """
+    pictures = _checked(images, captions)
+    if len(layouts) != len(pictures):
+        raise ValueError(f"layouts: got {len(layouts)} for {len(pictures)} images, accepted is one each, or None")
+    drawn = []
+    for picture, layout in zip(pictures, layouts, strict=True):
+        below = None if truth is None else truth.resized(*picture.shape[:2])
+        drawn.append(
+            picture if layout is None else draw_layout(picture, layout, faint=below, scale=None, weight=_WEIGHT)
+        )
+    columns = columns or min(3, len(drawn))
+    return picture_sheet(path, drawn, captions, columns, title=title, note=note, width=420, theme=theme, scale=scale)
+
+
+def write_gif(
+    path: str | Path, images: Sequence[np.ndarray], captions: Sequence[str], fps: float = 8.0, *, hold: float = 1.5
+) -> Path:
+    """Pictures one after the other, again and again, each with its caption below it, as GIF.
+
+    Args:
+        path: a name that ends in .gif; folders are made.
+        images: (H, W, 3) uint8, all of one size; small ones are enlarged.
+        captions: one a picture.
+        fps: pictures a second, at most 50.
+        hold: seconds that the last one stays.
+
+    Raises:
+        ValueError: there is no picture, sizes differ, the captions are not as many, or `fps` is out of range.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in .gif")
+    if not 0 < fps <= 50:
+        raise ValueError(f"fps: got {fps}, accepted is above 0, up to 50")
+    pictures = _checked(images, captions)
+    if len({picture.shape for picture in pictures}) > 1:
+        raise ValueError(f"images: got {sorted({picture.shape for picture in pictures})}, accepted is one size")
+    frames = [_captioned(picture, words) for picture, words in zip(pictures, captions, strict=True)]
+    frames = [frame.quantize(palette=frame.quantize(256), dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    stays = [max(20, round(100 / fps) * 10)] * len(frames)
+    stays[-1] = max(stays[-1], round(hold * 100) * 10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=stays, loop=0, optimize=False)
+    return path
+
+
+def _blocks(
+    original: np.ndarray | None,
+    truth: Layout,
+    on_original: Layout | None,
+    inverted: np.ndarray,
+    on_inverted: Layout,
+) -> list[tuple[list[tuple[np.ndarray, str]], Layout]]:
+    """The pictures that stand beside one plan, each with its words, and what the plan shows as found."""
+    inverted = checked_picture(inverted, "inverted")
+    if original is not None:
+        original = checked_picture(original, "original")
+    empty = np.full((truth.height, truth.width, 3), EMPTY, np.uint8)
+    asked = f"asked for: {_count(truth)}" + ("" if original is None else ", on the original")
+    first = [(draw_layout(empty if original is None else original, truth, scale=None, weight=_WEIGHT), asked)]
+    below = truth.resized(*inverted.shape[:2])
+    second = [
+        (inverted, "the inverted picture"),
+        (
+            draw_layout(inverted, on_inverted, faint=below, scale=None, weight=_WEIGHT),
+            f"found in it: {_count(on_inverted)}",
+        ),
+    ]
+    if original is None or on_original is None:
+        return [([*first, *second], on_inverted)]
+    drawn = draw_layout(original, on_original, faint=truth, scale=None, weight=_WEIGHT)
+    first.append((drawn, f"found in the original: {_count(on_original)}"))
+    return [(first, on_original), (second, on_inverted)]
+
+
+def _count(layout: Layout) -> str:
+    """How many objects of a layout have a box in space."""
+    count = len(in_space(layout))
+    return f"{count} object{'' if count == 1 else 's'}"
+
+
+def _picture(
+    sheet: Sheet, corner: tuple[float, float], size: tuple[float, float], picture: np.ndarray, words: str
+) -> None:
+    """A picture in a hairline, and its words below."""
+    theme = theme_of(sheet.theme)
+    (x, y), (width, height) = corner, size
+    line = rgb(theme.line)
+    sheet.box(x - 1, y - 1, width + 2, height + 2, fill=line)
+    sheet.picture(x, y, width, height, picture)
+    sheet.text(x, y + height + 14, words, size=_TYPE, color=rgb(theme.muted))
+
+
+def _checked(images: Sequence[np.ndarray], captions: Sequence[str]) -> list[np.ndarray]:
+    """The pictures, once each is seen to be one and to have a caption."""
+    if len(images) == 0 or len(images) != len(captions):
+        raise ValueError(f"images, captions: got {len(images)} and {len(captions)}, accepted is one caption a picture")
+    return [checked_picture(image, f"image {place}") for place, image in enumerate(images)]
+
+
+def _captioned(picture: np.ndarray, words: str) -> Image.Image:
+    """The picture, enlarged where it is small, on a strip with its caption."""
+    from PIL import Image, ImageDraw
+
+    zoom = max(1, -(-480 // picture.shape[1]))
+    image = Image.fromarray(picture).resize(
+        (picture.shape[1] * zoom, picture.shape[0] * zoom), Image.Resampling.LANCZOS if zoom > 1 else None
+    )
+    size = max(13.0, image.width / 60)
+    strip_height = round(size * 2)
+    theme = theme_of("dark")
+    whole = Image.new("RGB", (image.width, image.height + strip_height), theme.background)
+    whole.paste(image, (0, 0))
+    place = (round(size * 0.7), image.height + strip_height / 2)
+    ImageDraw.Draw(whole).text(place, words, fill=theme.ink, font=face(round(size, 1), False), anchor="lm")
+    return whole
