@@ -36,6 +36,8 @@ for group, summary, commands in (
         ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
         ("pruning", "prune:survival", "Whether explanations survive pruning."),
         ("boxes", "layouts:evaluate_boxes", "What detectors read from inverted pictures, as saved."),
+        ("layouts", "layouts:evaluate_layouts", "The transfer matrix of layout inversion, detectors by detectors."),
+        ("heads", "layouts:evaluate_heads", "Which head of a 3-D detector needs which cue?"),
         ("kitti", "boxes:kitti", "Average precision of a detector's result files by KITTI's rules."),
         ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
     )),

@@ -53,18 +53,21 @@ def check(name: str, root: Path | None = None) -> None:
 
 
 def make(
-    world: Literal["shapes"], out: Path, *, per_class: int = 10, points: int = 2048, seed: int = 0,
-    form: Literal["points", "voxels", "meshes"] = "points", size: int = 32, classes: str = "all",
+    world: Literal["shapes", "streets"], out: Path, *, per_class: int = 10, points: int = 2048, seed: int = 0,
+    form: Literal["points", "voxels", "meshes"] = "points", size: str | None = None, classes: str = "all",
+    frames: int = 100, jobs: int = 1, scan: bool = False, depth: bool = False, clutter: bool = False,
     overwrite: bool = False,
 ) -> None:  # fmt: skip
-    """Write procedural data: clouds or voxels as one .npz, meshes as OFF files in ModelNet's folder layout.
+    """Write procedural data: shapes as clouds, voxels or meshes; streets as photographs with labels, like KITTI's.
+
+    Shapes become one .npz, meshes OFF files in ModelNet's folder layout, streets a folder in KITTI's layout.
 
     Parameters
     ----------
     world
-        shapes.
+        shapes or streets.
     out
-        The .npz file, or the folder for meshes.
+        The .npz file, or the folder for meshes and streets.
     per_class
         Shapes of each class.
     points
@@ -74,12 +77,71 @@ def make(
     form
         points, voxels or meshes.
     size
-        Voxels along each side.
+        Voxels along each side of a shape (32); height x width of a street's picture (384x1280).
     classes
         Class names, comma separated, or all.
+    frames
+        Streets to make; the last tenth is held out.
+    jobs
+        Processes that make streets.
+    scan
+        Write LiDAR scans of the streets, too.
+    depth
+        Write depth of the streets, too.
+    clutter
+        Streets full of cars: jams and car parks.
     overwrite
         Replace what is there.
     """
+    if world == "streets":
+        return make_streets(out, frames, size or "384x1280", seed, jobs, scan, depth, clutter, overwrite)
+    return make_shapes(out, per_class, points, seed, form, voxels_across(size or "32"), classes, overwrite)
+
+
+def voxels_across(text: str) -> int:
+    """The number of voxels from the text of --size."""
+    if not text.isdecimal() or int(text) < 4:
+        raise ValueError(f"size: got {text!r}, accepted for shapes is a number of voxels from 4, e.g. 32")
+    return int(text)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Height and width from the text of --size."""
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        raise ValueError(f"size: got {text!r}, accepted for streets is height x width in pixels, e.g. 384x1280")
+    return int(sides[0]), int(sides[1])
+
+
+def make_streets(
+    out: Path, frames: int, size: str, seed: int, jobs: int, scan: bool, depth: bool, clutter: bool, overwrite: bool
+) -> None:
+    """Write streets in KITTI's layout, showing how far it is."""
+    from invert3d.data.worlds.street_files import clear_streets
+    from invert3d.data.worlds.streets import check_size, write_streets
+    from invert3d.engine.progress import Meter
+
+    height, width = picture_size(size)
+    check_size(height, width)
+    if min(frames, jobs) < 1 or seed < 0:
+        raise ValueError(f"frames and jobs must be at least 1, seed at least 0; got {frames}, {jobs} and {seed}")
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        if not overwrite:
+            raise ValueError(f"{out} exists already: give --overwrite to replace it")
+        clear_streets(out)
+    meter = Meter("making streets", frames)
+    try:
+        write_streets(out, frames, height=height, width=width, seed=seed, jobs=jobs, scan=scan, depth=depth,
+                      clutter=clutter, report=meter.update)  # fmt: skip
+    finally:
+        meter.stop()
+    print(f"{frames} streets of {height} x {width} pixels in {out}")
+
+
+def make_shapes(
+    out: Path, per_class: int, points: int, seed: int, form: str, size: int, classes: str, overwrite: bool
+) -> None:
+    """Write shapes of all classes, or of those named, comma separated."""
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
     from invert3d.registry import unknown
 

@@ -77,7 +77,7 @@ def train_centernet3d(
     import torch
 
     torch.manual_seed(seed)
-    detector = CenterNet3D(backbone, height=height, width=across, codec=codec, order="rgb", **options).to(device)
+    detector = CenterNet3D(backbone, height=height, width=across, codec=codec, order="rgb", options=options).to(device)
     train, test = _frames(detector, data, frames, held_out, jobs, seed)
     label = name or f"centernet3d-{backbone}-{Path(data).stem}"
     command = (f"invert3d train centernet3d --backbone {backbone} --data {data} --size {size} --name {label} "
@@ -108,9 +108,7 @@ def parsed_size(text: str) -> tuple[int, int]:
     return int(high), int(wide)
 
 
-def _frames(
-    detector: CenterNet3D, data: str, count: int, held_out: int, jobs: int, seed: int
-) -> tuple[Frames, Frames]:
+def _frames(detector: CenterNet3D, data: str, count: int, held_out: int, jobs: int, seed: int) -> tuple[Frames, Frames]:
     if data != "streets":
         return folder_frames(detector, Path(data), "train"), folder_frames(detector, Path(data), "val", held_out)
     os.environ["OMP_NUM_THREADS"] = "1"

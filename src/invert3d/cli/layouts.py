@@ -11,7 +11,7 @@ def invert_boxes(
     streets: int | None = None, clutter: bool = False, start: Path | None = None, recipe: str | None = None,
     heads: str | None = None, steps: int | None = None, sweep: list[str] | None = None, samples: int = 1,
     checkpoint: Path | None = None, out: Path = Path("runs/boxes"), seed: int = 0, device: str = "cpu",
-    resume: bool = False, overwrite: bool = False,
+    bf16: bool = False, resume: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
     """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
 
@@ -56,6 +56,8 @@ def invert_boxes(
         Fixes everything.
     device
         cpu, cuda, ...
+    bf16
+        Half-precision arithmetic while the pictures are made; they are read in full precision.
     resume
         Go on with an interrupted run.
     overwrite
@@ -78,7 +80,7 @@ def invert_boxes(
     run = invert(
         detector, scenes.layouts, names=scenes.names, recipe=recipe or ("smallest_change" if start else "ours"),
         heads=parsed_heads(heads), steps=steps, start=scenes.start, originals=scenes.originals, model=model, out=out,
-        seed=seed, resume=resume, overwrite=overwrite,
+        seed=seed, bf16=bf16, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     from invert3d.study.box_report import report
     from invert3d.study.box_scores import errors_table
@@ -132,3 +134,97 @@ def evaluate_boxes(
             raise ValueError("--record needs --name, such as ap3d_inverted_ours")
         headline = {name: rows[0].ap3d} if len(rows) == 1 else {}
         print(write("detector3d", headline, [{"table": name, **row.as_dict()} for row in rows]))
+
+
+def evaluate_layouts(
+    recipe: str = "ours", *, frames: int = 100, clutter: bool = False, control: bool = False, models: str | None = None,
+    steps: int | None = None, bf16: bool = True, out: Path = Path("runs/layouts"), seed: int = 0, device: str = "cpu",
+    record: bool = False,
+) -> None:  # fmt: skip
+    """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
+
+    Parameters
+    ----------
+    recipe
+        ours, published or published_authors.
+    frames
+        How many streets.
+    clutter
+        Streets full of cars.
+    control
+        Shuffle the weights of the detectors that are inverted.
+    models
+        Detectors, comma separated; by default the two bundled ones.
+    steps
+        Override the recipe's.
+    bf16
+        Half-precision arithmetic while the pictures are made; they are read in full precision.
+    out
+        A folder of run folders; an interrupted command goes on.
+    seed
+        Fixes everything.
+    device
+        cpu, cuda, ...
+    record
+        Also write the numbers to docs/results/detector3d.json.
+    """
+    from invert3d.study.box_scores import HEADER
+    from invert3d.study.box_transfer import DETECTORS, askable_streets, layout_transfer
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.runs import record as write
+
+    names = tuple(part.strip() for part in models.split(",")) if models else DETECTORS
+    streets = askable_streets(frames, open_detector(names[0]), clutter)
+    folder = out / ("clutter" if clutter else "streets")
+    found = layout_transfer(recipe, streets, folder, names=names, control=control, steps=steps, seed=seed, bf16=bf16,
+                            device=device)  # fmt: skip
+    rows = [each for row in found.scores for each in row] + list(found.originals)
+    print_table(f"{recipe}, {len(streets)} streets: as read from the saved pictures (3-D AP, moderate)", HEADER,
+                [each.cells() for each in rows],
+                f"transfer, the mean of one detector reading another's: {found.transfer:.1f}")  # fmt: skip
+    if record:
+        label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
+        headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
+                    f"transfer_{label}": round(found.transfer, 2), f"steps_{label}": round(found.steps[0], 1),
+                    f"frames_{label}": frames}  # fmt: skip
+        if recipe == "ours" and not (clutter or control):
+            headline["ap3d_streets_small"] = round(found.originals[0].ap3d, 2)
+        print(write("detector3d", headline, [{"table": f"transfer {label}", **row} for row in found.rows()]))
+
+
+def evaluate_heads(
+    *, model: str = "centernet3d-small", frames: int = 16, steps: int | None = None, bf16: bool = True,
+    out: Path = Path("runs/heads"), seed: int = 0, device: str = "cpu", record: bool = False,
+) -> None:  # fmt: skip
+    """Invert layouts for some heads of a detector only: which head needs which cue?
+
+    Parameters
+    ----------
+    model
+        A detector.
+    frames
+        How many held-out streets.
+    steps
+        Override the recipe's.
+    bf16
+        Half-precision arithmetic while the pictures are made.
+    out
+        The folder for the picture.
+    seed
+        Fixes everything.
+    device
+        cpu, cuda, ...
+    record
+        Also write the numbers to docs/results/detector3d.json.
+    """
+    from invert3d.study.box_heads import COLUMNS, SUBSETS, draw_heads, head_table
+    from invert3d.study.box_transfer import askable_streets
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.runs import record as write
+
+    detector = open_detector(model, device=device)
+    rows, runs = head_table(detector, askable_streets(frames, detector), seed=seed, bf16=bf16, steps=steps)
+    print_table(f"{frames} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows])
+    print(draw_heads(out / "heads.png", runs, SUBSETS))
+    if record:
+        print(write("detector3d", {}, [{"table": "heads", "frames": frames, **row} for row in rows]))

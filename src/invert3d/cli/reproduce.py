@@ -14,7 +14,7 @@ def reproduce(
     Parameters
     ----------
     figure
-        inverting3d/fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
+        inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
     model
         Bundled weights; by default a network as in the figure.
     out
@@ -22,22 +22,27 @@ def reproduce(
     seed
         Fixes everything.
     steps
-        Steps of the published recipe, instead of 1,000.
+        Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3).
     epochs
         How long a pruned network is trained.
     device
         cpu, cuda, ...
     """
     from invert3d.registry import unknown
+    from invert3d.study import inverting_boxes, saliency3d
     from invert3d.study import reproduce as inverting
-    from invert3d.study import saliency3d
 
-    if figure not in inverting.FIGURES and figure not in saliency3d.FIGURES:
-        raise ValueError(unknown("figure", figure, [*inverting.FIGURES, *saliency3d.FIGURES]))
+    known = [*inverting_boxes.FIGURES, *inverting.FIGURES, *saliency3d.FIGURES]
+    if figure not in known:
+        raise ValueError(unknown("figure", figure, known))
     folder = out or Path("runs") / figure.replace("/", "-")
     if figure in saliency3d.FIGURES:
         make, usual = saliency3d.FIGURES[figure]
         table = make(folder, model=model or usual, seed=seed, epochs=epochs, device=device)
+    elif figure in inverting_boxes.FIGURES:
+        table = inverting_boxes.reproduce(
+            figure, folder, model=model or "centernet3d-small", seed=seed, steps=steps, device=device
+        )
     else:
         name = model or "pointnet2_ssg-shapes"
         table = inverting.reproduce(figure, folder, model=name, seed=seed, steps=steps, device=device)

@@ -25,10 +25,11 @@ from invert3d.engine.stepper import Stepper
 from invert3d.engine.transform import Transform
 from invert3d.objectives.boxes3d import CenterHeads, DecodedBoxes
 from invert3d.ops.boxes import corners3d
-from invert3d.ops.centers import HEADS, CenterCodec, gather_cells, peaks, split_heads
+from invert3d.ops.centers import HEADS, CenterCodec, peaks, split_heads
 from invert3d.ops.objects import Objects
 from invert3d.parameterizations.images import Fourier, Normalized
 from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
+from invert3d.priors.statistics import RememberedStatistics
 from invert3d.projections.images import Blur, ClipImage
 from invert3d.registry import unknown
 from invert3d.transforms.images import FlipScene, Light, MoveScene
@@ -84,14 +85,21 @@ def published(
 
 
 def ours(
-    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), steps: int = 300, smooth: float = 1.0
-) -> LayoutRecipe:
-    """The recipe of this library, see the top of this file."""
+    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), norms: Sequence[str] = (), steps: int = 300,
+    smooth: float = 1.0, natural: float = 1.0,
+) -> LayoutRecipe:  # fmt: skip
+    """The recipe of this library, see the top of this file.
+
+    ``norms`` are the detector's batch norms (``priors.statistics.norm_layers``), ``natural`` the weight of being like
+    what they remember, ``smooth`` that of total variation.
+    """
+    objective = DecodedBoxes(codec=codec, heads=tuple(heads)) + smooth * TotalVariation()
+    if norms:
+        objective = objective + natural * RememberedStatistics(layers=tuple(norms))
     return LayoutRecipe(
-        name="ours", objective=DecodedBoxes(codec=codec, heads=tuple(heads)) + smooth * TotalVariation(),
-        parameterization=Fourier(), steps=steps, stepper=Stepper(rate=0.05, decay="cosine"),
-        transforms=(FlipScene(), MoveScene(), Light()), coarse=0.3, stop_every=10,
-        about="decoded boxes, random views, a spectrum drawn coarse to fine",
+        name="ours", objective=objective, parameterization=Fourier(), steps=steps,
+        stepper=Stepper(rate=0.05, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light()), coarse=0.3,
+        stop_every=10, about="decoded boxes, random views, remembered statistics, a spectrum drawn coarse to fine",
     )  # fmt: skip
 
 

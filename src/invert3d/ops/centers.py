@@ -120,7 +120,7 @@ class CenterCodec:
         self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"],
         alphas: Tensor | None = None,
     ) -> Float[Tensor, "b n 8 3"]:  # fmt: skip
-        """The corners, in meters, of the boxes read in some cells; ``alphas`` (B, N) instead of the angle read there."""
+        """The corners, in meters, of the boxes read in cells; ``alphas`` (B, N) instead of the angle read there."""
         heads = split_heads(raw)
         found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
         points = (cells + found["reg"]) * self.stride

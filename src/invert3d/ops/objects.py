@@ -104,7 +104,7 @@ class Objects:
         )  # fmt: skip
 
     def warped(self, scale: Float[Tensor, "b 2"], move: Float[Tensor, "b 2"], height: int, width: int) -> "Objects":
-        """In pictures scaled by (across, down), then moved by so many pixels, and cut to a size: the camera takes it."""
+        """In pictures scaled by (across, down), then moved by pixels, and cut to a size: the camera takes it."""
         limits = self.packed.new_tensor([width - 1.0, height - 1.0] * 2)
         box = self.box * scale.repeat(1, 2)[:, None] + move.repeat(1, 2)[:, None]
         change = torch.diag_embed(torch.cat([scale, torch.ones_like(scale[:, :1])], 1))

@@ -9,7 +9,6 @@ from torch import Tensor
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import iou3d
 from invert3d.study.box_scores import SHOWN, short
 from invert3d.study.boxes import BoxesRun, pixels, redetected
 from invert3d.study.runs import read_run
@@ -29,7 +28,7 @@ def report(
     folder = Path(folder)
     shown = [layout.select(layout.scores > SHOWN) for layout in run.found]
     originals = [run.originals.get(name) for name in run.names]
-    seen = _on_originals(detector, run, originals)
+    seen = on_originals(detector, run, originals)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
         four_panels(
             folder / "figures" / f"{run.names[i]}.png", _pixels(originals[i]), run.asked[i], seen[i],
@@ -46,7 +45,7 @@ def _pixels(picture: Tensor | None):
     return None if picture is None else pixels(picture)
 
 
-def _on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tensor | None]) -> list[Layout | None]:
+def on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tensor | None]) -> list[Layout | None]:
     """What the detector sees in the real pictures, for those frames that have one."""
     places = [i for i, picture in enumerate(originals) if picture is not None]
     found = redetected(detector, [originals[i] for i in places], [run.asked[i] for i in places])  # type: ignore[misc]
@@ -119,7 +118,6 @@ def write_boxes_page(
     return write_scene_page(
         folder, frames, about, title="Inverted layouts",
         subtitle=f"Pictures in which {short(model)} sees what was asked, read again from 8 bits",
-        overlap=lambda a, b: iou3d((a.sizes, a.centers, a.yaws), (b.sizes, b.centers, b.yaws)).numpy(),
         recipe=f"{facts.get('command', '')}\n\n{facts.get('settings', '')}",
         notes=["A picture that only its own detector understands is an adversarial example: "
                "invert3d evaluate boxes RUN --models OTHER says what another one reads."],

@@ -1,11 +1,12 @@
 """``invert3d.invert_boxes``: from a detector and layouts to pictures, in a run folder that is itself a KITTI folder.
 
-A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_2`` (what was asked), ``training/calib``,
-``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the saved pictures),
+A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_2`` (what was asked), and
+``training/calib``, ``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the saved pictures),
 ``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from invert3d.engine.space import Image
 from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, quantized
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
-from invert3d.study.runs import command_line, environment, prepared, write_json
+from invert3d.priors.statistics import norm_layers
+from invert3d.study.invert import fingerprint
+from invert3d.study.runs import command_line, environment, prepared, read_run, write_json
 
 #: pixels optimized at once: 32 small pictures, or 2 of KITTI's size. Bounds the memory to a few GB.
 PIXELS_AT_ONCE = 32 * 96 * 320
@@ -43,11 +46,10 @@ class BoxesRun:
     trace: dict[str, Tensor] = field(default_factory=dict)
 
 
-def frozen(detector: CenterNet3D) -> Frozen:
-    """A detector on the space of the pictures it takes."""
-    return Frozen(
-        detector, Image(height=detector.height, width=detector.width, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    )
+def frozen(detector: CenterNet3D, bf16: bool = False) -> Frozen:
+    """A detector on the space of the pictures it takes, in half precision if asked for."""
+    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return Frozen(detector, Image(height=detector.height, width=detector.width, mean=nothing, std=one), bf16=bf16)
 
 
 def invert_boxes(
@@ -63,6 +65,7 @@ def invert_boxes(
     model: str = "a detector",
     out: str | Path | None = None,
     seed: int = 0,
+    bf16: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
@@ -81,6 +84,7 @@ def invert_boxes(
         model: what the detector is called in the run folder.
         out: a run folder to write; none is written without it.
         seed: fixes everything.
+        bf16: run the detector in half precision while the pictures are made; they are read in full precision.
         resume, overwrite: what to do with a run folder that is there already.
         progress: show a progress bar.
 
@@ -90,6 +94,7 @@ def invert_boxes(
     """
     options: dict[str, Any] = {"heads": tuple(heads)} if heads else {}
     options |= {"steps": steps} if steps else {}
+    options |= {"norms": norm_layers(detector)} if recipe == "ours" else {}
     chosen = recipe if isinstance(recipe, LayoutRecipe) else layout_recipe(recipe, detector.codec, **options)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
     asked = [detector.prepare_layout(layout) for layout in layouts]
@@ -99,13 +104,25 @@ def invert_boxes(
                          f"{detector.width})")  # fmt: skip
     folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
     if folder is not None:
-        write_json(folder / "run.json", {
+        facts = {
             "kind": "boxes", "model": model, "recipe": chosen.name, "settings": repr(chosen), "seed": seed,
             "names": list(labels), "size": [detector.height, detector.width], "codec": asdict(detector.codec),
-            "command": command_line(), "environment": environment(),
-        })  # fmt: skip
+            "weights": fingerprint(detector), "bf16": bf16,
+        }  # fmt: skip
+        agrees_with_earlier(folder, facts)
+        write_json(folder / "run.json", {**facts, "command": command_line(), "environment": environment()})
         write_asked(folder, asked, labels, originals or {})
-    return _inverted(detector, asked, labels, chosen, start, seed, folder, originals or {}, progress)
+    return _inverted(frozen(detector, bf16), asked, labels, chosen, start, seed, folder, originals or {}, progress)
+
+
+def agrees_with_earlier(folder: Path, facts: dict[str, Any]) -> None:
+    """Raise ValueError if a run is resumed with other questions, weights or another recipe than it began with."""
+    if not (folder / "run.json").is_file():
+        return
+    earlier = read_run(folder)
+    differing = [key for key, value in facts.items() if json.dumps(earlier.get(key)) != json.dumps(value)]
+    if differing:
+        raise ValueError(f"cannot resume {folder}: it was begun with other values of {', '.join(differing)}")
 
 
 def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequence[str]) -> None:
@@ -119,10 +136,11 @@ def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequenc
 
 
 def _inverted(
-    detector: CenterNet3D, asked: list[Layout], names: tuple[str, ...], recipe: LayoutRecipe, start: Tensor | None,
+    model: Frozen, asked: list[Layout], names: tuple[str, ...], recipe: LayoutRecipe, start: Tensor | None,
     seed: int, folder: Path | None, originals: dict[str, Tensor], progress: bool,
 ) -> BoxesRun:  # fmt: skip
-    model, target = frozen(detector), detector.targets(asked).to(next(detector.parameters()).device)
+    detector: CenterNet3D = model.model  # type: ignore[assignment]
+    target = detector.targets(asked).to(model.device)
     size = max(1, PIXELS_AT_ONCE // (detector.height * detector.width))
     table = read_frames(folder) if folder is not None else {}
     todo = [i for i, name in enumerate(names) if name not in table]
@@ -239,8 +257,6 @@ def read_picture(path: Path) -> Tensor:
 
 def read_frames(folder: Path) -> dict[str, Any]:
     """The frames that a run has finished, by name: steps and losses."""
-    import json
-
     path = folder / "frames.json"
     return json.loads(path.read_text()) if path.is_file() else {}
 
@@ -252,6 +268,3 @@ def read_asked(folder: Path, names: Sequence[str], height: int, width: int) -> l
         camera = read_calibration(folder / "training" / "calib" / f"{name}.txt").projection
         layouts.append(read_labels(folder / "training" / "label_2" / f"{name}.txt", camera, height, width))
     return layouts
-
-
-Report = Callable[[int], None]

@@ -66,7 +66,7 @@ def detector_of(card: DetectorCard, path: Path) -> CenterNet3D:
     codec = CenterCodec(**{**card.codec, "kinds": tuple(card.codec["kinds"])})
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in card.options.items()}
     detector = CenterNet3D(
-        card.backbone, height=card.height, width=card.width, codec=codec, order=card.order, **options
+        card.backbone, height=card.height, width=card.width, codec=codec, order=card.order, options=options
     )
     load_checkpoint(detector.network, path)
     return detector.eval()
@@ -107,7 +107,9 @@ def open_detector(
 
 def _load(detector: CenterNet3D, state: dict[str, Tensor], path: Path) -> None:
     own = detector.network.state_dict()
-    wrong = [key for key in own if "num_batches" not in key and (key not in state or state[key].shape != own[key].shape)]
+    wrong = [
+        key for key in own if "num_batches" not in key and (key not in state or state[key].shape != own[key].shape)
+    ]
     extra = [key for key in state if key not in own]
     if wrong or extra:
         first = (wrong or extra)[0]

@@ -88,7 +88,9 @@ def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, m
         image, layout = detector.prepare(picture, folder.layout(name))
         images.append((image * 255).round().to(torch.uint8))
         layouts.append(layout)
-    return Frames(torch.stack(images), tuple(layouts), tuple(ids), f"{Path(root).name} {split or ''}".strip(), "its own")
+    return Frames(
+        torch.stack(images), tuple(layouts), tuple(ids), f"{Path(root).name} {split or ''}".strip(), "its own"
+    )
 
 
 def batches(

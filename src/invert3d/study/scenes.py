@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from invert3d.data.kitti import KittiFolder, check_askable, read_calibration, read_labels, usual_projection
+from invert3d.data.kitti import KittiFolder, check_askable, read_calibration, read_labels
 from invert3d.data.scenes import read_scene
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout

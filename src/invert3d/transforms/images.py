@@ -40,8 +40,8 @@ class MoveScene(Transform):
     """Scale pictures by a factor in 1 +- ``scale`` about the principal point, and move them by up to ``shift`` pixels.
 
     What the picture shows has then changed in one of two ways, and ``takes`` says which: the ``camera`` has another
-    focal length and principal point, exactly; or, for a network that has learned one camera and reads depth from it, the
-    ``objects`` are nearer or farther (depth / factor), exactly but for their own extent in depth. A shift sideways is
+    focal length and principal point, exactly; or, for a network that has learned one camera and reads depth from it,
+    the ``objects`` are nearer or farther (depth / factor), exactly but for their own extent in depth. A shift sideways is
     the camera's in either case.
     """
 

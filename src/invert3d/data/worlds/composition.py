@@ -90,11 +90,13 @@ def _crossing_spots(rng: np.random.Generator, road: Road) -> Iterator[Spot]:
 def _lot_spots(rng: np.random.Generator) -> Iterator[Spot]:
     """Cars in the rows of a car park."""
     full = rng.uniform(0.55, 0.97)
-    for row in (-13.1, -7.9, 7.9, 13.1):
+    for row in (-10.9, -5.8, 5.8, 10.9):
         for k in range(1, 24):
             if rng.random() < full:
                 nose = 1 if rng.random() < 0.5 else -1
-                yield Spot("vehicle", 2.5 * k, row + float(rng.normal(0, 0.2)), nose * np.pi / 2 + float(rng.normal(0, 0.03)))
+                yield Spot(
+                    "vehicle", 2.5 * k, row + float(rng.normal(0, 0.2)), nose * np.pi / 2 + float(rng.normal(0, 0.03))
+                )
 
 
 def _people_spots(rng: np.random.Generator, road: Road, style: str) -> Iterator[Spot]:
@@ -137,7 +139,8 @@ class Cast:
         yaw = self.road.yaw(spot.s, spot.heading)
         shape = corners_of(template, x, z, yaw, 0.12)
         inside = (np.abs(shape[:, 0]) < VIEW * shape[:, 1] - 0.2).any()
-        if shape[:, 1].min() < 0.8 or z > reach or not inside or (z < 4.5 and abs(x) < 1.2):
+        ahead = shape[:, 1].min() > 1.2 and abs(x) < VIEW * z + 1.1 and not (z < 4.5 and abs(x) < 1.2)
+        if z > reach or not (inside and ahead):
             return False
         if any(overlap(shape, other) for other in self._taken):
             return False
@@ -205,7 +208,9 @@ def furnish(rng: np.random.Generator, road: Road, style: str, cast: Cast) -> lis
     return things
 
 
-def _put(road: Road, template: Template, s: float, t: float, heading: float, contact: bool = True, **tints: tuple) -> Instance:
+def _put(
+    road: Road, template: Template, s: float, t: float, heading: float, contact: bool = True, **tints: tuple
+) -> Instance:
     x, z = (float(v) for v in road.place(s, t))
     raised = road.kerb if road.beside(t) else 0.0
     return Instance(template, (x, road.height - raised, z), road.yaw(s, heading), contact=contact, **tints)
@@ -216,10 +221,16 @@ def _open(road: Road, s: float, half: float) -> bool:
     return road.crossing is None or abs(s - road.crossing) > road.side_width / 2 + half + 1.0
 
 
-def _frontage(rng: np.random.Generator, road: Road, style: str, sign: int, edge: float, walk: float) -> Iterator[Instance]:
+def _frontage(
+    rng: np.random.Generator, road: Road, style: str, sign: int, edge: float, walk: float
+) -> Iterator[Instance]:
     """What bounds one side, from near to far: houses, then trees, hedges or fences before them."""
     built = rng.random() < {"city": 0.92, "suburb": 0.75, "lot": 0.6}.get(style, 0.06)
-    back = float(rng.uniform(0.0, 1.0)) if style == "city" else float(rng.uniform(3.5, 9)) + (16 if style == "country" else 0)
+    back = (
+        float(rng.uniform(0.0, 1.0))
+        if style == "city"
+        else float(rng.uniform(3.5, 9)) + (16 if style == "country" else 0)
+    )
     s = float(rng.uniform(-6, 0)) if style == "city" else float(rng.uniform(0, 8))
     while built and s < 125:
         template = scenery.house_template(int(rng.integers(scenery.HOUSES)))
@@ -257,7 +268,7 @@ def _greens(
         if not _open(road, s, 2.0):
             continue
         template = (
-            scenery.tree_template(int(rng.integers(scenery.TREES)), s < 20) if leafy
+            scenery.tree_template(int(rng.integers(scenery.TREES)), s < 15) if leafy
             else scenery.bush_template(int(rng.integers(scenery.BUSHES)))
         )  # fmt: skip
         if built and style == "city" and leafy:
@@ -267,7 +278,9 @@ def _greens(
         yield _put(road, template, s, edge + sign * (walk + depth), float(rng.uniform(0, 6.28)), contact=False)
 
 
-def _posts(rng: np.random.Generator, road: Road, style: str, sign: int, edge: float, walk: float, cast: Cast) -> Iterator[Instance]:
+def _posts(
+    rng: np.random.Generator, road: Road, style: str, sign: int, edge: float, walk: float, cast: Cast
+) -> Iterator[Instance]:
     """Lamps, signals, signs, bins and bollards at one kerb; none in a car or a person."""
     spots: list[tuple[str, float, float, float]] = []
     if style != "country" and rng.random() < 0.75:
@@ -275,7 +288,14 @@ def _posts(rng: np.random.Generator, road: Road, style: str, sign: int, edge: fl
         spots += [("lamp", start + pace * k, 0.45, sign * np.pi / 2) for k in range(5)]
     for _ in range(int(rng.integers(0, 4))):
         kind = str(rng.choice(["stop", "limit", "parking", "direction", "bin", "bollard"]))
-        spots.append((kind, float(rng.uniform(6, 60)), 0.4, np.pi + float(rng.normal(0, 0.1)) if sign > 0 or rng.random() < 0.3 else 0.0))
+        spots.append(
+            (
+                kind,
+                float(rng.uniform(6, 60)),
+                0.4,
+                np.pi + float(rng.normal(0, 0.1)) if sign > 0 or rng.random() < 0.3 else 0.0,
+            )
+        )
     if road.crossing is not None:
         kind = "signal" if road.zebra else "stop"
         spots.append((kind, road.crossing - road.side_width / 2 - 1.0 if sign > 0 else road.crossing + road.side_width / 2 + 1.0, 0.35,

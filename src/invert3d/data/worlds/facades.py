@@ -51,7 +51,9 @@ def facade_color(
     color = _doors(color, a, b, door, table)
     banner = shop & (b > 2.55) & (b < 3.05)
     signs = np.stack([hashed(bay // 3, seed), hashed(bay // 3 + 5, seed), hashed(bay // 3 + 9, seed)], -1) * 0.5 + 0.08
-    color = np.where(banner[:, None], signs * (1 - 0.7 * ((np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3)))[:, None], color)
+    color = np.where(
+        banner[:, None], signs * (1 - 0.7 * ((np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3)))[:, None], color
+    )
     return color.astype(np.float32), (pane & ~sunk).astype(np.float32)
 
 

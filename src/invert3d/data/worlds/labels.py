@@ -56,6 +56,8 @@ def label_objects(
     """
     import torch
 
+    from invert3d.ops.boxes import alpha_of, wrapped
+
     height, width = numbers.shape
     limits = np.array([width - 1.0, height - 1.0] * 2)
     kept, boxes, truncations, occlusions = [], [], [], []
@@ -76,18 +78,14 @@ def label_objects(
         occlusions.append(float(sum(share < limit for limit in VISIBLE)))
     places = np.array(kept, dtype=np.int64)
 
-    def column(values: list, size: int) -> torch.Tensor:
-        return torch.tensor(np.array(values, dtype=np.float32).reshape(-1, size))
-
-    centers = column([instances[k].center for k in kept], 3)
-    yaws = column([instances[k].yaw for k in kept], 1)[:, 0]
-    from invert3d.ops.boxes import alpha_of, wrapped
-
+    table = np.array([(*i.template.size, *i.center, i.yaw) for i in (instances[k] for k in kept)], np.float32)
+    values = torch.tensor(table.reshape(-1, 7))
+    centers, yaws = values[:, 3:6], values[:, 6]
     layout = Layout(
-        kinds=tuple(kinds[k] for k in kept), boxes=column(boxes, 4),
-        sizes=column([instances[k].template.size for k in kept], 3), centers=centers, yaws=wrapped(yaws),
-        alphas=alpha_of(yaws, centers), projection=torch.tensor(projection, dtype=torch.float32), height=height,
-        width=width, scores=torch.full_like(yaws, torch.nan), truncations=column(truncations, 1)[:, 0],
-        occlusions=column(occlusions, 1)[:, 0],
+        kinds=tuple(kinds[k] for k in kept), boxes=torch.tensor(np.array(boxes, np.float32).reshape(-1, 4)),
+        sizes=values[:, :3], centers=centers, yaws=wrapped(yaws), alphas=alpha_of(yaws, centers),
+        projection=torch.tensor(projection, dtype=torch.float32), height=height, width=width,
+        scores=torch.full_like(yaws, torch.nan), truncations=torch.tensor(np.array(truncations, np.float32)),
+        occlusions=torch.tensor(np.array(occlusions, np.float32)),
     )  # fmt: skip
     return layout, places

@@ -10,7 +10,13 @@ from invert3d.data.worlds.templates import Material
 #: (3, 4) velodyne to camera coordinates: the sensor sits 0.27 m behind and 0.08 m above the camera
 TO_CAMERA = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, -0.08], [1.0, 0.0, 0.0, -0.27]])
 _BEAMS, _STEP, _SIDE = 64, 0.2, 46.0
-_REFLECTANCE = {Material.PAINT: 0.45, Material.GLASS: 0.05, Material.FOLIAGE: 0.35, Material.METAL: 0.6, Material.RETRO: 0.95}
+_REFLECTANCE = {
+    Material.PAINT: 0.45,
+    Material.GLASS: 0.05,
+    Material.FOLIAGE: 0.35,
+    Material.METAL: 0.6,
+    Material.RETRO: 0.95,
+}
 
 
 def scan_street(stage: Stage, rng: np.random.Generator) -> np.ndarray:

@@ -40,7 +40,7 @@ def make_weather(rng: np.random.Generator) -> Weather:
     warm = np.array([1.0, 0.93 - 0.12 * np.exp(-4 * rise), 0.84 - 0.28 * np.exp(-4 * rise)])
     blue = float(rng.uniform(0.7, 1.3))
     if hard:
-        zenith, horizon = np.array([0.20, 0.36, 0.72]) * blue, np.array([0.72, 0.82, 0.95])
+        zenith, horizon = np.array([0.14, 0.29, 0.66]) * blue, np.array([0.66, 0.79, 0.95])
         clouds, power = float(rng.uniform(0.0, 0.65)), float(rng.uniform(2.3, 3.0))
     else:
         tone = float(rng.uniform(0.75, 1.05))
@@ -49,7 +49,7 @@ def make_weather(rng: np.random.Generator) -> Weather:
     return Weather(
         sun=sun.astype(np.float32), sunlight=(warm * power).astype(np.float32), zenith=zenith.astype(np.float32),
         horizon=horizon.astype(np.float32), clouds=clouds, drift=rng.uniform(0, 256, 2).astype(np.float32),
-        haze=float(rng.uniform(0.0008, 0.0035)), hard=hard,
+        haze=float(rng.uniform(0.0004, 0.0022)) * (1.0 if hard else 1.4), hard=hard,
         exposure=float(rng.uniform(0.78, 1.25)) * (1.0 if hard else 1.45),
         balance=np.exp(rng.normal(0, 0.035, 3)).astype(np.float32), grain=float(rng.uniform(0.004, 0.012)),
     )  # fmt: skip
@@ -67,6 +67,7 @@ def sky_color(weather: Weather, rays: np.ndarray, plain: bool = False) -> np.nda
     up = -rays[:, 1] / length
     lift = np.clip(up, 0, 1)[:, None] ** np.float32(0.55)
     color = weather.horizon + (weather.zenith - weather.horizon) * lift
+    ridge = np.float32(0.12)
     if not plain:
         flat = np.maximum(up, 0.03)[:, None] * length[:, None]
         u, v = ((rays[:, ::2] / (flat + 0.12 * length[:, None])) * 14 + weather.drift).T
@@ -79,11 +80,11 @@ def sky_color(weather: Weather, rays: np.ndarray, plain: bool = False) -> np.nda
             color = color + (cover * np.clip(up * 9, 0, 1))[:, None] * (white[:, None] - color)
         facing = np.clip(rays @ weather.sun / length, 0, 1)
         color = color + (0.5 * facing**40)[:, None] * weather.sunlight * (0.4 if weather.hard else 0.0)
-    turn = np.arctan2(rays[:, 0], rays[:, 2]).astype(np.float32)
-    ridge = 0.02 + 0.012 * noise(turn * 3 + weather.drift[0], np.zeros_like(turn), 4) + (0.1 if plain else 0.0)
+        turn = np.arctan2(rays[:, 0], rays[:, 2])
+        ridge = 0.02 + 0.012 * noise(turn * 3 + weather.drift[0], np.zeros_like(turn), 4)
     trees = np.array([0.10, 0.125, 0.10], np.float32) * (1.4 if plain else 1.0)
     land = np.clip((ridge - up) * 120, 0, 1)[:, None]
-    hazed = trees + (weather.horizon * 0.75 - trees) * (0.2 if plain else 0.42)
+    hazed = trees + (weather.horizon * 0.75 - trees) * (0.2 if plain else 0.3)
     return (color + land * (hazed - color)).astype(np.float32)
 
 
@@ -98,14 +99,15 @@ def ambient(weather: Weather, normals: np.ndarray, openness: np.ndarray) -> np.n
 def hazed(weather: Weather, color: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Colors seen through ``distance`` meters of air."""
     share = (1 - np.exp(-weather.haze * distance))[:, None]
-    return color + share * (weather.horizon * 0.92 - color)
+    return color + share * (weather.horizon * 0.74 - color)
 
 
 def develop(weather: Weather, radiance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W, 3) uint8 sRGB picture of linear radiance: exposure, film curve, sensor noise."""
     light = np.maximum(radiance * (weather.exposure * weather.balance), 0)
     film = 1 - np.exp(-1.35 * light)
-    film = film * (1 + 0.12 * film)
+    film = film * (1 + 0.14 * film)
     levels = np.clip(film, 0, 1) ** np.float32(1 / 2.2)
+    levels = levels + 0.16 * levels * (1 - levels) * (2 * levels - 1)
     levels += rng.standard_normal(levels.shape, dtype=np.float32) * np.float32(weather.grain)
     return (np.clip(levels, 0, 1) * 255 + 0.5).astype(np.uint8)

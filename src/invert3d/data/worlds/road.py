@@ -46,6 +46,11 @@ class Road:
         """t of the kerbs left and right."""
         return self.left - self.parking[0], self.right + self.parking[1]
 
+    @property
+    def lot(self) -> bool:
+        """Whether it is a car park: no lanes."""
+        return not self.lanes and self.middle is None
+
     def place(self, s: float | np.ndarray, t: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Camera x and z of points of the street."""
         across = t + 0.5 * self.bend * np.square(s) - self.camera
@@ -82,11 +87,16 @@ def make_road(rng: np.random.Generator, style: str) -> Road:
     lanes = tuple(wide * k for k in range(-back + 1, forward) if k != 0 or back == 0)
     slot = (int(rng.integers(0, forward)) + 0.5) * wide
     park = rng.random(2) < {"city": 0.75, "suburb": 0.55}.get(style, 0.0)
-    walks = rng.uniform(1.8, 3.6, 2) * (style in ("city", "suburb")) + rng.uniform(0.4, 1.2, 2) * (style in ("country", "highway"))
+    walks = rng.uniform(1.8, 3.6, 2) * (style in ("city", "suburb")) + rng.uniform(0.4, 1.2, 2) * (
+        style in ("country", "highway")
+    )
     crossing = style in ("city", "suburb") and rng.random() < 0.35
-    verges = [str(rng.choice(["grass", "paving", "gravel"], p=[0.25, 0.6, 0.15] if style == "city" else [0.8, 0.1, 0.1])) for _ in range(2)]
+    verges = [
+        str(rng.choice(["grass", "paving", "gravel"], p=[0.25, 0.6, 0.15] if style == "city" else [0.8, 0.1, 0.1]))
+        for _ in range(2)
+    ]
     if style == "lot":
-        left, right, lanes, slot, walks = -16.5, 16.5, (), float(rng.uniform(-1.5, 2.5)), rng.uniform(1.5, 2.5, 2)
+        left, right, lanes, slot, walks = -14.0, 14.0, (), float(rng.uniform(-1.2, 1.2)), rng.uniform(1.5, 2.5, 2)
     bend = float(rng.normal(0, 0.0016)) if rng.random() < 0.5 else 0.0
     return Road(
         turn=float(rng.normal(0, 0.018)), bend=0.0 if crossing or style == "lot" else bend,

@@ -12,6 +12,10 @@ from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.surfaces import foliage_color, ground_color, roof_color, stone_color
 from invert3d.data.worlds.templates import Color, Material, Template, linear
 
+#: 0 dull, 1 paint, 2 glass, 3 metal, by material
+_GLOSS = np.array(
+    [{Material.PAINT: 1, Material.GLASS: 2, Material.METAL: 3}.get(kind, 0) for kind in Material], np.float32
+)
 _NO_FACADE = np.zeros(13, np.float32)
 
 
@@ -37,7 +41,9 @@ class Tracer:
         from embreex.rtcore_scene import EmbreeScene
 
         self.scene = EmbreeScene()
-        self.mesh = TriangleMesh(self.scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+        self.mesh = TriangleMesh(
+            self.scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32)
+        )
 
     def hits(self, origins: np.ndarray, rays: np.ndarray) -> dict[str, np.ndarray]:
         """First hits of (N, 3) rays: primID (-1: none), tfar in ray lengths, u, v, Ng."""
@@ -79,6 +85,7 @@ class Stage:
         self.normals = np.concatenate([t.normals for t in templates])
         self.materials = np.concatenate([t.materials for t in templates])
         self.colors = self._painted(instances)
+        self.rounded = (self.materials != Material.GROUND) & (self.materials != Material.FACADE)
         self.numbers = np.array([instance.number for instance in instances], dtype=np.int16)
         self.facades = np.stack([np.array(t.facade, np.float32) if t.facade else _NO_FACADE for t in templates])
         self.feet = [instance for instance in instances if instance.contact and instance.template.size[0] > 0.3]
@@ -139,23 +146,24 @@ class Stage:
         return radiance
 
     def _normals(self, face: np.ndarray, who: np.ndarray, u: np.ndarray, v: np.ndarray, flat: np.ndarray) -> np.ndarray:
-        corners = self.normals[face]
-        mixed = corners[:, 0] * (1 - u - v)[:, None] + corners[:, 1] * u[:, None] + corners[:, 2] * v[:, None]
-        mixed = self.turned(mixed, who)
-        mixed *= np.where(np.einsum("ij,ij->i", mixed, flat) < 0, np.float32(-1), np.float32(1))[:, None]
-        return mixed / (np.sqrt(np.einsum("ij,ij->i", mixed, mixed))[:, None] + 1e-9)
+        """Smooth normals toward the viewer; walls and ground are flat."""
+        normal, rows = flat.copy(), np.flatnonzero(self.rounded[face])
+        u, v, corners = u[rows, None], v[rows, None], self.normals[face[rows]]
+        mixed = self.turned(corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v, who[rows])
+        mixed *= np.where(np.einsum("ij,ij->i", mixed, flat[rows]) < 0, np.float32(-1), np.float32(1))[:, None]
+        normal[rows] = mixed / (np.sqrt(np.einsum("ij,ij->i", mixed, mixed))[:, None] + 1e-9)
+        return normal
 
     def _surfaces(
         self, face: np.ndarray, who: np.ndarray, points: np.ndarray, normal: np.ndarray, distance: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Colors (N, 3) and gloss (N,): 0 dull, 1 paint, 2 glass, 3 metal, 4 leaves' none."""
+        """Colors (N, 3) and gloss (N,): 0 dull, 1 paint, 2 glass, 3 metal."""
         material = self.materials[face]
-        albedo = self.colors[face].copy()
+        albedo = self.colors[face]
         near = np.maximum(distance / self.focal, 1e-3).astype(np.float32)
-        gloss = np.select([material == Material.PAINT, material == Material.GLASS, material == Material.METAL],
-                          [1.0, 2.0, 3.0], 0.0).astype(np.float32)  # fmt: skip
+        gloss = _GLOSS[material]
         ground = np.flatnonzero(material == Material.GROUND)
-        albedo[ground] = ground_color(self.road, *points[ground].T, self.focal)
+        albedo[ground] = ground_color(self.road, points[ground], self.focal)
         painters = {Material.FOLIAGE: foliage_color, Material.ROOF: roof_color}
         for kind, painter in painters.items():
             rows = np.flatnonzero(material == kind)
@@ -186,7 +194,11 @@ class Stage:
         lit = np.zeros(len(points), np.float32)
         rows = np.flatnonzero((toward > 0) & ((flat @ weather.sun > 0) | leaves))
         if weather.hard:
-            start = points[rows] + flat[rows] * np.float32(0.012) + weather.sun * np.where(leaves[rows], np.float32(0.35), np.float32(0.01))[:, None]
+            start = (
+                points[rows]
+                + flat[rows] * np.float32(0.012)
+                + weather.sun * np.where(leaves[rows], np.float32(0.35), np.float32(0.01))[:, None]
+            )
             sun = np.broadcast_to(weather.sun, start.shape)
             lit[rows] = ~self.tracer.blocked(start, np.ascontiguousarray(sun))
         else:
@@ -218,7 +230,13 @@ class Stage:
             open_[low[near]] *= 1 - 0.78 * np.exp(-np.maximum(out + 0.15, 0) / (0.4 * reach))
 
     def _shine(
-        self, color: np.ndarray, view: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lit: np.ndarray, weather: Weather
+        self,
+        color: np.ndarray,
+        view: np.ndarray,
+        normal: np.ndarray,
+        gloss: np.ndarray,
+        lit: np.ndarray,
+        weather: Weather,
     ) -> np.ndarray:
         """Add what smooth surfaces mirror: the sky, the street and the sun."""
         across = np.einsum("ij,ij->i", view, normal)

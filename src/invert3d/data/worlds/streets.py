@@ -6,9 +6,11 @@ depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +20,22 @@ from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import Weather, develop, make_weather
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.stage import Hits, Stage
+from invert3d.data.worlds.street_files import annotations_of, calibration_of, write_coco, write_frame, write_lists
 from invert3d.data.worlds.terrain import ground_instance
 from invert3d.ops.layouts import Layout
 
 KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
+__all__ = [
+    "KINDS",
+    "Frame",
+    "calibration_of",
+    "camera_of",
+    "check_size",
+    "make_frame",
+    "make_projection",
+    "rays_of",
+    "write_streets",
+]
 _STYLES = ("city", "suburb", "country", "highway", "lot")
 
 
@@ -47,10 +61,12 @@ class Frame:
 def make_projection(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """(3, 4) P2 of a camera like KITTI's: focal length 721 px on 1242, its fourth column that of the left color camera."""
     scale = width / 1242
-    focal = 721.54 * scale * float(rng.uniform(0.985, 1.015))
-    across = width * (0.49 + float(rng.uniform(-0.01, 0.01)))
-    down = height * (0.47 + float(rng.uniform(-0.01, 0.01)))
-    return np.array([[focal, 0, across, 44.86 * scale], [0, focal, down, 0.2163 * scale], [0, 0, 1, 0.002746]])
+    focal = 721.54 * float(rng.uniform(0.985, 1.015))
+    across = 1242 * (0.49 + float(rng.uniform(-0.01, 0.01)))
+    down = height / scale * (0.47 + float(rng.uniform(-0.01, 0.01)))
+    usual = np.array([[focal, 0, across, 44.86], [0, focal, down, 0.2163], [0, 0, 1, 0.002746]])
+    shift = (scale - 1) / 2  # whole pixels scale, not their middles
+    return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]]) @ usual
 
 
 def camera_of(projection: np.ndarray) -> np.ndarray:
@@ -62,6 +78,12 @@ def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(N, 3) float32 directions with z = 1 through pixels (N, 2) of column and row."""
     inverse = np.linalg.inv(projection[:, :3])
     return (np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ inverse.T).astype(np.float32)
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse pictures too small to show anything. ValueError below 16 x 32 pixels."""
+    if height < 16 or width < 32:
+        raise ValueError(f"size: got {height}x{width}, accepted is 16x32 and larger")
 
 
 def make_frame(
@@ -81,8 +103,7 @@ def make_frame(
     """
     if index < 0 or seed < 0:
         raise ValueError(f"index and seed must not be negative, got {index} and {seed}")
-    if height < 16 or width < 32:
-        raise ValueError(f"size: got {height}x{width}, accepted is 16x32 and larger")
+    check_size(height, width)
     for attempt in range(20):
         frame = _attempt(np.random.default_rng([seed, index, attempt, int(clutter)]), height, width, clutter, scan)
         if len(frame.layout):
@@ -140,3 +161,59 @@ def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
         rough[first] |= change
         rough[second] |= change
     return rough
+
+
+def write_streets(
+    folder: Path, frames: int, *, height: int, width: int, seed: int = 0, jobs: int = 1, scan: bool = False,
+    coco: bool = True, depth: bool = False, clutter: bool = False, report: Callable[[int], object] | None = None,
+) -> None:  # fmt: skip
+    """Write frames in KITTI's object layout: training/image_2, label_2, calib, and ImageSets, the last tenth as val.
+
+    Args:
+        folder: where to; made if need be.
+        frames: how many, at least 1. height, width, seed, clutter: see ``make_frame``.
+        jobs: processes.
+        scan: also write velodyne/*.bin. depth: also write depth_2/*.png, 16 bits, 1/256 m, 0 for the sky.
+        coco: also write instances.json with masks.
+        report: called with the number of frames done, after each.
+
+    Raises:
+        ValueError: no frames, no jobs, a folder that has ``training`` already, or what ``make_frame`` refuses.
+    """
+    if frames < 1 or jobs < 1:
+        raise ValueError(f"frames and jobs must be at least 1, got {frames} and {jobs}")
+    check_size(height, width)
+    folder = Path(folder)
+    if (folder / "training").exists():
+        raise ValueError(f"{folder} has a folder 'training' already: give another one")
+    names = [f"{k:06d}" for k in range(frames)]
+    work = partial(_written, folder, height=height, width=width, seed=seed, clutter=clutter, scan=scan, depth=depth)
+    found = []
+    for done, each in enumerate(_mapped(work, frames, jobs), 1):
+        found.append(each)
+        if report is not None:
+            report(done)
+    if coco:
+        write_coco(folder / "instances.json", names, found, (height, width), KINDS)
+    write_lists(folder, names, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
+
+
+def _written(
+    folder: Path, index: int, height: int, width: int, seed: int, clutter: bool, scan: bool, depth: bool
+) -> list[dict[str, Any]]:
+    """Make and write one frame; its COCO annotations."""
+    frame = make_frame(index, height=height, width=width, seed=seed, clutter=clutter, scan=scan)
+    write_frame(folder, f"{index:06d}", frame, scan=scan, depth=depth)
+    return annotations_of(frame, index, KINDS)
+
+
+def _mapped(work: Callable[[int], list[dict[str, Any]]], count: int, jobs: int) -> Iterator[list[dict[str, Any]]]:
+    """The results of ``work`` on 0 to count - 1, in order, by ``jobs`` processes."""
+    if jobs == 1:
+        yield from map(work, range(count))
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, range(count), chunksize=max(1, min(16, count // (4 * jobs))))

@@ -58,9 +58,9 @@ def _dashes(s: np.ndarray, period: float, long: float, blur: np.ndarray) -> np.n
 
 def _markings(road: Road, s: np.ndarray, t: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
     """Coverage of white paint on the road; near, far: the size of a pixel across and along, in meters."""
-    if road.left < -16:
-        row = np.abs(np.abs(t) - 10.5) < 5.6
-        return np.where(row, line((s + 1.25) % 2.5 - 1.25, 0.05, near * 1.5), 0) + line(np.abs(t) - 10.5, 0.05, near)
+    if road.lot:
+        row = np.abs(np.abs(t) - 8.35) < 5.1
+        return np.where(row, line((s + 1.25) % 2.5 - 1.25, 0.05, near * 1.5), 0) + line(np.abs(t) - 8.35, 0.05, near)
     paint = np.zeros_like(s)
     for edge in (road.left + 0.12, road.right - 0.12):
         paint = np.maximum(paint, line(t - edge, 0.06, near))
@@ -79,8 +79,9 @@ def _markings(road: Road, s: np.ndarray, t: np.ndarray, near: np.ndarray, far: n
     return paint
 
 
-def ground_color(road: Road, x: np.ndarray, y: np.ndarray, z: np.ndarray, focal: float) -> np.ndarray:
-    """(N, 3) colors of the road, kerbs, pavements and verges at camera coordinates x, y, z; focal in pixels."""
+def ground_color(road: Road, points: np.ndarray, focal: float) -> np.ndarray:
+    """(N, 3) colors of the road, kerbs, pavements and verges at camera coordinates points (N, 3); focal in pixels."""
+    x, y, z = points.T
     s, t = road.locate(x, z)
     depth = np.sqrt(x * x + z * z)
     near = np.maximum(depth / focal, 1e-3)
@@ -91,34 +92,47 @@ def ground_color(road: Road, x: np.ndarray, y: np.ndarray, z: np.ndarray, focal:
     left, right = road.edges
     tone = road.tone * (1 + 0.10 * coarse + 0.11 * fine + 0.05 * middle)
     gray = tone * np.where(hashed(np.floor(s / 9), np.floor(t / 3.1)) > 0.86, 0.78, 1.0)
-    track = 0.08 * np.cos((t - road.camera) * (2 * np.pi / 1.6)) if road.left > -16 else 0
-    color = gray[:, None] * (1 - track if np.ndim(track) == 0 else (1 - track)[:, None]) * np.array([1.0, 0.99, 0.97], np.float32)
+    if not road.lot:
+        gray = gray * (1 - 0.08 * np.cos((t - road.camera) * np.float32(2 * np.pi / 1.6)))
+    color = gray[:, None] * np.array([1.0, 0.99, 0.97], np.float32)
     on_road = (t > road.left) & (t < road.right)
-    paint = _markings(road, s, t, near, far) * (on_road | (road.left < -16))
+    paint = _markings(road, s, t, near, far) * on_road
     paint = paint * np.clip(1.05 - road.wear * (0.6 + 0.5 * middle), 0.1, 1)
     color = color + paint[:, None] * (np.array([0.66, 0.66, 0.63], np.float32) - color)
     strips = ((t <= road.left) & (t > left)) | ((t >= road.right) & (t < right))
     color = np.where(strips[:, None], color * 1.18 + 0.02, color)
     places = np.flatnonzero(y < road.height - 0.004)
     if len(places):
-        color[places] = _pavement(road, s[places], t[places], coarse[places], fine[places], middle[places], near[places])
+        color[places] = _pavement(
+            road, s[places], t[places], coarse[places], fine[places], middle[places], near[places]
+        )
     return color.astype(np.float32)
 
 
-def _pavement(road: Road, s: np.ndarray, t: np.ndarray, coarse: np.ndarray, fine: np.ndarray, middle: np.ndarray, near: np.ndarray) -> np.ndarray:
+def _pavement(
+    road: Road, s: np.ndarray, t: np.ndarray, coarse: np.ndarray, fine: np.ndarray, middle: np.ndarray, near: np.ndarray
+) -> np.ndarray:
     """Colors beside the road: kerb stones, slabs, then grass, paving or gravel."""
     left, right = road.edges
     out = np.where(t > right, t - right, left - t)
     walk = np.where(t > right, road.pavement[1], road.pavement[0])
     joints = np.maximum(line(s % 0.5 - 0.25, 0.012, near * 1.5), line(out % 0.5 - 0.25, 0.012, near))
-    slab = 0.3 * (1 + 0.07 * coarse + 0.06 * fine + 0.18 * (hashed(np.floor(s * 2), np.floor(out * 2)) - 0.5)) * (1 - 0.4 * joints)
+    slab = (
+        0.3
+        * (1 + 0.07 * coarse + 0.06 * fine + 0.18 * (hashed(np.floor(s * 2), np.floor(out * 2)) - 0.5))
+        * (1 - 0.4 * joints)
+    )
     color = slab[:, None] * np.array([1.0, 0.97, 0.92], np.float32)
     kerb = out < 0.16
     stone = 0.38 * (1 + 0.08 * fine) * (1 - 0.35 * line(s % 1.0 - 0.5, 0.012, near * 2))
     color = np.where(kerb[:, None], stone[:, None], color)
     verge = out > walk
-    kinds = np.where(t > right, ("grass", "paving", "gravel").index(road.verge[1]), ("grass", "paving", "gravel").index(road.verge[0]))
-    grass = linear((0.33, 0.41, 0.17)) * (1 + 0.16 * coarse + 0.25 * fine + 0.16 * middle)[:, None]
+    kinds = np.where(
+        t > right,
+        ("grass", "paving", "gravel").index(road.verge[1]),
+        ("grass", "paving", "gravel").index(road.verge[0]),
+    )
+    grass = linear((0.34, 0.38, 0.19)) * (1 + 0.13 * coarse + 0.22 * fine + 0.08 * middle)[:, None]
     dry = np.clip(coarse - 0.8, 0, 1)[:, None]
     grass = grass * (1 - dry) + dry * linear((0.5, 0.45, 0.3))
     gravel = linear((0.6, 0.55, 0.47)) * (1 + 0.1 * coarse + 0.2 * fine)[:, None]
@@ -128,9 +142,10 @@ def _pavement(road: Road, s: np.ndarray, t: np.ndarray, coarse: np.ndarray, fine
 
 def foliage_color(base: np.ndarray, local: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Leaves: mottled light and dark; local (N, 3) places on the plant, near (N,) size of a pixel in meters."""
-    u, v = local[:, 0] + 0.37 * local[:, 2], local[:, 1] + 0.53 * local[:, 2]
-    leaves = noise(u, v, 26) * np.clip(0.04 / near, 0.25, 1) * 0.34 + noise(v, u, 7) * 0.3
-    return base * np.clip(1 + leaves, 0.22, 2.0)[:, None]
+    x, y, z = local.T
+    fine = noise(x + 0.5 * y, z - 0.4 * y, 17) + noise(y + 0.3 * x, x - z, 21)
+    leaves = fine * np.clip(0.03 / near, 0.15, 1) * 0.30 + noise(y + 0.6 * x, z + 0.4 * x, 6) * 0.2
+    return base * np.clip(0.95 + leaves, 0.2, 1.9)[:, None] * np.array([1, 0.96, 0.9], np.float32)
 
 
 def roof_color(base: np.ndarray, local: np.ndarray, near: np.ndarray) -> np.ndarray:

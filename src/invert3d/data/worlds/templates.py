@@ -13,7 +13,7 @@ import numpy as np
 
 from invert3d.data.worlds.parts import Part, circle, loft
 
-Color = tuple[float, float, float]
+Color = tuple[float, ...]
 #: colors that an instance chooses, instead of the template
 TINT_A: Color = (-1.0, 0.0, 0.0)
 TINT_B: Color = (-2.0, 0.0, 0.0)
@@ -124,6 +124,6 @@ def make_template(
         vertices=vertices.astype(np.float32), faces=faces.astype(np.int32),
         normals=smooth_normals(vertices, faces, smooth),
         colors=np.repeat(np.stack([linear(piece.color) for piece in pieces]), counts, axis=0),
-        materials=np.repeat([int(piece.material) for piece in pieces], counts),
+        materials=np.repeat(np.array([piece.material for piece in pieces], np.int8), counts),
         size=(height, width, length), facade=facade,
     )  # fmt: skip

@@ -14,7 +14,7 @@ _FAR = 130.0
 def ground_instance(road: Road) -> Instance:
     """The ground round the camera as an instance, in camera coordinates."""
     y = road.height
-    vertices = [np.array([[-260, y, -30], [260, y, -30], [260, y, 420], [-260, y, 420]])]
+    vertices = [np.array([[-900, y, -30], [900, y, -30], [900, y, 900], [-900, y, 900]])]
     faces = [np.array([[0, 1, 2], [0, 2, 3]])]
     count = 4
     for side, sign in ((0, -1), (1, 1)):
@@ -29,7 +29,7 @@ def ground_instance(road: Road) -> Instance:
     template = Template(
         vertices=points.astype(np.float32), faces=triangles.astype(np.int32),
         normals=np.repeat(unit[:, None], 3, 1), colors=np.full((len(triangles), 3), 0.3, np.float32),
-        materials=np.full(len(triangles), int(Material.GROUND)), size=(0.0, 0.0, 0.0),
+        materials=np.full(len(triangles), Material.GROUND, np.int8), size=(0.0, 0.0, 0.0),
     )  # fmt: skip
     return Instance(template, (0.0, 0.0, 0.0), 0.0, contact=False)
 

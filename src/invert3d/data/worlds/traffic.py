@@ -4,7 +4,7 @@ wheels, lamps, plates. Meters, front to -y, z up."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -96,7 +96,9 @@ def _cabin(
     return parts
 
 
-def _wheels(rng: np.random.Generator, length: float, w: float, axles: tuple[float, float], radius: float, detail: int) -> list[Piece]:
+def _wheels(
+    rng: np.random.Generator, length: float, w: float, axles: tuple[float, float], radius: float, detail: int
+) -> list[Piece]:
     """Four wheels in dark arches, with spokes on fine ones."""
     around = (7, 9, 16)[detail]
     tone = float(rng.uniform(0.45, 0.75))
@@ -104,14 +106,20 @@ def _wheels(rng: np.random.Generator, length: float, w: float, axles: tuple[floa
     pieces = []
     for at in axles:
         y = (at - 0.5) * length
-        arch = cylinder(radius * 1.16, (-0.06, 0.06), segments=around).turned("y", 90).moved(w * 0.985 - 0.055, y, radius * 1.03)
+        arch = (
+            cylinder(radius * 1.16, (-0.06, 0.06), segments=around)
+            .turned("y", 90)
+            .moved(w * 0.985 - 0.055, y, radius * 1.03)
+        )
         tire = cylinder(radius, (-0.1, 0.1), segments=around).turned("y", 90).moved(w - 0.085, y, radius)
         hub = cylinder(radius * 0.66, (-0.1, 0.1), segments=around).turned("y", 90).moved(w - 0.079, y, radius)
         pieces += [Piece(p, RUBBER) for p in both(tire)]
         pieces += [Piece(p, (0.02, 0.02, 0.02)) for p in both(arch)] if detail else []
         pieces += [Piece(p, (tone * (0.35 if detail > 1 else 0.7),) * 3, Material.METAL) for p in both(hub)]
         for k in range(spokes if detail > 1 else 0):
-            spoke = box((-0.004, 0.004), (-radius * 0.09, radius * 0.09), (0, radius * 0.64)).turned("x", 360 * k / spokes)
+            spoke = box((-0.004, 0.004), (-radius * 0.09, radius * 0.09), (0, radius * 0.64)).turned(
+                "x", 360 * k / spokes
+            )
             pieces += [Piece(p, (tone,) * 3, Material.METAL) for p in both(spoke.moved(w + 0.022, y, radius))]
     return pieces
 
@@ -162,12 +170,14 @@ def _vehicle(rng: np.random.Generator, style: tuple, blind: float, detail: int) 
     skirt = box((-w * 0.94, w * 0.94), (-length * 0.46, length * 0.46), (low - 0.02, low + 0.07))
     pieces.append(Piece(skirt, TRIM))
     for at in () if detail < 2 else (roof[0] + 0.07, (roof[1] + roof[2]) / 2 + 0.005):
-        seam = box((w * 0.99, w * 1.006), ((at - 0.5) * length - 0.007, (at - 0.5) * length + 0.007), (low + 0.15, belt * 0.93))
+        seam = box(
+            (w * 0.99, w * 1.006), ((at - 0.5) * length - 0.007, (at - 0.5) * length + 0.007), (low + 0.15, belt * 0.93)
+        )
         pieces += [Piece(p, (0.03, 0.03, 0.03)) for p in both(seam)]
     return make_template(pieces)
 
 
-@lru_cache(maxsize=None)
+@cache
 def car_template(number: int, detail: int = 2) -> Template:
     """The car ``number`` of the pool. ``detail``: 2 near, 1 further, 0 far; the extent stays within 5 cm."""
     rng = np.random.default_rng([101, number])
@@ -176,7 +186,7 @@ def car_template(number: int, detail: int = 2) -> Template:
     return _vehicle(rng, _STYLES[style], 2.0, detail)
 
 
-@lru_cache(maxsize=None)
+@cache
 def van_template(number: int, detail: int = 2) -> Template:
     """The van ``number`` of the pool: panel van, minibus or tall van. See ``car_template``."""
     rng = np.random.default_rng([102, number])
@@ -188,8 +198,8 @@ def body_color(rng: np.random.Generator, van: bool = False) -> Color:
     """A car's paint in sRGB: mostly white, silver, gray and black, else blue, red, green, beige, yellow."""
     if rng.random() < (0.8 if van else 0.62):
         tone = rng.choice([0.93, 0.78, 0.66, 0.48, 0.33, 0.13, 0.07] if not van else [0.94, 0.92, 0.9, 0.6, 0.3])
-        return tuple(float(np.clip(tone + d, 0.03, 0.97)) for d in rng.normal(0, 0.012, 3))  # type: ignore[return-value]
+        return tuple(float(np.clip(tone + d, 0.03, 0.97)) for d in rng.normal(0, 0.012, 3))
     table = [(0.1, 0.18, 0.42), (0.16, 0.32, 0.62), (0.6, 0.07, 0.08), (0.42, 0.05, 0.09), (0.08, 0.28, 0.2),
              (0.72, 0.66, 0.52), (0.35, 0.24, 0.17), (0.85, 0.62, 0.08), (0.8, 0.33, 0.08), (0.45, 0.6, 0.72)]  # fmt: skip
     base = np.array(table[int(rng.integers(len(table)))]) * rng.uniform(0.85, 1.15)
-    return tuple(float(v) for v in base.clip(0.02, 0.95))  # type: ignore[return-value]
+    return tuple(float(v) for v in base.clip(0.02, 0.95))

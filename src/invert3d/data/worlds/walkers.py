@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -41,7 +41,9 @@ def _limb(joints: list[Point], radii: list[float], color: Color) -> Piece:
     return Piece(sweep(joints, radii, 7), color, Material.CLOTH)
 
 
-def _leg(rng: np.random.Generator, side: int, hip: float, stride: float, thick: float, bare: Color | None) -> list[Piece]:
+def _leg(
+    rng: np.random.Generator, side: int, hip: float, stride: float, thick: float, bare: Color | None
+) -> list[Piece]:
     knee = (side * 0.095, -stride * 0.55 - 0.02, hip * 0.52)
     foot = (side * 0.09, -stride, 0.09)
     if stride < -0.08:
@@ -97,17 +99,38 @@ def _bicycle(rng: np.random.Generator, fine: bool) -> list[Piece]:
     paint = _pick(rng, ((0.1, 0.1, 0.11), (0.5, 0.08, 0.08), (0.1, 0.2, 0.45), (0.75, 0.75, 0.75), (0.1, 0.35, 0.2)))
     pieces = []
     for y in (-0.53, 0.53):
-        wheel = lathe(circle(5 if fine else 4) * 0.022 + np.array([0.325, 0.0]), segments=16 if fine else 10, ring=True).turned("y", 90).moved(0, y, 0.347)
+        wheel = (
+            lathe(circle(5 if fine else 4) * 0.022 + np.array([0.325, 0.0]), segments=16 if fine else 10, ring=True)
+            .turned("y", 90)
+            .moved(0, y, 0.347)
+        )
         pieces.append(Piece(wheel, (0.06, 0.06, 0.06)))
-        pieces.append(Piece(cylinder(0.05, (-0.05, 0.05), segments=8).turned("y", 90).moved(0, y, 0.347), (0.4,) * 3, Material.METAL))
+        pieces.append(
+            Piece(
+                cylinder(0.05, (-0.05, 0.05), segments=8).turned("y", 90).moved(0, y, 0.347), (0.4,) * 3, Material.METAL
+            )
+        )
         for k in range(6 if fine else 0):
             a = np.pi * k / 3
             rim = (0.0, y + 0.32 * float(np.cos(a)), 0.347 + 0.32 * float(np.sin(a)))
             pieces.append(Piece(bar((0, y, 0.347), rim, 0.006, segments=3), (0.5,) * 3, Material.METAL))
     crank, seat, head, fork = (0, 0.08, 0.3), (0, 0.24, 0.84), (0, -0.38, 0.86), (0, -0.53, 0.347)
-    lines = [(crank, seat), (crank, head), ((0, 0.2, 0.72), head), (seat, (0, 0.53, 0.347)), (crank, (0, 0.53, 0.347)), (head, fork)]
+    lines = [
+        (crank, seat),
+        (crank, head),
+        ((0, 0.2, 0.72), head),
+        (seat, (0, 0.53, 0.347)),
+        (crank, (0, 0.53, 0.347)),
+        (head, fork),
+    ]
     pieces += [Piece(bar(a, b, 0.02, segments=5 if fine else 3), paint, Material.PAINT) for a, b in lines]
-    pieces.append(Piece(sweep([(-0.28, -0.26, 1.0), (-0.2, -0.4, 1.02), (0.2, -0.4, 1.02), (0.28, -0.26, 1.0)], 0.016, 5), (0.1,) * 3, Material.METAL))
+    pieces.append(
+        Piece(
+            sweep([(-0.28, -0.26, 1.0), (-0.2, -0.4, 1.02), (0.2, -0.4, 1.02), (0.28, -0.26, 1.0)], 0.016, 5),
+            (0.1,) * 3,
+            Material.METAL,
+        )
+    )
     pieces.append(Piece(bar(head, (0, -0.4, 1.02), 0.018, segments=5), paint, Material.PAINT))
     pieces.append(Piece(ball((0, 0.26, 0.9), (0.08, 0.14, 0.05)), (0.07,) * 3))
     return pieces
@@ -132,21 +155,29 @@ def _cyclist(rng: np.random.Generator, fine: bool) -> list[Piece]:
         angle = turn + (np.pi if side > 0 else 0)
         pedal = (side * 0.12, 0.08 - 0.17 * float(np.cos(angle)), 0.3 + 0.17 * float(np.sin(angle)))
         knee = (side * 0.12, (hip[1] + pedal[1]) / 2 - 0.22, (hip[2] + pedal[2]) / 2 + 0.12)
-        pieces.append(_limb([(side * 0.09, hip[1], hip[2]), knee, (pedal[0], pedal[1] + 0.05, pedal[2] + 0.08)], [0.085, 0.065, 0.045], TINT_B))
-        pieces.append(Piece(ball((pedal[0], pedal[1] - 0.03, pedal[2] + 0.03), (0.045, 0.13, 0.045)), _pick(rng, _SHOES)))
+        pieces.append(
+            _limb(
+                [(side * 0.09, hip[1], hip[2]), knee, (pedal[0], pedal[1] + 0.05, pedal[2] + 0.08)],
+                [0.085, 0.065, 0.045],
+                TINT_B,
+            )
+        )
+        pieces.append(
+            Piece(ball((pedal[0], pedal[1] - 0.03, pedal[2] + 0.03), (0.045, 0.13, 0.045)), _pick(rng, _SHOES))
+        )
         elbow = (side * 0.27, (shoulder[1] - 0.36) / 2, (shoulder[2] + 0.95) / 2)
         pieces.append(_limb([(side * 0.18, shoulder[1], shoulder[2] - 0.03), elbow], [0.056, 0.048], TINT_A))
         pieces.append(_limb([elbow, (side * 0.25, -0.3, 1.03)], [0.044, 0.036], skin if rng.random() < 0.4 else TINT_A))
     return pieces
 
 
-@lru_cache(maxsize=None)
+@cache
 def person_template(number: int) -> Template:
     """The pedestrian ``number`` of the pool."""
     return make_template(_walker(np.random.default_rng([103, number])), smooth=70)
 
 
-@lru_cache(maxsize=None)
+@cache
 def cyclist_template(number: int, fine: bool = True) -> Template:
     """The cyclist ``number`` of the pool."""
     return make_template(_cyclist(np.random.default_rng([104, number]), fine), smooth=70)
@@ -156,7 +187,14 @@ def clothes(rng: np.random.Generator) -> tuple[Color, Color]:
     """Colors of shirt and trousers, sRGB."""
     shirts = ((0.85, 0.85, 0.83), (0.1, 0.1, 0.12), (0.55, 0.1, 0.12), (0.12, 0.2, 0.45), (0.2, 0.42, 0.3), (0.75, 0.6, 0.2),
               (0.45, 0.45, 0.48), (0.35, 0.55, 0.75), (0.8, 0.42, 0.45), (0.3, 0.22, 0.35), (0.85, 0.45, 0.1))  # fmt: skip
-    trousers = ((0.13, 0.17, 0.28), (0.2, 0.26, 0.4), (0.08, 0.08, 0.09), (0.42, 0.36, 0.28), (0.3, 0.3, 0.32), (0.6, 0.55, 0.45))
+    trousers = (
+        (0.13, 0.17, 0.28),
+        (0.2, 0.26, 0.4),
+        (0.08, 0.08, 0.09),
+        (0.42, 0.36, 0.28),
+        (0.3, 0.3, 0.32),
+        (0.6, 0.55, 0.45),
+    )
     scale = rng.uniform(0.85, 1.1, 2)
     top, leg = _pick(rng, shirts), _pick(rng, trousers)
-    return tuple(min(v * scale[0], 1.0) for v in top), tuple(min(v * scale[1], 1.0) for v in leg)  # type: ignore[return-value]
+    return tuple(min(v * scale[0], 1.0) for v in top), tuple(min(v * scale[1], 1.0) for v in leg)

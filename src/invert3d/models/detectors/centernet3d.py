@@ -33,12 +33,12 @@ class CenterNet3D(nn.Module):
 
     def __init__(
         self, backbone: str = "dla34", *, height: int = 384, width: int = 1280, codec: CenterCodec | None = None,
-        order: str = "bgr", **options: Any,
+        order: str = "bgr", options: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if height % 32 or width % 32 or min(height, width) < 32:
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, not {height} x {width}")
-        self.network: nn.Module = lookup("center_network", backbone)(**options)
+        self.network: nn.Module = lookup("center_network", backbone)(**(options or {}))
         self.backbone, self.height, self.width, self.order = backbone, height, width, order
         self.codec = codec or CenterCodec()
         self.mean: Tensor

@@ -1,0 +1,124 @@
+"""Streets as files: KITTI's object layout, depth as 16-bit PNG, instances as COCO JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from invert3d.data.kitti import Calibration
+    from invert3d.data.worlds.streets import Frame
+
+#: a file of this name says that a folder was written by this module
+MARK = "streets.json"
+#: share of the frames that are held out
+HELD_OUT = 0.1
+#: KITTI's P0 to P3: fourth columns in pixels at width 1242
+_COLUMNS = {"P0": (0.0, 0.0, 0.0), "P1": (-387.57, 0.0, 0.0), "P3": (-339.52, 2.2, 0.0027)}
+_IMU = np.array([[1.0, 0.0, 0.0, -0.81], [0.0, 1.0, 0.0, 0.32], [0.0, 0.0, 1.0, -0.8]])
+
+
+def calibration_of(frame: Frame) -> Calibration:
+    """The cameras and the LiDAR of a frame as KITTI's calibration: P0 to P3, no rectification, sensor positions."""
+    import torch
+
+    from invert3d.data.kitti import Calibration
+    from invert3d.data.worlds.lidar import TO_CAMERA
+
+    projection = frame.layout.projection
+    others = {}
+    for name, column in _COLUMNS.items():
+        others[name] = projection.clone()
+        others[name][:, 3] = projection.new_tensor(column) * projection.new_tensor(
+            [*[frame.layout.width / 1242] * 2, 1]
+        )
+    return Calibration(
+        projection=projection, projections={**others, "P2": projection}, rectification=torch.eye(3).to(projection),
+        velo_to_cam=torch.tensor(TO_CAMERA).to(projection), imu_to_velo=torch.tensor(_IMU).to(projection),
+    )  # fmt: skip
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """COCO's uncompressed run lengths of a mask (H, W) bool: column by column, the first run is of zeros."""
+    flat = np.concatenate([[False], np.asarray(mask, bool).ravel(order="F"), [False]])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    counts = np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
+    return counts[:-1] if counts[-1] == 0 and len(counts) > 1 else counts
+
+
+def annotations_of(frame: Frame, image: int, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+    """COCO annotations of a frame, without their ids: visible masks, their boxes (x, y, width, height), areas."""
+    found = []
+    for k, kind in enumerate(frame.layout.kinds):
+        mask = frame.instances == k + 1
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
+        found.append({
+            "image_id": image, "category_id": kinds.index(kind) + 1, "bbox": [float(side) for side in box],
+            "area": int(mask.sum()), "iscrowd": 0, "object": k,
+            "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
+        })  # fmt: skip
+    return found
+
+
+def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: bool) -> None:
+    """Write image, labels and calibration of a frame below ``folder``/training, on demand scan and depth (1/256 m)."""
+    from PIL import Image
+
+    from invert3d.data.kitti import write_calibration, write_labels
+
+    place = folder / "training"
+    for what in ("image_2", *["velodyne"] * scan, *["depth_2"] * depth):
+        (place / what).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(frame.image).save(place / "image_2" / f"{name}.png", compress_level=3)
+    write_labels(place / "label_2" / f"{name}.txt", frame.layout)
+    write_calibration(place / "calib" / f"{name}.txt", calibration_of(frame))
+    if scan:
+        frame.scan.astype("<f4").tofile(place / "velodyne" / f"{name}.bin")
+    if depth:
+        far = np.where(np.isfinite(frame.depth), np.clip(frame.depth * 256, 1, 65535), 0)
+        Image.fromarray(far.astype(np.uint16)).save(place / "depth_2" / f"{name}.png")
+
+
+def write_lists(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
+    """Write the splits, the last tenth held out, and a note of how the folder was made."""
+    lists = folder / "ImageSets"
+    lists.mkdir(parents=True, exist_ok=True)
+    held = max(1, round(len(names) * HELD_OUT)) if len(names) > 1 else 0
+    for split, chosen in (
+        ("train", names[: len(names) - held]),
+        ("val", names[len(names) - held :]),
+        ("trainval", names),
+    ):
+        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in chosen))
+    (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def write_coco(
+    path: Path, names: list[str], found: list[list[dict[str, Any]]], size: tuple[int, int], kinds: tuple[str, ...]
+) -> None:
+    """Write all instances as one COCO JSON file; the images' names are relative to training/image_2."""
+    images = [
+        {"id": k, "file_name": f"{name}.png", "height": size[0], "width": size[1]} for k, name in enumerate(names)
+    ]
+    flat = [{"id": k + 1, **each} for k, each in enumerate(one for many in found for one in many)]
+    categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(kinds)]
+    path.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))
+
+
+def clear_streets(folder: Path) -> None:
+    """Remove streets written before.
+
+    Raises:
+        ValueError: the folder has other data, which are left alone.
+    """
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file()):
+        raise ValueError(f"{folder} has data that invert3d did not make: give another folder")
+    for name in ("training", "ImageSets"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("instances.json", MARK):
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""Do inverted layouts mean anything? What each detector reads from the pictures made for the other, with the control.
+
+Rows are the detectors inverted, columns those that read, from the saved 8-bit pictures. The control inverts the same
+detectors with their weights shuffled: what others read from that, the recipe drew and not the detector.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from invert3d.evaluate.inversion import randomize
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.study.box_scores import BoxScore, read_boxes_run, score, short
+from invert3d.study.boxes import BoxesRun, invert_boxes, redetected
+from invert3d.study.detectors import open_detector
+from invert3d.study.frames import HELD_OUT_SEED, Frames, street_frames
+
+DETECTORS = ("centernet3d-small", "centernet3d-resnet18")
+
+
+@dataclass(frozen=True)
+class LayoutTransfer:
+    """3-D AP (percent, moderate) of every detector (columns) on the pictures inverted from every other (rows)."""
+
+    recipe: str
+    detectors: tuple[str, ...]
+    scores: tuple[tuple[BoxScore, ...], ...]
+    originals: tuple[BoxScore, ...]
+    steps: tuple[float, ...]
+    frames: int
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(D, D) 3-D AP."""
+        return np.array([[each.ap3d for each in row] for row in self.scores])
+
+    @property
+    def transfer(self) -> float:
+        """The mean off the diagonal."""
+        off = ~np.eye(len(self.detectors), dtype=bool)
+        return float(self.matrix[off].mean())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain values, a row for each set of pictures and reader."""
+        table = [
+            {"inverted": short(one), **each.as_dict()}
+            for one, row in zip(self.detectors, self.scores, strict=True) for each in row
+        ]  # fmt: skip
+        return table + [{"inverted": "–", **each.as_dict()} for each in self.originals]
+
+
+def shuffled(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
+    """The detector with its weights shuffled and its batch norms measured again on streets."""
+    copied = copy.deepcopy(detector)
+    streets = street_frames(8, detector.height, detector.width, seed=seed + 77)
+    randomize(copied, streets.pictures, seed)
+    return copied.eval()
+
+
+def layout_transfer(
+    recipe: str, frames: Frames, out: Path, *, names: Sequence[str] = DETECTORS, control: bool = False,
+    steps: int | None = None, seed: int = 0, bf16: bool = False, device: str = "cpu",
+) -> LayoutTransfer:  # fmt: skip
+    """Invert the layouts of frames from each detector, and let all of them read the saved pictures.
+
+    Args:
+        recipe: see ``invert_boxes``.
+        frames: whose layouts are asked for; their pictures are read too.
+        out: a folder of run folders, one a detector; an interrupted call goes on.
+        names: detectors, see ``open_detector``.
+        control: shuffle the weights of those that are inverted.
+        steps, seed, bf16: see ``invert_boxes``.
+    """
+    detectors = [open_detector(name, device=device) for name in names]
+    label = f"{recipe} of shuffled weights" if control else recipe
+    scores, steps_taken = [], []
+    for name, detector in zip(names, detectors, strict=True):
+        folder = out / f"{recipe}-{short(name)}{'-shuffled' if control else ''}"
+        run = _run(shuffled(detector, seed) if control else detector, frames, folder, recipe, name, steps, seed, bf16)
+        if run.interrupted:
+            raise KeyboardInterrupt
+        saved = read_boxes_run(folder)
+        pictures = f"{label}, {short(name)}"
+        taken = float(np.mean(saved.steps))
+        row = [score(pictures, short(own), frames.layouts, redetected(each, saved.pictures, frames.layouts))
+               for own, each in zip(names, detectors, strict=True)]  # fmt: skip
+        scores.append(tuple(replace(each, steps=taken) for each in row))
+        steps_taken.append(taken)
+    pictures = list(frames.pictures)
+    originals = tuple(
+        score("the streets themselves", short(name), frames.layouts, redetected(each, pictures, frames.layouts))
+        for name, each in zip(names, detectors, strict=True)
+    )
+    return LayoutTransfer(label, tuple(names), tuple(scores), originals, tuple(steps_taken), len(frames))
+
+
+def _run(
+    detector: CenterNet3D, frames: Frames, folder: Path, recipe: str, name: str, steps: int | None, seed: int,
+    bf16: bool,
+) -> BoxesRun:  # fmt: skip
+    pictures = dict(zip(frames.names, frames.pictures, strict=True))
+    return invert_boxes(
+        detector, frames.layouts, names=frames.names, recipe=recipe, steps=steps, originals=pictures, model=name,
+        out=folder, seed=seed, bf16=bf16, resume=(folder / "run.json").is_file(),
+    )  # fmt: skip
+
+
+def askable_streets(count: int, detector: CenterNet3D, clutter: bool = False) -> Frames:
+    """The first ``count`` held-out streets in which there is something to ask the detector for."""
+    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=HELD_OUT_SEED, clutter=clutter)
+    fit = [i for i, layout in enumerate(made.layouts)
+           if detector.codec.askable(layout, detector.height, detector.width)][:count]  # fmt: skip
+    return Frames(made.images[fit], tuple(made.layouts[i] for i in fit), tuple(made.names[i] for i in fit),
+                  made.source, made.licence)  # fmt: skip
