@@ -104,9 +104,9 @@ def exponents(steps: int) -> list[Row]:
     """How the cost of a step grows with the area of the picture and with the number of boxes."""
     rows = []
     for name, cases in (
-        ("area_exponent", [(96, 320, 6), (192, 640, 6), (384, 1280, 6)]), ("boxes_exponent", [(96, 320, 2), (96, 320, 8),
-                                                                                              (96, 320, 32)])
-    ):  # fmt: skip
+        ("area_exponent", [(96, 320, 6), (192, 640, 6), (384, 1280, 6)]),
+        ("boxes_exponent", [(96, 320, 2), (96, 320, 8), (96, 320, 32)]),
+    ):
         times, sizes = [], []
         for height, width, boxes in cases:
             torch.manual_seed(0)

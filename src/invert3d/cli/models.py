@@ -10,6 +10,7 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Voxels
 from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
+from invert3d.study.detectors import detector_cards
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Kind, open_network
 from invert3d.study.recipe import load_recipe, recipe_names, recipe_toml
@@ -32,6 +33,15 @@ def models(*, record: bool = False) -> None:
     ]  # fmt: skip
     columns = ["weights", "architecture", "classes", "held out", "trained on", "size", "file"]
     print_table("Bundled networks", columns, rows)
+    detectors = [
+        [name, card.backbone, f"{card.height} x {card.width}", f"{card.ap.get('2d Car', 0):.0f} / "
+         f"{card.ap.get('bev Car', 0):.0f} / {card.ap.get('3d Car', 0):.0f}", card.data,
+         f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+        for name, card in detector_cards().items()
+    ]  # fmt: skip
+    if detectors:
+        columns = ["detector", "backbone", "pictures", "AP of cars: 2-D / BEV / 3-D", "trained on", "size", "file"]
+        print_table("Bundled monocular 3-D detectors", columns, detectors)
     print(
         "Architectures, for --checkpoint of your own or of the public code: "
         + ", ".join(name for name in registered("model"))

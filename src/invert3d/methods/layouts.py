@@ -2,8 +2,8 @@
 
 As published (*Inverting 3D Deep Learning Architectures*, section 3.1, after Cao & Johnson 2021) the pixels are free:
 Gaussian noise under the training loss of the detector and total variation, clipped at every step and blurred at every
-fifth. Ours asks for the boxes as they are decoded, sees the picture in random views that move the boxes with them, draws
-it from a spectrum, coarse first, and stops once the detector reads the asked layout from the picture in 8 bits.
+fifth. Ours asks for the boxes as they are decoded, sees the picture in random views that move the boxes with them,
+draws it from a spectrum, coarse first, and stops once the detector reads the asked layout from the picture in 8 bits.
 """
 
 from collections.abc import Sequence

@@ -168,9 +168,12 @@ def _plain_numbers() -> list[Any]:
     return [*((scalar, name) for name in names), np.dtype, *kinds, codecs.encode]
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> nn.Module:
-    """Load a checkpoint into a model by the keys both have. Raises ValueError naming the first few that disagree."""
-    state = read_checkpoint(path)
+def load_checkpoint(model: nn.Module, path: Path, without: tuple[str, ...] = ()) -> nn.Module:
+    """Load a checkpoint into a model by the keys both have. Raises ValueError naming the first few that disagree.
+
+    Keys that begin as one of ``without`` are left out: parts that the file has and the model does not need.
+    """
+    state = {key: value for key, value in read_checkpoint(path).items() if not key.startswith(without or ("\0",))}
     own = model.state_dict(keep_vars=True)
     given = {id(own[key]) for key in state if key in own}  # a layer under two names needs to be given once
     missing = [key for key in own if key not in state and id(own[key]) not in given and "num_batches" not in key]

@@ -20,19 +20,22 @@ class CenterHeads(Objective):
     """The detector's own training loss, head by head (*Inverting 3D Deep Learning Architectures*, equation 2).
 
     ``heads`` are those that are asked anything: a subset says which cue each of them needs. ``per`` slot is as
-    published: regression fades against the heatmap by (number of objects) / 50.
+    published: regression fades against the heatmap by (number of objects) / 50. ``wh`` is the weight of the sizes in
+    the picture: 0.1 in the code, 1 in the paper's equation.
     """
 
     codec: CenterCodec = field(default_factory=CenterCodec)
     heads: tuple[str, ...] = tuple(HEADS)
     per: Per = "object"
+    wh: float = WEIGHTS["wh"]
 
     def __post_init__(self) -> None:
         check_heads(self.heads)
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
         losses = head_losses(state.outputs, Objects(state.view_target), self.codec, self.per)
-        return torch.stack([WEIGHTS[name] * losses[name] for name in self.heads]).sum(0)
+        weights = {**WEIGHTS, "wh": self.wh}
+        return torch.stack([weights[name] * losses[name] for name in self.heads]).sum(0)
 
 
 @register("objective", "decoded_boxes")

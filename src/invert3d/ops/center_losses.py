@@ -33,9 +33,8 @@ def head_losses(
     points = codec.points(objects)
     found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
     sides = (objects.box[..., 2:] - objects.box[..., :2]) / codec.stride
-    depth = objects.camera[..., 2, :3].mul(objects.middle).sum(-1) + objects.camera[..., 2, 3]
     regressions = {
-        "dep": (depth_of(found["dep"]), depth[..., None]), "dim": (found["dim"], objects.size),
+        "dep": (depth_of(found["dep"]), objects.depth[..., None]), "dim": (found["dim"], objects.size),
         "wh": (found["wh"], sides), "reg": (found["reg"], points - cells),
     }  # fmt: skip
     losses = {

@@ -40,11 +40,22 @@ class CenterCodec:
     center: Literal["box", "projected"] = "box"
     radius: Rule = "published"
 
+    def __post_init__(self) -> None:
+        if len(self.kinds) != HEADS["hm"]:
+            raise ValueError(f"the heatmap has {HEADS['hm']} channels, so name as many kinds, not {self.kinds}")
+        if self.center not in ("box", "projected") or self.radius not in ("published", "corrected"):
+            raise ValueError(f"center is box or projected and radius published or corrected, not {self}")
+
     def points(self, objects: Objects) -> Float[Tensor, "b n 2"]:
-        """Where each object's point is, in cells of the maps (x, y)."""
-        if self.center == "box":
-            return (objects.box[..., :2] + objects.box[..., 2:]) / 2 / self.stride
-        return project(objects.middle[..., None, :], objects.camera)[..., 0, :2] / self.stride
+        """Where each object's point is, in cells of the maps (x, y).
+
+        A region without a box in space stands, in either convention, in the middle of its box in the picture.
+        """
+        middle = (objects.box[..., :2] + objects.box[..., 2:]) / 2
+        if self.center == "projected":
+            in_space = project(objects.middle[..., None, :], objects.camera)[..., 0, :2]
+            middle = torch.where((objects.size > 0).all(-1, keepdim=True), in_space, middle)
+        return middle / self.stride
 
     def cells(self, objects: Objects, height: int, width: int) -> Int[Tensor, "b n 2"]:
         """The cell (x, y) each object's point falls into, inside maps of that size."""
@@ -52,12 +63,16 @@ class CenterCodec:
         return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
 
     def settled(self, objects: Objects, height: int, width: int) -> Objects:
-        """The objects, those whose point falls outside maps of that size (B, N) now to be ignored."""
+        """The objects, those whose point falls outside maps of that size (B, N) now to be ignored, and those that no
+        picture shows, behind the camera or with an empty box, dropped."""
         points = self.points(objects)
         limits = points.new_tensor([width, height])
         outside = ((points < 0) | (points >= limits)).any(-1) & objects.asked
+        unseen = objects.asked & (objects.depth <= 0)
+        if self.center == "box":
+            unseen |= objects.asked & (objects.box[..., 2:] <= objects.box[..., :2]).any(-1)
         packed = objects.packed.clone()
-        packed[..., 0] = torch.where(outside, -1.0, packed[..., 0])
+        packed[..., 0] = torch.where(unseen, 0.0, torch.where(outside, -1.0, packed[..., 0]))
         return Objects(packed)
 
     def askable(self, layout: Layout, height: int, width: int) -> int:

@@ -31,7 +31,7 @@ class Objects:
     list of kinds, -1 for what may be any.
     """
 
-    packed: Float[Tensor, "b n 26"]
+    packed: Float[Tensor, "*b n 26"]
 
     @property
     def asked(self) -> Tensor:
@@ -85,6 +85,11 @@ class Objects:
         up[..., 1] = self.size[..., 0] / 2
         return self.center - up
 
+    @property
+    def depth(self) -> Tensor:
+        """(B, N) depths of the middles, as the camera gives them to a picture; in meters."""
+        return self.camera[..., 2, :3].mul(self.middle).sum(-1) + self.camera[..., 2, 3]
+
     def changed(self, **fields: Tensor) -> "Objects":
         """With some of box, size, center, yaw, alpha, camera replaced."""
         packed = self.packed.clone()
@@ -105,6 +110,7 @@ class Objects:
 
     def warped(self, scale: Float[Tensor, "b 2"], move: Float[Tensor, "b 2"], height: int, width: int) -> "Objects":
         """In pictures scaled by (across, down), then moved by pixels, and cut to a size: the camera takes it."""
+        scale, move = scale.to(self.packed), move.to(self.packed)
         limits = self.packed.new_tensor([width - 1.0, height - 1.0] * 2)
         box = self.box * scale.repeat(1, 2)[:, None] + move.repeat(1, 2)[:, None]
         change = torch.diag_embed(torch.cat([scale, torch.ones_like(scale[:, :1])], 1))

@@ -19,7 +19,7 @@ from invert3d.study.frames import nominal
 from invert3d.study.runs import read_run
 
 HEADER = ["pictures", "read by", "n", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D", "depth m", "yaw deg",
-          "missed", "false"]  # fmt: skip
+          "missed", "false", "steps"]  # fmt: skip
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
 
@@ -45,22 +45,18 @@ class BoxScore:
     false: float
     steps: float = math.nan
 
-    def cells(self) -> list[str]:
-        """The row of ``HEADER``."""
-        kinds = [self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")]
-        numbers = [f"{value:.1f}" if not math.isnan(value) else "–" for value in (self.ap3d, *kinds, self.bev,
-                                                                                   self.picture)]  # fmt: skip
-        return [self.pictures, self.detector, str(self.count), *numbers, f"{self.depth:.2f}", f"{self.yaw:.1f}",
-                f"{self.missed:.0%}", f"{self.false:.0%}"]  # fmt: skip
-
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, None for NaN."""
-        table = {**vars(self), "by_kind": {k: _plain(v) for k, v in self.by_kind.items()}}
-        return {key: _plain(value) if isinstance(value, float) else value for key, value in table.items()}
+        """The row of ``HEADER`` as plain values, None for NaN."""
+        kinds = [self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")]
+        values = [self.pictures, self.detector, self.count, self.ap3d, *kinds, self.bev, self.picture, self.depth,
+                  self.yaw, self.missed, self.false, self.steps]  # fmt: skip
+        plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
 
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)
+    def cells(self) -> list[str]:
+        """The row as text."""
+        return ["–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+                for value in self.as_dict().values()]  # fmt: skip
 
 
 def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:

@@ -1,8 +1,8 @@
 """``invert3d.invert_boxes``: from a detector and layouts to pictures, in a run folder that is itself a KITTI folder.
 
 A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_2`` (what was asked), and
-``training/calib``, ``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the saved pictures),
-``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
+``training/calib``, ``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the
+saved pictures), ``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
 """
 
 import json

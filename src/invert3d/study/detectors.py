@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from invert3d.models.detectors.centernet3d import CenterNet3D
-from invert3d.models.weights import FOLDER, load_checkpoint, read_checkpoint, save_weights
+from invert3d.models.weights import FOLDER, load_checkpoint, save_weights
 from invert3d.ops.center_losses import WEIGHTS, head_losses
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
@@ -94,8 +94,7 @@ def open_detector(
         if name not in registered("center_network"):
             raise ValueError(unknown("backbone", name, registered("center_network")))
         detector = CenterNet3D(name, height=height or 384, width=width or 1280, codec=codec)
-        state = {k: v for k, v in read_checkpoint(checkpoint).items() if not k.startswith("base.fc.")}
-        _load(detector, state, checkpoint)
+        load_checkpoint(detector.network, checkpoint, without=("base.fc.",))  # ImageNet's classifier
         return detector.eval().to(where)
     if name in cards:
         return detector_of(cards[name], HOME / f"{name}.safetensors").to(where)
@@ -103,23 +102,6 @@ def open_detector(
         return detector_of(read_card(Path(name)), Path(name).with_suffix(".safetensors")).to(where)
     hint = ", a card's path, or a backbone with --checkpoint"
     raise ValueError(unknown("detector", name, [*cards, *registered("center_network")]) + hint)
-
-
-def _load(detector: CenterNet3D, state: dict[str, Tensor], path: Path) -> None:
-    own = detector.network.state_dict()
-    wrong = [
-        key for key in own if "num_batches" not in key and (key not in state or state[key].shape != own[key].shape)
-    ]
-    extra = [key for key in state if key not in own]
-    if wrong or extra:
-        first = (wrong or extra)[0]
-        given = tuple(state[first].shape) if first in state else "missing"
-        wanted = tuple(own[first].shape) if first in own else "not in the network"
-        raise ValueError(
-            f"{path.name} does not fit {detector.backbone}: {len(wrong)} weights missing or of another shape, "
-            f"{len(extra)} too many; e.g. {first}: given {given}, here {wanted}"
-        )
-    detector.network.load_state_dict(state, strict=False)
 
 
 def criterion(codec: CenterCodec) -> Callable[[Tensor, Tensor], Tensor]:

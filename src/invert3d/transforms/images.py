@@ -41,8 +41,8 @@ class MoveScene(Transform):
 
     What the picture shows has then changed in one of two ways, and ``takes`` says which: the ``camera`` has another
     focal length and principal point, exactly; or, for a network that has learned one camera and reads depth from it,
-    the ``objects`` are nearer or farther (depth / factor), exactly but for their own extent in depth. A shift sideways is
-    the camera's in either case.
+    the ``objects`` are nearer or farther (depth / factor), exactly but for their own extent in depth. A shift sideways
+    is the camera's in either case.
     """
 
     scale: float = 0.05

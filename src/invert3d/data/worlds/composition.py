@@ -10,7 +10,7 @@ import numpy as np
 from invert3d.data.worlds import scenery, traffic, walkers
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
-from invert3d.data.worlds.templates import Template
+from invert3d.data.worlds.templates import Color, Template
 
 #: half the view's width at 1 m, with some margin
 VIEW = 0.9
@@ -209,11 +209,18 @@ def furnish(rng: np.random.Generator, road: Road, style: str, cast: Cast) -> lis
 
 
 def _put(
-    road: Road, template: Template, s: float, t: float, heading: float, contact: bool = True, **tints: tuple
+    road: Road,
+    template: Template,
+    s: float,
+    t: float,
+    heading: float,
+    contact: bool = True,
+    tint_a: Color = (0.5,) * 3,
+    tint_b: Color = (0.3,) * 3,
 ) -> Instance:
     x, z = (float(v) for v in road.place(s, t))
     raised = road.kerb if road.beside(t) else 0.0
-    return Instance(template, (x, road.height - raised, z), road.yaw(s, heading), contact=contact, **tints)
+    return Instance(template, (x, road.height - raised, z), road.yaw(s, heading), tint_a, tint_b, contact=contact)
 
 
 def _open(road: Road, s: float, half: float) -> bool:
@@ -245,13 +252,15 @@ def _frontage(
         barrier = "rail"
     if style in ("suburb", "highway", "lot") or barrier == "rail" or (style == "city" and not built):
         tone = float(rng.uniform(0.45, 0.8))
+        stone = (tone, tone * 0.95, tone * 0.88)
+        wood = (0.8, 0.8, 0.78) if tone > 0.6 else (0.4, 0.28, 0.2)
         end = 24 if barrier in ("picket", "iron") else 80
         for at in np.arange(-3, end if barrier != "none" else -4, 6.02):
             if _open(road, at, 3.2):
                 template = scenery.barrier_template(barrier)
                 gap = 0.35 if barrier != "rail" else -walk + 0.35
-                yield _put(road, template, float(at), edge + sign * (walk + gap), 0.0 if sign > 0 else np.pi, contact=False,
-                           tint_a=(tone, tone * 0.95, tone * 0.88), tint_b=(0.8, 0.8, 0.78) if tone > 0.6 else (0.4, 0.28, 0.2))  # fmt: skip
+                t, along = edge + sign * (walk + gap), 0.0 if sign > 0 else np.pi
+                yield _put(road, template, float(at), t, along, contact=False, tint_a=stone, tint_b=wood)
     yield from _greens(rng, road, style, sign, edge, walk, built, back)
 
 
@@ -298,8 +307,8 @@ def _posts(
         )
     if road.crossing is not None:
         kind = "signal" if road.zebra else "stop"
-        spots.append((kind, road.crossing - road.side_width / 2 - 1.0 if sign > 0 else road.crossing + road.side_width / 2 + 1.0, 0.35,
-                      np.pi if sign > 0 else 0.0))  # fmt: skip
+        before = -sign * (road.side_width / 2 + 1.0)
+        spots.append((kind, road.crossing + before, 0.35, np.pi if sign > 0 else 0.0))
     for kind, s, out, heading in spots:
         thing = _put(road, scenery.furniture_template(kind), s, edge + sign * out, heading, contact=False)
         if _open(road, s, -0.6) and cast.clear(thing.center[0], thing.center[2], 0.4):

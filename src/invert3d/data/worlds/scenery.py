@@ -11,8 +11,8 @@ from invert3d.data.worlds.parts import Part, bar, box, cylinder, frustum, loft, 
 from invert3d.data.worlds.templates import TINT_A, TINT_B, Color, Material, Piece, Template, make_template
 
 HOUSES, TREES, BUSHES = 28, 14, 8
-_WALLS = ((0.83, 0.78, 0.68), (0.88, 0.86, 0.82), (0.7, 0.55, 0.42), (0.62, 0.36, 0.28), (0.75, 0.68, 0.55), (0.6, 0.6, 0.58),
-          (0.8, 0.72, 0.5), (0.68, 0.62, 0.6), (0.55, 0.34, 0.27), (0.78, 0.6, 0.5))  # fmt: skip
+_WALLS = ((0.83, 0.78, 0.68), (0.88, 0.86, 0.82), (0.7, 0.55, 0.42), (0.62, 0.36, 0.28), (0.75, 0.68, 0.55),
+          (0.6, 0.6, 0.58),          (0.8, 0.72, 0.5), (0.68, 0.62, 0.6), (0.55, 0.34, 0.27), (0.78, 0.6, 0.5))  # fmt: skip
 _ROOFS = ((0.5, 0.24, 0.17), (0.42, 0.2, 0.16), (0.3, 0.28, 0.28), (0.24, 0.23, 0.24), (0.46, 0.33, 0.26))
 
 
@@ -42,8 +42,7 @@ def house_template(number: int) -> Template:
     facade = (storey, pitch, float(rng.uniform(0.34, 0.5) if style < 2 else rng.uniform(0.6, 0.85)),
               float(rng.uniform(1.2, 1.7)), half, deep, tall, float(style), float(number * 7.31 % 97),
               float(rng.choice([0.25, 0.85, 0.9])), *door)  # fmt: skip
-    made = make_template(pieces, smooth=0.1, centered=False, facade=facade)
-    return made
+    return make_template(pieces, smooth=0.1, centered=False, facade=facade)
 
 
 def _roof(rng: np.random.Generator, shape: str, half: float, deep: float, tall: float, color: Color) -> list[Piece]:
@@ -72,7 +71,9 @@ def _clump(rng: np.random.Generator, center: tuple[float, float, float], radius:
     """A displaced ball of leaves."""
     mesh = trimesh.creation.icosphere(level)
     points = np.asarray(mesh.vertices)
-    wave = sum(np.sin(points @ rng.normal(0, f, 3) + rng.uniform(0, 6.28)) / f**0.7 for f in (2.0, 3.5, 6.0, 9.0))
+    wave = np.sum(
+        [np.sin(points @ rng.normal(0, f, 3) + rng.uniform(0, 6.28)) / f**0.7 for f in (2.0, 3.5, 6.0, 9.0)], axis=0
+    )
     stretch = rng.uniform([0.9, 0.9, 0.75], [1.15, 1.15, 1.05])
     scaled = points * (radius * (1 + 0.2 * wave))[:, None] * stretch
     return Part(scaled + np.array(center), np.asarray(mesh.faces, dtype=np.int64))
@@ -80,7 +81,7 @@ def _clump(rng: np.random.Generator, center: tuple[float, float, float], radius:
 
 @cache
 def tree_template(number: int, fine: bool = True) -> Template:
-    """The tree ``number`` of the pool: a trunk with limbs and clumps of leaves, a poplar or a conifer; coarse for far ones."""
+    """The tree ``number`` of the pool: a trunk with limbs and clumps of leaves, or a conifer; coarse for far ones."""
     rng = np.random.default_rng([106, number])
     bark, shade = (0.3, 0.24, 0.18), rng.uniform(0.85, 1.15)
     leaf = (
@@ -130,8 +131,8 @@ def bush_template(number: int) -> Template:
     rng = np.random.default_rng([107, number])
     leaf = np.array((0.22, 0.33, 0.12)) * rng.uniform(0.8, 1.3)
     spots = [(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.3, 0.6)) for _ in range(2)]
-    return make_template([Piece(_clump(rng, at, float(rng.uniform(0.5, 0.8)), 1), tuple(leaf), Material.FOLIAGE) for at in spots],
-                         smooth=80, centered=False)  # fmt: skip
+    clumps = [_clump(rng, at, float(rng.uniform(0.5, 0.8)), 1) for at in spots]
+    return make_template([Piece(part, tuple(leaf), Material.FOLIAGE) for part in clumps], smooth=80, centered=False)
 
 
 @cache
@@ -146,7 +147,8 @@ def barrier_template(kind: str) -> Template:
         rng = np.random.default_rng(108)
         steps = np.linspace(*y, 13)
         rings = [[(sx * 0.38 * rng.uniform(0.85, 1.15), s, z * rng.uniform(0.93, 1.06)) for sx, z in
-                  ((-1, 0.0), (-1.05, 0.7), (-0.8, 1.35), (0, 1.45), (0.8, 1.35), (1.05, 0.7), (1, 0.0))] for s in steps]  # fmt: skip
+                  ((-1, 0.0), (-1.05, 0.7), (-0.8, 1.35), (0, 1.45), (0.8, 1.35), (1.05, 0.7), (1, 0.0))]
+                 for s in steps]  # fmt: skip
         return make_template(
             [Piece(loft(np.array(rings)), (0.2, 0.31, 0.11), Material.FOLIAGE)], smooth=60, centered=False
         )
