@@ -94,7 +94,7 @@ def in_bins(alpha: float) -> tuple[bool, bool]:
 
 
 def encoded(layout: Layout, codec: CenterCodec, *, loud: float = 3.0, quiet: float = -7.0) -> Tensor:
-    """The maps (19, h, w) that say exactly this layout, written object by object."""
+    """The maps (19, h, w) that say exactly this layout, written object by object, the first the loudest."""
     height, width = layout.height // codec.stride, layout.width // codec.stride
     maps = torch.zeros(sum(HEADS.values()), height, width, dtype=layout.projection.dtype)
     places, start = {}, 0
@@ -120,7 +120,7 @@ def encoded(layout: Layout, codec: CenterCodec, *, loud: float = 3.0, quiet: flo
             "wh": [(right - left) / codec.stride, (bottom - top) / codec.stride],
             "reg": [px - x, py - y],
         }  # fmt: skip
-        maps[codec.kinds.index(kind), y, x] = loud
+        maps[codec.kinds.index(kind), y, x] = loud - 0.01 * i
         for name, value in values.items():
             maps[places[name], y, x] = torch.tensor(value, dtype=maps.dtype)
     return maps

@@ -235,3 +235,24 @@ def test_overlap():
     assert overlap(corners_of(shape, 0, 10, 0.3), corners_of(shape, 0.5, 10, 1.0))
     assert not overlap(corners_of(shape, 0, 10, 0.3), corners_of(shape, 5.5, 10, 1.0))
     assert not overlap(corners_of(shape, 0, 10, 0.0), corners_of(shape, 0.0, 12.0, 0.0))
+
+
+def test_the_command(tmp_path, capsys):
+    from invert3d.cli.data import make
+
+    make("streets", tmp_path / "out", frames=2, size="32x96", seed=1)
+    assert "2 streets of 32 x 96 pixels" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--overwrite"):
+        make("streets", tmp_path / "out", frames=1, size="32x96")
+    make("streets", tmp_path / "out", frames=1, size="32x96", overwrite=True)
+    assert len(KittiFolder(tmp_path / "out")) == 1
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(ValueError, match="did not make"):
+        make("streets", tmp_path / "mine", frames=1, size="32x96", overwrite=True)
+    for size in ("32", "axb", "32x96x3", "8x8"):
+        with pytest.raises(ValueError, match="size"):
+            make("streets", tmp_path / "new", frames=1, size=size)
+    with pytest.raises(ValueError, match="size"):
+        make("shapes", tmp_path / "new.npz", size="32x96")
+    assert not (tmp_path / "new").exists()

@@ -55,7 +55,7 @@ class CenterCodec:
         if self.center == "projected":
             in_space = project(objects.middle[..., None, :], objects.camera)[..., 0, :2]
             middle = torch.where((objects.size > 0).all(-1, keepdim=True), in_space, middle)
-        return middle / self.stride
+        return middle.nan_to_num(0.0).clamp(-1e6, 1e6) / self.stride  # what lies in the camera's plane is nowhere
 
     def cells(self, objects: Objects, height: int, width: int) -> Int[Tensor, "b n 2"]:
         """The cell (x, y) each object's point falls into, inside maps of that size."""
@@ -68,7 +68,7 @@ class CenterCodec:
         points = self.points(objects)
         limits = points.new_tensor([width, height])
         outside = ((points < 0) | (points >= limits)).any(-1) & objects.asked
-        unseen = objects.asked & (objects.depth <= 0)
+        unseen = (objects.size > 0).all(-1) & (objects.depth <= 0)
         if self.center == "box":
             unseen |= objects.asked & (objects.box[..., 2:] <= objects.box[..., :2]).any(-1)
         packed = objects.packed.clone()

@@ -41,19 +41,17 @@ def facade_color(
     border = np.minimum(np.minimum(wide - np.abs(a), b - low), high - b)
     frame = inside & ((border < 0.07) | ((np.abs(a) < 0.025) & ~shop) | ((np.abs(b - low - tall * 0.7) < 0.02) & ~shop))
     pane = inside & ~frame
-    tone = np.where(shop, 0.2, table[:, 9])
-    color = np.where(frame[:, None], (tone**2.2 * 0.9)[:, None], color)
+    tone = np.where(shop, 0.026, 0.9 * table[:, 9] ** 2.2)
+    color = np.where(frame[:, None], tone[:, None], color)
     curtain = pane & (lot * 7.3 % 1 < 0.45) & (b > low + tall * (lot * 3.1 % 1) * 0.8) & ~shop
     room = np.where(curtain, 0.32, np.where(shop, 0.05 + 0.08 * (lot * 5 % 1), 0.025)) * (1 + 0.25 * noise(u, v, 9))
     color = np.where(pane[:, None], room[:, None], color)
     sunk = inside & (high - b < 0.22)
-    color = np.where(sunk[:, None], color * 0.45, color)
-    color = _doors(color, a, b, door, table)
+    color = _doors(np.where(sunk[:, None], color * 0.45, color), a, b, door, table)
     banner = shop & (b > 2.55) & (b < 3.05)
-    signs = np.stack([hashed(bay // 3, seed), hashed(bay // 3 + 5, seed), hashed(bay // 3 + 9, seed)], -1) * 0.5 + 0.08
-    color = np.where(
-        banner[:, None], signs * (1 - 0.7 * ((np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3)))[:, None], color
-    )
+    signs = np.stack([hashed(bay // 3 + k, seed) for k in (0, 5, 9)], -1) * 0.5 + 0.08
+    words = (np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3)
+    color = np.where(banner[:, None], signs * (1 - 0.7 * words)[:, None], color)
     return color.astype(np.float32), (pane & ~sunk).astype(np.float32)
 
 

@@ -12,7 +12,7 @@ from invert3d.data.worlds.templates import TINT_A, TINT_B, Color, Material, Piec
 
 HOUSES, TREES, BUSHES = 28, 14, 8
 _WALLS = ((0.83, 0.78, 0.68), (0.88, 0.86, 0.82), (0.7, 0.55, 0.42), (0.62, 0.36, 0.28), (0.75, 0.68, 0.55),
-          (0.6, 0.6, 0.58),          (0.8, 0.72, 0.5), (0.68, 0.62, 0.6), (0.55, 0.34, 0.27), (0.78, 0.6, 0.5))  # fmt: skip
+          (0.6, 0.6, 0.58), (0.8, 0.72, 0.5), (0.68, 0.62, 0.6), (0.55, 0.34, 0.27), (0.78, 0.6, 0.5))  # fmt: skip
 _ROOFS = ((0.5, 0.24, 0.17), (0.42, 0.2, 0.16), (0.3, 0.28, 0.28), (0.24, 0.23, 0.24), (0.46, 0.33, 0.26))
 
 
@@ -210,11 +210,13 @@ def furniture_template(kind: str) -> Template:
         return make_template(pieces, centered=False)
     if kind == "bin":
         color = (0.2, 0.22, 0.22)
-        return make_template([Piece(frustum((0.08, 1.0), ((-0.24, 0.24), (-0.3, 0.3)), ((-0.29, 0.29), (-0.36, 0.36))), TINT_B),
-                              Piece(box((-0.3, 0.3), (-0.37, 0.37), (1.0, 1.07)), color)], centered=False)  # fmt: skip
+        bucket = frustum((0.08, 1.0), ((-0.24, 0.24), (-0.3, 0.3)), ((-0.29, 0.29), (-0.36, 0.36)))
+        lid = box((-0.3, 0.3), (-0.37, 0.37), (1.0, 1.07))
+        return make_template([Piece(bucket, TINT_B), Piece(lid, color)], centered=False)
     if kind == "bollard":
-        return make_template([Piece(cylinder(0.07, (0, 0.9), segments=8), (0.25, 0.25, 0.26)),
-                              Piece(cylinder(0.075, (0.7, 0.8), segments=8), (0.85, 0.85, 0.85), Material.RETRO)], centered=False)  # fmt: skip
+        post = Piece(cylinder(0.07, (0, 0.9), segments=8), (0.25, 0.25, 0.26))
+        band = Piece(cylinder(0.075, (0.7, 0.8), segments=8), (0.85, 0.85, 0.85), Material.RETRO)
+        return make_template([post, band], centered=False)
     return make_template(
         [Piece(cylinder(0.035, (0, 2.6), segments=6), gray, Material.METAL), *_sign(kind)], centered=False
     )

@@ -59,7 +59,7 @@ class Frame:
 
 
 def make_projection(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """(3, 4) P2 of a camera like KITTI's: focal length 721 px on 1242, its fourth column that of the left color camera."""
+    """(3, 4) P2 of a camera like KITTI's: focal length 721 px on 1242, the fourth column of its left color camera."""
     scale = width / 1242
     focal = 721.54 * float(rng.uniform(0.985, 1.015))
     across = 1242 * (0.49 + float(rng.uniform(-0.01, 0.01)))

@@ -200,6 +200,7 @@ def body_color(rng: np.random.Generator, van: bool = False) -> Color:
         tone = rng.choice([0.93, 0.78, 0.66, 0.48, 0.33, 0.13, 0.07] if not van else [0.94, 0.92, 0.9, 0.6, 0.3])
         return tuple(float(np.clip(tone + d, 0.03, 0.97)) for d in rng.normal(0, 0.012, 3))
     table = [(0.1, 0.18, 0.42), (0.16, 0.32, 0.62), (0.6, 0.07, 0.08), (0.42, 0.05, 0.09), (0.08, 0.28, 0.2),
-             (0.72, 0.66, 0.52), (0.35, 0.24, 0.17), (0.85, 0.62, 0.08), (0.8, 0.33, 0.08), (0.45, 0.6, 0.72)]  # fmt: skip
+             (0.72, 0.66, 0.52), (0.35, 0.24, 0.17), (0.85, 0.62, 0.08), (0.8, 0.33, 0.08),
+             (0.45, 0.6, 0.72)]  # fmt: skip
     base = np.array(table[int(rng.integers(len(table)))]) * rng.uniform(0.85, 1.15)
     return tuple(float(v) for v in base.clip(0.02, 0.95))

@@ -13,6 +13,13 @@ PEOPLE, CYCLISTS = 30, 14
 _SKIN = ((0.87, 0.68, 0.56), (0.8, 0.6, 0.47), (0.62, 0.43, 0.32), (0.42, 0.28, 0.2), (0.9, 0.73, 0.63))
 _HAIR = ((0.1, 0.08, 0.07), (0.25, 0.16, 0.1), (0.45, 0.32, 0.18), (0.62, 0.52, 0.36), (0.55, 0.55, 0.55))
 _SHOES = ((0.08, 0.08, 0.08), (0.3, 0.2, 0.14), (0.8, 0.8, 0.8))
+_SHIRTS = (
+    (0.85, 0.85, 0.83), (0.1, 0.1, 0.12), (0.55, 0.1, 0.12), (0.12, 0.2, 0.45), (0.2, 0.42, 0.3), (0.75, 0.6, 0.2),
+    (0.45, 0.45, 0.48), (0.35, 0.55, 0.75), (0.8, 0.42, 0.45), (0.3, 0.22, 0.35), (0.85, 0.45, 0.1),
+)  # fmt: skip
+_TROUSERS = (
+    (0.13, 0.17, 0.28), (0.2, 0.26, 0.4), (0.08, 0.08, 0.09), (0.42, 0.36, 0.28), (0.3, 0.3, 0.32), (0.6, 0.55, 0.45),
+)  # fmt: skip
 Point = tuple[float, float, float]
 
 
@@ -144,7 +151,8 @@ def _cyclist(rng: np.random.Generator, fine: bool) -> list[Piece]:
     share = np.array([-0.16, 0.25, 0.8, 1.0, 1.1])[:, None]
     spine = np.array(hip) + share * (np.array(shoulder) - np.array(hip))
     rings = [(y, z, w * build**0.5, d * build) for (_, y, z), (w, d) in
-             zip(spine, ((0.16, 0.12), (0.15, 0.11), (0.195, 0.12), (0.17, 0.09), (0.06, 0.05)), strict=True)]  # fmt: skip
+             zip(spine, ((0.16, 0.12), (0.15, 0.11), (0.195, 0.12), (0.17, 0.09), (0.06, 0.05)),
+                 strict=True)]  # fmt: skip
     pieces.append(Piece(_torso(rings), TINT_A, Material.CLOTH))
     pieces += _head(rng, (0.0, shoulder[1] - 0.06, shoulder[2] + 0.21))
     if rng.random() < 0.4:
@@ -185,16 +193,6 @@ def cyclist_template(number: int, fine: bool = True) -> Template:
 
 def clothes(rng: np.random.Generator) -> tuple[Color, Color]:
     """Colors of shirt and trousers, sRGB."""
-    shirts = ((0.85, 0.85, 0.83), (0.1, 0.1, 0.12), (0.55, 0.1, 0.12), (0.12, 0.2, 0.45), (0.2, 0.42, 0.3), (0.75, 0.6, 0.2),
-              (0.45, 0.45, 0.48), (0.35, 0.55, 0.75), (0.8, 0.42, 0.45), (0.3, 0.22, 0.35), (0.85, 0.45, 0.1))  # fmt: skip
-    trousers = (
-        (0.13, 0.17, 0.28),
-        (0.2, 0.26, 0.4),
-        (0.08, 0.08, 0.09),
-        (0.42, 0.36, 0.28),
-        (0.3, 0.3, 0.32),
-        (0.6, 0.55, 0.45),
-    )
     scale = rng.uniform(0.85, 1.1, 2)
-    top, leg = _pick(rng, shirts), _pick(rng, trousers)
+    top, leg = _pick(rng, _SHIRTS), _pick(rng, _TROUSERS)
     return tuple(min(v * scale[0], 1.0) for v in top), tuple(min(v * scale[1], 1.0) for v in leg)
