@@ -17,6 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.examples import (
+    CLASSES,
+    StateFactory,
+    blank_state,
+    class_state,
+    example_clouds,
+    feature_state,
+)
+from invert3d.engine.examples import example_layouts as example_layouts  # for users' own checks of what takes pictures
+from invert3d.engine.examples import example_pictures as example_pictures
+from invert3d.engine.examples import layout_state as layout_state
 from invert3d.engine.objective import Objective
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.projection import Projection
@@ -24,64 +35,11 @@ from invert3d.engine.space import Points, Space
 from invert3d.engine.state import State
 from invert3d.engine.transform import Transform
 
-#: ``(x, samples) -> State``: the state of the samples with these numbers, whose inputs are x (B, ...)
-StateFactory = Callable[[Tensor, Sequence[int]], State]
-
-CLASSES = 10
-
 
 def require(promise: bool | Tensor, otherwise: str) -> None:
     """Raise AssertionError with the sentence ``otherwise`` unless the promise holds, also under ``-O``."""
     if not bool(promise):
         raise AssertionError(otherwise)
-
-
-def example_clouds(batch: int = 3, points: int = 32, seed: int = 0) -> Tensor:
-    """Clouds (B, N, 3) in float64, in the unit sphere, half of whose points have another one close by."""
-    free = Points(points=points - points // 2)
-    bare = torch.empty(batch, 0, dtype=torch.float64)
-    draws = Draws.seeded(seed, range(batch))
-    x = 0.9 * free.start("ball", bare, draws)
-    return torch.cat([x, x[:, : points // 2] + 0.02 * draws.normal(bare, points // 2, 3)], 1)
-
-
-def blank_state(x: Tensor, samples: Sequence[int]) -> State:
-    """A state that knows the input only."""
-    return State(
-        step=0,
-        steps=10,
-        rows=torch.arange(len(x)),
-        theta={"x": x},
-        draws=Draws.seeded(0, samples),
-        x=x,
-        view=x,
-    )
-
-
-def class_state(x: Tensor, samples: Sequence[int]) -> State:
-    """A state in which a small fixed network gave scores (B, 10), and the target is a class (B,)."""
-    state = blank_state(x, samples)
-    state.target = state.view_target = torch.tensor([sample % CLASSES for sample in samples], device=x.device)
-    state.outputs = _network(x, CLASSES, seed=1)
-    return state
-
-
-def feature_state(*layers: str) -> StateFactory:
-    """A factory of states in which these layers gave features (B, 16), and the target is such a feature."""
-
-    def factory(x: Tensor, samples: Sequence[int]) -> State:
-        state = class_state(x, samples)
-        state.features = {layer: _network(x, 16, seed=2 + i) for i, layer in enumerate(layers)}
-        state.target = state.view_target = 1 + Draws.seeded(7, samples).normal(x, 16)
-        return state
-
-    return factory
-
-
-def _network(x: Tensor, width: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(x[0].numel(), width, generator=generator, dtype=torch.float64).to(x)
-    return 3 * torch.tanh(x.flatten(1) @ weight / math.sqrt(len(weight)))
 
 
 def check_plain(thing: Any) -> None:
@@ -183,23 +141,48 @@ def check_projection(
         _check_rows(name, projected, x)
 
 
-def check_transform(transform: Transform, *, x: Tensor | None = None, smooth: bool = True) -> None:
-    """A view of the same shape, random by the draws it is handed only, through which a gradient flows."""
+def check_transform(
+    transform: Transform,
+    *,
+    x: Tensor | None = None,
+    smooth: bool = True,
+    target: Callable[[Sequence[int]], Tensor] | None = None,
+) -> None:
+    """A view of the same shape, random by the draws it is handed only, through which a gradient flows.
+
+    Args:
+        transform: what is checked.
+        x: inputs (B, ...) in float64, at least three of them; by default small clouds.
+        smooth: whether to compare the gradient with finite differences.
+        target: makes the targets (B, ...) of samples with these numbers; by default classes. ``example_layouts`` are
+            those of pictures. Targets move as the inputs do: sample by sample.
+    """
     x = example_clouds() if x is None else x
 
+    def given(samples: Sequence[int]) -> Tensor:
+        return torch.tensor([sample % CLASSES for sample in samples]) if target is None else target(samples)
+
     def view(x: Tensor, samples: Sequence[int]) -> Tensor:
-        target = torch.tensor([sample % CLASSES for sample in samples])
-        seen, moved = transform(x, target, Draws.seeded(0, samples))
+        seen, moved = transform(x, given(samples), Draws.seeded(0, samples))
         require(len(moved) == len(samples), f"{name} loses targets: {len(moved)} of {len(samples)} are left")
         return seen
+
+    def moved(x: Tensor, samples: Sequence[int]) -> Tensor:
+        before = given(samples)
+        after = transform(x, before.clone(), Draws.seeded(0, samples))[1]
+        same = after.shape == before.shape and after.dtype == before.dtype
+        require(same, f"{name} makes targets {tuple(after.shape)} of {tuple(before.shape)}, or of another type")
+        return after.to(x)
 
     name = type(transform).__name__
     check_plain(transform)
     shape = view(x.clone(), range(len(x))).shape
     require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
-    _, target = transform(x.clone(), None, Draws.seeded(0, range(len(x))))
-    require(target is None, f"{name} makes a target where there is none")
+    _, nothing = transform(x.clone(), None, Draws.seeded(0, range(len(x))))
+    require(nothing is None, f"{name} makes a target where there is none")
     _check_rows(name, view, x)
+    with torch.no_grad():
+        _check_rows(f"the target of {name}", moved, x)
     _check_gradient(name, lambda x, samples: view(x, samples).flatten(1).cos().sum(1), x, smooth)
 
 

@@ -1,23 +1,28 @@
-"""Everything that is registered keeps its promises. A new class is tested here without a line being added."""
+"""Everything that is registered keeps its promises. A new class of clouds is tested here without a line being added."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from invert3d.attribution.testing import check_attribution
 from invert3d.engine.model import Frozen
 from invert3d.engine.projection import Every
-from invert3d.engine.space import Points, Voxels
+from invert3d.engine.space import Image, Points, Voxels
+from invert3d.engine.state import State
 from invert3d.objectives.classes import ClassScore, CrossEntropy
 from invert3d.objectives.features import FeatureMatch
 from invert3d.priors.points import Repulsion
+from invert3d.priors.statistics import RememberedStatistics
 from invert3d.projections.bounds import Clip
 from invert3d.projections.smooth import KnnSmooth
 from invert3d.registry import registered
 from invert3d.testing import (
+    blank_state,
     check_model,
     check_objective,
     check_parameterization,
@@ -25,6 +30,9 @@ from invert3d.testing import (
     check_prior,
     check_projection,
     check_transform,
+    example_layouts,
+    example_pictures,
+    layout_state,
 )
 
 #: what cannot be made without saying more
@@ -32,11 +40,41 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("objective", "feature_match"): FeatureMatch(layer="features"),
     ("projection", "clip"): Clip(low=-0.3, high=0.4),
     ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
+    ("prior", "remembered_statistics"): RememberedStatistics(layers=("norm",)),
 }
 #: spaces other than a cloud of 64 points, and arguments that make a network small
 SPACES = {"pointnet2_ssg": Points(points=512), "pointnet2_msg": Points(points=512)} | dict.fromkeys(
     ("vrn", "voxnet", "voxel_nin"), Voxels(size=32)
 )
+PICTURES = Image(height=16, width=24)
+
+
+def began_elsewhere(x: Tensor, samples: Sequence[int]) -> State:
+    """A later step of a run whose pictures were gray at the first."""
+    state = blank_state(x, samples)
+    state.memory["nearness"] = torch.full_like(x, 0.42)
+    return state
+
+
+def normed_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state that knows what a batch norm made of maps of the pictures, and the batch norm."""
+    state, norm = blank_state(x, samples), nn.BatchNorm2d(3).eval().to(x)
+    state.layers, state.features = {"norm": norm}, {"norm": norm(9 * x**2 - 2)}
+    return state
+
+
+#: what else is said to a check, of what does not take clouds or needs more than an input
+SAID: dict[tuple[str, str], dict[str, Any]] = {
+    **{("objective", name): {"state_factory": layout_state, "x": example_pictures()}
+       for name in ("center_heads", "decoded_boxes")},
+    **{("prior", name): {"x": example_pictures()} for name in ("total_variation", "published_variation")},
+    ("prior", "nearness"): {"x": example_pictures(), "state_factory": began_elsewhere},
+    ("prior", "remembered_statistics"): {"x": example_pictures(), "state_factory": normed_state},
+    **{("projection", name): {"x": example_pictures()} for name in ("blur", "clip_image")},
+    **{("transform", name): {"x": example_pictures(), "target": example_layouts}
+       for name in ("flip_scene", "move_scene", "light")},
+    **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},
+}  # fmt: skip
 SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}}
 
 
@@ -51,27 +89,31 @@ def example(kind: str, name: str) -> Any:
 
 @pytest.mark.parametrize("name", registered("objective"))
 def test_objective(name: str) -> None:
-    check_objective(example("objective", name))
+    check_objective(example("objective", name), **SAID.get(("objective", name), {}))
 
 
 @pytest.mark.parametrize("name", registered("prior"))
 def test_prior(name: str) -> None:
-    check_prior(example("prior", name))
+    said = SAID.get(("prior", name), {})
+    if "state_factory" in said:  # it needs to be told of more than an input
+        check_objective(example("prior", name), **said)
+    else:
+        check_prior(example("prior", name), **said)
 
 
 @pytest.mark.parametrize("name", registered("projection"))
 def test_projection(name: str) -> None:
-    check_projection(example("projection", name))
+    check_projection(example("projection", name), **SAID.get(("projection", name), {}))
 
 
 @pytest.mark.parametrize("name", registered("transform"))
 def test_transform(name: str) -> None:
-    check_transform(example("transform", name))
+    check_transform(example("transform", name), **SAID.get(("transform", name), {}))
 
 
 @pytest.mark.parametrize("name", registered("parameterization"))
 def test_parameterization(name: str) -> None:
-    check_parameterization(example("parameterization", name))
+    check_parameterization(example("parameterization", name), **SAID.get(("parameterization", name), {}))
 
 
 @pytest.mark.parametrize("name", registered("attribution"))

@@ -185,6 +185,14 @@ def test_broken_promises_of_a_projection(move: Callable[[State], Tensor], says: 
         (lambda x, target, draws: (x, target[:1]), "loses targets: 1 of 3"),
         (lambda x, target, draws: (x.detach(), target), "cannot be differentiated"),
         (lambda x, target, draws: (x, torch.zeros(len(x))), "a target where there is none"),
+        (
+            lambda x, target, draws: (x, None if target is None else target[:, None]),
+            r"makes targets \(3, 1\) of \(3,\)",
+        ),
+        (
+            lambda x, target, draws: (x, None if target is None else target.roll(1)),
+            "the target of Mine depends on the batch",
+        ),
     ],
 )
 def test_broken_promises_of_a_transform(see: Callable, says: str) -> None:

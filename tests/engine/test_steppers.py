@@ -82,6 +82,18 @@ def test_rates_over_a_run() -> None:
     assert cosine.rate_at(0.25) == pytest.approx(0.2 * (1 + math.sqrt(0.5)))
 
 
+def test_rates_of_the_published_layout_inversions() -> None:
+    """0.6 of itself after 500, 1000 and 1500 of 2000 steps: torch's own scheduler."""
+    stepper = Stepper(kind="sgd", rate=2.0, momentum=0.5, decay="quarters")
+    optimizer = stepper([torch.zeros(1, requires_grad=True)])
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=500, gamma=0.6)
+    for step in range(2000):
+        assert stepper.rate_at(step / 1999) == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert stepper.rate_at(1.0) == pytest.approx(2.0 * 0.6**3), "it does not fall a fourth time"
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -17,13 +17,18 @@ from torch import Tensor
 
 from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_grids
 from invert3d.engine.draws import Draws
-from invert3d.engine.space import Points
+from invert3d.engine.space import Image, Points
 from invert3d.models.weights import bundled
+from invert3d.ops.center_losses import corner_loss, head_losses, heatmap_margin
+from invert3d.ops.centers import CenterCodec
+from invert3d.ops.objects import Objects
 from invert3d.registry import registered
 from invert3d.study.invert import invert
 from invert3d.study.networks import open_network
+from invert3d.testing import example_layouts
 
 FILE = Path(__file__).with_name("golden.safetensors")
+PICTURES = dict.fromkeys(("fourier", "normalized"), Image(height=12, width=20))
 
 
 def cloud() -> Tensor:
@@ -43,9 +48,42 @@ def logits(name: str) -> Tensor:
 
 
 def surface(name: str) -> Tensor:
-    parameterization, space = registered("parameterization")[name](), Points(points=64)
-    theta = parameterization.initialize(torch.zeros(1, 64, 3), space, Draws.seeded(0, [0]))
+    """What a parameterization begins with: a cloud, or a picture."""
+    parameterization, space = registered("parameterization")[name](), PICTURES.get(name, Points(points=64))
+    theta = parameterization.initialize(torch.zeros(1, *space.shape), space, Draws.seeded(0, [0]))
     return parameterization(theta, space, Draws.seeded(1, [0]))[0].detach()
+
+
+def maps() -> Tensor:
+    """Center maps of two pictures of 32 x 64 pixels: (2, 19, 8, 16), of waves."""
+    place = torch.arange(2 * 19 * 8 * 16, dtype=torch.float64).view(2, 19, 8, 16)
+    raw = 1.5 * (place * 0.7391).sin() + 0.5 * (place * 0.113).cos()
+    raw[:, 3] -= 2.0
+    raw[:, 12:15] = raw[:, 12:15].abs() + 0.5
+    return raw.float()
+
+
+def decoded(center: str) -> Tensor:
+    """What maps are read as: (n, 13) score, box, size, center, yaw and alpha of the first and of the second picture."""
+    camera = torch.tensor([[60.0, 0, 31, 2], [0, 60, 14, 0.1], [0, 0, 1, 0.003]]).expand(2, 3, 4)
+    layouts = CenterCodec(center=center).decode(maps(), camera, threshold=0.6)  # type: ignore[arg-type]
+    return torch.cat([
+        torch.cat([each.scores[:, None], each.boxes, each.sizes, each.centers, each.yaws[:, None].sin(),
+                   each.alphas[:, None].cos()], 1)
+        for each in layouts
+    ])  # fmt: skip
+
+
+def losses() -> Tensor:
+    """Every loss of these maps against two layouts, both conventions and both divisors: (2, 28)."""
+    objects = Objects(example_layouts([0, 1], 32, 64))
+    columns = []
+    for codec in (CenterCodec(), CenterCodec(center="projected", radius="corrected")):
+        for per in ("object", "slot"):
+            columns += head_losses(maps(), objects, codec, per).values()
+        columns.append(heatmap_margin(maps(), objects, codec, 2.0, -4.0))
+        columns.append(corner_loss(maps(), objects, codec).mean(1))
+    return torch.stack(columns, 1)
 
 
 def inverted() -> Tensor:
@@ -63,6 +101,8 @@ def shapes() -> Tensor:
 CASES: dict[str, Callable[[], Tensor]] = {
     **{f"logits {name}": partial(logits, name) for name in bundled()},
     **{f"surface {name}": partial(surface, name) for name in registered("parameterization")},
+    **{f"decoded {center}": partial(decoded, center) for center in ("box", "projected")},
+    "losses of boxes": losses,
     "inverted": inverted,
     "shapes": shapes,
 }

@@ -47,9 +47,15 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.fixture(scope="module")
 def dla() -> nn.Module:
-    """DLA-34 in full, without memory for its weights."""
-    with torch.device("meta"):
-        return CenterNetDLA34()
+    """DLA-34 in full."""
+    torch.manual_seed(0)
+    return CenterNetDLA34()
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    """ResNet-18 in full."""
+    return CenterNetResNet18()
 
 
 def test_dla_34_has_the_parameters_and_entries_of_the_public_checkpoint(dla: nn.Module) -> None:
@@ -98,8 +104,8 @@ def test_dla_34_has_the_public_keys(dla: nn.Module, key: str, shape: tuple[int, 
 def test_dla_34_has_no_other_families_of_keys(dla: nn.Module) -> None:
     keys = list(dla.state_dict())
     assert {key.split(".")[0] for key in keys} == {"base", "dla_up", "ida_up", *HEADS}
-    assert {key.split(".")[1] for key in keys if key.startswith("base.")} == {"base_layer", *(f"level{i}" for i in range(6))}
-    assert not [key for key in keys if key.startswith("base.fc")]
+    stages = {key.split(".")[1] for key in keys if key.startswith("base.")}
+    assert stages == {"base_layer", *(f"level{i}" for i in range(6))}, "no base.fc"
     for i in range(3):
         names = {key.split(".")[2] for key in keys if key.startswith(f"dla_up.ida_{i}.")}
         assert names == {f"{what}_{j}" for what in ("proj", "up", "node") for j in range(1, i + 2)}
@@ -114,9 +120,8 @@ def test_dla_34_has_no_other_families_of_keys(dla: nn.Module) -> None:
         ("deconv_layers.6.weight", (256, 256, 4, 4)), ("hm.0.weight", (64, 256, 3, 3)), ("rot.2.weight", (8, 64, 1, 1)),
     ],
 )  # fmt: skip
-def test_resnet_18_has_the_public_keys(key: str, shape: tuple[int, ...]) -> None:
-    with torch.device("meta"):
-        assert shapes(CenterNetResNet18())[key] == shape
+def test_resnet_18_has_the_public_keys(resnet: nn.Module, key: str, shape: tuple[int, ...]) -> None:
+    assert shapes(resnet)[key] == shape
 
 
 def test_the_kernels_of_the_growing_layers_are_bilinear_and_stay_apart() -> None:
@@ -210,14 +215,12 @@ def test_a_checkpoint_of_another_task_is_refused_by_the_key(tmp_path, shrunk, ke
         open_detector("dla34", checkpoint=saved(tmp_path / "other.pth", state))
 
 
-@pytest.mark.slow
-def test_the_whole_of_dla_34_comes_through_a_checkpoint(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = CenterNetDLA34()
-    detector = open_detector("dla34", checkpoint=saved(tmp_path / "x.pth", network.state_dict()), height=64, width=128)
+def test_the_whole_of_dla_34_comes_through_a_checkpoint(tmp_path: Path, dla: nn.Module) -> None:
+    detector = open_detector("dla34", checkpoint=saved(tmp_path / "x.pth", dla.state_dict()), height=64, width=128)
     with torch.no_grad():
         raw = detector.raw(torch.rand(1, 3, 64, 128))
     assert raw.shape == (1, 19, 16, 32) and raw.isfinite().all()
+    assert torch.equal(detector.network.state_dict()["base.level5.root.conv.weight"], dla.base.level5.root.conv.weight)
 
 
 @pytest.mark.parametrize(("name", "says"), [("dla43", "did you mean dla34"), ("centernet", "a card's path")])

@@ -82,7 +82,8 @@ def slow_losses(raw: Tensor, layout: Layout, codec: CenterCodec, per: str) -> di
         left, top, right, bottom = (side / codec.stride for side in layout.boxes[i].tolist())
         depth = 1 / (sigmoid(found["dep"][0]) + 1e-6) - 1
         table["dep"] += abs(depth - depth_of_middle(layout, i)) / divisor
-        table["dim"] += sum(abs(a - b) for a, b in zip(found["dim"], layout.sizes[i].tolist(), strict=True)) / 3 / divisor
+        gaps = [abs(a - b) for a, b in zip(found["dim"], layout.sizes[i].tolist(), strict=True)]
+        table["dim"] += sum(gaps) / 3 / divisor
         table["wh"] += (abs(found["wh"][0] - (right - left)) + abs(found["wh"][1] - (bottom - top))) / 2 / divisor
         table["reg"] += (abs(found["reg"][0] - (px - int(px))) + abs(found["reg"][1] - (py - int(py)))) / 2 / divisor
         alpha = float(layout.alphas[i])

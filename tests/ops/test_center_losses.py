@@ -136,7 +136,8 @@ def test_a_sample_costs_the_same_in_any_batch_and_with_any_padding(codec: Center
     for i, layout in enumerate(layouts):
         alone = every_loss(raw[i : i + 1], objects_of(layout), codec)
         padded = Objects(pack([layout.to("cpu")], KINDS, slots=9))
-        assert torch.allclose(alone[0], whole[i]) and torch.allclose(every_loss(raw[i : i + 1], padded, codec)[0], whole[i])
+        assert torch.allclose(alone[0], whole[i])
+        assert torch.allclose(every_loss(raw[i : i + 1], padded, codec)[0], whole[i])
 
 
 @BOTH

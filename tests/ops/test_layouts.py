@@ -115,7 +115,8 @@ def test_objects_are_chosen_by_mask_place_and_kind() -> None:
     assert_same(layout.select(mask), layout.select(torch.tensor([0, 2, 3])))
     backwards = layout.select(torch.tensor([3, 0]))
     assert backwards.kinds == (layout.kinds[3], layout.kinds[0])
-    assert torch.equal(backwards.centers, layout.centers[[3, 0]]) and torch.equal(backwards.projection, layout.projection)
+    assert torch.equal(backwards.centers, layout.centers[[3, 0]])
+    assert torch.equal(backwards.projection, layout.projection)
     cars = layout.of_kinds(["Car"])
     assert set(cars.kinds) == {"Car"} and len(cars) + len(layout.of_kinds(["Cyclist"])) == len(layout) == 4
     assert len(layout.of_kinds(["Tram"])) == len(Layout.empty(camera(), 96, 320).of_kinds(["Car"])) == 0

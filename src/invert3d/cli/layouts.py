@@ -1,6 +1,9 @@
 """``invert3d invert boxes``, ``invert3d evaluate boxes``."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from invert3d.cli.show import print_table
 
@@ -9,7 +12,8 @@ def invert_boxes(
     *, model: str = "centernet3d-small", labels: Path | None = None, calib: Path | None = None,
     image: Path | None = None, layout: Path | None = None, frames: str | None = None, split: str | None = None,
     streets: int | None = None, clutter: bool = False, start: Path | None = None, recipe: str | None = None,
-    heads: str | None = None, steps: int | None = None, sweep: list[str] | None = None, samples: int = 1,
+    heads: str | None = None, steps: int | None = None, samples: int = 1,
+    sweep: Annotated[tuple[str, str] | None, Parameter(allow_leading_hyphen=True)] = None,
     checkpoint: Path | None = None, out: Path = Path("runs/boxes"), seed: int = 0, device: str = "cpu",
     bf16: bool = False, resume: bool = False, overwrite: bool = False,
 ) -> None:  # fmt: skip
@@ -77,6 +81,7 @@ def invert_boxes(
         scenes = swept(scenes, *moved)
     if samples > 1:
         scenes = scenes.repeated(samples)
+        moved = moved and (moved[0], [value for value in moved[1] for _ in range(samples)])
     run = invert(
         detector, scenes.layouts, names=scenes.names, recipe=recipe or ("smallest_change" if start else "ours"),
         heads=parsed_heads(heads), steps=steps, start=scenes.start, originals=scenes.originals, model=model, out=out,

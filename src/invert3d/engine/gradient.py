@@ -34,6 +34,7 @@ def input_gradient(
         state = State(
             step=0, steps=1, rows=torch.arange(len(x)), theta={"x": x}, draws=Draws.seeded(0, range(len(x))),
             target=target, x=x, view=x, view_target=target, outputs=outputs, features=features,
+            layers={name: model.model.get_submodule(name) for name in objective.taps},
         )  # fmt: skip
         with torch.no_grad():
             objective.update(state)

@@ -6,8 +6,8 @@ fifth. Ours asks for the boxes as they are decoded, sees the picture in random v
 draws it from a spectrum, coarse first, and stops once the detector reads the asked layout from the picture in 8 bits.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -20,6 +20,7 @@ from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.projection import Projection
 from invert3d.engine.recorder import Recorder, Snapshots, Trace
 from invert3d.engine.result import Result
+from invert3d.engine.space import Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import Stepper
 from invert3d.engine.transform import Transform
@@ -144,7 +145,6 @@ class StopWhenSeen(Recorder):
     threshold: float = 0.3
     within: float = 0.02
     patience: int = 1
-    seen: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
     def record(self, state: State) -> None:
@@ -214,19 +214,13 @@ def invert_layouts(
     Raises:
         ValueError: the recipe cannot begin with a picture.
     """
-    theta = None
-    if start is not None:
-        encode = getattr(recipe.parameterization, "encode", None)
-        if encode is None:
-            raise ValueError(f"the recipe {recipe.name} cannot begin with a picture; ours and smallest_change can")
-        theta = encode(start.to(model.device), model.space)
-    stages = _stages(recipe)
-    result, taken = None, torch.zeros(len(target), dtype=torch.long)
-    trace: dict[str, list[Tensor]] = {}
-    for number, (parameterization, steps, last) in enumerate(stages):
+    theta = None if start is None else encoder_of(recipe)(start.to(model.device), model.space)
+    result, taken, seconds = None, torch.zeros(len(target), dtype=torch.long), 0.0
+    seen: dict[str, list[Tensor]] = {}
+    for number, (parameterization, steps, last) in enumerate(_stages(recipe)):
         watchers: list[Recorder] = [Trace(), *recorders]
         if snapshots:
-            watchers.append(Snapshots(count=snapshots))
+            watchers.append(Snapshots(count=max(1, round(snapshots * steps / recipe.steps))))
         if recipe.stop_every and last:
             watchers.append(StopWhenSeen(detector=model.model, every=recipe.stop_every))  # type: ignore[arg-type]
         result = optimize(
@@ -234,15 +228,26 @@ def invert_layouts(
             transforms=recipe.transforms, projections=recipe.projections, recorders=watchers, seed=seed + number,
             samples=samples, theta=theta,
         )  # fmt: skip
-        theta = result.theta
-        taken = taken + result.steps
-        for name, value in result.trace.items():
-            trace.setdefault(name, []).append(value + (taken.max() - result.steps.max() if name == "step" else 0))
+        theta, before = result.theta, taken.max()
+        taken, seconds = taken + result.steps, seconds + result.seconds
+        for name, value in {**result.trace, "snapshots": result.snapshots, "at": result.snapshot_steps}.items():
+            if value is not None:
+                seen.setdefault(name, []).append(value + (before if name in ("step", "at") else 0))
         if result.interrupted:
             break
     assert result is not None
-    result.steps, result.trace = taken, {name: torch.cat(parts) for name, parts in trace.items()}
+    whole = {name: torch.cat(parts) for name, parts in seen.items()}
+    result.snapshots, result.snapshot_steps = whole.pop("snapshots", None), whole.pop("at", None)
+    result.steps, result.trace, result.seconds = taken, whole, seconds
     return result
+
+
+def encoder_of(recipe: LayoutRecipe) -> Callable[[Tensor, Space], dict[str, Tensor]]:
+    """What turns a picture into the theta that stands for it. Raises ValueError if the recipe cannot begin with one."""
+    encode = getattr(recipe.parameterization, "encode", None)
+    if encode is None:
+        raise ValueError(f"the recipe {recipe.name} cannot begin with a picture; ours and smallest_change can")
+    return encode
 
 
 def _stages(recipe: LayoutRecipe) -> list[tuple[Parameterization, int, bool]]:

@@ -5,9 +5,10 @@ A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_
 saved pictures), ``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from invert3d.data.kitti import Calibration, read_calibration, read_labels, writ
 from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import ProgressBar, Recorder
 from invert3d.engine.space import Image
-from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, quantized
+from invert3d.methods.layouts import LayoutRecipe, encoder_of, invert_layouts, layout_recipe, quantized
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
 from invert3d.priors.statistics import norm_layers
@@ -95,24 +96,34 @@ def invert_boxes(
     options: dict[str, Any] = {"heads": tuple(heads)} if heads else {}
     options |= {"steps": steps} if steps else {}
     options |= {"norms": norm_layers(detector)} if recipe == "ours" else {}
+    options |= {"swapped": detector.order == "bgr"} if recipe in ("published", "published_authors") else {}
     chosen = recipe if isinstance(recipe, LayoutRecipe) else layout_recipe(recipe, detector.codec, **options)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
     asked = [detector.prepare_layout(layout) for layout in layouts]
     check_asked(detector, asked, labels)
-    if start is not None and tuple(start.shape[1:]) != (3, detector.height, detector.width):
-        raise ValueError(f"the start is {tuple(start.shape)}; the detector takes (A, 3, {detector.height}, "
-                         f"{detector.width})")  # fmt: skip
+    wanted = (len(asked), 3, detector.height, detector.width)
+    if start is not None and tuple(start.shape) != wanted:
+        raise ValueError(f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, "
+                         f"is {wanted}")  # fmt: skip
+    if start is not None:
+        encoder_of(chosen)  # before anything is written
     folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
     if folder is not None:
         facts = {
             "kind": "boxes", "model": model, "recipe": chosen.name, "settings": repr(chosen), "seed": seed,
             "names": list(labels), "size": [detector.height, detector.width], "codec": asdict(detector.codec),
-            "weights": fingerprint(detector), "bf16": bf16,
+            "weights": fingerprint(detector), "bf16": bf16, "asked": _digest(detector.targets(asked)),
+            "start": None if start is None else _digest(start),
         }  # fmt: skip
         agrees_with_earlier(folder, facts)
         write_json(folder / "run.json", {**facts, "command": command_line(), "environment": environment()})
         write_asked(folder, asked, labels, originals or {})
     return _inverted(frozen(detector, bf16), asked, labels, chosen, start, seed, folder, originals or {}, progress)
+
+
+def _digest(value: Tensor) -> str:
+    """Sixteen hexadecimal digits that change with any value of a tensor."""
+    return hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def agrees_with_earlier(folder: Path, facts: dict[str, Any]) -> None:
@@ -126,7 +137,9 @@ def agrees_with_earlier(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequence[str]) -> None:
-    """Raise ValueError for a layout that asks nothing that the detector could see, by name."""
+    """Raise ValueError for a layout that asks nothing that the detector could see, by name, and for none at all."""
+    if not layouts:
+        raise ValueError("nothing is asked: give at least one layout")
     for layout, name in zip(layouts, names, strict=True):
         if not detector.codec.askable(layout, detector.height, detector.width):
             raise ValueError(
@@ -189,7 +202,8 @@ def _finished(
     found = redetected(detector, shown, [asked[i] for i in done])
     if folder is not None:
         for i, layout in zip(done, found, strict=True):
-            write_labels(_made(folder / "found" / f"{names[i]}.txt"), layout)
+            whole = replace(layout, sizes=layout.sizes.clamp_min(0.01))  # a size below 0 could not be read again
+            write_labels(_made(folder / "found" / f"{names[i]}.txt"), whole)
         if trace:
             from safetensors.torch import save_file
 
@@ -209,10 +223,11 @@ def redetected(
     """What a detector reads from pictures of its size, with the cameras of the layouts."""
     device = next(detector.parameters()).device
     found = []
-    for i in range(0, len(pictures), batch):
-        cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
-        images = torch.stack(list(pictures[i : i + batch])).to(device)
-        found += [layout.to("cpu") for layout in detector.detect(images, cameras, threshold)]
+    with frozen(detector):  # in eval mode, and left as it was
+        for i in range(0, len(pictures), batch):
+            cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
+            images = torch.stack(list(pictures[i : i + batch])).to(device)
+            found += [layout.to("cpu") for layout in detector.detect(images, cameras, threshold)]
     return found
 
 

@@ -109,7 +109,7 @@ def criterion(codec: CenterCodec) -> Callable[[Tensor, Tensor], Tensor]:
 
     def loss(raw: Tensor, target: Tensor) -> Tensor:
         losses = head_losses(raw, Objects(target), codec)
-        return sum((WEIGHTS[name] * value for name, value in losses.items()), torch.zeros(len(raw))).mean()
+        return sum((WEIGHTS[name] * value for name, value in losses.items()), raw.new_zeros(len(raw))).mean()
 
     return loss
 
@@ -132,7 +132,7 @@ def detections(detector: CenterNet3D, frames: Frames, batch: int = 16, threshold
         some = slice(start, start + batch)
         cameras = torch.stack([layout.projection for layout in frames.layouts[some]]).float()
         x = frames.images[some].to(device).float() / 255
-        found += detector.finalize(detector.raw(x), cameras.to(device), threshold)
+        found += [layout.to("cpu") for layout in detector.finalize(detector.raw(x), cameras.to(device), threshold)]
     return found
 
 

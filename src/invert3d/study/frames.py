@@ -84,7 +84,7 @@ def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, m
     ids = list(folder.ids)[:most]
     images, layouts = [], []
     for name in ids:
-        picture = torch.from_numpy(folder.image(name)).permute(2, 0, 1).float() / 255
+        picture = torch.from_numpy(folder.image(name).copy()).permute(2, 0, 1).float() / 255
         image, layout = detector.prepare(picture, folder.layout(name))
         images.append((image * 255).round().to(torch.uint8))
         layouts.append(layout)

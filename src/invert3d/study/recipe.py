@@ -11,6 +11,7 @@ import msgspec
 import tomli_w
 
 from invert3d.engine.objective import Objective, WeightedSum, as_terms
+from invert3d.engine.projection import Projection
 from invert3d.engine.stepper import Stepper
 from invert3d.methods.inversion import Recipe, Stage
 from invert3d.registry import lookup, name_of, registered, unknown
@@ -130,11 +131,15 @@ def checked(cls: type, table: dict[str, Any]) -> Any:
 
 
 def plain(cls: type, key: str, value: Any) -> Any:
-    """A value converted to the type of a field; a table with a name becomes the projection it describes."""
+    """A value converted to the type of a field; a table with a name becomes the projection it describes, another one
+    the dataclass that the field is."""
     if isinstance(value, dict) and "name" in value:
         return built("projection", value)
+    hint = get_type_hints(cls)[key]
+    if isinstance(value, dict) and is_dataclass(hint):
+        return checked(hint, value)  # type: ignore[arg-type]
     try:
-        return msgspec.convert(value, get_type_hints(cls)[key])
+        return msgspec.convert(value, hint)
     except msgspec.ValidationError as error:
         raise ValueError(f"{cls.__name__}.{key}: {error}") from error
 
@@ -147,15 +152,13 @@ def described(thing: Any, kind: str) -> dict[str, Any]:
 def values_of(thing: Any) -> dict[str, Any]:
     """The fields of a dataclass as plain values."""
     values = {field.name: getattr(thing, field.name) for field in fields(thing)}
-    return {
-        key: described(value, "projection")
-        if is_dataclass(value)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for key, value in values.items()
-        if value is not None
-    }
+    return {key: _simple(value) for key, value in values.items() if value is not None}
+
+
+def _simple(value: Any) -> Any:
+    if is_dataclass(value):
+        return described(value, "projection") if isinstance(value, Projection) else values_of(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:

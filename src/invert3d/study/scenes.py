@@ -138,7 +138,7 @@ def parsed_sweep(words: Sequence[str]) -> tuple[str, list[float]]:
 
 def swept(scenes: Scenes, quantity: str, values: Sequence[float]) -> Scenes:
     """The first scene again for each value of its first object's depth, side, yaw (degrees), height or length."""
-    whole = scenes.layouts[0]
+    whole = _real(scenes.layouts[0])
     layouts = tuple(_with(whole, quantity, value) for value in values)
     names = tuple(f"{quantity}{i:03d}" for i in range(len(values)))
     start = None if scenes.start is None else scenes.start[:1].expand(len(values), -1, -1, -1)

@@ -1,0 +1,97 @@
+"""Inputs and states that the contract checks show to objectives, projections and views (``invert3d.testing``)."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.space import Points
+from invert3d.engine.state import State
+from invert3d.ops.centers import HEADS
+from invert3d.ops.layouts import Layout
+from invert3d.ops.objects import pack
+
+#: ``(x, samples) -> State``: the state of the samples with these numbers, whose inputs are x (B, ...)
+StateFactory = Callable[[Tensor, Sequence[int]], State]
+
+CLASSES = 10
+
+
+def example_clouds(batch: int = 3, points: int = 32, seed: int = 0) -> Tensor:
+    """Clouds (B, N, 3) in float64, in the unit sphere, half of whose points have another one close by."""
+    free = Points(points=points - points // 2)
+    bare = torch.empty(batch, 0, dtype=torch.float64)
+    draws = Draws.seeded(seed, range(batch))
+    x = 0.9 * free.start("ball", bare, draws)
+    return torch.cat([x, x[:, : points // 2] + 0.02 * draws.normal(bare, points // 2, 3)], 1)
+
+
+def example_pictures(batch: int = 3, height: int = 16, width: int = 24, seed: int = 0) -> Tensor:
+    """Pictures (B, 3, H, W), RGB in float64, none of whose pixels is near black or white."""
+    bare = torch.empty(batch, 0, dtype=torch.float64)
+    return Draws.seeded(seed, range(batch)).uniform(bare, 0.1, 0.9, 3, height, width)
+
+
+def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -> Tensor:
+    """Packed layouts (B, 2, 26) of pictures of that size, see ``ops.objects``: each a car, and someone beside it."""
+    shift = torch.tensor([0.3 * (sample % 5) for sample in samples])
+    camera = torch.tensor([[width, 0, width / 2, 0], [0, width, height / 2, 0], [0, 0, 1, 0]])
+    layouts = []
+    for each in shift.tolist():
+        centers = torch.tensor([[-1.0 + each, 0.6, 8.0], [2.0, 0.8, 9.0]])
+        sizes, yaws = torch.tensor([[1.5, 1.6, 3.9], [1.7, 0.6, 0.8]]), torch.tensor([each - 0.5, 2.0])
+        layouts.append(Layout.of(("Car", "Pedestrian"), sizes, centers, yaws, camera, height, width))
+    return pack(layouts, ("Pedestrian", "Car", "Cyclist"))
+
+
+def blank_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state that knows the input only."""
+    return State(
+        step=0,
+        steps=10,
+        rows=torch.arange(len(x)),
+        theta={"x": x},
+        draws=Draws.seeded(0, samples),
+        x=x,
+        view=x,
+    )
+
+
+def class_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state in which a small fixed network gave scores (B, 10), and the target is a class (B,)."""
+    state = blank_state(x, samples)
+    state.target = state.view_target = torch.tensor([sample % CLASSES for sample in samples], device=x.device)
+    state.outputs = _network(x, CLASSES, seed=1)
+    return state
+
+
+def feature_state(*layers: str) -> StateFactory:
+    """A factory of states in which these layers gave features (B, 16), and the target is such a feature."""
+
+    def factory(x: Tensor, samples: Sequence[int]) -> State:
+        state = class_state(x, samples)
+        state.features = {layer: _network(x, 16, seed=2 + i) for i, layer in enumerate(layers)}
+        state.target = state.view_target = 1 + Draws.seeded(7, samples).normal(x, 16)
+        return state
+
+    return factory
+
+
+def layout_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state in which a small fixed network made center maps (B, 19, H/4, W/4) of pictures (B, 3, H, W), and the
+    target is a packed layout (B, 2, 26)."""
+    state = blank_state(x, samples)
+    height, width = x.shape[-2:]
+    state.target = state.view_target = example_layouts(samples, height, width).to(x.device)
+    channels = sum(HEADS.values())
+    maps = _network(x, channels * (height // 4) * (width // 4), seed=3) / 2
+    state.outputs = maps.unflatten(1, (channels, height // 4, width // 4))
+    return state
+
+
+def _network(x: Tensor, width: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(x[0].numel(), width, generator=generator, dtype=torch.float64).to(x)
+    return 3 * torch.tanh(x.flatten(1) @ weight / math.sqrt(len(weight)))

@@ -1,0 +1,75 @@
+"""Priors on pictures against loops over pixels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
+from invert3d.testing import blank_state
+
+
+def pictures(batch: int = 3, height: int = 6, width: int = 9) -> Tensor:
+    return torch.rand(batch, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def value(prior, x: Tensor) -> Tensor:
+    return prior(blank_state(x, range(len(x))))
+
+
+def slow_variation(x: Tensor, power: float) -> float:
+    """Differences of neighbors of one picture (3, h, w), summed."""
+    total = 0.0
+    for plane in x.tolist():
+        for y, row in enumerate(plane):
+            for i, pixel in enumerate(row):
+                if i + 1 < len(row):
+                    total += abs(row[i + 1] - pixel) ** power
+                if y + 1 < len(plane):
+                    total += abs(plane[y + 1][i] - pixel) ** power
+    return total
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0])
+def test_total_variation_is_the_loop_over_neighbors_a_pixel(power: float) -> None:
+    x = pictures()
+    wanted = [slow_variation(each, power) / (6 * 9) for each in x]
+    assert torch.allclose(value(TotalVariation(power=power), x), torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_published_variation_is_a_sum_of_squares_of_normalized_pixels() -> None:
+    x = pictures()
+    wanted = [slow_variation(each / 0.226, 2) for each in x]
+    assert torch.allclose(value(PublishedVariation(), x), torch.tensor(wanted, dtype=torch.float64))
+
+
+def test_only_the_mean_carries_over_between_sizes() -> None:
+    """A picture of the same stripes, larger: the mean stays but for the border, the published sum grows."""
+    small = torch.tensor([0.0, 1.0]).repeat(8).expand(1, 3, 16, 16).double()
+    large = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 3, 64, 64).double()
+    mean, total = TotalVariation(), PublishedVariation()
+    assert float(value(mean, large) / value(mean, small)) == pytest.approx(1, rel=0.1)
+    assert float(value(total, large) / value(total, small)) == pytest.approx(16, rel=0.1)
+
+
+def test_an_even_picture_costs_nothing_and_pulls_nowhere() -> None:
+    for prior in (TotalVariation(), TotalVariation(power=2.0), PublishedVariation()):
+        x = torch.full((2, 3, 5, 5), 0.3, requires_grad=True)
+        (gradient,) = torch.autograd.grad(value(prior, x).sum(), x)
+        assert value(prior, x).eq(0).all() and gradient.isfinite().all() and not gradient.any()
+
+
+def test_nearness_is_the_mean_change_since_the_first_step() -> None:
+    x = pictures()
+    state = blank_state(x, range(3))
+    prior = Nearness()
+    prior.update(state)
+    assert prior(state).eq(0).all()
+    for step in (1, 2):
+        state.x = x + 0.1 * step
+        prior.update(state)
+        assert torch.allclose(prior(state), torch.full((3,), 0.1 * step, dtype=torch.float64))
+    state.memory = {name: kept[1:] for name, kept in state.memory.items()}  # the first sample is done
+    state.x = x[1:] - 0.2
+    assert torch.allclose(prior(state), torch.full((2,), 0.2, dtype=torch.float64))
