@@ -58,12 +58,13 @@ class LayoutRecipe:
     transforms: tuple[Transform, ...] = ()
     projections: tuple[Projection, ...] = ()
     coarse: float = 0.0  # share of the steps in which only frequencies up to a quarter of the finest are drawn
+    plain: float = 0.0  # share of the steps, at the end, in which the picture is seen as it is
     stop_every: int = 0  # look at the 8-bit picture every so many steps, and stop where all is seen; 0 never
     about: str = ""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not 0 <= self.coarse < 1 or self.stop_every < 0:
-            raise ValueError(f"a layout recipe needs steps, a coarse share in [0, 1) and stop_every >= 0, not {self}")
+        if self.steps < 1 or self.stop_every < 0 or min(self.coarse, self.plain) < 0 or self.coarse + self.plain >= 1:
+            raise ValueError(f"a layout recipe needs steps, shares that leave some, and stop_every >= 0, not {self}")
 
 
 def published(
@@ -87,7 +88,7 @@ def published(
 
 def ours(
     codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), norms: Sequence[str] = (), steps: int = 300,
-    smooth: float = 1.0, natural: float = 1.0,
+    smooth: float = 5.0, natural: float = 5.0,
 ) -> LayoutRecipe:  # fmt: skip
     """The recipe of this library, see the top of this file.
 
@@ -99,8 +100,9 @@ def ours(
         objective = objective + natural * RememberedStatistics(layers=tuple(norms))
     return LayoutRecipe(
         name="ours", objective=objective, parameterization=Fourier(), steps=steps,
-        stepper=Stepper(rate=0.05, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light()), coarse=0.3,
-        stop_every=10, about="decoded boxes, random views, remembered statistics, a spectrum drawn coarse to fine",
+        stepper=Stepper(rate=0.01, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light(noise=0.2)),
+        coarse=0.3, plain=0.3, stop_every=10,
+        about="decoded boxes, random views, remembered statistics, a spectrum drawn coarse to fine",
     )  # fmt: skip
 
 
@@ -217,15 +219,16 @@ def invert_layouts(
     theta = None if start is None else encoder_of(recipe)(start.to(model.device), model.space)
     result, taken, seconds = None, torch.zeros(len(target), dtype=torch.long), 0.0
     seen: dict[str, list[Tensor]] = {}
-    for number, (parameterization, steps, last) in enumerate(_stages(recipe)):
+    for number, part in enumerate(parts_of(recipe)):
         watchers: list[Recorder] = [Trace(), *recorders]
         if snapshots:
-            watchers.append(Snapshots(count=max(1, round(snapshots * steps / recipe.steps))))
-        if recipe.stop_every and last:
-            watchers.append(StopWhenSeen(detector=model.model, every=recipe.stop_every))  # type: ignore[arg-type]
+            watchers.append(Snapshots(count=max(1, round(snapshots * part.steps / recipe.steps))))
+        if part.stop_every:
+            watchers.append(StopWhenSeen(detector=model.model, every=part.stop_every))  # type: ignore[arg-type]
+        seeing = model if part.transforms or not model.bf16 else Frozen(model.model, model.space)  # the end is exact
         result = optimize(
-            model, recipe.objective, parameterization, target=target, steps=steps, stepper=recipe.stepper,
-            transforms=recipe.transforms, projections=recipe.projections, recorders=watchers, seed=seed + number,
+            seeing, recipe.objective, part.parameterization, target=target, steps=part.steps, stepper=recipe.stepper,
+            transforms=part.transforms, projections=recipe.projections, recorders=watchers, seed=seed + number,
             samples=samples, theta=theta,
         )  # fmt: skip
         theta, before = result.theta, taken.max()
@@ -250,12 +253,29 @@ def encoder_of(recipe: LayoutRecipe) -> Callable[[Tensor, Space], dict[str, Tens
     return encode
 
 
-def _stages(recipe: LayoutRecipe) -> list[tuple[Parameterization, int, bool]]:
-    """Parameterization and steps of each part of a run, and whether it is the last."""
-    first = round(recipe.coarse * recipe.steps)
-    whole = (recipe.parameterization, recipe.steps - first, True)
-    if not first:
-        return [whole]
-    if not isinstance(recipe.parameterization, Fourier):
-        raise ValueError(f"only a spectrum can be drawn coarse to fine, not {type(recipe.parameterization).__name__}")
-    return [(replace(recipe.parameterization, finest=0.25), first, False), whole]
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some steps on end of a recipe: how x is drawn, how it is seen, and how often it is asked whether it is done."""
+
+    steps: int
+    parameterization: Parameterization
+    transforms: tuple[Transform, ...]
+    stop_every: int = 0
+
+
+def parts_of(recipe: LayoutRecipe) -> list[Part]:
+    """The parts of a recipe: coarse, whole, plain. ValueError where coarse is asked of anything but a spectrum."""
+    coarse, plain = (round(share * recipe.steps) for share in (recipe.coarse, recipe.plain))
+    parts = []
+    if coarse:
+        if not isinstance(recipe.parameterization, Fourier):
+            name = type(recipe.parameterization).__name__
+            raise ValueError(f"only a spectrum can be drawn coarse to fine, not {name}")
+        rough = replace(recipe.parameterization, finest=0.25)
+        parts.append(Part(steps=coarse, parameterization=rough, transforms=recipe.transforms))
+    parts.append(Part(steps=recipe.steps - coarse - plain, parameterization=recipe.parameterization,
+                      transforms=recipe.transforms, stop_every=0 if plain else recipe.stop_every))  # fmt: skip
+    if plain:
+        parts.append(Part(steps=plain, parameterization=recipe.parameterization, transforms=(),
+                          stop_every=recipe.stop_every))  # fmt: skip
+    return parts

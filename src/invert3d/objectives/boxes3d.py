@@ -8,7 +8,7 @@ from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.ops.center_losses import WEIGHTS, Per, corner_loss, head_losses, heatmap_margin
+from invert3d.ops.center_losses import WEIGHTS, Per, averaged, corner_loss, head_losses
 from invert3d.ops.centers import HEADS, CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import register, unknown
@@ -41,38 +41,30 @@ class CenterHeads(Objective):
 @register("objective", "decoded_boxes")
 @dataclass(frozen=True, kw_only=True)
 class DecodedBoxes(Objective):
-    """The boxes as they will be read: corners where they should be, scores well above the threshold, nothing else seen.
+    """The boxes as they will be read: corners where they should be, objects seen, nothing else seen.
 
-    ``score`` is the logit that every object should reach and ``silence`` that which no other cell should: beyond these
-    nothing more is asked, so that the picture is not pushed to extremes. ``corners`` weighs the mean distance of the
-    decoded corners, in diagonals of the asked box. ``rest`` weighs the training loss, which also holds the bins of the
-    angle and the heads that do not decide the box.
+    ``corners`` weighs the mean distance of the decoded corners from the asked ones, in diagonals of the asked box,
+    ``seen`` the loss of the heatmap, ``rest`` the losses of the other heads, which also hold the bins of the angle and
+    what does not decide the box; all per object.
     """
 
     codec: CenterCodec = field(default_factory=CenterCodec)
     heads: tuple[str, ...] = tuple(HEADS)
     corners: float = 10.0
-    score: float = 2.0
-    silence: float = -4.0
+    seen: float = 2.0
     rest: float = 0.3
 
     def __post_init__(self) -> None:
         check_heads(self.heads)
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        height, width = state.outputs.shape[-2:]
-        objects = self.codec.settled(Objects(state.view_target), height, width)
+        objects = self.codec.settled(Objects(state.view_target), *state.outputs.shape[-2:])
         losses = head_losses(state.outputs, objects, self.codec)
-        asked = [name for name in self.heads if name != "hm"]
-        total = state.outputs.new_zeros(len(state.outputs))
-        if "hm" in self.heads:
-            total = total + heatmap_margin(state.outputs, objects, self.codec, self.score, self.silence)
-        if asked:
-            total = total + self.rest * torch.stack([WEIGHTS[name] * losses[name] for name in asked]).sum(0)
+        weights = {**{name: self.rest * weight for name, weight in WEIGHTS.items()}, "hm": self.seen}
+        total = torch.stack([weights[name] * losses[name] for name in self.heads]).sum(0)
         if {"dep", "rot", "dim", "reg"} <= set(self.heads):
             gaps = corner_loss(state.outputs, objects, self.codec)
-            mean = torch.where(objects.asked, gaps, 0).sum(1) / objects.asked.sum(1).clamp_min(1)
-            total = total + self.corners * mean
+            total = total + self.corners * averaged(gaps, objects.asked, "object")
         return total
 
 

@@ -99,19 +99,3 @@ def corner_loss(raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterC
     asked = corners3d(objects.size, objects.center, objects.yaw)
     diagonal = objects.size.norm(dim=-1).clamp_min(1e-3)
     return (codec.corners_at(raw, objects) - asked).norm(dim=-1).mean(-1) / diagonal
-
-
-def heatmap_margin(
-    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, score: float, silence: float
-) -> Float[Tensor, "b"]:
-    """How far the heatmap is from showing exactly the objects, in logits: in each object's cell up to ``score``, and,
-    per object, by how much all other cells pass ``silence``, or inside a bump a line between the two.
-    """
-    logits = split_heads(raw)["hm"]
-    height, width = logits.shape[-2:]
-    target = codec.heatmap(objects, height, width)
-    hit, count = target == 1, objects.asked.sum(1).clamp_min(1)
-    missing = torch.where(hit, F.relu(score - logits), 0).flatten(1).sum(1)
-    allowed = silence + (score - silence) * target.clamp(0, 0.8)
-    extra = torch.where(hit, 0, F.relu(logits - allowed) * (target < 0.999)).flatten(1).sum(1)
-    return (missing + extra) / count

@@ -57,8 +57,8 @@ class Fourier(Parameterization):
     theta. ``spread`` is the deviation of the picture it begins with, before the sigmoid.
     """
 
-    power: float = 1.0
-    spread: float = 0.3
+    power: float = 1.2
+    spread: float = 0.02
     finest: float = 1.0
 
     def _scale(self, space: Space, like: Tensor) -> Tensor:
@@ -68,14 +68,14 @@ class Fourier(Parameterization):
         fy = torch.fft.fftfreq(height, 1 / longest, device=like.device)[:, None]
         fx = torch.fft.rfftfreq(width, 1 / longest, device=like.device)
         f = torch.sqrt(fy**2 + fx**2)
-        scale = (height * width) ** 0.5 / f.clamp_min(1.0) ** self.power
+        scale = 1 / f.clamp_min(1.0) ** self.power
+        scale = scale * (height * width / scale.square().mean()) ** 0.5  # theta of deviation 1: a picture of 1
         return torch.where(f <= self.finest * longest / 2 * 2**0.5, scale, 0).to(like.dtype)
 
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         height, width = space.shape[1:]
         drawn = draws.normal(like, 3, height, width // 2 + 1, 2)
-        power = self._scale(space, like).square().mean().sqrt() / (height * width) ** 0.5
-        return {"spectrum": drawn * self.spread / power.clamp_min(1e-6) / 2**0.5}
+        return {"spectrum": drawn * self.spread / 2**0.5}
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
         height, width = space.shape[1:]

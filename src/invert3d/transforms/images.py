@@ -37,7 +37,8 @@ class FlipScene(Transform):
 @register("transform", "move_scene")
 @dataclass(frozen=True, kw_only=True)
 class MoveScene(Transform):
-    """Scale pictures by a factor in 1 +- ``scale`` about the principal point, and move them by up to ``shift`` pixels.
+    """Scale pictures by a factor in 1 +- ``scale`` about the principal point, and move them sideways by up to a
+    share ``shift`` of their width.
 
     What the picture shows has then changed in one of two ways, and ``takes`` says which: the ``camera`` has another
     focal length and principal point, exactly; or, for a network that has learned one camera and reads depth from it,
@@ -45,14 +46,14 @@ class MoveScene(Transform):
     is the camera's in either case.
     """
 
-    scale: float = 0.05
-    shift: float = 4.0
+    scale: float = 0.1
+    shift: float = 0.03
     takes: Literal["camera", "objects"] = "objects"
 
     def __call__(self, x: Float[Tensor, "b 3 h w"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
         height, width = x.shape[-2:]
         factor = 1 + draws.uniform(x, -self.scale, self.scale, 1)
-        right = draws.uniform(x, -self.shift, self.shift, 1)
+        right = width * draws.uniform(x, -self.shift, self.shift, 1)
         size = x.new_tensor([width, height])
         middle = (size - 1) / 2 if target is None else Objects(target).camera[:, 0, :2, 2]
         move = (1 - factor) * middle + torch.cat([right, torch.zeros_like(right)], 1)
@@ -92,7 +93,7 @@ class Light(Transform):
     and Gaussian noise of up to ``noise``; cut to [0, 1]."""
 
     strength: float = 0.15
-    noise: float = 0.02
+    noise: float = 0.1
 
     def __call__(self, x: Float[Tensor, "b 3 h w"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
         s = self.strength
