@@ -19,7 +19,7 @@ from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_grids
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Image, Points
 from invert3d.models.weights import bundled
-from invert3d.ops.center_losses import corner_loss, head_losses, heatmap_margin
+from invert3d.ops.center_losses import corner_loss, head_losses
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import registered
@@ -75,13 +75,12 @@ def decoded(center: str) -> Tensor:
 
 
 def losses() -> Tensor:
-    """Every loss of these maps against two layouts, both conventions and both divisors: (2, 28)."""
+    """Every loss of these maps against two layouts, both conventions and both divisors: (2, 26)."""
     objects = Objects(example_layouts([0, 1], 32, 64))
     columns = []
     for codec in (CenterCodec(), CenterCodec(center="projected", radius="corrected")):
         for per in ("object", "slot"):
             columns += head_losses(maps(), objects, codec, per).values()
-        columns.append(heatmap_margin(maps(), objects, codec, 2.0, -4.0))
         columns.append(corner_loss(maps(), objects, codec).mean(1))
     return torch.stack(columns, 1)
 

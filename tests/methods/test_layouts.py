@@ -77,7 +77,7 @@ def test_recipes_run_and_their_losses_fall(model: Frozen, target: Tensor, name: 
 def test_pictures_are_legal_where_the_recipe_keeps_them_so(model: Frozen, target: Tensor, name: str) -> None:
     result = invert_layouts(model, target, recipe(name))
     assert result.x.min() >= 0 and result.x.max() <= 1
-    assert result.x.std() > 0.02
+    assert result.x.std() > 0.002
 
 
 def test_the_authors_clip_leaves_the_legal_range(model: Frozen, target: Tensor) -> None:
@@ -89,7 +89,7 @@ def test_the_authors_clip_leaves_the_legal_range(model: Frozen, target: Tensor) 
 
 def test_random_views_still_lower_the_loss_that_is_asked(model: Frozen, target: Tensor) -> None:
     before = invert_layouts(model, target, recipe("ours", steps=1, coarse=0.0, transforms=()))
-    views = (MoveScene(scale=0.01, shift=0.5), Light())  # small ones: random weights know no mirror
+    views = (MoveScene(scale=0.01, shift=0.005), Light(noise=0.02))  # small ones: random weights know no mirror
     after = invert_layouts(model, target, recipe("ours", steps=40, transforms=views))
     asked = DecodedBoxes(codec=PROJECTED)
 
@@ -233,7 +233,7 @@ def test_a_sample_whose_picture_reads_exactly_is_done_and_the_others_go_on() -> 
     here, there = (random_layout(2, seed, 32, 64, projection=camera(32, 64), dtype=torch.float32) for seed in (1, 2))
     detector = Says(encoded(here, PROJECTED))
     target = pack([there, here, here], KINDS)
-    chosen = recipe("ours", steps=20, coarse=0.0, stop_every=5, transforms=())
+    chosen = recipe("ours", steps=20, coarse=0.0, plain=0.0, stop_every=5, transforms=())
     result = invert_layouts(Frozen(detector, SPACE), target, chosen)
     assert result.steps.tolist() == [20, 5, 5]
     looks = [images for images in detector.seen if torch.equal(quantized(images), images)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invert3d.objectives.boxes3d import CenterHeads, DecodedBoxes
-from invert3d.ops.center_losses import corner_loss, head_losses, heatmap_margin
+from invert3d.ops.center_losses import corner_loss, head_losses
 from invert3d.ops.centers import HEADS, CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects
@@ -34,14 +34,14 @@ def test_the_heads_are_weighed_as_published_boxes_by_a_tenth(per) -> None:
     assert torch.allclose(some, losses["dim"] + 0.1 * losses["wh"])
 
 
-def test_decoded_boxes_add_margin_corners_and_a_share_of_the_heads() -> None:
+def test_decoded_boxes_add_what_is_seen_corners_and_a_share_of_the_heads() -> None:
     raw, objects = maps(2), objects_of(*LAYOUTS)
-    objective = DecodedBoxes(codec=PROJECTED, corners=7.0, score=1.5, silence=-3.0, rest=0.2)
+    objective = DecodedBoxes(codec=PROJECTED, corners=7.0, seen=1.5, rest=0.2)
     heads = head_losses(raw, objects, PROJECTED)
     rest = sum(heads[name] * (0.1 if name == "wh" else 1) for name in HEADS if name != "hm")
     gaps = corner_loss(raw, objects, PROJECTED)
     corners = torch.stack([gaps[0].mean(), gaps[1, 0]])
-    wanted = heatmap_margin(raw, objects, PROJECTED, 1.5, -3.0) + 0.2 * rest + 7 * corners
+    wanted = 1.5 * heads["hm"] + 0.2 * rest + 7 * corners
     assert torch.allclose(value(objective, raw, *LAYOUTS), wanted)
 
 

@@ -16,7 +16,6 @@ from invert3d.ops.center_losses import (
     corner_loss,
     head_losses,
     heatmap_focal,
-    heatmap_margin,
     rotation_loss,
 )
 from invert3d.ops.centers import HEADS, CenterCodec
@@ -111,20 +110,18 @@ def test_gradients_of_the_heads_in_double_precision(codec: CenterCodec, per: str
 
 
 @BOTH
-def test_gradients_of_corners_and_margins_in_double_precision(codec: CenterCodec) -> None:
+def test_gradients_of_corners_in_double_precision(codec: CenterCodec) -> None:
     raw, objects = small()
-    for loss in (
-        lambda raw: corner_loss(raw, objects, codec), lambda raw: heatmap_margin(raw, objects, codec, 2.0, -4.0),
-    ):  # fmt: skip
-        assert loss(raw).dtype is torch.float64 and loss(raw.float()).dtype is torch.float32
-        assert gradcheck(loss, raw.clone().requires_grad_(), fast_mode=True)
+    loss = lambda raw: corner_loss(raw, objects, codec)  # noqa: E731
+    assert loss(raw).dtype is torch.float64 and loss(raw.float()).dtype is torch.float32
+    assert gradcheck(loss, raw.clone().requires_grad_(), fast_mode=True)
 
 
 def every_loss(raw: Tensor, objects: Objects, codec: CenterCodec) -> Tensor:
     """All losses of each sample, (B, 10 or more)."""
     heads = [value for per in ("object", "slot") for value in head_losses(raw, objects, codec, per).values()]  # type: ignore[arg-type]
     corners = torch.where(objects.asked, corner_loss(raw, objects, codec), 0).sum(1)
-    return torch.stack([*heads, heatmap_margin(raw, objects, codec, 2.0, -4.0), corners], 1)
+    return torch.stack([*heads, corners], 1)
 
 
 @BOTH
@@ -181,36 +178,3 @@ def test_corners_are_off_by_how_far_the_box_is_off_in_diagonals() -> None:
     raw = encoded(replace(layout, centers=layout.centers + step), PROJECTED)[None]
     wanted = float(step.norm() / layout.sizes[0].norm())
     assert float(corner_loss(raw, objects_of(layout), PROJECTED)) == pytest.approx(wanted, rel=1e-3)
-
-
-@BOTH
-def test_the_margin_is_zero_once_all_is_seen_and_nothing_else(codec: CenterCodec) -> None:
-    layout = random_layout(3, 11, 48, 160)
-    raw = encoded(layout, codec)[None]
-    assert float(heatmap_margin(raw, objects_of(layout), codec, 2.0, -4.0)) == 0
-    quiet = encoded(layout, codec, loud=1.5)[None]
-    shortfall = (0.5 * 3 + 0.01 + 0.02) / 3
-    assert float(heatmap_margin(quiet, objects_of(layout), codec, 2.0, -4.0)) == pytest.approx(shortfall)
-    stray = raw.clone()
-    stray[0, :3, 0, 0] = -3.0
-    assert float(heatmap_margin(stray, objects_of(layout), codec, 2.0, -4.0)) == pytest.approx(1.0), "a logit each"
-
-
-def test_the_margin_of_a_bump_lies_between_score_and_silence() -> None:
-    layout = random_layout(1, 12, 48, 160)
-    objects = objects_of(layout)
-    target = BOX.heatmap(objects, 12, 40)[0]
-    k = KINDS.index(layout.kinds[0])
-    y, x = ((target[k] > 0.05) & (target[k] < 0.7)).nonzero()[0].tolist()
-    raw = encoded(layout, BOX)[None]
-    raw[0, k, y, x] = 1.0
-    allowed = -4 + 6 * float(target[k, y, x])
-    assert float(heatmap_margin(raw, objects, BOX, 2.0, -4.0)) == pytest.approx(max(0, 1 - allowed), abs=1e-5)
-
-
-def test_the_margin_leaves_ignored_cells_alone() -> None:
-    layout = replace(random_layout(2, 13, 48, 160), kinds=("Car", "DontCare"))
-    raw = encoded(layout.select(torch.tensor([0])), BOX)[None]
-    cells = BOX.cells(objects_of(layout), 12, 40)[0, 1].tolist()
-    raw[0, :3, cells[1], cells[0]] = 5.0
-    assert float(heatmap_margin(raw, objects_of(layout), BOX, 2.0, -4.0)) == 0

@@ -85,7 +85,7 @@ def test_a_spectrum_begins_with_the_deviation_that_was_asked_for(spread: float, 
 
 def test_coarse_frequencies_are_as_strong_as_in_natural_pictures() -> None:
     """Amplitude falls as one over the frequency."""
-    _, x = begun(Fourier(), Image(height=64, width=64), range(40))
+    _, x = begun(Fourier(power=1.0), Image(height=64, width=64), range(40))
     power = torch.fft.rfft2(torch.logit(x).mean(1)).abs().mean(0).float()
     f = frequencies(64, 64)
     near, far = (power[(f > low) & (f < high)].mean() for low, high in ((3.5, 4.5), (15.5, 16.5)))

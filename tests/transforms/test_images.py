@@ -37,7 +37,7 @@ def seen(target: Tensor) -> Tensor:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_dots_land_on_the_corners_of_the_moved_boxes(seed: int) -> None:
     pictures, target, before = drawn_corners(seed)
-    views, moved = MoveScene(scale=0.1, shift=12.0, takes="camera")(pictures, target, Draws.seeded(seed, range(8)))
+    views, moved = MoveScene(scale=0.1, shift=0.04, takes="camera")(pictures, target, Draws.seeded(seed, range(8)))
     after = seen(moved)
     for k in range(8):
         assert centroid(views[k]) == pytest.approx(tuple(after[k, k].tolist()), abs=0.15)
@@ -60,7 +60,7 @@ def test_dots_land_on_the_corners_of_mirrored_boxes() -> None:
 
 def test_mirrored_and_moved_one_after_the_other() -> None:
     pictures, target, _ = drawn_corners(4)
-    views = (FlipScene(share=1.0), MoveScene(scale=0.05, shift=4.0, takes="camera"), Light(noise=0.0))
+    views = (FlipScene(share=1.0), MoveScene(scale=0.05, shift=0.013, takes="camera"), Light(noise=0.0))
     found, moved = chained(views, pictures, target, Draws.seeded(0, range(8)))
     for k in range(8):
         at = tuple(seen(moved)[k, LEFT_AND_RIGHT[k]].tolist())
@@ -74,7 +74,7 @@ def test_nearer_objects_have_their_middles_where_the_dots_are() -> None:
     u, v, _ = project(Objects(target).middle[0], layout.projection)[0].tolist()
     pictures = dot(u, v, 96, 320, sigma=2.0).expand(6, 3, 96, 320)
     draws = Draws.seeded(1, range(6))
-    views, moved = MoveScene(scale=0.1, shift=10.0, takes="objects")(pictures, target, draws)
+    views, moved = MoveScene(scale=0.1, shift=0.032, takes="objects")(pictures, target, draws)
     objects = Objects(moved)
     at = project(objects.middle, objects.camera[:, 0])[:, 0, :2]
     for k in range(6):
@@ -95,7 +95,7 @@ def test_boxes_in_the_picture_move_with_it(takes) -> None:
     left, top, right, bottom = (round(side) for side in layout.boxes[0].tolist())
     picture = torch.zeros(4, 3, 96, 320)
     picture[:, :, top : bottom + 1, left : right + 1] = 1
-    views, moved = MoveScene(scale=0.1, shift=10.0, takes=takes)(picture, target, Draws.seeded(2, range(4)))
+    views, moved = MoveScene(scale=0.1, shift=0.032, takes=takes)(picture, target, Draws.seeded(2, range(4)))
     for view, box in zip(views, Objects(moved).box[:, 0], strict=True):
         rows, columns = (view[0] > 0.5).nonzero().T
         found = [columns.min(), rows.min(), columns.max(), rows.max()]
@@ -113,7 +113,7 @@ def test_scaling_is_about_the_principal_point_and_borders_repeat() -> None:
     )
     for view in views:
         assert centroid(view) == pytest.approx((u, v), abs=0.1)
-    ones, _ = MoveScene(scale=0.3, shift=40.0)(torch.ones(3, 3, 93, 310), target, Draws.seeded(0, range(3)))
+    ones, _ = MoveScene(scale=0.3, shift=0.13)(torch.ones(3, 3, 93, 310), target, Draws.seeded(0, range(3)))
     assert torch.allclose(ones, torch.ones(()), atol=1e-5)
 
 

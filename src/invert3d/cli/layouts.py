@@ -186,12 +186,13 @@ def evaluate_layouts(
     rows = [each for row in found.scores for each in row] + list(found.originals)
     print_table(f"{recipe}, {len(streets)} streets: as read from the saved pictures (3-D AP, moderate)", HEADER,
                 [each.cells() for each in rows],
-                f"transfer, the mean of one detector reading another's: {found.transfer:.1f}")  # fmt: skip
+                f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else "")  # fmt: skip
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
         headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
-                    f"transfer_{label}": round(found.transfer, 2), f"steps_{label}": round(found.steps[0], 1),
-                    f"frames_{label}": frames}  # fmt: skip
+                    f"steps_{label}": round(found.steps[0], 1), f"frames_{label}": frames}  # fmt: skip
+        if len(names) > 1:
+            headline[f"transfer_{label}"] = round(found.transfer, 2)
         if recipe == "ours" and not (clutter or control):
             headline["ap3d_streets_small"] = round(found.originals[0].ap3d, 2)
         print(write("detector3d", headline, [{"table": f"transfer {label}", **row} for row in found.rows()]))

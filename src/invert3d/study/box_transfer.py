@@ -5,6 +5,7 @@ detectors with their weights shuffled: what others read from that, the recipe dr
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,9 @@ class LayoutTransfer:
 
     @property
     def transfer(self) -> float:
-        """The mean off the diagonal."""
+        """The mean off the diagonal; NaN for one detector."""
+        if len(self.detectors) < 2:
+            return math.nan
         off = ~np.eye(len(self.detectors), dtype=bool)
         return float(self.matrix[off].mean())
 
