@@ -223,7 +223,7 @@ def test_the_whole_of_dla_34_comes_through_a_checkpoint(tmp_path: Path, dla: nn.
     assert torch.equal(detector.network.state_dict()["base.level5.root.conv.weight"], dla.base.level5.root.conv.weight)
 
 
-@pytest.mark.parametrize(("name", "says"), [("dla43", "did you mean dla34"), ("centernet", "a card's path")])
+@pytest.mark.parametrize(("name", "says"), [("dla43", "did you mean dla34"), ("centernet", "the path of a card")])
 def test_unknown_detectors_name_the_nearest(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         open_detector(name)

@@ -111,7 +111,8 @@ def parsed_heads(text: str | None) -> tuple[str, ...] | None:
 
 
 def evaluate_boxes(
-    runs: list[Path], *, models: str | None = None, device: str = "cpu", record: bool = False, name: str | None = None,
+    runs: list[Path], *, models: str | None = None, checkpoint: Path | None = None, device: str = "cpu",
+    record: bool = False, name: str | None = None,
 ) -> None:  # fmt: skip
     """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
 
@@ -121,6 +122,8 @@ def evaluate_boxes(
         Run folders of invert3d invert boxes.
     models
         Detectors that read the pictures, comma separated; by default the one that was inverted.
+    checkpoint
+        Somebody's weights, where a model is a backbone.
     device
         cpu, cuda, ...
     record
@@ -132,7 +135,7 @@ def evaluate_boxes(
     from invert3d.study.runs import record as write
 
     names = [part.strip() for part in models.split(",")] if models else None
-    rows = scored_runs(runs, names, device)
+    rows = scored_runs(runs, names, device, checkpoint)
     print_table("as read from the saved pictures (3-D AP, moderate)", HEADER, [row.cells() for row in rows])
     if record:
         if name is None:
@@ -184,9 +187,9 @@ def evaluate_layouts(
     found = layout_transfer(recipe, streets, folder, names=names, control=control, steps=steps, seed=seed, bf16=bf16,
                             device=device)  # fmt: skip
     rows = [each for row in found.scores for each in row] + list(found.originals)
-    print_table(f"{recipe}, {len(streets)} streets: as read from the saved pictures (3-D AP, moderate)", HEADER,
-                [each.cells() for each in rows],
-                f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else "")  # fmt: skip
+    mean = f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else ""
+    title = f"{recipe}, {len(streets)} streets: as read from the saved pictures (3-D AP, moderate)"
+    print_table(title, HEADER, [each.cells() for each in rows], mean)
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
         headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),

@@ -81,7 +81,10 @@ class CenterCodec:
         return int(self.settled(objects, height // self.stride, width // self.stride).asked.sum())
 
     def heatmap(self, objects: Objects, height: int, width: int) -> Float[Tensor, "b k h w"]:
-        """Target heatmaps: a bump of height 1 in each object's cell, 0.9999 in the cell of one to be ignored."""
+        """Target heatmaps: a bump of height 1 in each object's cell, 0.9999 in the cell of one to be ignored.
+
+        (The public code also draws the bump of what is ignored, and does not round the sides of boxes up.)
+        """
         cells = self.cells(objects, height, width)
         sides = (objects.box[..., 2:] - objects.box[..., :2]) / self.stride
         radii = gaussian_radius(sides[..., 1].ceil(), sides[..., 0].ceil(), rule=self.radius).floor().clamp_min(0)

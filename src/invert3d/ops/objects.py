@@ -141,13 +141,12 @@ def pack(layouts: Sequence[Layout], kinds: Sequence[str], slots: int | None = No
 def _rows(layout: Layout, kinds: list[str]) -> Tensor:
     states, places, chosen = [], [], []
     for i, kind in enumerate(layout.kinds):
-        like = NEIGHBORS.get(kind)
-        known = kind in kinds
-        if not known and like not in kinds and kind != "DontCare":
+        like = kind if kind in kinds else NEIGHBORS.get(kind, "")
+        if like not in kinds and kind != "DontCare":
             continue
         chosen.append(i)
-        states.append(1.0 if known else -1.0)
-        places.append(kinds.index(kind if known else like) if known or like in kinds else -1)
+        states.append(1.0 if like == kind else -1.0)
+        places.append(kinds.index(like) if like in kinds else -1)
     part = layout.select(torch.tensor(chosen, dtype=torch.long))
     camera = part.projection.flatten().expand(len(chosen), 12)
     row = torch.cat([
@@ -159,13 +158,13 @@ def _rows(layout: Layout, kinds: list[str]) -> Tensor:
 
 def unpack(packed: Float[Tensor, "b n 26"], kinds: Sequence[str], height: int, width: int) -> list[Layout]:
     """The layouts in a packed tensor: the objects that count, truncations and occlusions forgotten."""
-    layouts = []
+    layouts, names = [], list(kinds)
     for row in packed.detach().cpu():
         objects = Objects(row[row[:, 0] == 1])
         camera = objects.camera[0] if len(objects.packed) else Objects(row).camera[0]
         nothing = torch.zeros(len(objects.packed))
         layouts.append(Layout(
-            kinds=tuple(kinds[i] for i in objects.kind.tolist()), boxes=objects.box, sizes=objects.size,
+            kinds=tuple(names[i] for i in objects.kind.tolist()), boxes=objects.box, sizes=objects.size,
             centers=objects.center, yaws=objects.yaw, alphas=objects.alpha, projection=camera, height=height,
             width=width, scores=nothing + torch.nan, truncations=nothing, occlusions=nothing,
         ))  # fmt: skip

@@ -9,7 +9,7 @@ from torch import Tensor
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
-from invert3d.study.box_scores import SHOWN, short
+from invert3d.study.box_scores import SHOWN
 from invert3d.study.boxes import BoxesRun, pixels, redetected
 from invert3d.study.runs import read_run
 from invert3d.study.scenes import SWEEPS
@@ -32,7 +32,7 @@ def report(
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
         four_panels(
             folder / "figures" / f"{run.names[i]}.png", _pixels(originals[i]), run.asked[i], seen[i],
-            pixels(run.pictures[i]), shown[i], title=f"{run.names[i]}: what {short(model)} would see",
+            pixels(run.pictures[i]), shown[i], title=f"{run.names[i]}: what {Path(model).stem} would see",
             numbers={"steps": run.steps[i], "loss": round(run.losses[i], 3)},
         )  # fmt: skip
     if sweep is not None:
@@ -117,7 +117,7 @@ def write_boxes_page(
              **facts.get("environment", {})}  # fmt: skip
     return write_scene_page(
         folder, frames, about, title="Inverted layouts",
-        subtitle=f"Pictures in which {short(model)} sees what was asked, read again from 8 bits",
+        subtitle=f"Pictures in which {Path(model).stem} sees what was asked, read again from 8 bits",
         recipe=f"{facts.get('command', '')}\n\n{facts.get('settings', '')}",
         notes=["A picture that only its own detector understands is an adversarial example: "
                "invert3d evaluate boxes RUN --models OTHER says what another one reads."],

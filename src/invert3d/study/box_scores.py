@@ -13,6 +13,7 @@ from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
+from invert3d.registry import registered
 from invert3d.study.boxes import read_asked, read_frames, read_picture, redetected
 from invert3d.study.detectors import open_detector
 from invert3d.study.frames import nominal
@@ -112,21 +113,29 @@ def read_boxes_run(folder: Path) -> SavedRun:
     )  # fmt: skip
 
 
-def scored_runs(runs: Sequence[Path], models: Sequence[str] | None = None, device: str = "cpu") -> list[BoxScore]:
-    """Every run read by every detector, and by each detector the real pictures of the first run that has some."""
+def scored_runs(
+    runs: Sequence[Path], models: Sequence[str] | None = None, device: str = "cpu", checkpoint: Path | None = None
+) -> list[BoxScore]:
+    """Every run read by every detector, and by each detector the real pictures of the first run that has some.
+
+    ``checkpoint`` holds the weights of those that are backbones and not bundled.
+    """
     saved = [read_boxes_run(Path(run)) for run in runs]
     names = list(models or dict.fromkeys(run.model for run in saved))
-    detectors = {name: open_detector(name, device=device) for name in names}
+    bare = registered("center_network")
+    detectors = {
+        name: open_detector(name, checkpoint=checkpoint if name in bare else None, device=device) for name in names
+    }
     rows = []
     for run in saved:
         for name, detector in detectors.items():
             label = f"{run.recipe} of {short(run.model)}"
             row = score(label, short(name), run.asked, redetected(detector, fitted(detector, run.pictures), run.asked))
             rows.append(_with_steps(row, run))
-    real = next((run for run in saved if run.originals), None)
-    for name, detector in detectors.items() if real else ():
-        found = redetected(detector, fitted(detector, real.originals), real.asked)
-        rows.append(score("real pictures", short(name), real.asked, found))
+    for run in [run for run in saved if run.originals][:1]:
+        for name, detector in detectors.items():
+            found = redetected(detector, fitted(detector, run.originals), run.asked)
+            rows.append(score("real pictures", short(name), run.asked, found))
     return rows
 
 

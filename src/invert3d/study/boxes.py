@@ -195,10 +195,10 @@ def _finished(
     table: dict[str, Any], folder: Path | None, originals: dict[str, Tensor], seconds: float, interrupted: bool,
     trace: dict[str, Tensor],
 ) -> BoxesRun:  # fmt: skip
-    shown = [
-        pictures[i] if i in pictures else read_picture(folder / "training" / "image_2" / f"{names[i]}.png")
-        for i in done if i in pictures or folder is not None
-    ]  # fmt: skip
+    if folder is not None:
+        for i in [i for i in done if i not in pictures]:  # of an earlier call
+            pictures[i] = read_picture(folder / "training" / "image_2" / f"{names[i]}.png")
+    shown = [pictures[i] for i in done]
     found = redetected(detector, shown, [asked[i] for i in done])
     if folder is not None:
         for i, layout in zip(done, found, strict=True):

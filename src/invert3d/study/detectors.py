@@ -100,8 +100,8 @@ def open_detector(
         return detector_of(cards[name], HOME / f"{name}.safetensors").to(where)
     if Path(name).suffix == ".json" and Path(name).is_file():
         return detector_of(read_card(Path(name)), Path(name).with_suffix(".safetensors")).to(where)
-    hint = ", a card's path, or a backbone with --checkpoint"
-    raise ValueError(unknown("detector", name, [*cards, *registered("center_network")]) + hint)
+    known = unknown("detector", name, [*cards, *registered("center_network")])
+    raise ValueError(f"{known} (also the path of a card, or a backbone with --checkpoint)")
 
 
 def criterion(codec: CenterCodec) -> Callable[[Tensor, Tensor], Tensor]:
@@ -151,8 +151,9 @@ def save_detector(
     detector.eval()
     found = [nominal(layout) for layout in detections(detector, held_out)]
     scores = evaluate_kitti([nominal(layout) for layout in held_out.layouts], found)
-    ap = {f"{view} {kind}": round(float(scores.ap(kind, view)), 2) for view in ("2d", "bev", "3d", "aos")
-          for kind in detector.kinds}  # fmt: skip
+    values = {f"{view} {kind}": float(scores.ap(kind, view)) for view in ("2d", "bev", "3d", "aos")
+              for kind in detector.kinds}  # fmt: skip
+    ap = {name: round(value, 2) for name, value in values.items() if value == value}  # none of a kind: no AP
     digest, size = save_weights(network, folder / f"{name}.safetensors")
     codec = asdict(detector.codec)
     card = DetectorCard(

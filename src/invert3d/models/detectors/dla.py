@@ -114,7 +114,7 @@ class ModulatedConv(nn.Module):
 
         y, z, mask = self.conv_offset_mask(x).to(self.weight.dtype).chunk(3, 1)
         x = x.to(self.weight.dtype)  # there is no half-precision kernel on a CPU
-        return deform_conv2d(x, torch.cat([y, z], 1), self.weight, self.bias, padding=1, mask=mask.sigmoid())
+        return deform_conv2d(x, torch.cat([y, z], 1), self.weight, self.bias, padding=(1, 1), mask=mask.sigmoid())
 
 
 class Deformable(nn.Module):
