@@ -100,7 +100,7 @@ def ours(
         objective = objective + natural * RememberedStatistics(layers=tuple(norms))
     return LayoutRecipe(
         name="ours", objective=objective, parameterization=Fourier(), steps=steps,
-        stepper=Stepper(rate=0.01, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light(noise=0.2)),
+        stepper=Stepper(rate=0.04, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light(noise=0.2)),
         coarse=0.3, plain=0.3, stop_every=10,
         about="decoded boxes, random views, remembered statistics, a spectrum drawn coarse to fine",
     )  # fmt: skip

@@ -127,26 +127,21 @@ class CenterCodec:
     def corners_at(self, raw: Float[Tensor, "b 19 h w"], objects: Objects) -> Float[Tensor, "b n 8 3"]:
         """The corners, in meters, of the boxes that maps stand for in the cells of the given objects.
 
-        As ``decode`` reads them, but differentiable: of the two bins of the angle the one that fits the object.
+        As ``decode`` reads them, the bin of the angle included, but differentiable.
         """
-        cells = self.cells(objects, *raw.shape[-2:])
-        bins = bin_angles(gather_cells(split_heads(raw)["rot"], cells))
-        nearest = wrapped(bins - objects.alpha[..., None]).abs().argmin(-1, keepdim=True)
-        return self.boxes_at(raw, cells, objects.camera, bins.gather(-1, nearest)[..., 0])
+        return self.boxes_at(raw, self.cells(objects, *raw.shape[-2:]), objects.camera)
 
     def boxes_at(
-        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"],
-        alphas: Tensor | None = None,
-    ) -> Float[Tensor, "b n 8 3"]:  # fmt: skip
-        """The corners, in meters, of the boxes read in cells; ``alphas`` (B, N) instead of the angle read there."""
+        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"]
+    ) -> Float[Tensor, "b n 8 3"]:
+        """The corners, in meters, of the boxes read in cells (B, N, 2)."""
         heads = split_heads(raw)
         found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
         points = (cells + found["reg"]) * self.stride
         middle = unproject(points, depth_of(found["dep"][..., 0]), camera)
         bottom = middle + F.pad(found["dim"][..., :1] / 2, (1, 1))
-        alphas = alpha_of_bins(found["rot"]) if alphas is None else alphas
         ray = torch.atan2(points[..., 0] - camera[..., 0, 2], camera[..., 0, 0])
-        return corners3d(found["dim"], bottom, alphas + ray)
+        return corners3d(found["dim"], bottom, alpha_of_bins(found["rot"]) + ray)
 
 
 def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:
