@@ -19,7 +19,7 @@ from invert3d.ops.boxes import project, wrapped
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Normalized
 from invert3d.study import boxes as study
-from invert3d.study.box_scores import HEADER, errors_table, fitted, read_boxes_run, score, scored_runs
+from invert3d.study.box_scores import HEADER, SHORT, errors_table, fitted, read_boxes_run, score, scored_runs
 from invert3d.study.boxes import BoxesRun, invert_boxes, read_picture, redetected
 from invert3d.study.detectors import criterion, detections, open_detector, save_detector, train_detector
 from invert3d.study.frames import Frames, batches, folder_frames, nominal
@@ -250,7 +250,7 @@ def test_runs_are_scored_from_their_files_by_any_detector(finished, card: Path) 
     assert [row.pictures for row in rows] == ["ours of tiny", "real pictures"] and rows[0].detector == "tiny"
     assert rows[0].steps == 3 and rows[0].count == 2
     for row in rows:
-        assert list(row.as_dict()) == HEADER and len(row.cells()) == len(HEADER)
+        assert list(row.as_dict()) == HEADER and len(row.cells()) == len(SHORT)
         json.dumps(row.as_dict(), allow_nan=False)
     with pytest.raises(ValueError, match="unknown detector"):
         scored_runs([out], ["nobody"])

@@ -96,7 +96,7 @@ def train_centernet3d(
         seed=seed, held_out=test, seconds=clock(), settings=settings,
     )  # fmt: skip
     views = ("2d", "aos", "bev", "3d")
-    rows = [[kind, *(f"{card.ap.get(f'{view} {kind}', float('nan')):.1f}" for view in views)] for kind in detector.kinds]
+    rows = [[kind, *(card.ap.get(f"{view} {kind}", "–") for view in views)] for kind in detector.kinds]
     print_table(f"{label}: AP of {card.held_out} held-out frames, moderate", ["kind", *views], rows)
 
 

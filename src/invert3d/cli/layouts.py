@@ -131,12 +131,13 @@ def evaluate_boxes(
     name
         What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
-    from invert3d.study.box_scores import HEADER, scored_runs
+    from invert3d.study.box_scores import SHORT, scored_runs
     from invert3d.study.runs import record as write
 
     names = [part.strip() for part in models.split(",")] if models else None
     rows = scored_runs(runs, names, device, checkpoint)
-    print_table("as read from the saved pictures (3-D AP, moderate)", HEADER, [row.cells() for row in rows])
+    title = "as read from the saved pictures (AP, moderate; depth off)"
+    print_table(title, list(SHORT.values()), [row.cells() for row in rows])
     if record:
         if name is None:
             raise ValueError("--record needs --name, such as ap3d_inverted_ours")
@@ -176,7 +177,7 @@ def evaluate_layouts(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.study.box_scores import HEADER
+    from invert3d.study.box_scores import SHORT
     from invert3d.study.box_transfer import DETECTORS, askable_streets, layout_transfer
     from invert3d.study.detectors import open_detector
     from invert3d.study.runs import record as write
@@ -188,8 +189,8 @@ def evaluate_layouts(
                             device=device)  # fmt: skip
     rows = [each for row in found.scores for each in row] + list(found.originals)
     mean = f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else ""
-    title = f"{recipe}, {len(streets)} streets: as read from the saved pictures (3-D AP, moderate)"
-    print_table(title, HEADER, [each.cells() for each in rows], mean)
+    title = f"{recipe}, {len(streets)} streets: as read from the saved pictures (AP, moderate; depth off)"
+    print_table(title, list(SHORT.values()), [each.cells() for each in rows], mean)
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
         headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),

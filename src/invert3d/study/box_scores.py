@@ -21,6 +21,9 @@ from invert3d.study.runs import read_run
 
 HEADER = ["pictures", "read by", "n", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D", "depth m", "yaw deg",
           "missed", "false", "steps"]  # fmt: skip
+#: the columns that fit a terminal
+SHORT = {"pictures": "pictures", "read by": "read by", "3-D AP": "3-D", "Car": "Car", "Pedestrian": "Ped.",
+         "Cyclist": "Cyc.", "BEV": "BEV", "2-D": "2-D", "depth m": "m", "missed": "missed"}  # fmt: skip
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
 
@@ -55,9 +58,14 @@ class BoxScore:
         return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
 
     def cells(self) -> list[str]:
-        """The row as text."""
-        return ["–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-                for value in self.as_dict().values()]  # fmt: skip
+        """The row of ``SHORT`` as text."""
+        row = self.as_dict()
+        texts = {"missed": "–" if row["missed"] is None else f"{row['missed']:.0%}"}
+        for name in SHORT:
+            value = row[name]
+            said = "–" if value is None else f"{value:.2f}" if name == "depth m" else f"{value:.1f}"
+            texts.setdefault(name, value if isinstance(value, str) else said)
+        return [texts[name] for name in SHORT]
 
 
 def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:
