@@ -23,7 +23,7 @@ from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
 from tests.layouts import KINDS, camera, encoded, in_bins, kitti_camera, random_layout
 from tests.ops.slow_centers import slow_losses
-from tests.ops.test_centers import BOTH, BOX, PROJECTED, objects_of
+from tests.ops.test_centers import BOTH, PROJECTED, objects_of
 
 PER = pytest.mark.parametrize("per", ["object", "slot"])
 
