@@ -59,13 +59,8 @@ class BoxScore:
 
     def cells(self) -> list[str]:
         """The row of ``SHORT`` as text."""
-        row = self.as_dict()
-        texts = {"missed": "–" if row["missed"] is None else f"{row['missed']:.0%}"}
-        for name in SHORT:
-            value = row[name]
-            said = "–" if value is None else f"{value:.2f}" if name == "depth m" else f"{value:.1f}"
-            texts.setdefault(name, value if isinstance(value, str) else said)
-        return [texts[name] for name in SHORT]
+        row, forms = self.as_dict(), {"missed": ".0%", "depth m": ".2f", "pictures": "", "read by": ""}
+        return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in SHORT]
 
 
 def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:
