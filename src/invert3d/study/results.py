@@ -48,13 +48,16 @@ HEADLINES = {
 #: the same for topics whose keys mean something else; AP is in percent already
 MEANINGS = {
     "detector3d": {
-        "ap3d_streets_small": "3-D AP of the small detector on 100 held-out streets",
+        "ap3d_streets_small": "3-D AP of the small detector on held-out streets",
         "ap3d_inverted_ours": "3-D AP of what it reads from the pictures inverted from their layouts, our recipe",
         "ap3d_inverted_ours_clutter": "the same, streets full of cars",
         "ap3d_inverted_published": "the same on usual streets, the published recipe",
         "transfer_ours": "3-D AP of one detector on the pictures inverted from the other, our recipe (mean)",
         "transfer_ours_shuffled": "the same, inverted from shuffled weights (the control)",
         "transfer_published": "the same, the published recipe",
+        "frames_ours": "streets that ours is measured on",
+        "frames_ours_clutter": "streets full of cars that it is measured on",
+        "frames_published": "streets that the published recipe is measured on",
         "steps_ours": "steps of ours a picture, until it reads exactly what was asked (at most 300)",
         "loop_overhead_centernet3d": "time of a step of the loop over the bare forward, backward and step (CenterNet)",
         "streets_frames_per_second_96x320": "street frames a second at 96 x 320 on one core",
