@@ -118,5 +118,6 @@ def _errors(label: str, asked: Layout, found: Layout) -> dict[str, Any]:
     means = each.means()
     return {
         "picture": label, "asked": len(asked), "found": len(each.pairs), "false": each.false,
-        **{k: round(means[k], 2) for k in ("iou3d", "depth", "yaw", "center_2d")}, "steps": 0,
+        **{k: round(means[k], 2) if len(each.pairs) else "–" for k in ("iou3d", "depth", "yaw", "center_2d")},
+        "steps": 0,
     }  # fmt: skip
