@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from invert3d.ops.boxes import corners3d
 from invert3d.ops.centers import CenterCodec, depth_of, gather_cells, split_heads
 from invert3d.ops.objects import Objects
 
@@ -94,8 +95,6 @@ def rotation_loss(
 
 def corner_loss(raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec) -> Float[Tensor, "b n"]:
     """Mean distance of the eight decoded corners from where they should be, in diagonals of the asked box, (B, N)."""
-    from invert3d.ops.boxes import corners3d
-
     asked = corners3d(objects.size, objects.center, objects.yaw)
     diagonal = objects.size.norm(dim=-1).clamp_min(1e-3)
     return (codec.corners_at(raw, objects) - asked).norm(dim=-1).mean(-1) / diagonal

@@ -10,7 +10,7 @@ Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, for boxes in space (``ddd``
   its middle in *space*.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -145,8 +145,6 @@ class CenterCodec:
 
 
 def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:
-    from dataclasses import replace
-
     limits = boxes.new_tensor([layout.width - 1.0, layout.height - 1.0] * 2)
     return replace(layout, boxes=torch.minimum(boxes.clamp_min(0), limits))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,6 @@ def scored_runs(
 
 
 def _with_steps(row: BoxScore, run: SavedRun) -> BoxScore:
-    from dataclasses import replace
-
     return replace(row, steps=sum(run.steps) / len(run.steps))
 
 
