@@ -72,8 +72,9 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
     """
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
-        flat = parameter.view(-1)
-        flat.copy_(flat[torch.randperm(len(flat), generator=generator).to(flat.device)])
+        flat = parameter.flatten()
+        mixed = flat[torch.randperm(len(flat), generator=generator).to(flat.device)]
+        parameter.copy_(mixed.view(parameter.shape))
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()

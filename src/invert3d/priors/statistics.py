@@ -43,9 +43,11 @@ class RememberedStatistics(Objective):
             raise ValueError(f"{name} is {type(norm).__name__}, not a batch norm that remembers statistics")
         scale = weight.abs()
         alive = scale > 1e-3  # a channel that is switched off says nothing
-        places = after.flatten(2)
-        mean = (places.mean(2) - bias)[:, alive] / scale[alive]
-        spread = (places.var(2, unbiased=False)[:, alive] / scale[alive] ** 2 + 1e-4).log() / 2
+        places = after.flatten(2).to(torch.promote_types(after.dtype, torch.float32))
+        middle = places.mean(2)
+        variance = (places - middle[..., None]).square().mean(2)  # several times faster here than var
+        mean = (middle - bias)[:, alive] / scale[alive]
+        spread = (variance[:, alive] / scale[alive] ** 2 + 1e-4).log() / 2
         beyond = torch.relu(mean.abs() - self.slack) ** 2 + torch.relu(spread.abs() - self.slack) ** 2
         return beyond.mean(1)
 

@@ -276,9 +276,10 @@ def _greens(
             depth += 2.5
         if not _open(road, s, 2.0):
             continue
+        detail = (s < 15) + (s < 40)
         template = (
-            scenery.tree_template(int(rng.integers(scenery.TREES)), s < 15) if leafy
-            else scenery.bush_template(int(rng.integers(scenery.BUSHES)))
+            scenery.tree_template(int(rng.integers(scenery.TREES)), detail) if leafy
+            else scenery.bush_template(int(rng.integers(scenery.BUSHES)), detail)
         )  # fmt: skip
         if built and style == "city" and leafy:
             depth = -0.9 if walk > 2.2 else -walk + 0.7

@@ -33,61 +33,63 @@ def facade_color(
     ground = level == 0
     shop = ground & (style == 1) & street & ~blank
     door = ground & street & ~blank & ~shop & (hashed(bay, seed, side) < 0.3)
-    low = np.where(shop, 0.45, np.where(style == 2, 0.75, 0.9))
+    low = np.where(shop, 0.45, np.where(style == 2, 0.75, 0.9)).astype(np.float32)
     high = np.where(shop, 2.4, low + tall)
     wide = np.where(shop, pitch * 0.44, wide)
-    color = _ledges(color, a, b, low, wide, near, blank | door, style, v)
+    _ledges(color, a, b, low, wide, near, blank | door, style, v)
     inside = (np.abs(a) < wide) & (b > low) & (b < high) & ~blank & ~door
     border = np.minimum(np.minimum(wide - np.abs(a), b - low), high - b)
     frame = inside & ((border < 0.07) | ((np.abs(a) < 0.025) & ~shop) | ((np.abs(b - low - tall * 0.7) < 0.02) & ~shop))
     pane = inside & ~frame
-    tone = np.where(shop, 0.026, 0.9 * table[:, 9] ** 2.2)
-    color = np.where(frame[:, None], tone[:, None], color)
-    curtain = pane & (lot * 7.3 % 1 < 0.45) & (b > low + tall * (lot * 3.1 % 1) * 0.8) & ~shop
-    room = np.where(curtain, 0.32, np.where(shop, 0.05 + 0.08 * (lot * 5 % 1), 0.025)) * (1 + 0.25 * noise(u, v, 9))
-    color = np.where(pane[:, None], room[:, None], color)
+    color[frame] = np.where(shop, 0.026, 0.9 * table[:, 9] ** 2.2)[frame, None]
+    glass = np.flatnonzero(pane)
+    pick = lot[glass]
+    curtain = (pick * 7.3 % 1 < 0.45) & (b > low + tall * (lot * 3.1 % 1) * 0.8)[glass] & ~shop[glass]
+    room = np.where(curtain, 0.32, np.where(shop[glass], 0.05 + 0.08 * (pick * 5 % 1), 0.025))
+    color[glass] = (room * (1 + 0.25 * noise(u[glass], v[glass], 9)))[:, None]
     sunk = inside & (high - b < 0.22)
-    color = _doors(np.where(sunk[:, None], color * 0.45, color), a, b, door, table)
-    banner = shop & (b > 2.55) & (b < 3.05)
-    signs = np.stack([hashed(bay // 3 + k, seed) for k in (0, 5, 9)], -1) * 0.5 + 0.08
-    words = (np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3)
-    color = np.where(banner[:, None], signs * (1 - 0.7 * words)[:, None], color)
+    color[sunk] *= 0.45
+    _doors(color, a, b, door, table)
+    banner = np.flatnonzero(shop & (b > 2.55) & (b < 3.05))
+    signs = np.stack([hashed(bay[banner] // 3 + k, seed[banner]) for k in (0, 5, 9)], -1) * 0.5 + 0.08
+    words = ((np.abs(b - 2.8) < 0.1) & (np.abs(a) < pitch * 0.3))[banner]
+    color[banner] = signs * (1 - 0.7 * words)[:, None]
     return color.astype(np.float32), (pane & ~sunk).astype(np.float32)
 
 
 def _wall(base: np.ndarray, u: np.ndarray, v: np.ndarray, near: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """Plaster with stains, or brick on houses of a reddish wall."""
-    brick = base[:, 0] > 1.9 * base[:, 2]
-    row = np.floor(v / 0.075)
-    joint = np.maximum(line(v % 0.075 - 0.0375, 0.008, near), line((u + 0.12 * (row % 2)) % 0.24 - 0.12, 0.006, near))
-    each = (hashed(row, np.floor((u + 0.12 * (row % 2)) / 0.24)) - 0.5) * np.clip(0.05 / near, 0, 1) * 0.4
     plaster = 1 + 0.05 * noise(u + seed, v, 3) + 0.03 * noise(v, u, 16) - 0.18 * np.clip(1 - v / 0.9, 0, 1)
-    return base * np.where(brick, (plaster + each) * (1 - 0.25 * joint), plaster)[:, None]
+    brick = np.flatnonzero(base[:, 0] > 1.9 * base[:, 2])
+    if len(brick):
+        u, v, near = u[brick], v[brick], near[brick]
+        row = np.floor(v / 0.075)
+        along = u + 0.12 * (row % 2)
+        joint = np.maximum(line(v % 0.075 - 0.0375, 0.008, near), line(along % 0.24 - 0.12, 0.006, near))
+        each = (hashed(row, np.floor(along / 0.24)) - 0.5) * np.clip(0.05 / near, 0, 1) * 0.4
+        plaster[brick] = (plaster[brick] + each) * (1 - 0.25 * joint)
+    return base * plaster[:, None]
 
 
 def _ledges(
     color: np.ndarray, a: np.ndarray, b: np.ndarray, low: np.ndarray, wide: np.ndarray, near: np.ndarray,
     none: np.ndarray, style: np.ndarray, v: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Sills below windows with their shadow, light surrounds, a plinth and bands between storeys."""
+) -> None:  # fmt: skip
+    """Sills below windows with their shadow, light surrounds, a plinth and bands between storeys, in place."""
     under = ~none & (np.abs(a) < wide + 0.08)
     sill = under & (b < low) & (b > low - 0.09)
     shade = under & (b <= low - 0.09) & (b > low - 0.2)
     around = under & (np.abs(a) > wide) & (b > low) & (b < low + 1.6) & (style < 2)
-    color = np.where((sill | around)[:, None], color * 0.5 + 0.28, color)
-    color = np.where(shade[:, None], color * 0.72, color)
-    band = (b < 0.12) & (style > 0) & (v > 1)
-    color = np.where(band[:, None], color * 0.6 + 0.2, color)
-    plinth = v < 0.35
-    return np.where(plinth[:, None], color * 0.5 + 0.05, color)
+    band, plinth = (b < 0.12) & (style > 0) & (v > 1), v < 0.35
+    for where, share, light in ((sill | around, 0.5, 0.28), (shade, 0.72, 0), (band, 0.6, 0.2), (plinth, 0.5, 0.05)):
+        color[where] = color[where] * np.float32(share) + np.float32(light)
 
 
-def _doors(color: np.ndarray, a: np.ndarray, b: np.ndarray, door: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """A door with a frame and two panels where ``door`` says there is one."""
-    leaf = door & (np.abs(a) < 0.5) & (b < 2.1)
-    frame = door & (np.abs(a) < 0.6) & (b < 2.2) & ~leaf
-    panel = leaf & (np.abs(a) < 0.34) & ((np.abs(b - 0.6) < 0.4) | (np.abs(b - 1.55) < 0.4))
-    tint = linear(table[:, 10:13])
-    color = np.where(leaf[:, None], tint, color)
-    color = np.where(panel[:, None], tint * 0.7, color)
-    return np.where(frame[:, None], 0.55, color)
+def _doors(color: np.ndarray, a: np.ndarray, b: np.ndarray, door: np.ndarray, table: np.ndarray) -> None:
+    """A door with a frame and two panels where ``door`` says there is one, in place."""
+    rows = np.flatnonzero(door & (np.abs(a) < 0.6) & (b < 2.2))
+    a, b = np.abs(a[rows]), b[rows]
+    leaf = (a < 0.5) & (b < 2.1)
+    panel = leaf & (a < 0.34) & ((np.abs(b - 0.6) < 0.4) | (np.abs(b - 1.55) < 0.4))
+    tint = linear(table[rows, 10:13]) * (1 - 0.3 * panel)[:, None]
+    color[rows] = np.where(leaf[:, None], tint, 0.55)

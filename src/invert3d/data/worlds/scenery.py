@@ -80,8 +80,12 @@ def _clump(rng: np.random.Generator, center: tuple[float, float, float], radius:
 
 
 @cache
-def tree_template(number: int, fine: bool = True) -> Template:
-    """The tree ``number`` of the pool: a trunk with limbs and clumps of leaves, or a conifer; coarse for far ones."""
+def tree_template(number: int, detail: int = 2) -> Template:
+    """The tree ``number`` of the pool: a trunk with limbs and clumps of leaves, or a conifer.
+
+    ``detail``: 2 near, 1 further, 0 far.
+    """
+    fine = detail > 1
     rng = np.random.default_rng([106, number])
     bark, shade = (0.3, 0.24, 0.18), rng.uniform(0.85, 1.15)
     leaf = (
@@ -111,13 +115,14 @@ def tree_template(number: int, fine: bool = True) -> Template:
         )
     ]
     for k in range(int(rng.integers(5, 8)) if fine else 3):
+        level = detail if k < 1 else min(detail, 1)
         turn, out = rng.uniform(0, 6.28), crown * rng.uniform(0.3, 0.62) * (k > 0) / lift
         at = (out * np.cos(turn), out * np.sin(turn), stem + crown * lift * rng.uniform(0.5, 1.25))
         if fine:
             pieces.append(Piece(bar((0, 0, stem * 0.95), at, 0.06, 0.5, 4), bark))
         pieces.append(
             Piece(
-                _clump(rng, at, crown * rng.uniform(0.5, 0.75) * (1.0 if fine else 1.15), 2 if fine and k < 1 else 1),
+                _clump(rng, at, crown * rng.uniform(0.5, 0.75) * (1.0 if fine else 1.15), level),
                 color,
                 Material.FOLIAGE,
             )
@@ -126,12 +131,12 @@ def tree_template(number: int, fine: bool = True) -> Template:
 
 
 @cache
-def bush_template(number: int) -> Template:
-    """A bush of the pool, about a meter tall."""
+def bush_template(number: int, detail: int = 2) -> Template:
+    """A bush of the pool, about a meter tall; ``detail`` 0 for far ones."""
     rng = np.random.default_rng([107, number])
     leaf = np.array((0.22, 0.33, 0.12)) * rng.uniform(0.8, 1.3)
     spots = [(rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.3, 0.6)) for _ in range(2)]
-    clumps = [_clump(rng, at, float(rng.uniform(0.5, 0.8)), 1) for at in spots]
+    clumps = [_clump(rng, at, float(rng.uniform(0.5, 0.8)), min(detail, 1)) for at in spots]
     return make_template([Piece(part, tuple(leaf), Material.FOLIAGE) for part in clumps], smooth=80, centered=False)
 
 

@@ -135,32 +135,36 @@ def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, s
 def _photograph(
     stage: Stage, weather: Weather, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, Hits]:
-    """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take three more rays a pixel."""
+    """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take up to three more rays a pixel."""
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float64)
     rays = rays_of(projection, pixels)
     hits = stage.trace(rays)
     radiance = stage.shade(rays, hits, weather)
-    rough = np.flatnonzero(_edges(stage, hits, radiance.reshape(height, width, 3)))
+    counts = _edges(stage, hits, radiance.reshape(height, width, 3)).ravel()
+    rough = np.flatnonzero(counts)
+    owner, starts = np.repeat(rough, counts[rough]), np.cumsum(counts[rough]) - counts[rough]
     shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]])
-    more = rays_of(projection, (pixels[rough, None] + shifts).reshape(-1, 2))
-    extra = stage.shade(more, stage.trace(more), weather).reshape(-1, 3, 3)
-    radiance[rough] = (np.minimum(radiance[rough], 3.0) + np.minimum(extra, 3.0).sum(1)) / 4
+    within = np.arange(len(owner)) - np.repeat(starts, counts[rough])
+    more = rays_of(projection, pixels[owner] + shifts[within])
+    extra = np.minimum(stage.shade(more, stage.trace(more), weather), 3.0)
+    total = np.minimum(radiance[rough], 3.0) + (np.add.reduceat(extra, starts) if len(rough) else 0)
+    radiance[rough] = total / (1 + counts[rough, None])
     return develop(weather, radiance.reshape(height, width, 3), rng), hits
 
 
 def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels that differ from a neighbor in instance, brightness or, on edges, in depth."""
+    """(H, W) how many more rays pixels take: three where a neighbor is another instance's, one where it is brighter."""
     height, width, _ = radiance.shape
     owner = np.where(hits.face >= 0, stage.owner[hits.face], -1).reshape(height, width)
     tone = np.sqrt(np.clip(radiance.mean(-1), 0, 2))
-    rough = np.zeros((height, width), bool)
+    counts = np.zeros((height, width), np.int64)
     for axis in (0, 1):
-        change = (np.diff(owner, axis=axis) != 0) | (np.abs(np.diff(tone, axis=axis)) > 0.07)
+        change = np.where(np.diff(owner, axis=axis) != 0, 3, np.abs(np.diff(tone, axis=axis)) > 0.07)
         first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
         second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
-        rough[first] |= change
-        rough[second] |= change
-    return rough
+        for side in (first, second):
+            counts[side] = np.maximum(counts[side], change)
+    return counts
 
 
 def write_streets(

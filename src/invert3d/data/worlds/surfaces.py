@@ -23,15 +23,23 @@ def noise_tile() -> np.ndarray:
     return ((tile - tile.mean()) / tile.std()).astype(np.float32)
 
 
+@lru_cache(maxsize=1)
+def _patches() -> np.ndarray:
+    """(65536, 4): between four texels the noise is 1, a, b, ab times these, a and b from 0 to 1."""
+    tile = noise_tile()
+    down, right = np.roll(tile, -1, 0), np.roll(tile, -1, 1)
+    both = np.roll(down, -1, 1)
+    return np.stack([tile, down - tile, right - tile, both - down - right + tile], -1).reshape(-1, 4)
+
+
 def noise(u: np.ndarray, v: np.ndarray, scale: float) -> np.ndarray:
     """Noise at (u, v), ``scale`` texels a unit, interpolated: mean 0, deviation about 1."""
-    tile = noise_tile()
     u, v = u * np.float32(scale), v * np.float32(scale)
     fu, fv = np.floor(u), np.floor(v)
-    i, j = fu.astype(np.int64) & (_TILE - 1), fv.astype(np.int64) & (_TILE - 1)
+    i, j = fu.astype(np.int32) & (_TILE - 1), fv.astype(np.int32) & (_TILE - 1)
     a, b = u - fu, v - fv
-    k, m = (i + 1) & (_TILE - 1), (j + 1) & (_TILE - 1)
-    return (tile[i, j] * (1 - a) + tile[k, j] * a) * (1 - b) + (tile[i, m] * (1 - a) + tile[k, m] * a) * b
+    patch = _patches().take(i * _TILE + j, axis=0)
+    return patch[:, 0] + a * patch[:, 1] + b * (patch[:, 2] + a * patch[:, 3])
 
 
 def hashed(*numbers: np.ndarray | float) -> np.ndarray:
@@ -74,7 +82,7 @@ def _markings(road: Road, s: np.ndarray, t: np.ndarray, near: np.ndarray, far: n
         if road.zebra:
             stripes = line((t + 50) % 1.1 - 0.55, 0.27, near)
             paint = np.where((away > 0.8) & (away < 3.8), stripes, np.where((away >= 0.6) & (away < 5), 0, paint))
-        stop = (away > 4.6) & (away < 5.1) & (np.where(s < road.crossing, 1, -1) * t > 0)
+        stop = (away > 4.6) & (away < 5.1) & ((s < road.crossing) == (t > 0))
         paint = np.maximum(paint, stop.astype(np.float32))
     return paint
 
@@ -91,7 +99,7 @@ def ground_color(road: Road, points: np.ndarray, focal: float) -> np.ndarray:
     middle = noise(t, s, 7)
     left, right = road.edges
     tone = road.tone * (1 + 0.10 * coarse + 0.11 * fine + 0.05 * middle)
-    gray = tone * np.where(hashed(np.floor(s / 9), np.floor(t / 3.1)) > 0.86, 0.78, 1.0)
+    gray = tone * (1 - np.float32(0.22) * (hashed(np.floor(s / 9), np.floor(t / 3.1)) > 0.86))
     if not road.lot:
         gray = gray * (1 - 0.08 * np.cos((t - road.camera) * np.float32(2 * np.pi / 1.6)))
     color = gray[:, None] * np.array([1.0, 0.99, 0.97], np.float32)
