@@ -21,10 +21,10 @@ invert3d train voxnet --data shapes --name voxnet-shapes --per-class 150 --steps
 invert3d train voxel_nin --data shapes --name voxel_nin-shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
 invert3d train vrn --data modelnet10-voxels --name vrn-modelnet10 --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
 # Detectors, on procedural streets.
-streets=(--data streets --size 96x320 --frames 3000 --held-out 200 --batch 16 --rate 0.002)
-invert3d train centernet3d --backbone small --name centernet3d-small --steps 5000 "${streets[@]}"
-invert3d train centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 32 --name centernet3d-resnet18 \
-    --steps 6000 "${streets[@]}"
+streets=(--data streets --size 96x320 --frames 8000 --held-out 200 --steps 7400 --batch 16 --rate 0.002)
+invert3d train centernet3d --backbone small --name centernet3d-small "${streets[@]}"
+invert3d train centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 24 --skips --name centernet3d-resnet18 \
+    "${streets[@]}"
 
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)

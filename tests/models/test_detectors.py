@@ -25,8 +25,11 @@ from tests.layouts import camera, random_layout
 TINY = {
     "dla34": {"channels": (4, 4, 8, 8, 16, 16), "hidden": 8},
     "resnet18": {"width": 8, "deconv": 16, "hidden": 8},
-    "small": {"width": 8, "features": 16, "hidden": 8},
+    "small": {"width": 8, "features": 16, "fine": 8, "hidden": 8},
 }
+
+
+TINY_SKIPS = {**TINY["resnet18"], "skips": True}
 
 
 def tiny(backbone: str = "small", height: int = 32, width: int = 64, **settings) -> CenterNet3D:
@@ -238,7 +241,8 @@ def test_what_a_detector_says_is_what_its_parts_say_bit_for_bit(backbone: str) -
     x, cameras = torch.rand(3, 3, 32, 64), camera(32, 64).float().expand(3, 3, 4)
     with torch.no_grad():
         raw = detector.raw(x)
-        assert raw.shape == (3, 19, 8, 16) and torch.equal(detector(x), raw)
+        stride = detector.codec.stride
+        assert raw.shape == (3, 19, 32 // stride, 64 // stride) and torch.equal(detector(x), raw)
     found, whole = detector.finalize(raw, cameras, 0.05), detector.detect(x, cameras, 0.05)
     assert sum(len(layout) for layout in whole) > 0
     for one, other in zip(found, whole, strict=True):
@@ -246,6 +250,23 @@ def test_what_a_detector_says_is_what_its_parts_say_bit_for_bit(backbone: str) -
         for name in ("scores", "boxes", "sizes", "centers", "yaws"):
             assert torch.equal(getattr(one, name), getattr(other, name))
     assert torch.allclose(raw[1:2], detector.raw(x[1:2]).detach(), atol=1e-4), "a picture does not mind its batch"
+
+
+def test_skips_bring_resnet_18_to_half_the_size() -> None:
+    """One more transposed convolution, and the stem's maps at their own size, whose zeros take its part away."""
+    torch.manual_seed(0)
+    network = CenterNetResNet18(**TINY_SKIPS).eval()
+    x = torch.rand(2, 3, 64, 96)
+    maps = network(x)
+    assert maps.shape == (2, 19, 32, 48) and len(network.across) == 4
+    assert CenterNet3D("resnet18", height=64, width=96, options=TINY_SKIPS).codec.stride == 2
+    for lateral in network.across:
+        for value in lateral.parameters():
+            nn.init.zeros_(value)
+    published = CenterNetResNet18(**TINY["resnet18"])
+    assert not len(published.across) and published.stride == 4
+    assert {k for k in published.state_dict() if k.startswith(("conv1", "layer"))} <= set(network.state_dict())
+    assert (network(x) - maps).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("backbone", TINY)

@@ -43,7 +43,7 @@ def slow_heatmap(layout: Layout, codec: CenterCodec) -> list[list[list[float]]]:
     for i, kind in enumerate(layout.kinds):
         px, py = point_of(layout, i, codec)
         left, top, right, bottom = (side / codec.stride for side in layout.boxes[i].tolist())
-        radius = int(slow_radius(math.ceil(bottom - top), math.ceil(right - left), rule=codec.radius))
+        radius = int(slow_radius(bottom - top, right - left, rule=codec.radius))
         sigma = (2 * radius + 1) / 6
         for y in range(height):
             for x in range(width):

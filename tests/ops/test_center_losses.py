@@ -50,6 +50,36 @@ def test_every_head_costs_what_the_slow_loop_says(codec: CenterCodec, per: str) 
             assert float(found[name][i]) == pytest.approx(value, rel=2e-4, abs=1e-6), (name, i)
 
 
+@BOTH
+@pytest.mark.parametrize("step", [(0, 0), (1, 0), (-1, 1)])
+def test_regressions_beside_a_cell_are_those_of_maps_moved_there(codec: CenterCodec, step: tuple[int, int]) -> None:
+    """What is read a step away says where the object is from there: the offset alone changes, by the step."""
+    layouts = [random_layout(3, seed, 48, 160) for seed in (0, 1)]
+    raw, objects, (x, y) = maps(2), objects_of(*layouts), step
+    moved = raw.roll((y, x), (2, 3))
+    moved[:, 17:] -= torch.tensor([x, y])[:, None, None]
+    here = head_losses(raw, objects, codec)
+    there = head_losses(moved, objects, codec, beside=torch.tensor([x, y]).expand(2, 3, 2))
+    for name in HEADS:
+        assert (name == "hm" and step != (0, 0)) or torch.allclose(here[name], there[name]), name
+
+
+def test_depth_as_a_ratio_is_meters_at_twenty_meters() -> None:
+    sizes, yaws = torch.tensor([[1.5, 1.6, 4.0]]).double(), torch.zeros(1).double()
+    losses = {}
+    for meters in (10.0, 20.0, 40.0):
+        center = torch.tensor([[0.0, 1.6, meters]]).double()
+        layout = Layout.of(["Car"], sizes, center, yaws, camera(), 96, 320)
+        objects = objects_of(layout)
+        raw = torch.zeros(1, 19, 24, 80).double()
+        raw[:, 3] = -math.log(float(objects.depth[0, 0]) * 1.01)  # depth is 1 / sigmoid - 1, 1 % too large here
+        both = [float(head_losses(raw, objects, PROJECTED, depth=depth)["dep"]) for depth in ("meters", "log")]  # type: ignore[arg-type]
+        losses[meters] = both
+        assert both[0] == pytest.approx(float(objects.depth[0, 0]) * 0.01, rel=0.02)
+        assert both[1] == pytest.approx(20 * math.log(1.01), rel=0.02)
+    assert losses[40.0][0] > 3 * losses[10.0][0]
+
+
 @pytest.mark.parametrize(("count", "floor"), [(5, 1.2477), (1, 1.3586), (50, 0.0)])
 def test_the_published_rotation_loss_has_a_floor_of_empty_slots(count: int, floor: float) -> None:
     """2 ln 2 (50 - n) / 50: 1.25 for five objects, whatever the network says (reference, section 1)."""

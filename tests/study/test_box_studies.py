@@ -46,7 +46,9 @@ def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_
     assert (tmp_path / "ours-d0" / "training" / "image_2" / "000000.png").is_file()
     again = layout_transfer("ours", frames(2), tmp_path, names=cards, steps=3)  # nothing left to do
     assert np.array_equal(again.matrix, found.matrix)
-    assert len(found.rows()) == 6 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
+    assert [(each.pictures, each.detector) for each in found.agreement] == [
+        ("streets as d0 reads them", "d1"), ("streets as d1 reads them", "d0")]  # fmt: skip
+    assert len(found.rows()) == 8 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
 
 
 def test_a_shuffled_detector_has_the_same_weights_in_another_order() -> None:
@@ -67,7 +69,7 @@ def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_pa
 def test_heads_are_read_in_the_cells_of_the_objects() -> None:
     layout = layout_of(2, 5)
     detector = tiny(codec=PROJECTED, order="rgb")
-    maps = encoded(layout.to("cpu", torch.float64), PROJECTED)[None].float()
+    maps = encoded(layout.to("cpu", torch.float64), detector.codec)[None].float()
     detector.raw = lambda images: maps  # type: ignore[method-assign]
     said = read_heads_at(detector, torch.zeros(1, 3, 32, 64), detector.targets([layout]))
     assert said["score"] > 0.9
@@ -82,7 +84,7 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     page = report(run, out, detector=detector, model="tiny")
     assert "<html" in page.read_text() and (out / "figures" / "a.png").is_file()
     values = [8.0, 12.0]
-    scenes = swept(Scenes(("a",), (layout_of(1, 2),)), "depth", values)
+    scenes = swept(Scenes(("a",), (layout_of(1, 2),)), "depth", values, detector)
     run = invert_boxes(detector, scenes.layouts, names=scenes.names, **QUICK)
     report(run, tmp_path / "sweep", detector=detector, model="tiny", sweep=("depth", values))
     assert (tmp_path / "sweep" / "figures" / "sweep.gif").stat().st_size > 1000

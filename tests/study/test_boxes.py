@@ -14,13 +14,16 @@ from PIL import Image as Picture
 from invert3d.data.kitti import Calibration, KittiFolder, read_labels, write_calibration, write_labels
 from invert3d.data.scenes import write_scene
 from invert3d.engine.recorder import ProgressBar
+from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.boxes import project, wrapped
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Normalized
+from invert3d.priors.images import Nearness
+from invert3d.priors.statistics import norm_layers
 from invert3d.study import boxes as study
 from invert3d.study.box_scores import HEADER, SHORT, errors_table, fitted, read_boxes_run, score, scored_runs
-from invert3d.study.boxes import BoxesRun, invert_boxes, read_picture, redetected
+from invert3d.study.boxes import BoxesRun, invert_boxes, reached_norms, read_picture, redetected
 from invert3d.study.detectors import criterion, detections, open_detector, save_detector, train_detector
 from invert3d.study.frames import Frames, batches, folder_frames, nominal
 from invert3d.study.scenes import Scenes, asked_scenes, parsed_sweep, swept
@@ -130,6 +133,60 @@ def test_nothing_is_written_without_a_folder_and_chunks_change_nothing(detector,
     assert alone.names == ("000000", "000001")
     assert (alone.pictures - run.pictures).abs().max() <= 1 / 255 + 1e-6
     assert len(alone.found) == 2 and alone.steps == (3, 3)
+
+
+def test_the_smallest_change_is_measured_from_the_picture_to_the_end(detector: CenterNet3D, monkeypatch) -> None:
+    """In both of its parts, the one in views and the plain one."""
+    seen = []
+    monkeypatch.setattr(Nearness, "update", lambda self, state: seen.append(state.memory["nearness"].clone()))
+    start = torch.rand(1, 3, 32, 64)
+    invert_boxes(detector, LAYOUTS[:1], start=start, recipe="smallest_change", steps=4, progress=False)
+    assert len(seen) == 4 and all(torch.equal(each, start) for each in seen)
+    with pytest.raises(ValueError, match="begins with a picture"):
+        invert_boxes(detector, LAYOUTS[:1], recipe="smallest_change", steps=4)
+
+
+def test_norms_that_only_checkpoints_know_are_not_asked_what_they_remember() -> None:
+    """DLA's trees of trees have a projection that nothing calls; our recipe must work on it."""
+    dla = tiny("dla34", codec=PROJECTED, order="rgb")
+    assert set(norm_layers(dla)) - set(reached_norms(dla)) == {"network.base.level4.project.1"}
+    run = invert_boxes(dla, LAYOUTS[:1], steps=2, progress=False)
+    assert run.steps == (2,)
+
+
+def test_a_recipe_of_ones_own_says_everything_itself(detector: CenterNet3D) -> None:
+    recipe = layout_recipe("published", detector.codec, steps=2)
+    with pytest.raises(ValueError, match="say heads and steps in the recipe"):
+        invert_boxes(detector, LAYOUTS[:1], recipe=recipe, steps=3, heads=("hm",))
+    with pytest.raises(ValueError, match="needs steps"):
+        invert_boxes(detector, LAYOUTS[:1], steps=0)
+
+
+def test_frames_that_ask_nothing_are_left_out_and_named(detector: CenterNet3D, tmp_path: Path, files: Path) -> None:
+    for name, text in (("a", (files / "both.txt").read_text()), ("b", ""), ("c", (files / "behind.txt").read_text())):
+        for kind, end in (("image_2", "png"), ("label_2", "txt"), ("calib", "txt")):
+            (tmp_path / "training" / kind).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "training" / kind / f"{name}.{end}"
+            if kind == "label_2":
+                path.write_text(text)
+            else:
+                path.write_bytes((files / {"image_2": "one.png", "calib": "calib.txt"}[kind]).read_bytes())
+    found = asked_scenes(detector, frames=str(tmp_path))
+    assert found.names == ("a",) and set(found.originals) == {"a"}
+    assert len(found.left_out) == 2 and "b: no Pedestrian" in found.left_out[0] + found.left_out[1]
+    (tmp_path / "training" / "label_2" / "a.txt").write_text("")
+    with pytest.raises(ValueError, match="a: no Pedestrian"):
+        asked_scenes(detector, frames=str(tmp_path))
+
+
+def test_of_several_starts_the_cheapest_is_kept(detector, finished) -> None:
+    _, one = finished
+    three = invert_boxes(detector, LAYOUTS[:2], starts=3, **QUICK)
+    assert three.trace["loss"].shape == (3, 6) and three.pictures.shape == one.pictures.shape
+    assert list(three.losses) == [min(three.trace["loss"][-1, 3 * i : 3 * i + 3].tolist()) for i in range(2)]
+    assert torch.equal(three.trace["loss"][:, ::3], one.trace["loss"]), "the first start is the only one of one"
+    with pytest.raises(ValueError, match="at least one start"):
+        invert_boxes(detector, LAYOUTS[:1], starts=0, **QUICK)
 
 
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monkeypatch, tmp_path, capfd) -> None:
@@ -285,7 +342,7 @@ def test_a_folder_that_is_no_run_of_boxes_is_refused(tmp_path: Path, folder: str
 
 def test_a_card_gives_the_detector_back(card: Path, detector: CenterNet3D) -> None:
     again = open_detector(str(card))
-    assert again.codec == PROJECTED and (again.height, again.width, again.order) == (32, 64, "rgb")
+    assert again.codec == replace(PROJECTED, stride=2) and (again.height, again.width, again.order) == (32, 64, "rgb")
     x = torch.rand(1, 3, 32, 64)
     assert torch.equal(again.raw(x), detector.raw(x))
     facts = json.loads(card.read_text())
@@ -304,7 +361,7 @@ def test_training_lowers_the_loss_that_checkpoints_are_trained_with() -> None:
     train_detector(detector, some, settings, lambda done, loss: losses.append(loss))
     assert len(losses) == 25 and losses[-1] < 0.8 * losses[0] and not detector.training
     target = detector.targets(some.layouts)
-    value = criterion(PROJECTED)(detector.raw(some.pictures), target)
+    value = criterion(detector.codec)(detector.raw(some.pictures), target)
     assert value.shape == () and value.isfinite()
     assert len(detections(detector, some, batch=3)) == 4
 
@@ -321,7 +378,7 @@ def test_batches_are_mirrored_with_their_targets_and_repeat_with_a_seed(detector
         k, i = divmod(int(torch.stack(gaps).argmin()), 3)
         assert min(gaps) < 1e-3
         original = some.pictures[i].flip(-1) if k else some.pictures[i]
-        assert torch.corrcoef(torch.stack([picture.flatten(), original.flatten()]))[0, 1] > 0.9
+        assert torch.corrcoef(torch.stack([picture.flatten(), original.flatten()]))[0, 1] > 0.7
         flips += k
     assert 3 < flips < 13
 
@@ -436,7 +493,7 @@ def test_a_sweep_moves_the_first_object_only(detector: CenterNet3D, files: Path)
     before = scenes.layouts[0]
     for quantity, values in (("depth", [10.0, 20.0]), ("yaw", [0.0, 90.0, 270.0]), ("side", [-1.0, 1.0]),
                              ("height", [1.0, 2.0]), ("length", [3.0])):  # fmt: skip
-        found = swept(scenes, quantity, values)
+        found = swept(scenes, quantity, values, detector)
         assert found.names == tuple(f"{quantity}{i:03d}" for i in range(len(values))) and not found.originals
         for value, layout in zip(values, found.layouts, strict=True):
             assert len(layout) == 2, "regions are left out"
@@ -447,13 +504,17 @@ def test_a_sweep_moves_the_first_object_only(detector: CenterNet3D, files: Path)
             assert float(read) == pytest.approx(value, abs=1e-3)
             assert torch.allclose(layout.centers[1], before.centers[2]) and layout.projection is before.projection
             assert wrapped(layout.yaws[1] - before.yaws[2]).abs() < 1e-4
-    with pytest.raises(ValueError, match="at side 60 the first object is outside the picture"):
-        swept(scenes, "side", [0.0, 60.0])
+    with pytest.raises(ValueError, match="at side 60 the middle of the first object is outside the picture"):
+        swept(scenes, "side", [0.0, 60.0], detector)
+    truck = replace(before, kinds=("DontCare", "Truck", "Car"))
+    assert swept(replace(scenes, layouts=(truck,)), "yaw", [0.0], detector).layouts[0].kinds == ("Car",)
+    with pytest.raises(ValueError, match="no Pedestrian or Car or Cyclist in both to move"):
+        swept(replace(scenes, layouts=(replace(before, kinds=("Truck", "Misc", "Tram")),)), "yaw", [0.0], detector)
 
 
-def test_a_sweep_begins_everywhere_with_the_same_picture() -> None:
+def test_a_sweep_begins_everywhere_with_the_same_picture(detector: CenterNet3D) -> None:
     scenes = Scenes(("a",), (layout_of(1, 1),), {}, torch.rand(1, 3, 32, 64))
-    found = swept(scenes, "yaw", [0.0, 10.0])
+    found = swept(scenes, "yaw", [0.0, 10.0], detector)
     assert found.start is not None and found.start.shape == (2, 3, 32, 64)
 
 

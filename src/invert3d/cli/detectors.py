@@ -1,6 +1,7 @@
 """``invert3d train centernet3d``."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from invert3d.engine.progress import Meter
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.centers import CenterCodec
 from invert3d.registry import registered, unknown
-from invert3d.study.detectors import HOME, save_detector, timed, train_detector
+from invert3d.study.detectors import HOME, save_detector, train_detector
 from invert3d.study.frames import HELD_OUT_SEED, Frames, folder_frames, street_frames
 from invert3d.study.networks import checked_device
 from invert3d.study.train import FitSettings
@@ -19,8 +20,8 @@ def train_centernet3d(
     *, backbone: str = "small", data: str = "streets", size: str = "96x320", name: str | None = None,
     out: Path | None = None, frames: int = 4000, held_out: int = 200, steps: int = 6000, batch: int = 16,
     rate: float = 2e-3, width: int | None = None, deconv: int | None = None, hidden: int | None = None,
-    center: str = "projected", radius: str = "published", bf16: bool = True, jobs: int = 1, seed: int = 0,
-    device: str = "cpu",
+    skips: bool = False, center: str = "projected", radius: str = "published", bf16: bool = True, jobs: int = 1,
+    seed: int = 0, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a monocular 3-D detector; writes weights and their card.
 
@@ -52,6 +53,8 @@ def train_centernet3d(
         Channels of the transposed convolutions of resnet18 (256).
     hidden
         Channels inside each head.
+    skips
+        Give resnet18 skip connections and maps of half the size.
     center
         The point that stands for an object: projected (the middle of its box in space), or box (as published).
     radius
@@ -68,10 +71,14 @@ def train_centernet3d(
     if backbone not in registered("center_network"):
         raise ValueError(unknown("backbone", backbone, registered("center_network")))
     checked_device(device)
+    if min(frames, held_out, steps, batch) < 1:
+        raise ValueError("frames, held-out frames, steps and batch must be at least 1")
     height, across = parsed_size(size)
     options: dict[str, Any] = {
         key: value for key, value in (("width", width), ("deconv", deconv), ("hidden", hidden)) if value is not None
     }
+    if skips:
+        options["skips"] = True
     codec = CenterCodec(center=center, radius=radius)  # type: ignore[arg-type]
     settings = FitSettings(steps=steps, batch=batch, rate=rate, bf16=bf16, seed=seed)
     import torch
@@ -82,9 +89,9 @@ def train_centernet3d(
     label = name or f"centernet3d-{backbone}-{Path(data).stem}"
     command = (f"invert3d train centernet3d --backbone {backbone} --data {data} --size {size} --name {label} "
                f"--frames {len(train)} --held-out {len(test)} --steps {steps} --batch {batch} --rate {rate:g} "
-               + "".join(f"--{key} {value} " for key, value in options.items())
+               + "".join(f"--{key} " if value is True else f"--{key} {value} " for key, value in options.items())
                + f"--center {center} --radius {radius} --seed {seed}")  # fmt: skip
-    meter, clock = Meter("training", steps), timed()
+    meter, started = Meter("training", steps), time.perf_counter()
     try:
         train_detector(detector, train, settings, lambda done, loss: meter.update(done, loss=f"{loss:.3f}"))
     finally:
@@ -93,7 +100,7 @@ def train_centernet3d(
     folder.mkdir(parents=True, exist_ok=True)
     card = save_detector(
         detector, label, folder, options=options, data=train.source, licence=train.licence, command=command,
-        seed=seed, held_out=test, seconds=clock(), settings=settings,
+        seed=seed, held_out=test, seconds=time.perf_counter() - started, settings=settings,
     )  # fmt: skip
     views = ("2d", "aos", "bev", "3d")
     rows = [[kind, *(card.ap.get(f"{view} {kind}", "–") for view in views)] for kind in detector.kinds]

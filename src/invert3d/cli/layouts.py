@@ -12,7 +12,7 @@ def invert_boxes(
     *, model: str = "centernet3d-small", labels: Path | None = None, calib: Path | None = None,
     image: Path | None = None, layout: Path | None = None, frames: str | None = None, split: str | None = None,
     streets: int | None = None, clutter: bool = False, start: Path | None = None, recipe: str | None = None,
-    heads: str | None = None, steps: int | None = None, samples: int = 1,
+    heads: str | None = None, steps: int | None = None, samples: int = 1, starts: int = 1,
     sweep: Annotated[tuple[str, str] | None, Parameter(allow_leading_hyphen=True)] = None,
     checkpoint: Path | None = None, out: Path = Path("runs/boxes"), seed: int = 0, device: str = "cpu",
     bf16: bool = False, resume: bool = False, overwrite: bool = False,
@@ -52,6 +52,8 @@ def invert_boxes(
         QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
     samples
         Pictures of each layout.
+    starts
+        Begin each picture so many times at once and keep the one that costs least.
     checkpoint
         Somebody's weights for a backbone.
     out
@@ -61,7 +63,8 @@ def invert_boxes(
     device
         cpu, cuda, ...
     bf16
-        Half-precision arithmetic while the pictures are made; they are read in full precision.
+        Half-precision arithmetic where a recipe sees its picture in random views; its plain part, and the reading, are
+        in full precision.
     resume
         Go on with an interrupted run.
     overwrite
@@ -76,17 +79,22 @@ def invert_boxes(
         detector, labels=labels, calib=calib, image=image, layout=layout, frames=frames, split=split, streets=streets,
         clutter=clutter, seed=seed, start=start,
     )  # fmt: skip
+    for line in scenes.left_out:
+        print(f"left out: {line}")
     moved = parsed_sweep(sweep) if sweep is not None else None
     if moved is not None:
-        scenes = swept(scenes, *moved)
+        scenes = swept(scenes, *moved, detector)
     if samples > 1:
         scenes = scenes.repeated(samples)
         moved = moved and (moved[0], [value for value in moved[1] for _ in range(samples)])
     run = invert(
         detector, scenes.layouts, names=scenes.names, recipe=recipe or ("smallest_change" if start else "ours"),
-        heads=parsed_heads(heads), steps=steps, start=scenes.start, originals=scenes.originals, model=model, out=out,
-        seed=seed, bf16=bf16, resume=resume, overwrite=overwrite,
+        heads=parsed_heads(heads), steps=steps, start=scenes.start, starts=starts, originals=scenes.originals,
+        model=model, out=out, seed=seed, bf16=bf16, resume=resume, overwrite=overwrite,
     )  # fmt: skip
+    if not run.names:
+        print("interrupted before any picture was done; --resume goes on")
+        raise SystemExit(130)
     from invert3d.study.box_report import report
     from invert3d.study.box_scores import errors_table
 
@@ -187,18 +195,20 @@ def evaluate_layouts(
     folder = out / ("clutter" if clutter else "streets")
     found = layout_transfer(recipe, streets, folder, names=names, control=control, steps=steps, seed=seed, bf16=bf16,
                             device=device)  # fmt: skip
-    rows = [each for row in found.scores for each in row] + list(found.originals)
+    rows = [each for row in found.scores for each in row] + [*found.originals, *found.agreement]
     mean = f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else ""
     title = f"{recipe}, {len(streets)} streets: as read from the saved pictures (AP, moderate; depth off)"
     print_table(title, list(SHORT.values()), [each.cells() for each in rows], mean)
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
         headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
-                    f"steps_{label}": round(found.steps[0], 1), f"frames_{label}": frames}  # fmt: skip
+                    f"steps_{label}": round(found.steps[0], 1), f"frames_{label}": len(streets)}  # fmt: skip
         if len(names) > 1:
             headline[f"transfer_{label}"] = round(found.transfer, 2)
         if recipe == "ours" and not (clutter or control):
             headline["ap3d_streets_small"] = round(found.originals[0].ap3d, 2)
+            if len(names) > 1:
+                headline["agreement_streets"] = round(found.agreed, 2)
         print(write("detector3d", headline, [{"table": f"transfer {label}", **row} for row in found.rows()]))
 
 

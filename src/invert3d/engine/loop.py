@@ -39,6 +39,7 @@ def optimize(
     seed: int = 0,
     samples: Sequence[int] | None = None,
     theta: dict[str, Tensor] | None = None,
+    memory: dict[str, Tensor] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Result:
     """Optimize theta until the model says what the objective asks, or the steps are over.
@@ -56,6 +57,7 @@ def optimize(
         seed: fixes every draw. ``samples`` are the numbers of the samples in the whole run (default 0, 1, ...):
             sample i of seed s draws the same numbers in any batch.
         theta: start from here instead of from ``parameterization.initialize``.
+        memory: what objectives remember from before, (B, ...) each, where this goes on from an earlier part.
         checkpoint: go on from an interrupted result's ``checkpoint``.
 
     Returns:
@@ -75,7 +77,7 @@ def optimize(
     clock = time.perf_counter()
     with model:
         state, optimizer = _begin(
-            model, parameterization, target, count, steps, stepper, seed, samples, theta, checkpoint
+            model, parameterization, target, count, steps, stepper, seed, samples, theta, memory, checkpoint
         )
         result = Result.empty(count, target, steps, checkpoint, model.device)
         interrupted, before = False, (state.draws.state(), dict(state.memory))
@@ -113,7 +115,7 @@ def optimize(
 def _begin(
     model: Frozen, parameterization: Parameterization, target: Tensor | None, count: int, steps: int,
     stepper: AnyStepper, seed: int, samples: Sequence[int] | None, theta: dict[str, Tensor] | None,
-    checkpoint: Checkpoint | None,
+    memory: dict[str, Tensor] | None, checkpoint: Checkpoint | None,
 ) -> tuple[State, torch.optim.Optimizer]:  # fmt: skip
     like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
     if checkpoint is not None:
@@ -121,7 +123,8 @@ def _begin(
     else:
         draws = Draws.seeded(seed, samples if samples is not None else range(count))
         theta = parameterization.initialize(like, model.space, draws) if theta is None else theta
-        state = State(step=0, steps=steps, rows=torch.arange(count), theta=theta, draws=draws, target=target)
+        state = State(step=0, steps=steps, rows=torch.arange(count), theta=theta, draws=draws, target=target,
+                      memory=dict(memory or {}))  # fmt: skip
     state.theta = {name: fresh(value) for name, value in state.theta.items()}
     optimizer = stepper(learned(state.theta))
     if checkpoint is not None:

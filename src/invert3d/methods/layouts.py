@@ -218,6 +218,7 @@ def invert_layouts(
         ValueError: the recipe cannot begin with a picture.
     """
     theta = None if start is None else encoder_of(recipe)(start.to(model.device), model.space)
+    first = {} if start is None else {"nearness": start.to(model.device)}  # also what later parts must stay near to
     result, taken, seconds = None, torch.zeros(len(target), dtype=torch.long), 0.0
     seen: dict[str, list[Tensor]] = {}
     for number, part in enumerate(parts_of(recipe)):
@@ -229,8 +230,8 @@ def invert_layouts(
         seeing = model if part.transforms or not model.bf16 else Frozen(model.model, model.space)  # the end is exact
         result = optimize(
             seeing, recipe.objective, part.parameterization, target=target, steps=part.steps, stepper=recipe.stepper,
-            transforms=part.transforms, projections=recipe.projections, recorders=watchers, seed=seed + number,
-            samples=samples, theta=theta,
+            transforms=part.transforms, projections=recipe.projections, recorders=watchers,
+            seed=seed + 1_000_000 * number, samples=samples, theta=theta, memory=first,
         )  # fmt: skip
         theta, before = result.theta, taken.max()
         taken, seconds = taken + result.steps, seconds + result.seconds

@@ -52,7 +52,7 @@ class DecodedBoxes(Objective):
     heads: tuple[str, ...] = tuple(HEADS)
     corners: float = 10.0
     seen: float = 2.0
-    rest: float = 0.3
+    rest: float = 1.0
 
     def __post_init__(self) -> None:
         check_heads(self.heads)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from invert3d.ops.boxes import corners3d
@@ -24,18 +24,32 @@ WEIGHTS = {"hm": 1.0, "dep": 1.0, "rot": 1.0, "dim": 1.0, "wh": 0.1, "reg": 1.0}
 
 
 def head_losses(
-    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, per: Per = "object"
-) -> dict[str, Float[Tensor, "b"]]:
-    """The loss of each head: hm, dep, rot, dim, wh, reg."""
+    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, per: Per = "object",
+    beside: Int[Tensor, "b n 2"] | None = None, depth: Literal["meters", "log"] = "meters",
+) -> dict[str, Float[Tensor, "b"]]:  # fmt: skip
+    """The loss of each head: hm, dep, rot, dim, wh, reg.
+
+    Args:
+        raw: the maps.
+        objects: what they should say.
+        codec: their conventions.
+        per: see above.
+        beside: read the regressions of each object that many cells (x, y) from its own.
+        depth: the error is in meters, or, ``log``, the logarithm of the ratio, times 20: meters at 20 m.
+    """
     heads = split_heads(raw)
     height, width = raw.shape[-2:]
     objects = codec.settled(objects, height, width)
-    cells = codec.cells(objects, height, width)
     points = codec.points(objects)
+    cells = codec.cells(objects, height, width)
+    if beside is not None:
+        cells = torch.minimum((cells + beside).clamp_min(0), cells.new_tensor([width - 1, height - 1]))
     found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
     sides = (objects.box[..., 2:] - objects.box[..., :2]) / codec.stride
+    depths = depth_of(found["dep"]), objects.depth[..., None]
     regressions = {
-        "dep": (depth_of(found["dep"]), objects.depth[..., None]), "dim": (found["dim"], objects.size),
+        "dep": depths if depth == "meters" else tuple(20 * z.clamp_min(1e-3).log() for z in depths),
+        "dim": (found["dim"], objects.size),
         "wh": (found["wh"], sides), "reg": (found["reg"], points - cells),
     }  # fmt: skip
     losses = {

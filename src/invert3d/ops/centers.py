@@ -81,21 +81,15 @@ class CenterCodec:
         return int(self.settled(objects, height // self.stride, width // self.stride).asked.sum())
 
     def heatmap(self, objects: Objects, height: int, width: int) -> Float[Tensor, "b k h w"]:
-        """Target heatmaps: a bump of height 1 in each object's cell, 0.9999 in the cell of one to be ignored.
-
-        (The public code also draws the bump of what is ignored, and does not round the sides of boxes up.)
-        """
+        """Target heatmaps: a bump of height 1 around each object's cell, of 0.9999 around one to be ignored, which
+        therefore is neither asked for nor blamed."""
         cells = self.cells(objects, height, width)
         sides = (objects.box[..., 2:] - objects.box[..., :2]) / self.stride
-        radii = gaussian_radius(sides[..., 1].ceil(), sides[..., 0].ceil(), rule=self.radius).floor().clamp_min(0)
-        bumps = gaussians(cells, radii, height, width) * objects.asked[..., None, None]
-        here = _spikes(cells, height, width) * (objects.ignored * 0.9999)[..., None, None]
-        maps = []
-        for k in range(len(self.kinds)):
-            own = (objects.kind == k)[..., None, None]
-            skip = own | (objects.kind == -1)[..., None, None]
-            maps.append(torch.maximum((bumps * own).amax(1), (here * skip).amax(1)))
-        return torch.stack(maps, 1)
+        radii = gaussian_radius(sides[..., 1], sides[..., 0], rule=self.radius).floor().clamp_min(0)
+        tall = objects.asked + 0.9999 * objects.ignored
+        bumps = gaussians(cells, radii, height, width) * tall[..., None, None]
+        kinds = objects.kind[..., None, None]
+        return torch.stack([(bumps * ((kinds == k) | (kinds == -1))).amax(1) for k in range(len(self.kinds))], 1)
 
     def decode(
         self, raw: Float[Tensor, "b 19 h w"], cameras: Float[Tensor, "b 3 4"], *, threshold: float = 0.1,
@@ -188,11 +182,6 @@ def gaussians(
     r = radii[..., None, None]
     bump = torch.exp(-(dx**2 + dy**2) / (2 * ((2 * r + 1) / 6) ** 2))
     return bump * ((dx.abs() <= r) & (dy.abs() <= r))
-
-
-def _spikes(cells: Tensor, height: int, width: int) -> Tensor:
-    y, x = _grid(height, width, cells)
-    return ((x == cells[..., 0, None, None]) & (y == cells[..., 1, None, None])).float()
 
 
 def gather_cells(maps: Float[Tensor, "b c h w"], cells: Int[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:

@@ -44,7 +44,8 @@ def _differences(x: Tensor, power: float) -> Tensor:
 @register("prior", "nearness")
 @dataclass(frozen=True, kw_only=True)
 class Nearness(Objective):
-    """Mean absolute change of the pixels since the first step: the smallest change that does what is asked."""
+    """Mean absolute change of the pixels since the first step, or from what ``state.memory["nearness"]`` holds before
+    it: the smallest change that does what is asked."""
 
     def update(self, state: State) -> None:
         if "nearness" not in state.memory:

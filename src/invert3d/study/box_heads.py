@@ -27,7 +27,8 @@ COLUMNS = ("asked", "score", "depth error m", "yaw error deg", "size error m", "
 def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: Tensor) -> dict[str, float]:
     """Medians over the asked objects of what each head says in their cells: errors in the units people think in, and
     the score."""
-    raw, objects = detector.raw(pictures), Objects(target)
+    device = detector.mean.device
+    raw, objects = detector.raw(pictures.to(device)), Objects(target.to(device))
     codec: CenterCodec = detector.codec
     objects = codec.settled(objects, *raw.shape[-2:])
     heads, cells = split_heads(raw), codec.cells(objects, *raw.shape[-2:])
@@ -52,7 +53,9 @@ def head_table(
     target = detector.targets(frames.layouts)
     rows, runs = [], []
     for heads in subsets:
-        run = invert_boxes(detector, frames.layouts, names=frames.names, heads=heads, steps=steps, seed=seed, bf16=bf16)
+        run = invert_boxes(
+            detector, frames.layouts, names=frames.names, heads=heads, steps=steps, seed=seed, bf16=bf16
+        ).whole()
         rows.append({"asked": " ".join(heads), **_rounded(read_heads_at(detector, run.pictures, target))})
         runs.append(run)
     rows.append({"asked": "(the streets themselves)", **_rounded(read_heads_at(detector, frames.pictures, target))})

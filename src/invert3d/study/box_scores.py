@@ -12,6 +12,7 @@ from torch import Tensor
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.registry import registered
 from invert3d.study.boxes import read_asked, read_frames, read_picture, redetected
@@ -19,11 +20,12 @@ from invert3d.study.detectors import open_detector
 from invert3d.study.frames import nominal
 from invert3d.study.runs import read_run
 
-HEADER = ["pictures", "read by", "n", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D", "depth m", "yaw deg",
-          "missed", "false", "steps"]  # fmt: skip
+HEADER = ["pictures", "read by", "n", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D", "IoU", "depth m",
+          "yaw deg", "size m", "px", "missed", "false", "steps"]  # fmt: skip
 #: the columns that fit a terminal
 SHORT = {"pictures": "pictures", "read by": "read by", "3-D AP": "3-D", "Car": "Car", "Pedestrian": "Ped.",
-         "Cyclist": "Cyc.", "BEV": "BEV", "2-D": "2-D", "depth m": "m", "missed": "missed"}  # fmt: skip
+         "Cyclist": "Cyc.", "BEV": "BEV", "2-D": "2-D", "IoU": "IoU", "depth m": "m",
+         "yaw deg": "deg", "px": "px", "missed": "missed"}  # fmt: skip
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
 
@@ -33,7 +35,8 @@ class BoxScore:
     """How well one detector reads the layouts that were asked for from one set of pictures.
 
     AP in percent: moderate, 40 recall points read at 1/40, ..., 1 of the curve, overlaps 0.7 for cars and 0.5 else.
-    Errors are medians over the objects found; missed and false are shares of the objects asked for.
+    The rest are medians over the objects found: 3-D overlap, errors in meters, degrees and pixels of the picture that
+    was read; missed and false are shares of the objects asked for.
     """
 
     pictures: str
@@ -43,8 +46,11 @@ class BoxScore:
     by_kind: dict[str, float]
     bev: float
     picture: float
+    iou: float
     depth: float
     yaw: float
+    size: float
+    pixels: float
     missed: float
     false: float
     steps: float = math.nan
@@ -52,14 +58,14 @@ class BoxScore:
     def as_dict(self) -> dict[str, Any]:
         """The row of ``HEADER`` as plain values, None for NaN."""
         kinds = [self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")]
-        values = [self.pictures, self.detector, self.count, self.ap3d, *kinds, self.bev, self.picture, self.depth,
-                  self.yaw, self.missed, self.false, self.steps]  # fmt: skip
+        values = [self.pictures, self.detector, self.count, self.ap3d, *kinds, self.bev, self.picture, self.iou,
+                  self.depth, self.yaw, self.size, self.pixels, self.missed, self.false, self.steps]  # fmt: skip
         plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
         return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
 
     def cells(self) -> list[str]:
         """The row of ``SHORT`` as text."""
-        row, forms = self.as_dict(), {"missed": ".0%", "depth m": ".2f", "pictures": "", "read by": ""}
+        row, forms = self.as_dict(), {"missed": ".0%", "depth m": ".2f", "IoU": ".2f", "pictures": "", "read by": ""}
         return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in SHORT]
 
 
@@ -78,7 +84,8 @@ def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence
     return BoxScore(
         pictures=pictures, detector=detector, count=len(asked), ap3d=kitti.mean("3d"),
         by_kind={kind: kitti.ap(kind, "3d") for kind in kitti.kinds}, bev=kitti.mean("bev"),
-        picture=kitti.mean("2d"), depth=median("depth"), yaw=median("yaw"),
+        picture=kitti.mean("2d"), iou=median("iou3d"), depth=median("depth"), yaw=median("yaw"), size=median("size"),
+        pixels=median("center_2d") * (asked[0].height / truth[0].height if len(asked) else 1),
         missed=sum(one.missed for one in each) / objects, false=sum(one.false for one in each) / objects,
     )  # fmt: skip
 
@@ -164,7 +171,7 @@ def errors_table(asked: Sequence[Layout], found: Sequence[Layout]) -> tuple[list
     """Header and rows of the errors, kind by kind: means over the objects that were found."""
     header = ["kind", "asked", "found", "IoU 3-D", "center m", "depth m", "yaw deg", "size m", "pixels"]
     rows = []
-    kinds = list(dict.fromkeys(kind for layout in asked for kind in layout.kinds if kind != "DontCare"))
+    kinds = list(dict.fromkeys(kind for layout in asked for kind in layout.kinds if kind in CenterCodec().kinds))
     for kind in kinds:
         each = [errors(one.of_kinds([kind]), other.of_kinds([kind]).select(other.of_kinds([kind]).scores > SHOWN))
                 for one, other in zip(asked, found, strict=True)]  # fmt: skip

@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from invert3d.evaluate.inversion import randomize
 from invert3d.models.detectors.centernet3d import CenterNet3D
-from invert3d.study.box_scores import BoxScore, read_boxes_run, score, short
+from invert3d.study.box_scores import SHOWN, BoxScore, read_boxes_run, score, short
 from invert3d.study.boxes import BoxesRun, invert_boxes, redetected
 from invert3d.study.detectors import open_detector
 from invert3d.study.frames import HELD_OUT_SEED, Frames, street_frames
@@ -25,12 +26,17 @@ DETECTORS = ("centernet3d-small", "centernet3d-resnet18")
 
 @dataclass(frozen=True)
 class LayoutTransfer:
-    """3-D AP (percent, moderate) of every detector (columns) on the pictures inverted from every other (rows)."""
+    """3-D AP (percent, moderate) of every detector (columns) on the pictures inverted from every other (rows).
+
+    ``originals`` is what each reads from the streets themselves, against the labels; ``agreement`` the same against
+    what each *other* detector reads there: no picture can be expected to say more to two networks than that.
+    """
 
     recipe: str
     detectors: tuple[str, ...]
     scores: tuple[tuple[BoxScore, ...], ...]
     originals: tuple[BoxScore, ...]
+    agreement: tuple[BoxScore, ...]
     steps: tuple[float, ...]
     frames: int
 
@@ -47,20 +53,25 @@ class LayoutTransfer:
         off = ~np.eye(len(self.detectors), dtype=bool)
         return float(self.matrix[off].mean())
 
+    @property
+    def agreed(self) -> float:
+        """The mean agreement on the streets themselves; NaN for one detector."""
+        return float(np.mean([each.ap3d for each in self.agreement])) if self.agreement else math.nan
+
     def rows(self) -> list[dict[str, Any]]:
         """Plain values, a row for each set of pictures and reader."""
         table = [
             {"inverted": short(one), **each.as_dict()}
             for one, row in zip(self.detectors, self.scores, strict=True) for each in row
         ]  # fmt: skip
-        return table + [{"inverted": "–", **each.as_dict()} for each in self.originals]
+        return table + [{"inverted": "–", **each.as_dict()} for each in (*self.originals, *self.agreement)]
 
 
 def shuffled(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
     """The detector with its weights shuffled and its batch norms measured again on streets."""
     copied = copy.deepcopy(detector)
     streets = street_frames(8, detector.height, detector.width, seed=seed + 77)
-    randomize(copied, streets.pictures, seed)
+    randomize(copied, streets.pictures.to(copied.mean.device), seed)
     return copied.eval()
 
 
@@ -77,15 +88,19 @@ def layout_transfer(
         names: detectors, see ``open_detector``.
         control: shuffle the weights of those that are inverted.
         steps, seed, bf16: see ``invert_boxes``.
+
+    Raises ValueError for detectors that take pictures of different sizes.
     """
     detectors = [open_detector(name, device=device) for name in names]
+    sizes = sorted({(each.height, each.width) for each in detectors})
+    if len(sizes) > 1:
+        raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     label = f"{recipe} of shuffled weights" if control else recipe
     scores, steps_taken = [], []
     for name, detector in zip(names, detectors, strict=True):
         folder = out / f"{recipe}-{short(name)}{'-shuffled' if control else ''}"
-        run = _run(shuffled(detector, seed) if control else detector, frames, folder, recipe, name, steps, seed, bf16)
-        if run.interrupted:
-            raise KeyboardInterrupt
+        asked = shuffled(detector, seed) if control else detector
+        _run(asked, frames, folder, recipe, name, steps, seed, bf16).whole()
         saved = read_boxes_run(folder)
         pictures = f"{label}, {short(name)}"
         taken = float(np.mean(saved.steps))
@@ -93,12 +108,17 @@ def layout_transfer(
                for own, each in zip(names, detectors, strict=True)]  # fmt: skip
         scores.append(tuple(replace(each, steps=taken) for each in row))
         steps_taken.append(taken)
-    pictures = list(frames.pictures)
+    read = [redetected(each, list(frames.pictures), frames.layouts) for each in detectors]
     originals = tuple(
-        score("the streets themselves", short(name), frames.layouts, redetected(each, pictures, frames.layouts))
-        for name, each in zip(names, detectors, strict=True)
+        score("the streets themselves", short(name), frames.layouts, found)
+        for name, found in zip(names, read, strict=True)
     )
-    return LayoutTransfer(label, tuple(names), tuple(scores), originals, tuple(steps_taken), len(frames))
+    sure = [[layout.select(layout.scores > SHOWN) for layout in found] for found in read]
+    agreement = tuple(
+        score(f"streets as {short(names[i])} reads them", short(names[j]), sure[i], read[j])
+        for i, j in permutations(range(len(names)), 2)
+    )
+    return LayoutTransfer(label, tuple(names), tuple(scores), originals, agreement, tuple(steps_taken), len(frames))
 
 
 def _run(

@@ -46,11 +46,30 @@ class BoxesRun:
     interrupted: bool = False
     trace: dict[str, Tensor] = field(default_factory=dict)
 
+    def whole(self) -> "BoxesRun":
+        """The run, where it is needed to its end. Raises KeyboardInterrupt if it was interrupted."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return self
+
 
 def frozen(detector: CenterNet3D, bf16: bool = False) -> Frozen:
     """A detector on the space of the pictures it takes, in half precision if asked for."""
     nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return Frozen(detector, Image(height=detector.height, width=detector.width, mean=nothing, std=one), bf16=bf16)
+
+
+def reached_norms(detector: CenterNet3D) -> tuple[str, ...]:
+    """The batch norms that a detector's pictures go through: DLA-34 has some that only checkpoints know."""
+    reached: dict[str, None] = {}
+    modules = dict(detector.named_modules())
+    hooks = [modules[name].register_forward_hook(lambda *_, name=name: reached.setdefault(name))
+             for name in norm_layers(detector)]  # fmt: skip
+    with frozen(detector), torch.no_grad():
+        detector.raw(detector.mean.new_zeros(1, 3, 64, 64))
+    for hook in hooks:
+        hook.remove()
+    return tuple(name for name in norm_layers(detector) if name in reached)
 
 
 def invert_boxes(
@@ -62,6 +81,7 @@ def invert_boxes(
     heads: Sequence[str] | None = None,
     steps: int | None = None,
     start: Tensor | None = None,
+    starts: int = 1,
     originals: dict[str, Tensor] | None = None,
     model: str = "a detector",
     out: str | Path | None = None,
@@ -81,21 +101,27 @@ def invert_boxes(
         heads: ask only some of the detector's heads.
         steps: override the recipe's.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
+        starts: begin so many times at once, with other draws, and keep one picture of each layout: of those that were
+            done early, or of all if none was, the one that costs least.
         originals: real pictures of the frames, by name, to be shown beside.
         model: what the detector is called in the run folder.
         out: a run folder to write; none is written without it.
         seed: fixes everything.
-        bf16: run the detector in half precision while the pictures are made; they are read in full precision.
+        bf16: run the detector in half precision where a recipe sees its picture in views; the plain part at the end,
+            which is all of ``published``, and the reading are in full precision.
         resume, overwrite: what to do with a run folder that is there already.
         progress: show a progress bar.
 
     Raises:
-        ValueError: nothing is asked, an object cannot be asked for (behind the camera, outside the picture, of a kind
-            that the detector does not know), or the start has another size.
+        ValueError: nothing is asked, there is no start (of any, or of the smallest change), steps or heads are given
+            with a ``LayoutRecipe``, an object cannot be asked for (behind the camera, outside the
+            picture, of a kind that the detector does not know), or the start has another size.
     """
     options: dict[str, Any] = {"heads": tuple(heads)} if heads else {}
-    options |= {"steps": steps} if steps else {}
-    options |= {"norms": norm_layers(detector)} if recipe == "ours" else {}
+    options |= {"steps": steps} if steps is not None else {}
+    if options and isinstance(recipe, LayoutRecipe):
+        raise ValueError(f"say {' and '.join(options)} in the recipe itself, or give it by name")
+    options |= {"norms": reached_norms(detector)} if recipe == "ours" else {}
     options |= {"swapped": detector.order == "bgr"} if recipe in ("published", "published_authors") else {}
     chosen = recipe if isinstance(recipe, LayoutRecipe) else layout_recipe(recipe, detector.codec, **options)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
@@ -107,18 +133,23 @@ def invert_boxes(
                          f"is {wanted}")  # fmt: skip
     if start is not None:
         encoder_of(chosen)  # before anything is written
+    if start is None and recipe == "smallest_change":
+        raise ValueError("the smallest change of what? smallest_change begins with a picture: give a start")
+    if starts < 1:
+        raise ValueError(f"a picture needs at least one start, not {starts}")
     folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
     if folder is not None:
         facts = {
             "kind": "boxes", "model": model, "recipe": chosen.name, "settings": repr(chosen), "seed": seed,
             "names": list(labels), "size": [detector.height, detector.width], "codec": asdict(detector.codec),
             "weights": fingerprint(detector), "bf16": bf16, "asked": _digest(detector.targets(asked)),
-            "start": None if start is None else _digest(start),
+            "start": None if start is None else _digest(start), "starts": starts,
         }  # fmt: skip
         agrees_with_earlier(folder, facts)
         write_json(folder / "run.json", {**facts, "command": command_line(), "environment": environment()})
         write_asked(folder, asked, labels, originals or {})
-    return _inverted(frozen(detector, bf16), asked, labels, chosen, start, seed, folder, originals or {}, progress)
+    return _inverted(frozen(detector, bf16), asked, labels, chosen, start, starts, seed, folder, originals or {},
+                     progress)  # fmt: skip
 
 
 def _digest(value: Tensor) -> str:
@@ -130,7 +161,7 @@ def agrees_with_earlier(folder: Path, facts: dict[str, Any]) -> None:
     """Raise ValueError if a run is resumed with other questions, weights or another recipe than it began with."""
     if not (folder / "run.json").is_file():
         return
-    earlier = read_run(folder)
+    earlier = {"starts": 1, **read_run(folder)}
     differing = [key for key, value in facts.items() if json.dumps(earlier.get(key)) != json.dumps(value)]
     if differing:
         raise ValueError(f"cannot resume {folder}: it was begun with other values of {', '.join(differing)}")
@@ -150,11 +181,11 @@ def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequenc
 
 def _inverted(
     model: Frozen, asked: list[Layout], names: tuple[str, ...], recipe: LayoutRecipe, start: Tensor | None,
-    seed: int, folder: Path | None, originals: dict[str, Tensor], progress: bool,
+    starts: int, seed: int, folder: Path | None, originals: dict[str, Tensor], progress: bool,
 ) -> BoxesRun:  # fmt: skip
     detector: CenterNet3D = model.model  # type: ignore[assignment]
     target = detector.targets(asked).to(model.device)
-    size = max(1, PIXELS_AT_ONCE // (detector.height * detector.width))
+    size = max(1, PIXELS_AT_ONCE // (detector.height * detector.width * starts))
     table = read_frames(folder) if folder is not None else {}
     todo = [i for i, name in enumerate(names) if name not in table]
     chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
@@ -164,15 +195,18 @@ def _inverted(
     recorders: list[Recorder] = [bar] if bar else []
     try:
         for number, rows in enumerate(chunks):
+            each = [row for row in rows for _ in range(starts)]
             result = invert_layouts(
-                model, target[rows], recipe, start=None if start is None else start[rows], seed=seed, samples=rows,
-                recorders=recorders,
+                model, target[each], recipe, start=None if start is None else start[each], seed=seed,
+                samples=[row + 100_003 * (i % starts) for i, row in enumerate(each)], recorders=recorders,
             )  # fmt: skip
             seconds, interrupted = seconds + result.seconds, result.interrupted
             trace = trace or result.trace
             if interrupted and folder is not None:
                 break
-            for place, row in enumerate(rows):
+            late = 1e6 * (result.steps.cpu() >= recipe.steps)  # what was read as asked, and stopped, comes first
+            cheapest = (result.loss.cpu() + late).view(-1, starts).argmin(1) + starts * torch.arange(len(rows))
+            for place, row in zip(cheapest.tolist(), rows, strict=True):
                 pictures[row] = quantized(result.x[place].detach()).cpu()
                 table[names[row]] = {"steps": int(result.steps[place]), "loss": float(result.loss[place])}
                 if folder is not None:

@@ -9,10 +9,9 @@ from invert3d.evaluate.layouts import errors
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
-from invert3d.priors.statistics import norm_layers
 from invert3d.study.box_report import on_originals, write_boxes_page
 from invert3d.study.box_scores import SHOWN, short
-from invert3d.study.boxes import BoxesRun, frozen, invert_boxes, pixels
+from invert3d.study.boxes import BoxesRun, frozen, invert_boxes, pixels, reached_norms
 from invert3d.study.detectors import open_detector
 from invert3d.study.runs import command_line, environment, prepared, write_json
 from invert3d.study.scenes import Scenes, asked_scenes
@@ -34,8 +33,8 @@ def figure1(out: Path, detector: CenterNet3D, model: str, seed: int, steps: int 
     """A random picture, the boxes that are asked for, and the picture that shows them."""
     scenes = scene_of(detector, False, seed)
     run = invert_boxes(detector, scenes.layouts, names=scenes.names, recipe="ours", steps=steps, seed=seed, model=model,
-                       originals=scenes.originals)  # fmt: skip
-    recipe = layout_recipe("ours", detector.codec, norms=norm_layers(detector))
+                       originals=scenes.originals).whole()  # fmt: skip
+    recipe = layout_recipe("ours", detector.codec, norms=reached_norms(detector))
     space = frozen(detector).space
     theta = recipe.parameterization.initialize(run.pictures[:1, :0, 0, 0], space, Draws.seeded(seed, [0]))
     noise = recipe.parameterization(theta, space, Draws.seeded(seed, [0]))[0]
@@ -64,7 +63,7 @@ def four(clutter: bool) -> Callable[..., list[BoxesRun]]:
             runs.append(invert_boxes(
                 detector, scenes.layouts, names=scenes.names, recipe=name, steps=None if name == "ours" else steps,
                 seed=seed, model=model, originals=scenes.originals,
-            ))  # fmt: skip
+            ).whole())  # fmt: skip
             run = runs[-1]
             seen = on_originals(detector, run, [scenes.originals[run.names[0]]])[0]
             four_panels(

@@ -53,6 +53,7 @@ MEANINGS = {
         "ap3d_inverted_ours_clutter": "the same, streets full of cars",
         "ap3d_inverted_published": "the same on usual streets, the published recipe",
         "transfer_ours": "3-D AP of one detector on the pictures inverted from the other, our recipe (mean)",
+        "agreement_streets": "3-D AP of one detector against what the other reads from the streets themselves (mean)",
         "transfer_ours_shuffled": "the same, inverted from shuffled weights (the control)",
         "transfer_published": "the same, the published recipe",
         "frames_ours": "streets that ours is measured on",

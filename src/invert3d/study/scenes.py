@@ -28,6 +28,7 @@ class Scenes:
     layouts: tuple[Layout, ...]
     originals: dict[str, Tensor] = field(default_factory=dict)
     start: Tensor | None = None
+    left_out: tuple[str, ...] = ()  # frames that nothing can be asked of, and why
 
     def repeated(self, samples: int) -> "Scenes":
         """Each scene so many times."""
@@ -60,30 +61,49 @@ def asked_scenes(
     elif layout is not None:
         scenes = _one(detector, read_scene(layout), Path(layout).stem, image, str(layout))
     else:
-        scenes = _labels(detector, Path(str(labels)), calib, image)
+        scenes = _labels(detector, Path(str(labels)), calib, image or start)
     if start is None:
         return scenes
     picture, _ = _prepared(detector, start, scenes.layouts[0])
     return replace(scenes, start=picture.expand(len(scenes.layouts), -1, -1, -1),
-                   originals={name: picture for name in scenes.names} | scenes.originals)  # fmt: skip
+                   originals={name: picture for name in scenes.names})  # fmt: skip
 
 
 def _streets(detector: CenterNet3D, count: int, clutter: bool) -> Scenes:
     made = street_frames(count, detector.height, detector.width, seed=HELD_OUT_SEED, clutter=clutter)
     pictures = dict(zip(made.names, made.pictures, strict=True))
-    return Scenes(made.names, made.layouts, pictures)
+    return _askable(detector, Scenes(made.names, made.layouts, pictures), {})
 
 
 def _folder(detector: CenterNet3D, root: Path, split: str | None) -> Scenes:
     folder = KittiFolder(root, split)
-    originals, layouts = {}, []
+    originals, layouts, broken = {}, [], {}
     for name in folder.ids:
         whole = folder.layout(name)
-        check_askable(_real(whole), f"{name}.txt")
+        try:
+            check_askable(_real(whole), f"{name}.txt")
+        except ValueError as error:
+            broken[name] = str(error)
         picture = torch.from_numpy(folder.image(name).copy()).permute(2, 0, 1).float() / 255
         originals[name], prepared = detector.prepare(picture, whole)
         layouts.append(prepared)
-    return Scenes(tuple(folder.ids), tuple(layouts), originals)
+    return _askable(detector, Scenes(tuple(folder.ids), tuple(layouts), originals), broken)
+
+
+def _askable(detector: CenterNet3D, scenes: Scenes, broken: dict[str, str]) -> Scenes:
+    """The scenes that something can be asked of. ValueError if there is none."""
+    why = dict(broken)
+    for name, layout in zip(scenes.names, scenes.layouts, strict=True):
+        if not detector.codec.askable(layout, detector.height, detector.width):
+            why.setdefault(name, f"{name}: no {' or '.join(detector.kinds)} with its middle in the picture")
+    keep = [i for i, name in enumerate(scenes.names) if name not in why]
+    if not keep:
+        raise ValueError("; ".join(why.values()) or "there is no frame")
+    names = tuple(scenes.names[i] for i in keep)
+    return Scenes(
+        names, tuple(scenes.layouts[i] for i in keep), {name: scenes.originals[name] for name in names},
+        left_out=tuple(why.values()),
+    )  # fmt: skip
 
 
 def _labels(detector: CenterNet3D, labels: Path, calib: Path | None, image: Path | None) -> Scenes:
@@ -136,10 +156,18 @@ def parsed_sweep(words: Sequence[str]) -> tuple[str, list[float]]:
     return words[0], [low + i * step for i in range(count)]
 
 
-def swept(scenes: Scenes, quantity: str, values: Sequence[float]) -> Scenes:
-    """The first scene again for each value of its first object's depth, side, yaw (degrees), height or length."""
-    whole = _real(scenes.layouts[0])
+def swept(scenes: Scenes, quantity: str, values: Sequence[float], detector: CenterNet3D) -> Scenes:
+    """The first scene again for each value of its first object's depth, side, yaw (degrees), height or length.
+
+    Raises ValueError where it has no object that the detector knows, or the first leaves the picture.
+    """
+    whole = scenes.layouts[0].of_kinds(detector.kinds)
+    if not len(whole):
+        raise ValueError(f"there is no {' or '.join(detector.kinds)} in {scenes.names[0]} to move")
     layouts = tuple(_with(whole, quantity, value) for value in values)
+    for layout, value in zip(layouts, values, strict=True):
+        if not detector.codec.askable(layout.select(torch.tensor([0])), detector.height, detector.width):
+            raise ValueError(f"at {quantity} {value:g} the middle of the first object is outside the picture")
     names = tuple(f"{quantity}{i:03d}" for i in range(len(values)))
     start = None if scenes.start is None else scenes.start[:1].expand(len(values), -1, -1, -1)
     return Scenes(names, layouts, {}, start)
@@ -155,7 +183,4 @@ def _with(layout: Layout, quantity: str, value: float) -> Layout:
         yaws[0] = math.radians(value)
     else:
         sizes[0, 0 if quantity == "height" else 2] = value
-    made = Layout.of(layout.kinds, sizes, centers, yaws, layout.projection, layout.height, layout.width)
-    if made.truncations[0] > 0.9:
-        raise ValueError(f"at {quantity} {value:g} the first object is outside the picture")
-    return made
+    return Layout.of(layout.kinds, sizes, centers, yaws, layout.projection, layout.height, layout.width)

@@ -84,8 +84,8 @@ def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: boo
         Image.fromarray(far.astype(np.uint16)).save(place / "depth_2" / f"{name}.png")
 
 
-def write_lists(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
-    """Write the splits, the last tenth held out, and a note of how the folder was made."""
+def write_lists(folder: Path, names: list[str]) -> None:
+    """Write the splits, the last tenth held out."""
     lists = folder / "ImageSets"
     lists.mkdir(parents=True, exist_ok=True)
     held = max(1, round(len(names) * HELD_OUT)) if len(names) > 1 else 0
@@ -95,6 +95,11 @@ def write_lists(folder: Path, names: list[str], facts: dict[str, Any]) -> None:
         ("trainval", names),
     ):
         (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in chosen))
+
+
+def write_mark(folder: Path, facts: dict[str, Any]) -> None:
+    """Note how a folder of streets is made, first of all, so that one that was interrupted is known for what it is."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n")
 
 

@@ -20,7 +20,14 @@ from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import Weather, develop, make_weather
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.stage import Hits, Stage
-from invert3d.data.worlds.street_files import annotations_of, calibration_of, write_coco, write_frame, write_lists
+from invert3d.data.worlds.street_files import (
+    annotations_of,
+    calibration_of,
+    write_coco,
+    write_frame,
+    write_lists,
+    write_mark,
+)
 from invert3d.data.worlds.terrain import ground_instance
 from invert3d.ops.layouts import Layout
 
@@ -191,6 +198,7 @@ def write_streets(
     if (folder / "training").exists():
         raise ValueError(f"{folder} has a folder 'training' already: give another one")
     names = [f"{k:06d}" for k in range(frames)]
+    write_mark(folder, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
     work = partial(_written, folder, height=height, width=width, seed=seed, clutter=clutter, scan=scan, depth=depth)
     found = []
     for done, each in enumerate(_mapped(work, frames, jobs), 1):
@@ -199,7 +207,7 @@ def write_streets(
             report(done)
     if coco:
         write_coco(folder / "instances.json", names, found, (height, width), KINDS)
-    write_lists(folder, names, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
+    write_lists(folder, names)
 
 
 def _written(

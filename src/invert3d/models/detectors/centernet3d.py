@@ -1,6 +1,7 @@
 """CenterNet for boxes in space (``ddd``): Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, behind the protocol."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,12 +24,12 @@ class CenterNet3D(nn.Module):
     Args:
         backbone: ``dla34``, ``resnet18`` or ``small``, with ``options`` for it.
         height, width: of the pictures it takes, in pixels: 384 x 1280 in the public code; multiples of 32.
-        codec: the conventions of its maps; the default is that of the public checkpoints.
+        codec: the conventions of its maps, in the network's stride; those of the public checkpoints unless said.
         order: of the channels as it takes them. ``bgr`` with statistics in the order of RGB is a quirk that the public
             checkpoints depend on.
 
     Raises:
-        ValueError: for an unknown backbone, or a size that 32 does not divide.
+        ValueError: for an unknown backbone or a size that 32 does not divide.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class CenterNet3D(nn.Module):
         if height % 32 or width % 32 or min(height, width) < 32:
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, not {height} x {width}")
         self.network: nn.Module = lookup("center_network", backbone)(**(options or {}))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so
         self.backbone, self.height, self.width, self.order = backbone, height, width, order
-        self.codec = codec or CenterCodec()
+        stride = getattr(self.network, "stride", 4)
+        self.codec = replace(codec or CenterCodec(), stride=stride)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -80,14 +83,14 @@ class CenterNet3D(nn.Module):
         right, lower = scale / 2 - 0.5, below + tall / 2 - 0.5
         return layout.warped(scale, tall, right, lower, self.height, self.width)
 
-    def raw(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 h/4 w/4"]:
+    def raw(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 rows columns"]:
         """The maps of pictures, RGB in [0, 1]."""
         if images.shape[2] % 32 or images.shape[3] % 32:
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, these are {tuple(images.shape)}")
         images = images.flip(1) if self.order == "bgr" else images
         return self.network((images - self.mean) / self.std)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 h/4 w/4"]:
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 rows columns"]:
         """As ``raw``."""
         return self.raw(images)
 

@@ -1,8 +1,10 @@
-"""Center heatmap networks: a backbone to features at a quarter of the size, and six heads on them.
+"""Center heatmap networks: a backbone to features at a quarter or half of the size, and six heads on them.
 
-Images (B, 3, H, W), normalized, H and W multiples of 32 -> maps (B, 19, H/4, W/4), the heads of ``ops.centers.HEADS``
-one after the other.
+Images (B, 3, H, W), normalized, H and W multiples of 32 -> maps (B, 19, H/s, W/s), the heads of ``ops.centers.HEADS``
+one after the other; s is the network's ``stride``, 4 in the public ones.
 """
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,8 @@ def read_heads(network: nn.Module, features: Tensor) -> Tensor:
 class CenterNetDLA34(nn.Module):
     """DLA-34 with deformable up-sampling, 20.1 M parameters: the network of ``ddd_3dop.pth``, by its own keys."""
 
+    stride = 4
+
     def __init__(self, channels: tuple[int, ...] = CHANNELS, hidden: int = 256) -> None:
         super().__init__()
         self.base, self.dla_up = DLA(channels), DLAUp(channels[2:])
@@ -49,29 +53,39 @@ class CenterNetDLA34(nn.Module):
 
 @register("center_network", "resnet18")
 class CenterNetResNet18(nn.Module):
-    """ResNet-18 and three transposed convolutions (``res_18`` of the public code, by its own keys).
+    """ResNet-18 and transposed convolutions: three in ``res_18`` of the public code, by its own keys.
 
-    ``width`` is that of the first stage, 64 as published; ``deconv`` and ``hidden`` are 256 and 64 there.
+    ``width`` is that of the first stage, 64 as published; ``deconv`` and ``hidden`` are 256 and 64 there. ``skips``
+    adds the maps of the encoder on the way back, and one more transposed convolution, to half the size.
     """
 
-    def __init__(self, width: int = 64, deconv: int = 256, hidden: int = 64) -> None:
+    def __init__(self, width: int = 64, deconv: int = 256, hidden: int = 64, skips: bool = False) -> None:
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width)
         for i in range(4):
             inputs = width * 2 ** max(i - 1, 0)
             self.add_module(f"layer{i + 1}", residual_stage(inputs, width * 2**i, 2 if i else 1))
+        outputs = [deconv] * 3 + [2 * deconv // 3] * skips
         layers: list[nn.Module] = []
-        for i in range(3):
-            up = nn.ConvTranspose2d(deconv if i else 8 * width, deconv, 4, 2, 1, bias=False)
-            layers += [up, nn.BatchNorm2d(deconv), nn.ReLU()]
+        for inputs, channels in zip([8 * width, *outputs], outputs, strict=False):
+            up = nn.ConvTranspose2d(inputs, channels, 4, 2, 1, bias=False)
+            layers += [up, nn.BatchNorm2d(channels), nn.ReLU()]
         self.deconv_layers = nn.Sequential(*layers)
-        add_heads(self, deconv, hidden)
+        encoder = (4 * width, 2 * width, width, width) if skips else ()
+        self.across = nn.ModuleList(map(partial(nn.Conv2d, kernel_size=1), encoder, outputs))
+        self.stride = 2 if skips else 4
+        add_heads(self, outputs[-1], hidden)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, 1)
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [F.relu(self.bn1(self.conv1(x)))]
+        x = F.max_pool2d(maps[0], 3, 2, 1)
         for i in range(4):
-            x = self.get_submodule(f"layer{i + 1}")(x)
-        return read_heads(self, self.deconv_layers(x))
+            maps.append(x := self.get_submodule(f"layer{i + 1}")(x))
+        for i in range(len(self.deconv_layers) // 3):
+            x = self.deconv_layers[3 * i : 3 * i + 3](x)
+            if len(self.across):
+                x = x + self.across[i](maps[-i - 2])
+        return read_heads(self, x)
 
 
 def residual_stage(inputs: int, outputs: int, stride: int, blocks: int = 2) -> nn.Sequential:
@@ -87,24 +101,34 @@ def residual_stage(inputs: int, outputs: int, stride: int, blocks: int = 2) -> n
 
 @register("center_network", "small")
 class CenterNetSmall(nn.Module):
-    """A small one for laptops: residual stages, merged from coarse to fine by addition (a feature pyramid)."""
+    """A small one for laptops: residual stages, merged from coarse to fine by addition (a feature pyramid).
 
-    def __init__(self, width: int = 32, features: int = 64, hidden: int = 48) -> None:
+    Its maps have half the size of the picture, so that two persons side by side are two peaks; ``fine`` are their
+    channels, ``features`` those of the coarser ones.
+    """
+
+    stride = 2
+
+    def __init__(self, width: int = 32, features: int = 64, fine: int = 32, hidden: int = 24) -> None:
         super().__init__()
-        w = (width, 2 * width, 4 * width, 6 * width)
-        self.stem = nn.Sequential(conv_norm(3, width // 2, 3, 2), conv_norm(width // 2, width, 3, 2))
-        self.stages = nn.ModuleList(residual_stage(w[max(i - 1, 0)], w[i], 2 if i else 1) for i in range(4))
-        self.across = nn.ModuleList(nn.Conv2d(outputs, features, 1) for outputs in w)
-        self.smooth = nn.ModuleList(conv_norm(features, features, 3) for _ in w[:-1])
-        add_heads(self, features, hidden)
+        w = (width // 2, width, 2 * width, 4 * width, 6 * width)
+        merged = (fine, features, features, features, features)
+        self.stages = nn.ModuleList([
+            conv_norm(3, w[0], 3, 2),
+            nn.Sequential(conv_norm(w[0], w[1], 3, 2), residual_stage(w[1], w[1], 1)),
+            *(residual_stage(w[i - 1], w[i], 2) for i in (2, 3, 4)),
+        ])  # fmt: skip
+        self.across = nn.ModuleList(map(partial(nn.Conv2d, kernel_size=1), w, merged))
+        self.smooth = nn.ModuleList(map(partial(conv_norm, size=3), merged[1:], merged[:-1]))
+        add_heads(self, fine, hidden)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x, maps = self.stem(images), []
+    def forward(self, x: Tensor) -> Tensor:
+        maps = []
         for stage, across in zip(self.stages, self.across, strict=True):
             x = stage(x)
             maps.append(across(x))
         top = maps.pop()
         for smooth in reversed(self.smooth):
             below = maps.pop()
-            top = smooth(below + F.interpolate(top, size=below.shape[-2:], mode="bilinear", align_corners=False))
+            top = below + F.interpolate(smooth(top), size=below.shape[-2:], mode="bilinear", align_corners=False)
         return read_heads(self, top)
