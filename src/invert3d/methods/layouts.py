@@ -107,12 +107,12 @@ def ours(
 
 
 def smallest_change(
-    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), steps: int = 150, near: float = 20.0
+    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), steps: int = 150, near: float = 5.0
 ) -> LayoutRecipe:
     """From a real picture: what must change for the asked layout to be seen? ``near`` weighs the change."""
     return LayoutRecipe(
         name="smallest change", objective=DecodedBoxes(codec=codec, heads=tuple(heads)) + near * Nearness(),
-        parameterization=Fourier(), stepper=Stepper(rate=0.01, decay="cosine"), steps=steps,
+        parameterization=Fourier(), stepper=Stepper(rate=0.02, decay="cosine"), steps=steps,
         transforms=(Light(strength=0.05, noise=0.02),), plain=0.5, stop_every=10,
         about="the boxes as they are read, and as little change as possible",
     )  # fmt: skip

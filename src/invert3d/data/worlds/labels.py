@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from invert3d.data.worlds.stage import Instance, Tracer
 from invert3d.data.worlds.templates import Template
 from invert3d.ops.layouts import Layout
 
 _TRACERS: dict[int, tuple[Template, Tracer]] = {}
+_HULLS: dict[int, tuple[Template, np.ndarray]] = {}
 #: objects with fewer visible pixel rows than this are not labeled
 LEAST_ROWS = 5
 #: shares of an object that are visible, down to which it is occluded not, partly, largely
@@ -17,12 +19,21 @@ VISIBLE = (0.85, 0.45, 0.12)
 
 def extent_of(instance: Instance, projection: np.ndarray) -> np.ndarray:
     """(4,) left, top, right, bottom in pixels of all vertices, not clipped. They must lie before the camera."""
-    points = instance.template.vertices.astype(np.float64)
+    points = _outermost(instance.template)
     c, s = np.cos(instance.yaw), np.sin(instance.yaw)
     placed = np.stack([c * points[:, 0] + s * points[:, 2], points[:, 1], c * points[:, 2] - s * points[:, 0]], -1)
     seen = (placed + np.array(instance.center)) @ projection[:, :3].T + projection[:, 3]
     pixels = seen[:, :2] / np.maximum(seen[:, 2:], 0.05)
     return np.concatenate([pixels.min(0), pixels.max(0)])
+
+
+def _outermost(template: Template) -> np.ndarray:
+    """The vertices of its convex hull: no view of it that has all before the camera reaches beyond them."""
+    key = id(template)
+    if key not in _HULLS:
+        points = template.vertices.astype(np.float64)
+        _HULLS[key] = (template, points[ConvexHull(points).vertices])
+    return _HULLS[key][1]
 
 
 def alone_pixels(instance: Instance, projection: np.ndarray, box: np.ndarray) -> float:

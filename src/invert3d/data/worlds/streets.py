@@ -83,8 +83,8 @@ def camera_of(projection: np.ndarray) -> np.ndarray:
 
 def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """(N, 3) float32 directions with z = 1 through pixels (N, 2) of column and row."""
-    inverse = np.linalg.inv(projection[:, :3])
-    return (np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ inverse.T).astype(np.float32)
+    inverse = np.linalg.inv(projection[:, :3]).astype(np.float32)
+    return pixels.astype(np.float32) @ inverse[:, :2].T + inverse[:, 2]
 
 
 def check_size(height: int, width: int) -> None:
@@ -143,14 +143,14 @@ def _photograph(
     stage: Stage, weather: Weather, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, Hits]:
     """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take up to three more rays a pixel."""
-    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float64)
+    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float32)
     rays = rays_of(projection, pixels)
     hits = stage.trace(rays)
     radiance = stage.shade(rays, hits, weather)
     counts = _edges(stage, hits, radiance.reshape(height, width, 3)).ravel()
     rough = np.flatnonzero(counts)
     owner, starts = np.repeat(rough, counts[rough]), np.cumsum(counts[rough]) - counts[rough]
-    shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]])
+    shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]], np.float32)
     within = np.arange(len(owner)) - np.repeat(starts, counts[rough])
     more = rays_of(projection, pixels[owner] + shifts[within])
     extra = np.minimum(stage.shade(more, stage.trace(more), weather), 3.0)
