@@ -18,7 +18,7 @@ from invert3d.ops.center_losses import (
     heatmap_focal,
     rotation_loss,
 )
-from invert3d.ops.centers import HEADS, CenterCodec
+from invert3d.ops.centers import HEADS, CenterCodec, corners_round
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
 from tests.layouts import KINDS, camera, encoded, in_bins, kitti_camera, random_layout
@@ -208,3 +208,17 @@ def test_corners_are_off_by_how_far_the_box_is_off_in_diagonals() -> None:
     raw = encoded(replace(layout, centers=layout.centers + step), PROJECTED)[None]
     wanted = float(step.norm() / layout.sizes[0].norm())
     assert float(corner_loss(raw, objects_of(layout), PROJECTED)) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_box_that_faces_the_wrong_way_gains_nothing_by_being_narrow() -> None:
+    """Judged all together, the corners of a box turned by 170 degrees would come nearer if it shrank."""
+    layout = random_layout(1, 10, 48, 160)
+    objects, sizes = objects_of(layout), (1.0, 0.5)
+    turned = replace(layout, yaws=layout.yaws + 2.97, alphas=layout.alphas + 2.97)
+    raws = [encoded(replace(turned, sizes=layout.sizes * torch.tensor([1, share, share])), PROJECTED)[None]
+            for share in sizes]  # fmt: skip
+    ours = [float(corner_loss(raw, objects, PROJECTED)) for raw in raws]
+    cells = PROJECTED.cells(objects, 12, 40)
+    corners = [corners_round(*PROJECTED.boxes_at(raw, cells, objects.camera))[0] for raw in raws]
+    whole = [float((each - layout.corners).norm(dim=-1).mean()) for each in corners]
+    assert ours[1] > ours[0] + 0.05 and whole[1] < whole[0]

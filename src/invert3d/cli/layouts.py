@@ -1,11 +1,14 @@
 """``invert3d invert boxes``, ``invert3d evaluate boxes``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from invert3d.cli.show import print_table
+
+if TYPE_CHECKING:
+    from invert3d.study.box_scores import BoxScore
 
 
 def invert_boxes(
@@ -139,18 +142,24 @@ def evaluate_boxes(
     name
         What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
-    from invert3d.study.box_scores import SHORT, scored_runs
+    from invert3d.study.box_scores import scored_runs
     from invert3d.study.runs import record as write
 
     names = [part.strip() for part in models.split(",")] if models else None
     rows = scored_runs(runs, names, device, checkpoint)
-    title = "as read from the saved pictures (AP, moderate; depth off)"
-    print_table(title, list(SHORT.values()), [row.cells() for row in rows])
+    _print_scores("AP, moderate, as read from the saved pictures", rows)
     if record:
         if name is None:
             raise ValueError("--record needs --name, such as ap3d_inverted_ours")
         headline = {name: rows[0].ap3d} if len(rows) == 1 else {}
         print(write("detector3d", headline, [{"table": name, **row.as_dict()} for row in rows]))
+
+
+def _print_scores(title: str, rows: "list[BoxScore]", note: str = "") -> None:
+    from invert3d.study.box_scores import ERRORS, SHORT
+
+    print_table(title, list(SHORT.values()), [row.cells() for row in rows], note)
+    print_table("errors of what was found, medians", list(ERRORS.values()), [row.cells(ERRORS) for row in rows])
 
 
 def evaluate_layouts(
@@ -185,7 +194,6 @@ def evaluate_layouts(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.study.box_scores import SHORT
     from invert3d.study.box_transfer import DETECTORS, askable_streets, layout_transfer
     from invert3d.study.detectors import open_detector
     from invert3d.study.runs import record as write
@@ -197,8 +205,7 @@ def evaluate_layouts(
                             device=device)  # fmt: skip
     rows = [each for row in found.scores for each in row] + [*found.originals, *found.agreement]
     mean = f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else ""
-    title = f"{recipe}, {len(streets)} streets: as read from the saved pictures (AP, moderate; depth off)"
-    print_table(title, list(SHORT.values()), [each.cells() for each in rows], mean)
+    _print_scores(f"{recipe}, {len(streets)} streets: AP, moderate, as read from the saved pictures", rows, mean)
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
         headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),

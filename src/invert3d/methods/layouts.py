@@ -26,7 +26,7 @@ from invert3d.engine.stepper import Stepper
 from invert3d.engine.transform import Transform
 from invert3d.objectives.boxes3d import CenterHeads, DecodedBoxes
 from invert3d.ops.boxes import corners3d
-from invert3d.ops.centers import HEADS, CenterCodec, peaks, split_heads
+from invert3d.ops.centers import HEADS, CenterCodec, corners_round, peaks, split_heads
 from invert3d.ops.objects import Objects
 from invert3d.parameterizations.images import Fourier, Normalized
 from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
@@ -184,7 +184,7 @@ def _nearest_gap(raw: Tensor, objects: Objects, codec: CenterCodec, same: Tensor
     """For each object (B, N) the mean distance of its corners from those read at the peak that is it, in diagonals."""
     peak = same.float().argmax(1)
     at = cells.gather(1, peak[..., None].expand(-1, -1, 2))
-    found = codec.boxes_at(raw, at, objects.camera)
+    found = corners_round(*codec.boxes_at(raw, at, objects.camera))
     gap = (found - corners3d(objects.size, objects.center, objects.yaw)).norm(dim=-1).mean(-1)
     return torch.where(same.any(1), gap / objects.size.norm(dim=-1).clamp_min(1e-3), torch.inf)
 

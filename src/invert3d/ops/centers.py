@@ -118,24 +118,24 @@ class CenterCodec:
             layouts.append(layout if self.center == "projected" else _with_boxes(layout, boxes[i][keep]))
         return layouts
 
-    def corners_at(self, raw: Float[Tensor, "b 19 h w"], objects: Objects) -> Float[Tensor, "b n 8 3"]:
-        """The corners, in meters, of the boxes that maps stand for in the cells of the given objects.
+    def boxes_at(
+        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"]
+    ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"], Float[Tensor, "b n"]]:
+        """Size, middle and rotation_y of the boxes that maps stand for in cells (B, N, 2); meters and radians.
 
         As ``decode`` reads them, the bin of the angle included, but differentiable.
         """
-        return self.boxes_at(raw, self.cells(objects, *raw.shape[-2:]), objects.camera)
-
-    def boxes_at(
-        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"]
-    ) -> Float[Tensor, "b n 8 3"]:
-        """The corners, in meters, of the boxes read in cells (B, N, 2)."""
         heads = split_heads(raw)
         found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
         points = (cells + found["reg"]) * self.stride
         middle = unproject(points, depth_of(found["dep"][..., 0]), camera)
-        bottom = middle + F.pad(found["dim"][..., :1] / 2, (1, 1))
         ray = torch.atan2(points[..., 0] - camera[..., 0, 2], camera[..., 0, 0])
-        return corners3d(found["dim"], bottom, alpha_of_bins(found["rot"]) + ray)
+        return found["dim"], middle, alpha_of_bins(found["rot"]) + ray
+
+
+def corners_round(size: Float[Tensor, "*n 3"], middle: Float[Tensor, "*n 3"], yaw: Float[Tensor, "*n"]) -> Tensor:
+    """Corners (..., 8, 3) of boxes about their middles."""
+    return corners3d(size, middle + F.pad(size[..., :1] / 2, (1, 1)), yaw)
 
 
 def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:

@@ -1,7 +1,7 @@
 """Scores of inverted layouts: what detectors read from the saved 8-bit pictures, against what was asked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from invert3d.study.runs import read_run
 
 HEADER = ["pictures", "read by", "n", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D", "IoU", "depth m",
           "yaw deg", "size m", "px", "missed", "false", "steps"]  # fmt: skip
-#: the columns that fit a terminal
+#: the columns of two tables that fit a terminal: how much is right, and how far off the rest is
 SHORT = {"pictures": "pictures", "read by": "read by", "3-D AP": "3-D", "Car": "Car", "Pedestrian": "Ped.",
-         "Cyclist": "Cyc.", "BEV": "BEV", "2-D": "2-D", "IoU": "IoU", "depth m": "m",
-         "yaw deg": "deg", "px": "px", "missed": "missed"}  # fmt: skip
+         "Cyclist": "Cyc.", "BEV": "BEV", "2-D": "2-D", "missed": "missed", "false": "false"}  # fmt: skip
+ERRORS = {"pictures": "pictures", "read by": "read by", "IoU": "IoU", "depth m": "depth m", "yaw deg": "yaw deg",
+          "size m": "size m", "px": "px", "steps": "steps"}  # fmt: skip
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
 
@@ -63,10 +64,12 @@ class BoxScore:
         plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
         return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
 
-    def cells(self) -> list[str]:
-        """The row of ``SHORT`` as text."""
-        row, forms = self.as_dict(), {"missed": ".0%", "depth m": ".2f", "IoU": ".2f", "pictures": "", "read by": ""}
-        return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in SHORT]
+    def cells(self, columns: Iterable[str] = SHORT) -> list[str]:
+        """The row of ``SHORT``, or of ``ERRORS``, as text."""
+        forms = dict.fromkeys(("missed", "false"), ".0%") | dict.fromkeys(("IoU", "depth m", "size m"), ".2f")
+        forms |= {"pictures": "", "read by": "", "steps": ".0f"}
+        row = self.as_dict()
+        return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in columns]
 
 
 def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:
