@@ -147,14 +147,14 @@ def evaluation(frames: int) -> Row:
 
 
 def streets(frames: int) -> Row:
-    """Frames a second of the street world on one core."""
-    for i in range(3):
+    """Frames a second of the street world on one core, once the meshes that streets share are made."""
+    for i in range(frames // 2):
         make_frame(i, height=96, width=320, seed=1)
     start = time.process_time()
     for i in range(frames):
         make_frame(i, height=96, width=320, seed=2)
     rate = frames / (time.process_time() - start)
-    return {"name": "streets_frames_per_second_96x320", "value": rate, "what": f"{frames} frames, one core"}
+    return {"name": "streets_frames_per_second_96x320", "value": rate, "what": f"{frames} frames after {frames // 2}, one core"}
 
 
 def main() -> None:
