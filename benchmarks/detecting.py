@@ -154,7 +154,11 @@ def streets(frames: int) -> Row:
     for i in range(frames):
         make_frame(i, height=96, width=320, seed=2)
     rate = frames / (time.process_time() - start)
-    return {"name": "streets_frames_per_second_96x320", "value": rate, "what": f"{frames} frames after {frames // 2}, one core"}
+    return {
+        "name": "streets_frames_per_second_96x320",
+        "value": rate,
+        "what": f"{frames} frames after {frames // 2}, one core",
+    }
 
 
 def main() -> None:
