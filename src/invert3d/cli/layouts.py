@@ -56,7 +56,7 @@ def invert_boxes(
     samples
         Pictures of each layout.
     starts
-        Begin each picture so many times at once and keep the one that costs least.
+        Begin each picture so many times at once and keep one: of those done early, if any, the one that costs least.
     checkpoint
         Somebody's weights for a backbone.
     out

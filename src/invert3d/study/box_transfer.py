@@ -29,7 +29,7 @@ class LayoutTransfer:
     """3-D AP (percent, moderate) of every detector (columns) on the pictures inverted from every other (rows).
 
     ``originals`` is what each reads from the streets themselves, against the labels; ``agreement`` the same against
-    what each *other* detector reads there: no picture can be expected to say more to two networks than that.
+    what each *other* detector reads there: how far two networks agree on pictures that neither was inverted for.
     """
 
     recipe: str
