@@ -44,10 +44,11 @@ bench: $(READY) ## time the loop against the bare network, explanations against 
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
 results: $(READY) ## write the tables of README.md anew from docs/results/*.json
-	$(BIN)/python -m invert3d.study.results $(ARGS)
+	$(BIN)/python -m invert3d.jobs.record $(ARGS)
 
 weights: $(READY) ## train the bundled networks again, some hours on two cores
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/train_references.sh

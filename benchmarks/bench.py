@@ -29,9 +29,12 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "results" / "bench.json"
 TOLERANCE = 1e-5
 HEADLINE = (
-    "loop_overhead_pointnet2", "pointnet2_speedup_vs_textbook", "batch_exponent", "points_exponent",
+    "loop_overhead_pointnet2",
+    "pointnet2_speedup_vs_textbook",
+    "batch_exponent",
+    "points_exponent",
     "help_seconds",
-)  # fmt: skip
+)
 BOUND = {"loop_overhead_pointnet2": "at most 1.05", "pointnet2_speedup_vs_textbook": "at least 3"}
 
 
@@ -176,13 +179,17 @@ def record(rows: list[Row], threads: int, seconds: float) -> None:
     content = {
         "command": "python benchmarks/bench.py --record" + (f" --threads {threads}" if threads != 1 else ""),
         "environment": {
-            "cpu": processor(), "cores": os.cpu_count(), "threads": threads, "torch": version("torch"),
-            "python": platform.python_version(), "clock": "processor" if threads == 1 else "wall",
+            "cpu": processor(),
+            "cores": os.cpu_count(),
+            "threads": threads,
+            "torch": version("torch"),
+            "python": platform.python_version(),
+            "clock": "processor" if threads == 1 else "wall",
             "seconds": round(seconds),
         },
         "headline": {name: values[name] for name in HEADLINE},
         "rows": [asdict(row) for row in rows],
-    }  # fmt: skip
+    }
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     RECORD.write_text(json.dumps(content, indent=2) + "\n")
 

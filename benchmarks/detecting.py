@@ -25,6 +25,7 @@ from invert3d.engine.loop import optimize
 from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.stepper import Stepper
 from invert3d.evaluate.kitti import evaluate_kitti
+from invert3d.jobs.folder import record
 from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, ours
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.objectives.boxes3d import CenterHeads
@@ -34,9 +35,8 @@ from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects
 from invert3d.parameterizations.direct import Direct
 from invert3d.priors.statistics import norm_layers
-from invert3d.study.boxes import frozen
 from invert3d.study.detectors import open_detector
-from invert3d.study.runs import record
+from invert3d.study.layouts.job import frozen
 
 Row = dict[str, Any]
 HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", "streets_frames_per_second_96x320": "at least 20"}
@@ -56,8 +56,14 @@ def bare(detector: CenterNet3D, target: Tensor, steps: int) -> None:
 
 def looped(detector: CenterNet3D, target: Tensor, steps: int) -> None:
     """The same through the loop."""
-    optimize(frozen(detector), CenterHeads(codec=detector.codec), Direct(), target=target, steps=steps,
-             stepper=Stepper(kind="sgd", rate=0.05, momentum=0.0))  # fmt: skip
+    optimize(
+        frozen(detector),
+        CenterHeads(codec=detector.codec),
+        Direct(),
+        target=target,
+        steps=steps,
+        stepper=Stepper(kind="sgd", rate=0.05, momentum=0.0),
+    )
 
 
 def whole(recipe: LayoutRecipe) -> Callable[[CenterNet3D, Tensor, int], None]:
@@ -82,10 +88,11 @@ def overheads(steps: int, rounds: int) -> list[Row]:
     layouts = [make_frame(i, height=96, width=320, seed=5).layout for i in range(4)]
     target = detector.targets(layouts)
     sides = {
-        "bare": bare, "loop_overhead_centernet3d": looped,
+        "bare": bare,
+        "loop_overhead_centernet3d": looped,
         "recipe published": whole(layout_recipe("published", detector.codec, steps=steps)),
         "recipe ours": whole(ours(detector.codec, norms=norm_layers(detector), steps=steps)),
-    }  # fmt: skip
+    }
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):  # the first warms up
         for name, work in sides.items():
@@ -95,8 +102,15 @@ def overheads(steps: int, rounds: int) -> list[Row]:
     rows = []
     for name in list(sides)[1:]:
         shares = [a / b for a, b in zip(times[name], times["bare"], strict=True)]
-        rows.append({"name": name, "value": median(shares), "low": min(shares), "high": max(shares),
-                     "what": "over the bare network, 4 pictures of 96 x 320"})  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "value": median(shares),
+                "low": min(shares),
+                "high": max(shares),
+                "what": "over the bare network, 4 pictures of 96 x 320",
+            }
+        )
     return rows
 
 
@@ -126,8 +140,15 @@ def many(boxes: int, height: int, width: int) -> Layout:
     places = torch.arange(boxes)
     centers = torch.stack([(places % 4) * 5.0 - 7.5, torch.full((boxes,), 1.65), 12 + (places // 4) * 6.0], 1)
     camera = torch.tensor([[0.58 * width, 0, width / 2, 0], [0, 0.58 * width, 0.47 * height, 0], [0, 0, 1.0, 0]])
-    return Layout.of(["Car"] * boxes, torch.tensor([[1.5, 1.65, 4.0]]).expand(boxes, 3), centers,
-                     torch.full((boxes,), 1.5), camera, height, width)  # fmt: skip
+    return Layout.of(
+        ["Car"] * boxes,
+        torch.tensor([[1.5, 1.65, 4.0]]).expand(boxes, 3),
+        centers,
+        torch.full((boxes,), 1.5),
+        camera,
+        height,
+        width,
+    )
 
 
 def evaluation(frames: int) -> Row:
@@ -138,8 +159,9 @@ def evaluation(frames: int) -> Row:
     for layout in truth:
         twice = layout.select(torch.arange(10).repeat(2))
         moved = twice.centers + 0.3 * torch.randn(20, 3)
-        found.append(Layout.of(twice.kinds, twice.sizes, moved, twice.yaws, layout.projection, 384, 1280,
-                               torch.rand(20)))  # fmt: skip
+        found.append(
+            Layout.of(twice.kinds, twice.sizes, moved, twice.yaws, layout.projection, 384, 1280, torch.rand(20))
+        )
     start = time.process_time()
     evaluate_kitti(truth, found)
     rate = frames / (time.process_time() - start)
@@ -170,8 +192,12 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     quick = options.quick
-    rows = [*overheads(3 if quick else 20, 1 if quick else 7), *exponents(1 if quick else 6),
-            evaluation(50 if quick else 1000), streets(5 if quick else 200)]  # fmt: skip
+    rows = [
+        *overheads(3 if quick else 20, 1 if quick else 7),
+        *exponents(1 if quick else 6),
+        evaluation(50 if quick else 1000),
+        streets(5 if quick else 200),
+    ]
     table = Table(title="detectors")
     for name in ("what is measured", "value", "", "goal"):
         table.add_column(name)

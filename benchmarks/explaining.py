@@ -35,14 +35,14 @@ from invert3d.attribution.rectified import Deconvolution, Guided  # noqa: E402
 from invert3d.engine.memory import keep_freed_memory  # noqa: E402
 from invert3d.engine.model import Frozen  # noqa: E402
 from invert3d.engine.space import Points  # noqa: E402
+from invert3d.jobs.folder import record  # noqa: E402
 from invert3d.methods.pruning import Operation, Surgery, prune_by_magnitude  # noqa: E402
 from invert3d.methods.sparse import sparsified  # noqa: E402
 from invert3d.models.weights import bundled  # noqa: E402
 from invert3d.objectives.classes import ClassScore  # noqa: E402
 from invert3d.ops.points import Groupings, record_groupings, replay_groupings  # noqa: E402
-from invert3d.study.explained import examples  # noqa: E402
+from invert3d.study.explaining.truth import examples  # noqa: E402
 from invert3d.study.networks import Network, open_network  # noqa: E402
-from invert3d.study.runs import record  # noqa: E402
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes", "voxel_nin-modelnet10")
 STEPS = 50  # captum's default
@@ -55,8 +55,9 @@ def rectifier_errors() -> list[Row]:
     torch.manual_seed(1)
     x, target, rows = torch.rand(3, 16, 3, dtype=torch.float64) - 0.5, torch.tensor([0, 3, 1]), []
     for rule, ours, theirs in (
-        ("guided", Guided(), captum.attr.GuidedBackprop), ("deconvolution", Deconvolution(), captum.attr.Deconvolution),
-    ):  # fmt: skip
+        ("guided", Guided(), captum.attr.GuidedBackprop),
+        ("deconvolution", Deconvolution(), captum.attr.Deconvolution),
+    ):
         for pattern in PATTERNS:
             for name, (called, plain) in RECTIFIERS.items():
                 model = Written(pattern, called).double().eval()
@@ -69,11 +70,16 @@ def rectifier_errors() -> list[Row]:
                     warnings.simplefilter("ignore")
                     other = theirs(model).attribute(x.clone().requires_grad_(), target=target)
                 size = leaf.grad.norm()
-                rows.append({
-                    "table": "rectifiers", "rule": rule, "rectifier": name, "pattern": pattern,
-                    "ours": float((found - leaf.grad).norm() / size),
-                    "captum": float((other - leaf.grad).norm() / size),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "table": "rectifiers",
+                        "rule": rule,
+                        "rectifier": name,
+                        "pattern": pattern,
+                        "ours": float((found - leaf.grad).norm() / size),
+                        "captum": float((other - leaf.grad).norm() / size),
+                    }
+                )
     return rows
 
 
@@ -104,12 +110,19 @@ def completeness(name: str) -> list[Row]:
         _, error = captum_gradients(network, x, target)
         same = IntegratedGradients(tolerance=max(error, 1e-5), most=2048)(network.frozen, ClassScore(), x, target).facts
         usual = IntegratedGradients()(network.frozen, ClassScore(), x, target).facts
-        rows.append({
-            "table": "completeness", "network": name, "shape": network.classes[int(target)],
-            "captum: error": error, "captum: runs": STEPS, "ours: error": same["completeness_error"][0],
-            "ours: runs": same["evaluations"], "ours, 1 %: error": usual["completeness_error"][0],
-            "ours, 1 %: runs": usual["evaluations"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "table": "completeness",
+                "network": name,
+                "shape": network.classes[int(target)],
+                "captum: error": error,
+                "captum: runs": STEPS,
+                "ours: error": same["completeness_error"][0],
+                "ours: runs": same["evaluations"],
+                "ours, 1 %: error": usual["completeness_error"][0],
+                "ours, 1 %: runs": usual["evaluations"],
+            }
+        )
     return rows
 
 
@@ -118,15 +131,20 @@ def by_network(rows: list[Row]) -> list[Row]:
     found = []
     for name in dict.fromkeys(row["network"] for row in rows):
         mine = [row for row in rows if row["network"] == name]
-        found.append({
-            "table": "completeness", "network": name, "shapes": len(mine), "captum: runs": STEPS,
-            "captum: median error": median(row["captum: error"] for row in mine),
-            "captum: largest error": max(row["captum: error"] for row in mine),
-            "ours to the same error, each: median runs": median(row["ours: runs"] for row in mine),
-            "ours to 1 %: median runs": median(row["ours, 1 %: runs"] for row in mine),
-            "ours to 1 %: most runs": max(row["ours, 1 %: runs"] for row in mine),
-            "ours to 1 %: largest error": max(row["ours, 1 %: error"] for row in mine),
-        })  # fmt: skip
+        found.append(
+            {
+                "table": "completeness",
+                "network": name,
+                "shapes": len(mine),
+                "captum: runs": STEPS,
+                "captum: median error": median(row["captum: error"] for row in mine),
+                "captum: largest error": max(row["captum: error"] for row in mine),
+                "ours to the same error, each: median runs": median(row["ours: runs"] for row in mine),
+                "ours to 1 %: median runs": median(row["ours, 1 %: runs"] for row in mine),
+                "ours to 1 %: most runs": max(row["ours, 1 %: runs"] for row in mine),
+                "ours to 1 %: largest error": max(row["ours, 1 %: error"] for row in mine),
+            }
+        )
     return found
 
 
@@ -139,10 +157,17 @@ def groupings(name: str, shapes: int = 3) -> list[Row]:
     for how in ("frozen", "live"):
         facts = IntegratedGradients(groupings=how)(network.frozen, ClassScore(), x, target).facts
         errors = facts["completeness_error"]
-        rows.append({
-            "table": "groupings", "network": name, "groupings": how, "shapes": shapes,
-            "runs": max(facts["evaluations_each"]), "smallest error": min(errors), "largest error": max(errors),
-        })  # fmt: skip
+        rows.append(
+            {
+                "table": "groupings",
+                "network": name,
+                "groupings": how,
+                "shapes": shapes,
+                "runs": max(facts["evaluations_each"]),
+                "smallest error": min(errors),
+                "largest error": max(errors),
+            }
+        )
     return rows
 
 
@@ -215,12 +240,15 @@ def speed(name: str, model: torch.nn.Module, x: Tensor) -> Row:
             times[side].append(time.process_time() - clock)
     best = {side: min(each) for side, each in times.items()}
     return {
-        "table": "sparse", "network": name, **{f"{way} layers": sum(c.faster == way for c in choices) for way in
-                                               ("sparse", "doubled", "dense")},
-        "dense, ms": 1e3 * best["dense"], "doubled, ms": 1e3 * best["doubled"], "chosen, ms": 1e3 * best["chosen"],
+        "table": "sparse",
+        "network": name,
+        **{f"{way} layers": sum(c.faster == way for c in choices) for way in ("sparse", "doubled", "dense")},
+        "dense, ms": 1e3 * best["dense"],
+        "doubled, ms": 1e3 * best["doubled"],
+        "chosen, ms": 1e3 * best["chosen"],
         "times faster than dense": best["dense"] / best["chosen"],
         "than the better dense": min(best["dense"], best["doubled"]) / best["chosen"],
-    }  # fmt: skip
+    }
 
 
 def show(console: Console, rows: list[Row]) -> None:

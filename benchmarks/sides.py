@@ -133,9 +133,15 @@ def full_loop(kind: type[nn.Module], steps: int, clouds: Tensor, labels: Tensor)
     """The same steps asked of ``optimize``, its start and its result included."""
     model = frozen(kind, clouds.shape[1])
     return lambda: optimize(
-        model, CrossEntropy(), Direct(), target=labels, steps=steps, stepper=Stepper(rate=RATE),
-        recorders=[Trace()], theta={"x": clouds},
-    )  # fmt: skip
+        model,
+        CrossEntropy(),
+        Direct(),
+        target=labels,
+        steps=steps,
+        stepper=Stepper(rate=RATE),
+        recorders=[Trace()],
+        theta={"x": clouds},
+    )
 
 
 def dgcnn(clouds: Tensor, labels: Tensor) -> Step:

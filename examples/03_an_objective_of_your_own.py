@@ -25,8 +25,13 @@ network = open_network("pointnet-shapes", points=512)
 chair, toilet = network.index("chair"), network.index("toilet")
 recipe = load_recipe("ours")
 result = optimize(
-    network.frozen, Between(other=toilet), recipe.parameterization, target=torch.tensor([chair]), steps=20,
-    stepper=Stepper(rate=0.03), transforms=recipe.transforms,
-)  # fmt: skip
+    network.frozen,
+    Between(other=toilet),
+    recipe.parameterization,
+    target=torch.tensor([chair]),
+    steps=20,
+    stepper=Stepper(rate=0.03),
+    transforms=recipe.transforms,
+)
 chances = result.outputs[0].softmax(-1)
 print(f"between a chair ({chances[chair]:.2f}) and a toilet ({chances[toilet]:.2f})")

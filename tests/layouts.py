@@ -30,9 +30,15 @@ def kitti_camera(dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def random_layout(
-    count: int, seed: int, height: int = 96, width: int = 320, *, projection: Tensor | None = None,
-    dtype: torch.dtype = torch.float64, kinds: Sequence[str] = KINDS,
-) -> Layout:  # fmt: skip
+    count: int,
+    seed: int,
+    height: int = 96,
+    width: int = 320,
+    *,
+    projection: Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+    kinds: Sequence[str] = KINDS,
+) -> Layout:
     """Objects whose middles lie inside the middle of the picture, in columns of their own."""
     generator = torch.Generator().manual_seed(seed)
     p = (camera(height, width) if projection is None else projection).to(dtype)
@@ -87,10 +93,7 @@ def depth_of_middle(layout: Layout, i: int) -> float:
 
 def in_bins(alpha: float) -> tuple[bool, bool]:
     """In which of the two bins an angle lies (reference, section 2)."""
-    return (
-        alpha < math.pi / 6 or alpha > 5 * math.pi / 6,
-        alpha > -math.pi / 6 or alpha < -5 * math.pi / 6,
-    )
+    return (alpha < math.pi / 6 or alpha > 5 * math.pi / 6, alpha > -math.pi / 6 or alpha < -5 * math.pi / 6)
 
 
 def encoded(layout: Layout, codec: CenterCodec, *, loud: float = 3.0, quiet: float = -7.0) -> Tensor:
@@ -114,12 +117,20 @@ def encoded(layout: Layout, codec: CenterCodec, *, loud: float = 3.0, quiet: flo
         left, top, right, bottom = layout.boxes[i].tolist()
         values = {
             "dep": [math.log(share / (1 - share))],
-            "rot": [float(not one), float(one), math.sin(r1), math.cos(r1),
-                    float(not two), float(two), math.sin(r2), math.cos(r2)],
+            "rot": [
+                float(not one),
+                float(one),
+                math.sin(r1),
+                math.cos(r1),
+                float(not two),
+                float(two),
+                math.sin(r2),
+                math.cos(r2),
+            ],
             "dim": layout.sizes[i].tolist(),
             "wh": [(right - left) / codec.stride, (bottom - top) / codec.stride],
             "reg": [px - x, py - y],
-        }  # fmt: skip
+        }
         maps[codec.kinds.index(kind), y, x] = loud - 0.01 * i
         for name, value in values.items():
             maps[places[name], y, x] = torch.tensor(value, dtype=maps.dtype)

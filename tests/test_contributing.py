@@ -26,7 +26,7 @@ def test_the_examples_run_from_first_to_last(text: str, tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_read(text: str, tmp_path: Path) -> None:
-    from invert3d.study.recipe import load_recipe
+    from invert3d.methods.recipes import load_recipe
 
     (table,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     path = tmp_path / "mine.toml"

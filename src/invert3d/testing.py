@@ -17,14 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
-from invert3d.engine.examples import (
-    CLASSES,
-    StateFactory,
-    blank_state,
-    class_state,
-    example_clouds,
-    feature_state,
-)
+from invert3d.engine.examples import CLASSES, StateFactory, blank_state, class_state, example_clouds, feature_state
 from invert3d.engine.examples import example_layouts as example_layouts  # for users' own checks of what takes pictures
 from invert3d.engine.examples import example_pictures as example_pictures
 from invert3d.engine.examples import layout_state as layout_state
@@ -78,11 +71,7 @@ def _plain_classes(value: Any, where: str) -> Iterator[tuple[str, type]]:
 
 
 def check_objective(
-    objective: Objective,
-    state_factory: StateFactory | None = None,
-    *,
-    x: Tensor | None = None,
-    smooth: bool = True,
+    objective: Objective, state_factory: StateFactory | None = None, *, x: Tensor | None = None, smooth: bool = True
 ) -> None:
     """One finite number a sample, with a right gradient, that does not depend on the sample's batch-mates.
 
@@ -105,10 +94,7 @@ def check_objective(
     name = type(objective).__name__
     check_plain(objective)
     value = loss(x.clone(), range(len(x)))
-    require(
-        value.shape == (len(x),),
-        f"{name} gives shape {tuple(value.shape)}, not one number a sample ({len(x)},)",
-    )
+    require(value.shape == (len(x),), f"{name} gives shape {tuple(value.shape)}, not one number a sample ({len(x)},)")
     _check_rows(name, loss, x)
     _check_gradient(name, loss, x, smooth)
 
@@ -187,11 +173,7 @@ def check_transform(
 
 
 def check_parameterization(
-    parameterization: Parameterization,
-    space: Space | None = None,
-    *,
-    fixed: Collection[str] = (),
-    smooth: bool = True,
+    parameterization: Parameterization, space: Space | None = None, *, fixed: Collection[str] = (), smooth: bool = True
 ) -> None:
     """Legal inputs (B, *space.shape), differentiable in every floating-point entry of theta but the ``fixed`` ones.
 
@@ -307,10 +289,7 @@ def _check_gradient(name: str, function: Callable[[Tensor, Sequence[int]], Tenso
 def _check_memory(thing: Any, state: State) -> None:
     for key, value in state.memory.items():
         first = isinstance(value, Tensor) and value.dim() > 0 and len(value) == len(state.x)
-        require(
-            first,
-            f"{type(thing).__name__} remembers {key!r} without the batch first: samples could not leave",
-        )
+        require(first, f"{type(thing).__name__} remembers {key!r} without the batch first: samples could not leave")
 
 
 def _begun(
@@ -326,11 +305,7 @@ def _all(theta: dict[str, Tensor], x: Tensor) -> list[Tensor]:
 
 
 def _check_theta(
-    parameterization: Parameterization,
-    space: Space,
-    theta: dict[str, Tensor],
-    fixed: Collection[str],
-    smooth: bool,
+    parameterization: Parameterization, space: Space, theta: dict[str, Tensor], fixed: Collection[str], smooth: bool
 ) -> None:
     name, draws = type(parameterization).__name__, Draws.seeded(5, range(3))
     leaves = {key: value.clone().requires_grad_() for key, value in theta.items() if value.is_floating_point()}
@@ -362,6 +337,5 @@ def _check_assign(parameterization: Parameterization, space: Space, theta: dict[
         return  # it says that it has no x of its own
     again = parameterization(own, space, Draws.seeded(0, range(3)))
     require(
-        torch.allclose(again, 0.5 * x, atol=1e-6),
-        f"{type(parameterization).__name__} does not keep what is assigned",
+        torch.allclose(again, 0.5 * x, atol=1e-6), f"{type(parameterization).__name__} does not keep what is assigned"
     )

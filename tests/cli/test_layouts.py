@@ -17,7 +17,7 @@ from invert3d.data.scenes import write_scene
 from invert3d.study.detectors import open_detector
 from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout
-from tests.study.test_boxes import card, detector  # noqa: F401 - fixtures
+from tests.study.layouts.test_job import card, detector  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +72,28 @@ def test_a_frame_is_inverted_and_scored_again(monkeypatch, capsys, files: Path, 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811
     out = files / "sweep"
     code, _, err = run(
-        monkeypatch, capsys, "invert", "boxes", "--model", card, "--layout", files / "scene.json", "--recipe",
-        "published", "--heads", "hm, dep,dim", "--steps", 2, "--out", out, "--sweep", "side", "-1:0:1", "--samples", 2,
-    )  # fmt: skip
+        monkeypatch,
+        capsys,
+        "invert",
+        "boxes",
+        "--model",
+        card,
+        "--layout",
+        files / "scene.json",
+        "--recipe",
+        "published",
+        "--heads",
+        "hm, dep,dim",
+        "--steps",
+        2,
+        "--out",
+        out,
+        "--sweep",
+        "side",
+        "-1:0:1",
+        "--samples",
+        2,
+    )
     assert code == 0, err
     assert [path.name for path in sorted((out / "figures").iterdir())] == ["sweep.gif", "sweep.png"]
     assert KittiFolder(out).ids == ["side000-0", "side000-1", "side001-0", "side001-1"]
@@ -84,9 +103,23 @@ def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card
 def test_a_picture_to_begin_with_is_changed_a_little(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811
     out = files / "change"
     code, _, err = run(
-        monkeypatch, capsys, "invert", "boxes", "--model", card, "--layout", files / "scene.json", "--start",
-        files / "000007.png", "--steps", 2, "--samples", 2, "--out", out,
-    )  # fmt: skip
+        monkeypatch,
+        capsys,
+        "invert",
+        "boxes",
+        "--model",
+        card,
+        "--layout",
+        files / "scene.json",
+        "--start",
+        files / "000007.png",
+        "--steps",
+        2,
+        "--samples",
+        2,
+        "--out",
+        out,
+    )
     assert code == 0, err
     assert json.loads((out / "run.json").read_text())["recipe"] == "smallest change"
     assert (out / "figures" / "scene-0-change.png").is_file()
@@ -112,10 +145,12 @@ def test_a_picture_to_begin_with_is_changed_a_little(monkeypatch, capsys, files:
         (("--model", "{card}", "--layout", "{}/scene.json", "--recipe", "our"), "did you mean ours"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--sweep", "dpth", "1:2:1"), "did you mean depth"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--device", "cuda:77"), "no device"),
-        (("--model", "{card}", "--layout", "{}/scene.json", "--recipe", "published", "--start", "{}/000007.png"),
-         "cannot begin with a picture"),
+        (
+            ("--model", "{card}", "--layout", "{}/scene.json", "--recipe", "published", "--start", "{}/000007.png"),
+            "cannot begin with a picture",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_questions_are_one_sentence_and_exit_code_2(monkeypatch, capsys, files, card, words, says) -> None:  # noqa: F811
     filled = [str(word).replace("{card}", str(card)).replace("{}", str(files)) for word in words]
     code, out, err = run(monkeypatch, capsys, "invert", "boxes", *filled, "--out", files / "run")
@@ -123,13 +158,7 @@ def test_bad_questions_are_one_sentence_and_exit_code_2(monkeypatch, capsys, fil
     assert not (files / "run").exists() or not any((files / "run").iterdir()), "nothing was begun"
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("{}",), "not a run folder"),
-        (("{}/nowhere",), "not a run folder"),
-    ],
-)
+@pytest.mark.parametrize(("words", "says"), [(("{}",), "not a run folder"), (("{}/nowhere",), "not a run folder")])
 def test_folders_that_are_no_runs_are_refused(monkeypatch, capsys, files, words, says) -> None:
     code, _, err = run(monkeypatch, capsys, "evaluate", "boxes", *(word.replace("{}", str(files)) for word in words))
     assert code == 2 and says in err
@@ -163,9 +192,27 @@ def test_a_detector_is_trained_on_a_folder_and_opened_again(monkeypatch, capsys,
     (lists / "train.txt").write_text("000000\n000001\n")
     (lists / "val.txt").write_text("000002\n")
     code, text, err = run(
-        monkeypatch, capsys, "train", "centernet3d", "--data", tmp_path, "--size", "32x64", "--width", 8, "--hidden", 8,
-        "--steps", 2, "--batch", 2, "--name", "mine", "--out", tmp_path / "cards",
-    )  # fmt: skip
+        monkeypatch,
+        capsys,
+        "train",
+        "centernet3d",
+        "--data",
+        tmp_path,
+        "--size",
+        "32x64",
+        "--width",
+        8,
+        "--hidden",
+        8,
+        "--steps",
+        2,
+        "--batch",
+        2,
+        "--name",
+        "mine",
+        "--out",
+        tmp_path / "cards",
+    )
     assert code == 0, err
     assert "mine: AP of 1 held-out frames" in text
     mine = open_detector(str(tmp_path / "cards" / "mine.json"))

@@ -17,7 +17,7 @@ from invert3d.engine.state import State
 from invert3d.objectives.classes import ClassScore, CrossEntropy
 from invert3d.objectives.features import FeatureMatch
 from invert3d.priors.points import Repulsion
-from invert3d.priors.statistics import RememberedStatistics
+from invert3d.priors.statistics import BatchNormStatistics
 from invert3d.projections.bounds import Clip
 from invert3d.projections.smooth import KnnSmooth
 from invert3d.registry import registered
@@ -40,7 +40,7 @@ EXAMPLES: dict[tuple[str, str], Any] = {
     ("objective", "feature_match"): FeatureMatch(layer="features"),
     ("projection", "clip"): Clip(low=-0.3, high=0.4),
     ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
-    ("prior", "remembered_statistics"): RememberedStatistics(layers=("norm",)),
+    ("prior", "batch_norm_statistics"): BatchNormStatistics(layers=("norm",)),
 }
 #: spaces other than a cloud of 64 points, and arguments that make a network small
 SPACES = {"pointnet2_ssg": Points(points=512), "pointnet2_msg": Points(points=512)} | dict.fromkeys(
@@ -65,16 +65,20 @@ def normed_state(x: Tensor, samples: Sequence[int]) -> State:
 
 #: what else is said to a check, of what does not take clouds or needs more than an input
 SAID: dict[tuple[str, str], dict[str, Any]] = {
-    **{("objective", name): {"state_factory": layout_state, "x": example_pictures()}
-       for name in ("center_heads", "decoded_boxes")},
+    **{
+        ("objective", name): {"state_factory": layout_state, "x": example_pictures()}
+        for name in ("center_heads", "decoded_boxes")
+    },
     **{("prior", name): {"x": example_pictures()} for name in ("total_variation", "published_variation")},
     ("prior", "nearness"): {"x": example_pictures(), "state_factory": began_elsewhere},
-    ("prior", "remembered_statistics"): {"x": example_pictures(), "state_factory": normed_state},
+    ("prior", "batch_norm_statistics"): {"x": example_pictures(), "state_factory": normed_state},
     **{("projection", name): {"x": example_pictures()} for name in ("blur", "clip_image")},
-    **{("transform", name): {"x": example_pictures(), "target": example_layouts}
-       for name in ("flip_scene", "move_scene", "light")},
+    **{
+        ("transform", name): {"x": example_pictures(), "target": example_layouts}
+        for name in ("flip_scene", "move_scene", "light")
+    },
     **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},
-}  # fmt: skip
+}
 SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}}
 
 
@@ -136,7 +140,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_model(name: str) -> None:
     assert found.layout == ("bn3" if isinstance(space, Points) else None)
     assert found.kind == "logits" and found.shape == (2, 10)
     assert found.deterministic and found.batch_independent and found.gradient and found.gradient_finite
-    assert not found.blocked and not found.buffers_written and found.dies is None
+    assert not found.blocked and not found.buffers_written and found.block is None
 
 
 def test_a_weighted_sum_keeps_the_promises_of_its_terms() -> None:

@@ -233,10 +233,7 @@ def parameterization(**methods: Callable) -> Parameterization:
             {"__call__": lambda self, theta, space, draws: theta["x"].mean(0, keepdim=True) + 0 * theta["x"]},
             "depends on",
         ),
-        (
-            {"__call__": lambda self, theta, space, draws: theta["x"].detach()},
-            "cannot be differentiated",
-        ),
+        ({"__call__": lambda self, theta, space, draws: theta["x"].detach()}, "cannot be differentiated"),
         ({"__call__": lambda self, theta, space, draws: Rounded.apply(theta["x"])}, "not that of its values"),
         ({"__call__": lambda self, theta, space, draws: theta["x"][:, :9]}, r"not a batch of \(64, 3\)"),
         ({"assign": lambda self, theta, x: None}, "does not keep what is assigned"),

@@ -63,10 +63,13 @@ def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", a=np.zeros((4, 4, 4)), b=np.zeros((4, 4, 4)))
     (tmp_path / "broken.mat").write_bytes(b"not a matlab file" * 20)
     for name, words in (
-        ("gray.npy", "accepted are 0 and 1"), ("flat.npy", "accepted is one grid"),
-        ("large.npy", "40 voxels a side, the network takes 32"), ("two.npz", "accepted is one array"),
-        ("broken.mat", "not readable as a MATLAB file"), ("a.txt", "accepted are files ending in"),
-    ):  # fmt: skip
+        ("gray.npy", "accepted are 0 and 1"),
+        ("flat.npy", "accepted is one grid"),
+        ("large.npy", "40 voxels a side, the network takes 32"),
+        ("two.npz", "accepted is one array"),
+        ("broken.mat", "not readable as a MATLAB file"),
+        ("a.txt", "accepted are files ending in"),
+    ):
         with pytest.raises(ValueError, match=words):
             read_grid(tmp_path / name)
     with pytest.raises(FileNotFoundError):

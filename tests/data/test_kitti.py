@@ -16,7 +16,7 @@ from invert3d.data.kitti import (
     KINDS,
     Calibration,
     KittiFolder,
-    check_askable,
+    check_visible,
     read_calibration,
     read_labels,
     usual_projection,
@@ -45,16 +45,25 @@ def make_folder(root: Path, frames: tuple[str, ...] = ("000000", "000003")) -> P
         np.arange(8, dtype="<f4").tofile(base / "velodyne" / f"{frame}.bin")
         (base / "label_2" / f"{frame}.txt").write_text(CAR + "\n")
         one = torch.eye(3, 4)
-        write_calibration(base / "calib" / f"{frame}.txt", Calibration(
-            projection=CAMERA, projections={}, rectification=torch.eye(3), velo_to_cam=one))  # fmt: skip
+        write_calibration(
+            base / "calib" / f"{frame}.txt",
+            Calibration(projection=CAMERA, projections={}, rectification=torch.eye(3), velo_to_cam=one),
+        )
     return root
 
 
 def test_a_label_is_read_column_by_column(tmp_path):
     layout = read(tmp_path, CAR, "", DONTCARE)
     assert layout.kinds == ("Car", "DontCare") and (layout.height, layout.width) == (375, 1242)
-    close = {"boxes": [100, 150, 200, 230.5], "sizes": [1.5, 1.6, 3.9], "centers": [-3, 1.65, 20], "yaws": -1.72,
-             "alphas": -1.57, "truncations": 0.15, "occlusions": 1}  # fmt: skip
+    close = {
+        "boxes": [100, 150, 200, 230.5],
+        "sizes": [1.5, 1.6, 3.9],
+        "centers": [-3, 1.65, 20],
+        "yaws": -1.72,
+        "alphas": -1.57,
+        "truncations": 0.15,
+        "occlusions": 1,
+    }
     for name, value in close.items():
         assert torch.allclose(getattr(layout, name)[0], torch.tensor(value, dtype=torch.float32)), name
     assert bool(layout.scores.isnan().all())
@@ -95,8 +104,24 @@ def test_an_absent_label_file_says_where_to_get_it(tmp_path):
 cents = st.integers(-9000, 9000).map(lambda n: n / 100)
 lengths = st.integers(1, 2000).map(lambda n: n / 100)
 angles = st.integers(-314, 314).map(lambda n: n / 100)
-row = st.tuples(st.sampled_from(KINDS), st.integers(0, 100), st.integers(0, 3), angles, cents, cents, cents, cents,
-                lengths, lengths, lengths, cents, cents, cents, angles, st.integers(0, 10_000))  # fmt: skip
+row = st.tuples(
+    st.sampled_from(KINDS),
+    st.integers(0, 100),
+    st.integers(0, 3),
+    angles,
+    cents,
+    cents,
+    cents,
+    cents,
+    lengths,
+    lengths,
+    lengths,
+    cents,
+    cents,
+    cents,
+    angles,
+    st.integers(0, 10_000),
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -128,8 +153,13 @@ def test_some_scores_are_not_accepted(tmp_path):
 def test_a_calibration_is_written_and_read_back(tmp_path):
     draw = torch.Generator().manual_seed(0)
     p = {f"P{i}": torch.rand(3, 4, generator=draw) * 700 for i in range(4)}
-    whole = Calibration(projection=p["P2"], projections=p, rectification=torch.rand(3, 3, generator=draw),
-                        velo_to_cam=torch.rand(3, 4, generator=draw), imu_to_velo=torch.rand(3, 4))  # fmt: skip
+    whole = Calibration(
+        projection=p["P2"],
+        projections=p,
+        rectification=torch.rand(3, 3, generator=draw),
+        velo_to_cam=torch.rand(3, 4, generator=draw),
+        imu_to_velo=torch.rand(3, 4),
+    )
     write_calibration(tmp_path / "c.txt", whole)
     again = read_calibration(tmp_path / "c.txt")
     assert list(again.projections) == ["P0", "P1", "P2", "P3"]
@@ -183,11 +213,11 @@ def ask(kind="Car", center=(0.0, 1.6, 15.0), size=(1.5, 1.6, 3.9)) -> Layout:
     ],
 )
 def test_what_no_image_can_show_is_refused(what, says):
-    check_askable(ask(), "scene.json")
+    check_visible(ask(), "scene.json")
     with pytest.raises(ValueError, match=rf"^scene.json, object 2 \({what.get('kind', 'Car')}\): .*{says}"):
-        check_askable(ask(**what), "scene.json")
+        check_visible(ask(**what), "scene.json")
     with pytest.raises(ValueError, match="object 1 .*unknown kind 'Car'"):
-        check_askable(ask(), "it", kinds=("Pedestrian",))
+        check_visible(ask(), "it", kinds=("Pedestrian",))
 
 
 def test_a_folder_has_images_layouts_cameras_and_scans(tmp_path):
@@ -246,8 +276,9 @@ def test_real_boxes_in_space_are_where_their_labels_in_the_picture_are(frames):
     seen = 0
     for frame in frames.ids:
         layout = frames.layout(frame).of_kinds(KINDS)
-        whole = Layout.of(layout.kinds, layout.sizes, layout.centers, layout.yaws, layout.projection, layout.height,
-                          layout.width)  # fmt: skip
+        whole = Layout.of(
+            layout.kinds, layout.sizes, layout.centers, layout.yaws, layout.projection, layout.height, layout.width
+        )
         for i, kind in enumerate(layout.kinds):
             if layout.truncations[i] == 0:
                 seen += 1

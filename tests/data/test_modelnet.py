@@ -13,14 +13,7 @@ import trimesh
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 
-from invert3d.data.modelnet import (
-    MODELNET10,
-    MODELNET40,
-    detect_layout,
-    read_modelnet,
-    read_off,
-    to_up,
-)
+from invert3d.data.modelnet import MODELNET10, MODELNET40, detect_layout, read_modelnet, read_off, to_up
 
 REAL = Path(os.environ.get("INVERT3D_REAL") or Path(__file__).parents[2].parent / "shared" / "real")
 PAIR = ("sofa", "chair")

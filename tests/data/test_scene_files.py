@@ -34,8 +34,14 @@ def test_what_is_not_said_is_kittis(tmp_path):
 
 
 def test_written_is_read_back(tmp_path):
-    layout = read(tmp_path, {"image": IMAGE, "objects": [{**CAR, "size": [1.4, 1.7, 4.25]}],
-                             "projection": [[700, 0, 600, 3], [0, 710, 190, 0.5], [0, 0, 1, 0.004]]})  # fmt: skip
+    layout = read(
+        tmp_path,
+        {
+            "image": IMAGE,
+            "objects": [{**CAR, "size": [1.4, 1.7, 4.25]}],
+            "projection": [[700, 0, 600, 3], [0, 710, 190, 0.5], [0, 0, 1, 0.004]],
+        },
+    )
     write_scene(tmp_path / "deep" / "new.json", layout)
     again = read_scene(tmp_path / "deep" / "new.json")
     assert again.kinds == layout.kinds and again.height == 384

@@ -22,26 +22,9 @@ from invert3d.data.worlds.parts import (
     torus,
     vessel,
 )
-from invert3d.data.worlds.shapes import (
-    CATEGORIES,
-    make_clouds,
-    make_mesh,
-    normalize_unit_sphere,
-    sample_cloud,
-)
+from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_mesh, normalize_unit_sphere, sample_cloud
 
-SYMMETRIC = (
-    "airplane",
-    "bathtub",
-    "bed",
-    "bench",
-    "car",
-    "chair",
-    "dresser",
-    "monitor",
-    "night_stand",
-    "toilet",
-)
+SYMMETRIC = ("airplane", "bathtub", "bed", "bench", "car", "chair", "dresser", "monitor", "night_stand", "toilet")
 
 
 def members(category: str, count: int = 8) -> list:

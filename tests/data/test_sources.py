@@ -22,8 +22,7 @@ NAMES = (
 @pytest.fixture(autouse=True)
 def bare(tmp_path, monkeypatch) -> None:
     """No variable, no checkout, and a home of its own."""
-    for variable in ("INVERT3D_DATA", "INVERT3D_REAL", "INVERT3D_MODELNET10", "INVERT3D_MODELNET40",
-                     "INVERT3D_KITTI"):  # fmt: skip
+    for variable in ("INVERT3D_DATA", "INVERT3D_REAL", "INVERT3D_MODELNET10", "INVERT3D_MODELNET40", "INVERT3D_KITTI"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(sources, "_checkouts", list)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")

@@ -64,7 +64,7 @@ def test_a_healthy_model(clouds) -> None:
     assert found.deterministic and found.difference == 0
     assert found.batch_independent and found.batch_difference < 1e-5
     assert found.gradient and found.gradient_finite and found.zero_values == 0 and found.zero_points == 0
-    assert found.dies is None and not found.blocked and not found.buffers_written
+    assert found.block is None and not found.blocked and not found.buffers_written
     assert len(found.lines()) == 5
     assert "takes clouds as (B, N, 3)" in text(found) and "gradient reaches the input" in text(found)
 
@@ -85,8 +85,8 @@ def test_a_healthy_model(clouds) -> None:
 def test_the_module_where_the_gradient_dies_is_named(clouds, module: nn.Module, kind: str) -> None:
     found = examined(Patient(module), clouds())
     assert not found.gradient and found.zero_values == 1
-    assert found.dies.module == "between" and found.dies.kind == kind
-    assert found.dies.type == type(module).__name__
+    assert found.block.module == "between" and found.block.kind == kind
+    assert found.block.type == type(module).__name__
     assert f"It dies in 'between' ({type(module).__name__})" in text(found)
 
 
@@ -101,8 +101,8 @@ def test_the_module_where_the_gradient_dies_is_named(clouds, module: nn.Module, 
 )
 def test_code_between_modules_is_found_too(clouds, code, kind: str) -> None:
     found = examined(Patient(code=code), clouds())
-    assert not found.gradient and found.dies.module is None and found.dies.kind == kind
-    assert found.dies.before == "'between' (Tanh)" and found.dies.after == "'second' (Linear)"
+    assert not found.gradient and found.block.module is None and found.block.kind == kind
+    assert found.block.before == "'between' (Tanh)" and found.block.after == "'second' (Linear)"
     assert "It dies between 'between' (Tanh) and 'second' (Linear), in code that is not a module" in text(found)
 
 
@@ -117,16 +117,16 @@ def test_code_at_either_end_is_found_too(clouds, code, kind: str) -> None:
             return self.patient(code(x))
 
     found = examined(Before(), clouds())
-    assert (found.dies.before, found.dies.after) == ("the input", "'patient.first' (Linear)")
-    assert found.dies.kind == kind
+    assert (found.block.before, found.block.after) == ("the input", "'patient.first' (Linear)")
+    assert found.block.kind == kind
     found = examined(Patient(ending=code), clouds())
-    assert (found.dies.before, found.dies.after) == ("'head' (Linear)", "the output")
-    assert found.dies.kind == kind
+    assert (found.block.before, found.block.after) == ("'head' (Linear)", "the output")
+    assert found.block.kind == kind
 
 
 def test_a_model_without_modules(clouds) -> None:
     found = examined(Wrapped(lambda x: x.detach().mean(1)), clouds())
-    assert (found.dies.before, found.dies.after) == ("the input", "the output")
+    assert (found.block.before, found.block.after) == ("the input", "the output")
 
 
 def test_a_way_around_is_no_death_but_is_named(clouds) -> None:
@@ -136,7 +136,7 @@ def test_a_way_around_is_no_death_but_is_named(clouds) -> None:
             return self.head(self.second(x + self.between(x)).mean(1))
 
     found = examined(Residual(Round()), clouds())
-    assert found.gradient and found.dies is None
+    assert found.gradient and found.block is None
     assert not found.blocked, "the tensor that enters it has a gradient, by the other way"
     found = examined(Residual(Wrapped(torch.detach)), clouds())
     assert found.gradient and found.blocked == ("between",)
@@ -171,7 +171,7 @@ def test_in_place_rectifiers_and_shared_modules(clouds) -> None:
     dead = Reusing()
     nn.init.constant_(dead.first.bias, -100.0)
     found = examined(dead, clouds())
-    assert not found.gradient and found.dies.module == "act" and found.dies.type == "ReLU"
+    assert not found.gradient and found.block.module == "act" and found.block.type == "ReLU"
 
 
 @pytest.mark.parametrize(

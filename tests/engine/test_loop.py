@@ -260,15 +260,23 @@ def test_targets_that_are_no_classes(frozen: Frozen) -> None:
     """As in feature inversion: nothing that looks at classes trips over them."""
     wanted = torch.rand(2, 16)
     result = optimize(
-        frozen, FeatureMatch(layer="second") * 1.0, Direct(), target=wanted[:, None].expand(2, 32, 16), steps=3,
+        frozen,
+        FeatureMatch(layer="second") * 1.0,
+        Direct(),
+        target=wanted[:, None].expand(2, 32, 16),
+        steps=3,
         recorders=[Trace(), Best(), Snapshots()],
-    )  # fmt: skip
+    )
     assert "probability" not in result.trace and not result.success.any()
     with pytest.raises(ValueError, match="the target is not a class"):
         optimize(
-            frozen, FeatureMatch(layer="second"), Direct(), target=wanted[:, None].expand(2, 32, 16), steps=3,
+            frozen,
+            FeatureMatch(layer="second"),
+            Direct(),
+            target=wanted[:, None].expand(2, 32, 16),
+            steps=3,
             recorders=[StopWhen()],
-        )  # fmt: skip
+        )
 
 
 class Untouched(nn.Module):

@@ -145,5 +145,8 @@ def slow_ap(truth: list[Layout], found: list[Layout], kind: str, view: str, diff
     for curve in (precision, similarity):
         for i in range(41):
             curve[i] = max(curve[i:])
-    return {"ap40": 100 * sum(precision[1:]) / 40, "ap11": 100 * sum(precision[::4]) / 11,
-            "aos40": 100 * sum(similarity[1:]) / 40}  # fmt: skip
+    return {
+        "ap40": 100 * sum(precision[1:]) / 40,
+        "ap11": 100 * sum(precision[::4]) / 11,
+        "aos40": 100 * sum(similarity[1:]) / 40,
+    }

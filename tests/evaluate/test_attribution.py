@@ -12,6 +12,7 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.space import Points, Voxels
 from invert3d.engine.transform import Jitter
 from invert3d.evaluate.attribution import (
+    boundary_voxels,
     closeness_to_edges,
     deletion,
     infidelity,
@@ -23,10 +24,9 @@ from invert3d.evaluate.attribution import (
     removal_curve,
     removed,
     shift_sensitivity,
-    skin,
     surface_variation,
 )
-from invert3d.study.explained import COLUMNS, measure
+from invert3d.study.explaining.truth import COLUMNS, measure
 from invert3d.study.networks import open_network
 
 
@@ -146,8 +146,14 @@ def test_infidelity_is_zero_for_a_sum_and_one_for_noise() -> None:
     assert right.max() < 1e-9 and slope.max() < 1e-9 and wrong.min() > 0.5
     assert opposite.min() == 1, "the wrong sign foretells nothing"
     with pytest.raises(ValueError, match="by another way than drop"):
-        infidelity(Frozen(Upper(), Points(points=20)), torch.rand(1, 20, 3), target[:1], torch.rand(1, 20, 3),
-                   contributions=True, how="drop")  # fmt: skip
+        infidelity(
+            Frozen(Upper(), Points(points=20)),
+            torch.rand(1, 20, 3),
+            target[:1],
+            torch.rand(1, 20, 3),
+            contributions=True,
+            how="drop",
+        )
 
 
 def test_closeness_to_edges_by_a_slow_loop() -> None:
@@ -174,7 +180,7 @@ def test_the_skin_of_a_grid_by_a_slow_loop() -> None:
             for a, b, c in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
         )
     ]
-    assert skin(grid.float()).nonzero().tolist() == slow
+    assert boundary_voxels(grid.float()).nonzero().tolist() == slow
 
 
 def test_layers_are_drawn_anew_from_the_last_to_the_first() -> None:

@@ -109,8 +109,11 @@ def test_difficulties_say_what_must_be_found():
     """Five cars; the first is occluded 1 (moderate), the second 2 (hard), the third truncated 0.3 (moderate: not more
     than 0.3). The last two are found. Wanted are 2, 4 and 5 objects; those that are not wanted are not missed."""
     truth = scene(*ROW)
-    truth = replace(truth, occlusions=torch.tensor([1.0, 2, 0, 0, 0]).double(),
-                    truncations=torch.tensor([0, 0, 0.3, 0, 0], dtype=torch.float64))  # fmt: skip
+    truth = replace(
+        truth,
+        occlusions=torch.tensor([1.0, 2, 0, 0, 0]).double(),
+        truncations=torch.tensor([0, 0, 0.3, 0, 0], dtype=torch.float64),
+    )
     found = scene(*ROW[3:], scores=[0.9, 0.8])
     for labels in (truth, truth.to("cpu")):  # 0.3 as a float32 is 0.30000001
         scores = evaluate_kitti([labels], [found], interpolate=True)
@@ -173,8 +176,11 @@ def random_frames(count: int, seed: int) -> tuple[list[Layout], list[Layout]]:
             for d in z
         ]
         labels = scene(*rows)
-        labels = replace(labels, occlusions=torch.tensor(draw.integers(0, 4, n)).double(),
-                         truncations=torch.tensor(draw.choice([0, 0, 0.15, 0.2, 0.4, 0.6], n)).double())  # fmt: skip
+        labels = replace(
+            labels,
+            occlusions=torch.tensor(draw.integers(0, 4, n)).double(),
+            truncations=torch.tensor(draw.choice([0, 0, 0.15, 0.2, 0.4, 0.6], n)).double(),
+        )
         guesses = []
         for _ in range(m if n else 0):
             kind, x, depth, yaw = rows[draw.integers(n)]
@@ -195,8 +201,9 @@ def test_it_is_the_slow_evaluation(seed):
     truth, found = random_frames(20, seed)
     scores = evaluate_kitti(truth, found, overlaps=LOOSE)
     occurred = 0
-    for kind, difficulty, view in ((k, d, v) for k in scores.kinds for d in ("easy", "moderate", "hard")
-                                   for v in ("2d", "bev", "3d")):  # fmt: skip
+    for kind, difficulty, view in (
+        (k, d, v) for k in scores.kinds for d in ("easy", "moderate", "hard") for v in ("2d", "bev", "3d")
+    ):
         wanted = slow_ap(truth, found, kind, view, difficulty, LOOSE.of(kind))
         got = {"ap40": scores.ap(kind, view, difficulty), "ap11": scores.ap(kind, view, difficulty, 11)}
         if not wanted:

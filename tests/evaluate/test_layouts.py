@@ -28,8 +28,13 @@ def test_each_error_is_measured_in_its_unit():
     truth = scene(ROW[0])
     moved = truth.centers + torch.tensor([0.3, 0, 0.4])
     longer = truth.sizes + torch.tensor([0, 0, 0.3])
-    found = replace(truth, centers=moved, sizes=longer, yaws=truth.yaws + math.radians(350),
-                    boxes=truth.boxes + torch.tensor([3, 4, 3, 4]))  # fmt: skip
+    found = replace(
+        truth,
+        centers=moved,
+        sizes=longer,
+        yaws=truth.yaws + math.radians(350),
+        boxes=truth.boxes + torch.tensor([3, 4, 3, 4]),
+    )
     means = errors(truth, found).means()
     wanted = {"depth": 0.4, "center": 0.5, "yaw": 10, "size": 0.1, "center_2d": 5, "missed": 0, "false": 0}
     assert {name: means[name] for name in wanted} == pytest.approx(wanted)

@@ -23,7 +23,7 @@ from invert3d.ops.center_losses import corner_loss, head_losses
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import registered
-from invert3d.study.invert import invert
+from invert3d.study.classes.job import invert
 from invert3d.study.networks import open_network
 from invert3d.testing import example_layouts
 
@@ -67,11 +67,22 @@ def decoded(center: str) -> Tensor:
     """What maps are read as: (n, 13) score, box, size, center, yaw and alpha of the first and of the second picture."""
     camera = torch.tensor([[60.0, 0, 31, 2], [0, 60, 14, 0.1], [0, 0, 1, 0.003]]).expand(2, 3, 4)
     layouts = CenterCodec(center=center).decode(maps(), camera, threshold=0.6)  # type: ignore[arg-type]
-    return torch.cat([
-        torch.cat([each.scores[:, None], each.boxes, each.sizes, each.centers, each.yaws[:, None].sin(),
-                   each.alphas[:, None].cos()], 1)
-        for each in layouts
-    ])  # fmt: skip
+    return torch.cat(
+        [
+            torch.cat(
+                [
+                    each.scores[:, None],
+                    each.boxes,
+                    each.sizes,
+                    each.centers,
+                    each.yaws[:, None].sin(),
+                    each.alphas[:, None].cos(),
+                ],
+                1,
+            )
+            for each in layouts
+        ]
+    )
 
 
 def losses() -> Tensor:

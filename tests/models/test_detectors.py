@@ -117,12 +117,18 @@ def test_dla_34_has_no_other_families_of_keys(dla: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("key", "shape"),
     [
-        ("conv1.weight", (64, 3, 7, 7)), ("bn1.running_mean", (64,)), ("layer1.0.conv1.weight", (64, 64, 3, 3)),
-        ("layer2.0.downsample.0.weight", (128, 64, 1, 1)), ("layer4.1.bn2.weight", (512,)),
-        ("deconv_layers.0.weight", (512, 256, 4, 4)), ("deconv_layers.1.running_var", (256,)),
-        ("deconv_layers.6.weight", (256, 256, 4, 4)), ("hm.0.weight", (64, 256, 3, 3)), ("rot.2.weight", (8, 64, 1, 1)),
+        ("conv1.weight", (64, 3, 7, 7)),
+        ("bn1.running_mean", (64,)),
+        ("layer1.0.conv1.weight", (64, 64, 3, 3)),
+        ("layer2.0.downsample.0.weight", (128, 64, 1, 1)),
+        ("layer4.1.bn2.weight", (512,)),
+        ("deconv_layers.0.weight", (512, 256, 4, 4)),
+        ("deconv_layers.1.running_var", (256,)),
+        ("deconv_layers.6.weight", (256, 256, 4, 4)),
+        ("hm.0.weight", (64, 256, 3, 3)),
+        ("rot.2.weight", (8, 64, 1, 1)),
     ],
-)  # fmt: skip
+)
 def test_resnet_18_has_the_public_keys(resnet: nn.Module, key: str, shape: tuple[int, ...]) -> None:
     assert shapes(resnet)[key] == shape
 
@@ -207,10 +213,14 @@ def test_a_checkpoint_in_the_public_layout_is_opened(tmp_path: Path, shrunk: nn.
     assert (mine.height, mine.width, mine.codec.center) == (384, 1280, "projected")
 
 
-@pytest.mark.parametrize(("key", "value", "says"), [
-    ("hm.2.weight", torch.zeros(80, 8, 1, 1), "hm.2.weight"), ("rot.0.bias", None, "rot.0.bias"),
-    ("hps.0.weight", torch.zeros(3), "hps.0.weight"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("hm.2.weight", torch.zeros(80, 8, 1, 1), "hm.2.weight"),
+        ("rot.0.bias", None, "rot.0.bias"),
+        ("hps.0.weight", torch.zeros(3), "hps.0.weight"),
+    ],
+)
 def test_a_checkpoint_of_another_task_is_refused_by_the_key(tmp_path, shrunk, key, value, says) -> None:
     state = {**shrunk.state_dict(), key: value}
     state = {k: v for k, v in state.items() if v is not None}

@@ -33,17 +33,10 @@ CLASSES = 40
 PAIRS = {
     "pointnet": Pair(lambda: PointNet(CLASSES), lambda: textbook.PointNet(CLASSES), 40, 3, True, parameters=3_471_473),
     "pointnet with normals": Pair(
-        lambda: PointNet(CLASSES, normals=True),
-        lambda: textbook.PointNet(CLASSES, normals=True),
-        40,
-        6,
-        True,
+        lambda: PointNet(CLASSES, normals=True), lambda: textbook.PointNet(CLASSES, normals=True), 40, 6, True
     ),
     "vanilla": Pair(
-        lambda: PointNetVanilla(CLASSES),
-        lambda: textbook.PointNetVanilla(CLASSES),
-        40,
-        parameters=819_624,
+        lambda: PointNetVanilla(CLASSES), lambda: textbook.PointNetVanilla(CLASSES), 40, parameters=819_624
     ),
     "ssg": Pair(
         lambda: PointNet2SSG(CLASSES),

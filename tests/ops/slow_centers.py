@@ -121,9 +121,14 @@ def slow_decode(raw: Tensor, camera: Tensor, codec: CenterCodec, threshold: floa
                 if not rot[1] > rot[5]:
                     alpha = math.atan2(rot[6], rot[7]) + math.pi / 2
                 half = [codec.stride * side / 2 for side in values["wh"]]
-                found.append({
-                    "kind": kind, "score": sigmoid(score), "center": [ahead, down, z], "size": values["dim"],
-                    "yaw": alpha + math.atan2(u - p[0][2], p[0][0]),
-                    "box": [u - half[0], v - half[1], u + half[0], v + half[1]],
-                })  # fmt: skip
+                found.append(
+                    {
+                        "kind": kind,
+                        "score": sigmoid(score),
+                        "center": [ahead, down, z],
+                        "size": values["dim"],
+                        "yaw": alpha + math.atan2(u - p[0][2], p[0][0]),
+                        "box": [u - half[0], v - half[1], u + half[0], v + half[1]],
+                    }
+                )
     return sorted(found, key=lambda one: -one["score"])

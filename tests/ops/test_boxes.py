@@ -20,9 +20,15 @@ meters = st.floats(0.3, 6)
 
 #: front or back, left or right of who sits in it looking to the front, bottom or top
 PLACES = (
-    ("front", "left", "bottom"), ("front", "right", "bottom"), ("back", "right", "bottom"), ("back", "left", "bottom"),
-    ("front", "left", "top"), ("front", "right", "top"), ("back", "right", "top"), ("back", "left", "top"),
-)  # fmt: skip
+    ("front", "left", "bottom"),
+    ("front", "right", "bottom"),
+    ("back", "right", "bottom"),
+    ("back", "left", "bottom"),
+    ("front", "left", "top"),
+    ("front", "right", "top"),
+    ("back", "right", "top"),
+    ("back", "left", "top"),
+)
 
 
 def slow_corner(size: list[float], center: list[float], yaw: float, place: tuple[str, str, str]) -> list[float]:

@@ -10,14 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from invert3d.ops.center_losses import (
-    averaged,
-    bins_of,
-    corner_loss,
-    head_losses,
-    heatmap_focal,
-    rotation_loss,
-)
+from invert3d.ops.center_losses import averaged, bins_of, corner_loss, head_losses, heatmap_focal, rotation_loss
 from invert3d.ops.centers import HEADS, CenterCodec, corners_round
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
@@ -180,7 +173,7 @@ def test_objects_to_be_ignored_cost_nothing_but_spare_a_cell(codec: CenterCodec)
         if name != "hm":
             assert torch.allclose(with_them[name], without[name]), name
     assert with_them["hm"] < without["hm"]
-    total = sum(with_them.values()) + corner_loss(raw, codec.settled(objects_of(some), 12, 40), codec)[0, 0]
+    total = sum(with_them.values()) + corner_loss(raw, codec.assignable(objects_of(some), 12, 40), codec)[0, 0]
     (gradient,) = torch.autograd.grad(total.sum(), raw)
     assert gradient.isfinite().all() and gradient.any()
 
@@ -215,8 +208,10 @@ def test_a_box_that_faces_the_wrong_way_gains_nothing_by_being_narrow() -> None:
     layout = random_layout(1, 10, 48, 160)
     objects, sizes = objects_of(layout), (1.0, 0.5)
     turned = replace(layout, yaws=layout.yaws + 2.97, alphas=layout.alphas + 2.97)
-    raws = [encoded(replace(turned, sizes=layout.sizes * torch.tensor([1, share, share])), PROJECTED)[None]
-            for share in sizes]  # fmt: skip
+    raws = [
+        encoded(replace(turned, sizes=layout.sizes * torch.tensor([1, share, share])), PROJECTED)[None]
+        for share in sizes
+    ]
     ours = [float(corner_loss(raw, objects, PROJECTED)) for raw in raws]
     cells = PROJECTED.cells(objects, 12, 40)
     corners = [corners_round(*PROJECTED.boxes_at(raw, cells, objects.camera))[0] for raw in raws]

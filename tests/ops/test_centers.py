@@ -121,10 +121,10 @@ def test_what_cannot_be_seen_is_not_asked_for() -> None:
     sizes = torch.tensor([[1.5, 1.6, 4.0]] * 3)
     centers = torch.tensor([[0.0, 1.6, 12], [0, 1.6, -12], [-80, 1.6, 12]])
     layout = Layout.of(["Car"] * 3, sizes, centers, torch.zeros(3), camera(dtype=torch.float32), 96, 320)
-    found = [codec.settled(objects_of(layout), 24, 80).packed[0, :, 0].tolist() for codec in (BOX, PROJECTED)]
+    found = [codec.assignable(objects_of(layout), 24, 80).packed[0, :, 0].tolist() for codec in (BOX, PROJECTED)]
     assert found == [[1, 0, 0], [1, 0, -1]], "beyond the border its point is left alone, behind the camera it has none"
-    assert [codec.askable(layout, 96, 320) for codec in (BOX, PROJECTED)] == [1, 1]
-    assert PROJECTED.askable(layout.select(torch.tensor([1])), 96, 320) == 0
+    assert [codec.count_assignable(layout, 96, 320) for codec in (BOX, PROJECTED)] == [1, 1]
+    assert PROJECTED.count_assignable(layout.select(torch.tensor([1])), 96, 320) == 0
 
 
 @pytest.mark.parametrize("settings", [{"kinds": ("Car",)}, {"center": "boxes"}, {"radius": "right"}])

@@ -75,14 +75,20 @@ def test_the_corners_of_a_mirrored_layout_are_mirrored_pixels(sketch: tuple) -> 
     mirrored = pixels(layout) * torch.tensor([-1.0, 1]) + torch.tensor([layout.width - 1.0, 0])
     left_and_right = [1, 0, 3, 2, 5, 4, 7, 6]
     assert torch.allclose(pixels(flipped)[:, left_and_right], mirrored, atol=1e-6)
-    again = Layout.of(flipped.kinds, flipped.sizes, flipped.centers, flipped.yaws, flipped.projection, layout.height,
-                      layout.width)  # fmt: skip
+    again = Layout.of(
+        flipped.kinds, flipped.sizes, flipped.centers, flipped.yaws, flipped.projection, layout.height, layout.width
+    )
     assert_same(again, flipped)
 
 
 @settings(max_examples=30, deadline=None)
-@given(sketch=sketches(), across=st.floats(0.3, 3), down=st.floats(0.3, 3), right=st.floats(-50, 50),
-       below=st.floats(-20, 20))  # fmt: skip
+@given(
+    sketch=sketches(),
+    across=st.floats(0.3, 3),
+    down=st.floats(0.3, 3),
+    right=st.floats(-50, 50),
+    below=st.floats(-20, 20),
+)
 def test_the_camera_of_a_moved_picture_sees_the_corners_where_they_are(sketch, across, down, right, below) -> None:
     layout = drawn(sketch)
     moved = layout.warped(across, down, right, below, 200, 300)

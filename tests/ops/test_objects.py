@@ -31,9 +31,13 @@ def test_every_quantity_lies_where_its_name_says() -> None:
     assert objects.asked.all() and not objects.ignored.any()
     assert [KINDS[k] for k in objects.kind[0].tolist()] == list(layout.kinds)
     for name, value in (
-        ("box", layout.boxes), ("size", layout.sizes), ("center", layout.centers), ("yaw", layout.yaws),
-        ("alpha", layout.alphas), ("camera", layout.projection.expand(3, 3, 4)),
-    ):  # fmt: skip
+        ("box", layout.boxes),
+        ("size", layout.sizes),
+        ("center", layout.centers),
+        ("yaw", layout.yaws),
+        ("alpha", layout.alphas),
+        ("camera", layout.projection.expand(3, 3, 4)),
+    ):
         assert torch.equal(getattr(objects, name)[0], value), name
     assert torch.allclose(objects.middle[0], layout.corners.mean(1), atol=1e-5)
 
@@ -73,9 +77,12 @@ def test_what_is_not_known_of_a_region_is_no_nan() -> None:
     layout = renamed(single(2, 3), "DontCare", "Car")
     unknown = torch.tensor([torch.nan, 1.0])
     layout = replace(
-        layout, sizes=layout.sizes * unknown[:, None], centers=layout.centers * unknown[:, None],
-        yaws=layout.yaws * unknown, alphas=layout.alphas * unknown,
-    )  # fmt: skip
+        layout,
+        sizes=layout.sizes * unknown[:, None],
+        centers=layout.centers * unknown[:, None],
+        yaws=layout.yaws * unknown,
+        alphas=layout.alphas * unknown,
+    )
     packed = pack([layout], KINDS)
     assert packed.isfinite().all() and torch.equal(packed[0, 0, 2:6], layout.boxes[0])
 

@@ -178,8 +178,10 @@ def test_gradients_are_right() -> None:
     for overlap in (iou_bev, iou3d):
         assert gradcheck(lambda *t, of=overlap: of(t[:3], t[3:]), inputs)
     assert gradcheck(lambda *t: shared_ground(t[:3], t[3:]), inputs)
-    flat = [torch.tensor([[0.0, 0, 10, 10], [5, 5, 8, 20]], dtype=torch.float64, requires_grad=True),
-            torch.tensor([[2.0, 3, 12, 9], [40, 40, 50, 50]], dtype=torch.float64, requires_grad=True)]  # fmt: skip
+    flat = [
+        torch.tensor([[0.0, 0, 10, 10], [5, 5, 8, 20]], dtype=torch.float64, requires_grad=True),
+        torch.tensor([[2.0, 3, 12, 9], [40, 40, 50, 50]], dtype=torch.float64, requires_grad=True),
+    ]
     assert gradcheck(iou2d, flat) and gradcheck(intersection_over_first, flat)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image
-from invert3d.priors.statistics import RememberedStatistics, norm_layers
+from invert3d.priors.statistics import BatchNormStatistics, norm_layers
 from invert3d.testing import blank_state, example_pictures
 
 
@@ -34,7 +34,7 @@ def test_it_is_the_distance_of_means_and_log_deviations_from_the_remembered_ones
     after, norm = model[1](before), model[1]
     state = blank_state(x, range(3))
     state.features, state.layers = {"1": after}, {"1": norm}
-    found = RememberedStatistics(layers=("1",), slack=0.1)(state)
+    found = BatchNormStatistics(layers=("1",), slack=0.1)(state)
     for i in range(3):
         total = 0.0
         for c in range(4):
@@ -53,7 +53,7 @@ def test_norms_that_remember_are_found_by_name() -> None:
 
 def test_its_gradient_is_that_of_one_derivative_too() -> None:
     frozen = Frozen(network(), Image(height=16, width=24, mean=(0.0,) * 3, std=(1.0,) * 3))
-    gradient, state = input_gradient(frozen, RememberedStatistics(layers=("1",)), example_pictures())
+    gradient, state = input_gradient(frozen, BatchNormStatistics(layers=("1",)), example_pictures())
     assert gradient.shape == (3, 3, 16, 24) and gradient.flatten(1).any(1).all() and state.loss.shape == (3,)
 
 
@@ -61,4 +61,4 @@ def test_a_layer_that_is_no_batch_norm_is_refused() -> None:
     state = blank_state(example_pictures(), range(3))
     state.features, state.layers = {"0": torch.zeros(3, 4, 2, 2)}, {"0": nn.Conv2d(3, 4, 3)}
     with pytest.raises(ValueError, match="0 is Conv2d, not a batch norm that remembers"):
-        RememberedStatistics(layers=("0",))(state)
+        BatchNormStatistics(layers=("0",))(state)

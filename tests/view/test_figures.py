@@ -150,14 +150,7 @@ def test_thinning_keeps_ends_and_spikes() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [
-        (0.0, "0"),
-        (-0.5, "−0.5"),
-        (12345.6, "12,346"),
-        (2.431e-4, "2.43e−4"),
-        (1e9, "1e9"),
-        (np.nan, "not finite"),
-    ],
+    [(0.0, "0"), (-0.5, "−0.5"), (12345.6, "12,346"), (2.431e-4, "2.43e−4"), (1e9, "1e9"), (np.nan, "not finite")],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text

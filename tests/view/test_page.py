@@ -73,13 +73,7 @@ def unpacked(entry: dict) -> np.ndarray:
 
 def full(path: Path) -> Path:
     clouds = [
-        cloud(
-            "chair",
-            snapshots=5,
-            snapshot_steps=[0, 10, 20, 30, 40],
-            caption="made",
-            badges={"seen as": "chair"},
-        ),
+        cloud("chair", snapshots=5, snapshot_steps=[0, 10, 20, 30, 40], caption="made", badges={"seen as": "chair"}),
         cloud("desk", values=RNG.normal(size=128), kind="diverging"),
         cloud("lamp", count=60),
     ]
@@ -112,17 +106,7 @@ def test_everything_given_is_on_the_page(tmp_path: Path) -> None:
     path = full(tmp_path)
     assert path == tmp_path / "index.html"
     words = " ".join(read(path).words)
-    for word in (
-        "Ten classes",
-        "from noise",
-        "chair",
-        "made",
-        "seen as",
-        "desk",
-        "lamp",
-        "loss",
-        "log scale",
-    ):
+    for word in ("Ten classes", "from noise", "chair", "made", "seen as", "desk", "lamp", "loss", "log scale"):
         assert word in words
     for word in ("Scores", "0.5123", "of 40", "steps = 300", "seed", "Read with care.", "Play all"):
         assert word in words
@@ -204,20 +188,14 @@ def test_traces_of_any_kind(tmp_path: Path) -> None:
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 2)))]}, r"cloud 'a': points: got shape \(4, 2\)"),
         ({"clouds": [Cloud(name="a", points=np.full((4, 3), np.nan))]}, "4 of 4 have NaN"),
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), values=np.zeros(3))]}, "values: got shape"),
-        (
-            {"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshots=np.zeros((2, 5, 3)))]},
-            r"\(S, 4, 3\)",
-        ),
+        ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshots=np.zeros((2, 5, 3)))]}, r"\(S, 4, 3\)"),
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshot_steps=[1])]}, "no snapshots"),
         (
             {"clouds": [Cloud(name="a", points=np.zeros((4, 3)), snapshots=np.zeros((2, 4, 3)), snapshot_steps=[1])]},
             "1 steps for 2 snapshots",
         ),
         ({"clouds": [Cloud(name="a", points=np.zeros((4, 3)), kind="rainbow")]}, "kind: got 'rainbow'"),
-        (
-            {"tables": [Table(title="T", columns=["a", "b"], rows=[[1, 2], [3]])]},
-            "row 1 has 1 cells for 2 columns",
-        ),
+        ({"tables": [Table(title="T", columns=["a", "b"], rows=[[1, 2], [3]])]}, "row 1 has 1 cells for 2 columns"),
         ({"trace": {"step": [0, 1], "loss": [1.0]}}, "1 numbers for 2 steps"),
         ({"trace": {"loss": []}}, "trace 'loss': got shape"),
         ({"clouds": [cloud("a")], "up": "x"}, "up: got 'x'"),

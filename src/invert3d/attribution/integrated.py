@@ -136,8 +136,10 @@ class IntegratedGradients(Method):
         allowed, affordable = self.tolerance * abs(whole), (self.most - used[row]) // 2
         if len(pieces) >= self.first and abs(sum(piece.error for piece in pieces)) <= allowed:
             return []
-        few = len(pieces) < self.first
-        worst = [piece for i, piece in enumerate(pieces) if few or i == 0 or abs(piece.error) > allowed][:affordable]
+        unrefined = len(pieces) < self.first
+        worst = [piece for i, piece in enumerate(pieces) if unrefined or i == 0 or abs(piece.error) > allowed][
+            :affordable
+        ]
         for piece in worst:
             pieces.remove(piece)
         used[row] += 2 * len(worst)
@@ -153,10 +155,17 @@ class IntegratedGradients(Method):
         start, end = ([pair[i].score for pair in ends] for i in (0, 1))
         whole = torch.tensor(end) - torch.tensor(start)
         errors = (values.flatten(1).sum(1).cpu() - whole).abs() / whole.abs().clamp_min(1e-12)
-        return Attribution(values, {
-            "evaluations": max(used), "evaluations_each": used, "F(x)": end, "F(baseline)": start,
-            "completeness_error": errors.tolist(), "tolerance": self.tolerance if not self.steps else 1.0,
-        })  # fmt: skip
+        return Attribution(
+            values,
+            {
+                "evaluations": max(used),
+                "evaluations_each": used,
+                "F(x)": end,
+                "F(baseline)": start,
+                "completeness_error": errors.tolist(),
+                "tolerance": self.tolerance if not self.steps else 1.0,
+            },
+        )
 
 
 class Path:

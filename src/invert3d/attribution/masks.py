@@ -59,9 +59,15 @@ class ExtremalPerturbation(Method):
         for area in self.areas:
             wanted = Area(spread=spread, area=area, weight=self.strength * scale, growth=self.growth)
             found = optimize(
-                model, score + wanted, Masked(spread=spread, x=x, away=nothing(model.space, x)), target=target,
-                batch=len(x), steps=self.steps, stepper=Stepper(rate=self.rate), theta={"mask": spread.start()},
-            )  # fmt: skip
+                model,
+                score + wanted,
+                Masked(spread=spread, x=x, away=nothing(model.space, x)),
+                target=target,
+                batch=len(x),
+                steps=self.steps,
+                stepper=Stepper(rate=self.rate),
+                theta={"mask": spread.start()},
+            )
             total += spread(found.theta["mask"].to(x))
         filled = 1 if isinstance(model.space, Points) else (x != 0).to(x)
         shared = x.shape[-1] if isinstance(model.space, Points) else x.shape[1]

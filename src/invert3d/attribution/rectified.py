@@ -31,10 +31,22 @@ Rule = Literal["guided", "deconvolution"]
 
 #: names of autograd nodes, without the number at their end, of functions that rectify
 RECTIFIERS = (
-    "ReluBackward", "LeakyReluBackward", "EluBackward", "CeluBackward", "SiluBackward", "GeluBackward",
-    "SoftplusBackward", "MishBackward", "HardtanhBackward", "HardswishBackward", "PreluKernelBackward",
-    "PreluBackward", "RreluWithNoiseBackward", "ThresholdBackward", "ClampMinBackward",
-)  # fmt: skip
+    "ReluBackward",
+    "LeakyReluBackward",
+    "EluBackward",
+    "CeluBackward",
+    "SiluBackward",
+    "GeluBackward",
+    "SoftplusBackward",
+    "MishBackward",
+    "HardtanhBackward",
+    "HardswishBackward",
+    "PreluKernelBackward",
+    "PreluBackward",
+    "RreluWithNoiseBackward",
+    "ThresholdBackward",
+    "ClampMinBackward",
+)
 
 
 def rectifiers(outcome: Tensor) -> Iterator[Any]:

@@ -25,33 +25,53 @@ for name, where, words in (
     app.command(f"invert3d.cli.{where}", name=name, help=words)
 
 for group, summary, commands in (
-    ("invert", "Ask a frozen model for the input it would recognize.", (
-        ("class", "invert:invert_class", "What does this network think an airplane is?"),
-        ("boxes", "layouts:invert_boxes", "In which picture would this 3-D detector see exactly these boxes?"),
-    )),
-    ("evaluate", "Measure whether what was made means anything.", (
-        ("inversion", "evaluate:inversion", "Score a run: success, recognition by other networks, Chamfer, control."),
-        ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
-        ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
-        ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
-        ("pruning", "prune:survival", "Whether explanations survive pruning."),
-        ("boxes", "layouts:evaluate_boxes", "What detectors read from inverted pictures, as saved."),
-        ("layouts", "layouts:evaluate_layouts", "The transfer matrix of layout inversion, detectors by detectors."),
-        ("heads", "layouts:evaluate_heads", "Which head of a 3-D detector needs which cue?"),
-        ("kitti", "boxes:kitti", "Average precision of a detector's result files by KITTI's rules."),
-        ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
-    )),
-    ("train", "Train a reference network: an architecture of clouds or voxels, or centernet3d.", (
-        ("shapes", "train:train", "A classifier of clouds or voxels; train ARCHITECTURE is short for it."),
-        ("centernet3d", "detectors:train_centernet3d", "A monocular 3-D detector, on streets or a KITTI folder."),
-    )),
-    ("data", "Data sets: make them, find them, check them.", (
-        ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),
-        ("list", "data:list_data", "What data invert3d can read."),
-        ("check", "data:check", "What is there of a data set, and what is missing."),
-        ("where", "data:where", "Where to get a data set, and what it costs."),
-    )),
-):  # fmt: skip
+    (
+        "invert",
+        "Ask a frozen model for the input it would recognize.",
+        (
+            ("class", "invert:invert_class", "What does this network think an airplane is?"),
+            ("boxes", "layouts:invert_boxes", "In which picture would this 3-D detector see exactly these boxes?"),
+        ),
+    ),
+    (
+        "evaluate",
+        "Measure whether what was made means anything.",
+        (
+            (
+                "inversion",
+                "evaluate:inversion",
+                "Score a run: success, recognition by other networks, Chamfer, control.",
+            ),
+            ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
+            ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
+            ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
+            ("pruning", "prune:survival", "Whether explanations survive pruning."),
+            ("boxes", "layouts:evaluate_boxes", "What detectors read from inverted pictures, as saved."),
+            ("layouts", "layouts:evaluate_layouts", "The transfer matrix of layout inversion, detectors by detectors."),
+            ("heads", "layouts:evaluate_heads", "Which head of a 3-D detector needs which cue?"),
+            ("kitti", "boxes:kitti", "Average precision of a detector's result files by KITTI's rules."),
+            ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
+        ),
+    ),
+    (
+        "train",
+        "Train a reference network: an architecture of clouds or voxels, or centernet3d.",
+        (
+            ("shapes", "train:train", "A classifier of clouds or voxels; train ARCHITECTURE is short for it."),
+            ("centernet3d", "detectors:train_centernet3d", "A monocular 3-D detector, on streets or a KITTI folder."),
+        ),
+    ),
+    (
+        "data",
+        "Data sets: make them, find them, check them.",
+        (
+            ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),
+            ("list", "data:list_data", "What data invert3d can read."),
+            ("check", "data:check", "What is there of a data set, and what is missing."),
+            ("where", "data:where", "Where to get a data set, and what it costs."),
+        ),
+    ),
+):
     sub = App(name=group, help=summary)
     for name, where, words in commands:
         sub.command(f"invert3d.cli.{where}", name=name, help=words)

@@ -12,9 +12,15 @@ from invert3d.ops.layouts import Layout
 
 
 def kitti(
-    found: Path, *, root: Path, split: str | None = None, points: Literal[40, 11] = 40, loose: bool = False,
-    interpolate: bool = False, out: Path | None = None,
-) -> None:  # fmt: skip
+    found: Path,
+    *,
+    root: Path,
+    split: str | None = None,
+    points: Literal[40, 11] = 40,
+    loose: bool = False,
+    interpolate: bool = False,
+    out: Path | None = None,
+) -> None:
     """Average precision of a detector's result files by KITTI's rules: 2-D, orientation, bird's eye view and 3-D.
 
     Parameters
@@ -42,8 +48,10 @@ def kitti(
     scores = evaluate_kitti(
         [_read(folder / "label_2" / f"{frame}.txt") for frame in frames],
         [_scored(results[frame]) for frame in frames],
-        overlaps=LOOSE if loose else None, picture=Overlaps(), interpolate=interpolate,
-    )  # fmt: skip
+        overlaps=LOOSE if loose else None,
+        picture=Overlaps(),
+        interpolate=interpolate,
+    )
     counts = [f"{kind} {scores.objects[kind, 'moderate']:,}" for kind in scores.kinds]
     note = f"{scores.frames:,} frames; objects at moderate: {', '.join(counts)}."
     if not interpolate and any(0 < number < 200 for number in scores.objects.values()):

@@ -53,11 +53,22 @@ def check(name: str, root: Path | None = None) -> None:
 
 
 def make(
-    world: Literal["shapes", "streets"], out: Path, *, per_class: int = 10, points: int = 2048, seed: int = 0,
-    form: Literal["points", "voxels", "meshes"] = "points", size: str | None = None, classes: str = "all",
-    frames: int = 100, jobs: int = 1, scan: bool = False, depth: bool = False, clutter: bool = False,
+    world: Literal["shapes", "streets"],
+    out: Path,
+    *,
+    per_class: int = 10,
+    points: int = 2048,
+    seed: int = 0,
+    form: Literal["points", "voxels", "meshes"] = "points",
+    size: str | None = None,
+    classes: str = "all",
+    frames: int = 100,
+    jobs: int = 1,
+    scan: bool = False,
+    depth: bool = False,
+    clutter: bool = False,
     overwrite: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write procedural data: shapes as clouds, voxels or meshes; streets as photographs with labels, like KITTI's.
 
     Shapes become one .npz, meshes OFF files in ModelNet's folder layout, streets a folder in KITTI's layout.
@@ -131,8 +142,18 @@ def make_streets(
         clear_streets(out)
     meter = Meter("making streets", frames)
     try:
-        write_streets(out, frames, height=height, width=width, seed=seed, jobs=jobs, scan=scan, depth=depth,
-                      clutter=clutter, report=meter.update)  # fmt: skip
+        write_streets(
+            out,
+            frames,
+            height=height,
+            width=width,
+            seed=seed,
+            jobs=jobs,
+            scan=scan,
+            depth=depth,
+            clutter=clutter,
+            report=meter.update,
+        )
     finally:
         meter.stop()
     print(f"{frames} streets of {height} x {width} pixels in {out}")

@@ -11,18 +11,34 @@ from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.centers import CenterCodec
 from invert3d.registry import registered, unknown
 from invert3d.study.detectors import HOME, save_detector, train_detector
-from invert3d.study.frames import HELD_OUT_SEED, Frames, folder_frames, street_frames
 from invert3d.study.networks import checked_device
-from invert3d.study.train import FitSettings
+from invert3d.training.classifiers import FitSettings
+from invert3d.training.frames import HELD_OUT_SEED, Frames, folder_frames, street_frames
 
 
 def train_centernet3d(
-    *, backbone: str = "small", data: str = "streets", size: str = "96x320", name: str | None = None,
-    out: Path | None = None, frames: int = 4000, held_out: int = 200, steps: int = 6000, batch: int = 16,
-    rate: float = 2e-3, width: int | None = None, deconv: int | None = None, hidden: int | None = None,
-    skips: bool = False, center: str = "projected", radius: str = "published", bf16: bool = True, jobs: int = 1,
-    seed: int = 0, device: str = "cpu",
-) -> None:  # fmt: skip
+    *,
+    backbone: str = "small",
+    data: str = "streets",
+    size: str = "96x320",
+    name: str | None = None,
+    out: Path | None = None,
+    frames: int = 4000,
+    held_out: int = 200,
+    steps: int = 6000,
+    batch: int = 16,
+    rate: float = 2e-3,
+    width: int | None = None,
+    deconv: int | None = None,
+    hidden: int | None = None,
+    skips: bool = False,
+    center: str = "projected",
+    radius: str = "published",
+    bf16: bool = True,
+    jobs: int = 1,
+    seed: int = 0,
+    device: str = "cpu",
+) -> None:
     """Train a monocular 3-D detector; writes weights and their card.
 
     Parameters
@@ -87,10 +103,12 @@ def train_centernet3d(
     detector = CenterNet3D(backbone, height=height, width=across, codec=codec, order="rgb", options=options).to(device)
     train, test = _frames(detector, data, frames, held_out, jobs, seed)
     label = name or f"centernet3d-{backbone}-{Path(data).stem}"
-    command = (f"invert3d train centernet3d --backbone {backbone} --data {data} --size {size} --name {label} "
-               f"--frames {len(train)} --held-out {len(test)} --steps {steps} --batch {batch} --rate {rate:g} "
-               + "".join(f"--{key} " if value is True else f"--{key} {value} " for key, value in options.items())
-               + f"--center {center} --radius {radius} --seed {seed}")  # fmt: skip
+    command = (
+        f"invert3d train centernet3d --backbone {backbone} --data {data} --size {size} --name {label} "
+        f"--frames {len(train)} --held-out {len(test)} --steps {steps} --batch {batch} --rate {rate:g} "
+        + "".join(f"--{key} " if value is True else f"--{key} {value} " for key, value in options.items())
+        + f"--center {center} --radius {radius} --seed {seed}"
+    )
     meter, started = Meter("training", steps), time.perf_counter()
     try:
         train_detector(detector, train, settings, lambda done, loss: meter.update(done, loss=f"{loss:.3f}"))
@@ -99,9 +117,18 @@ def train_centernet3d(
     folder = out or HOME
     folder.mkdir(parents=True, exist_ok=True)
     card = save_detector(
-        detector, label, folder, options=options, data=train.source, licence=train.licence, command=command,
-        seed=seed, held_out=test, seconds=time.perf_counter() - started, settings=settings,
-    )  # fmt: skip
+        detector,
+        label,
+        folder,
+        options=options,
+        data=train.source,
+        licence=train.licence,
+        command=command,
+        seed=seed,
+        held_out=test,
+        seconds=time.perf_counter() - started,
+        settings=settings,
+    )
     views = ("2d", "aos", "bev", "3d")
     rows = [[kind, *(card.ap.get(f"{view} {kind}", "–") for view in views)] for kind in detector.kinds]
     print_table(f"{label}: AP of {card.held_out} held-out frames, moderate", ["kind", *views], rows)

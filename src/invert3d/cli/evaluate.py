@@ -4,12 +4,12 @@ from pathlib import Path
 
 from invert3d.cli.show import print_scores, print_table
 from invert3d.engine.result import Result
-from invert3d.study.invert import invert
+from invert3d.jobs.folder import read_run
+from invert3d.jobs.folder import record as write_record
+from invert3d.methods.recipes import load_recipe
+from invert3d.study.classes.job import invert
+from invert3d.study.classes.report import write_report
 from invert3d.study.networks import open_network
-from invert3d.study.recipe import load_recipe
-from invert3d.study.report import write_report
-from invert3d.study.runs import read_run
-from invert3d.study.runs import record as write_record
 from invert3d.study.transfer import NETWORKS, Transfer, randomized
 from invert3d.study.transfer import transfer as measure_transfer
 
@@ -31,9 +31,13 @@ def inversion(run: Path, *, control: bool = False, device: str = "cpu") -> None:
     if facts.get("checkpoint"):
         raise ValueError(f"{run} inverted a checkpoint of yours: run invert3d invert class --resume to score it again")
     network = open_network(
-        facts["model"], layout=facts["layout"], up=facts["up"], classes=facts["classes"],
-        points=result.x.shape[1], device=device,
-    )  # fmt: skip
+        facts["model"],
+        layout=facts["layout"],
+        up=facts["up"],
+        classes=facts["classes"],
+        points=result.x.shape[1],
+        device=device,
+    )
     print_scores(write_report(run, network, result))
     if control:
         recipe = load_recipe(str(run / "recipe.toml"))
@@ -45,8 +49,8 @@ def inversion(run: Path, *, control: bool = False, device: str = "cpu") -> None:
 
 def write_report_of_control(run: Path, name: str, network, drawn: Result):
     """Score the shapes of a shuffled network by the real others, into the folder's control.json."""
-    from invert3d.study.runs import write_json
-    from invert3d.study.scores import other_networks, score, score_table
+    from invert3d.jobs.folder import write_json
+    from invert3d.study.classes.score import other_networks, score, score_table
 
     judge = read_run(run)["table"]["judge"]
     table = score_table(drawn, score(drawn, network, other_networks(network, judge, drawn.facts["names"])))
@@ -56,9 +60,14 @@ def write_report_of_control(run: Path, name: str, network, drawn: Result):
 
 
 def transfer(
-    *recipes: str, repeats: int = 4, seed: int = 0, classes: str = "all", record: bool = False, out: Path | None = None,
+    *recipes: str,
+    repeats: int = 4,
+    seed: int = 0,
+    classes: str = "all",
+    record: bool = False,
+    out: Path | None = None,
     device: str = "cpu",
-) -> None:  # fmt: skip
+) -> None:
     """The transfer matrix over three architectures: inverted from the row, recognized by the column.
 
     Parameters
@@ -86,8 +95,9 @@ def transfer(
         name, _, mark = spec.partition(":")
         if mark not in ("", "shuffled"):
             raise ValueError(f"{spec}: a recipe may be followed by :shuffled, not by :{mark}")
-        measured = measure_transfer(name, classes=asked, repeats=repeats, seed=seed, control=bool(mark), device=device,
-                                    folder=out)  # fmt: skip
+        measured = measure_transfer(
+            name, classes=asked, repeats=repeats, seed=seed, control=bool(mark), device=device, folder=out
+        )
         show(measured)
         write_transfer(out, measured)
         if record:
@@ -101,10 +111,11 @@ def show(measured: Transfer) -> None:
     weakest = sorted(measured.by_class.items(), key=lambda pair: pair[1])[:4]
     print_table(
         f"Recipe {measured.recipe}: transfer {measured.transfer:.1%}, own {measured.own_success:.1%}",
-        ["inverted from", *short], rows,
+        ["inverted from", *short],
+        rows,
         f"{measured.shapes} shapes a network, {measured.seconds / measured.shapes / len(short):.1f} s a shape. "
         f"Weakest: {', '.join(f'{name} {share:.0%}' for name, share in weakest)}",
-    )  # fmt: skip
+    )
 
 
 def record_transfer(measured: Transfer, complete: bool) -> None:
@@ -119,8 +130,15 @@ def record_transfer(measured: Transfer, complete: bool) -> None:
     print(f"recorded in {write_record('points', headline, rows)}")
 
 
-def ablation(*, repeats: int = 1, seed: int = 0, record: bool = False, device: str = "cpu",
-             network: str = "pointnet-shapes", recipes: str = "") -> None:  # fmt: skip
+def ablation(
+    *,
+    repeats: int = 1,
+    seed: int = 0,
+    record: bool = False,
+    device: str = "cpu",
+    network: str = "pointnet-shapes",
+    recipes: str = "",
+) -> None:
     """What each ingredient of the recipe adds: one network inverted, the two others look.
 
     Parameters
@@ -138,7 +156,7 @@ def ablation(*, repeats: int = 1, seed: int = 0, record: bool = False, device: s
     recipes
         Only these rungs of the ladder, separated by semicolons.
     """
-    from invert3d.study.ablation import ladder, measure
+    from invert3d.study.classes.ablation import ladder, measure
 
     chosen = [name.strip() for name in recipes.split(";") if name.strip()]
     rows = []

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from invert3d.cli.show import print_scores, print_table, split_names
-from invert3d.study.explain import explain_files
+from invert3d.study.explaining.job import explain_files
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Kind, open_network
 
@@ -76,9 +76,17 @@ def explain(
         Replace the folder.
     """
     network = open_network(
-        model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
-        device=device, kind=kind, size=size, values=values,
-    )  # fmt: skip
+        model,
+        checkpoint=checkpoint,
+        layout=points_layout,
+        up=up,
+        classes=split_names(class_names),
+        points=points,
+        device=device,
+        kind=kind,
+        size=size,
+        values=values,
+    )
     inputs = read_inputs(files, network.frozen.space, up=file_up)
     asked = split_names(methods)
     table = explain_files(
@@ -123,9 +131,9 @@ def attribution(
     device
         cpu, cuda, ...
     """
-    from invert3d.study.explain import default_methods
-    from invert3d.study.explained import COLUMNS, check_question, headline, measure
-    from invert3d.study.runs import record as write_record
+    from invert3d.jobs.folder import record as write_record
+    from invert3d.study.explaining.job import default_methods
+    from invert3d.study.explaining.truth import COLUMNS, check_question, headline, measure
 
     rows: list[dict[str, Any]] = []
     work = [
@@ -186,7 +194,7 @@ def errors(
     overwrite
         Replace the folder.
     """
-    from invert3d.study.errors import analyze
+    from invert3d.study.explaining.errors import analyze
 
     network = open_network(model, points=points, device=device)
     table = analyze(network, out, method=method, most=most, per_class=per_class, seed=seed, overwrite=overwrite)

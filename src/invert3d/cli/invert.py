@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from invert3d.cli.show import print_scores, split_names
-from invert3d.study.invert import invert
+from invert3d.methods.recipes import load_recipe
+from invert3d.study.classes.job import invert
+from invert3d.study.classes.report import write_report
 from invert3d.study.networks import open_network
-from invert3d.study.recipe import load_recipe
-from invert3d.study.report import write_report
 
 
 def invert_class(
@@ -74,15 +74,32 @@ def invert_class(
     """
     chosen = load_recipe(recipe)
     network = open_network(
-        model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names),
-        points=points or chosen.points, device=device,
-    )  # fmt: skip
+        model,
+        checkpoint=checkpoint,
+        layout=points_layout,
+        up=up,
+        classes=split_names(class_names),
+        points=points or chosen.points,
+        device=device,
+    )
     folder = out or Path("runs") / f"{chosen.name}-{network.name.split(':')[-1].replace(' ', '-')}"
     result = invert(
-        network, list(classes), recipe=chosen, out=folder, repeats=repeats, seed=seed, points=points, steps=steps,
-        starts=starts, judge=judge, checkpoint=checkpoint, layout=points_layout, resume=resume, overwrite=overwrite,
+        network,
+        list(classes),
+        recipe=chosen,
+        out=folder,
+        repeats=repeats,
+        seed=seed,
+        points=points,
+        steps=steps,
+        starts=starts,
+        judge=judge,
+        checkpoint=checkpoint,
+        layout=points_layout,
+        resume=resume,
+        overwrite=overwrite,
         progress=progress,
-    )  # fmt: skip
+    )
     scores = write_report(folder, network, result)
     print_scores(scores)
     if result.interrupted:

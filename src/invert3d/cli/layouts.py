@@ -8,18 +8,35 @@ from cyclopts import Parameter
 from invert3d.cli.show import print_table
 
 if TYPE_CHECKING:
-    from invert3d.study.box_scores import BoxScore
+    from invert3d.study.layouts.score import BoxScore
 
 
 def invert_boxes(
-    *, model: str = "centernet3d-small", labels: Path | None = None, calib: Path | None = None,
-    image: Path | None = None, layout: Path | None = None, frames: str | None = None, split: str | None = None,
-    streets: int | None = None, clutter: bool = False, start: Path | None = None, recipe: str | None = None,
-    heads: str | None = None, steps: int | None = None, samples: int = 1, starts: int = 1,
+    *,
+    model: str = "centernet3d-small",
+    labels: Path | None = None,
+    calib: Path | None = None,
+    image: Path | None = None,
+    layout: Path | None = None,
+    frames: str | None = None,
+    split: str | None = None,
+    streets: int | None = None,
+    clutter: bool = False,
+    start: Path | None = None,
+    recipe: str | None = None,
+    heads: str | None = None,
+    steps: int | None = None,
+    samples: int = 1,
+    starts: int = 1,
     sweep: Annotated[tuple[str, str] | None, Parameter(allow_leading_hyphen=True)] = None,
-    checkpoint: Path | None = None, out: Path = Path("runs/boxes"), seed: int = 0, device: str = "cpu",
-    bf16: bool = False, resume: bool = False, overwrite: bool = False,
-) -> None:  # fmt: skip
+    checkpoint: Path | None = None,
+    out: Path = Path("runs/boxes"),
+    seed: int = 0,
+    device: str = "cpu",
+    bf16: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
     """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
 
     Parameters
@@ -73,15 +90,24 @@ def invert_boxes(
     overwrite
         Replace a run that is there.
     """
-    from invert3d.study.boxes import invert_boxes as invert
     from invert3d.study.detectors import open_detector
-    from invert3d.study.scenes import asked_scenes, parsed_sweep, swept
+    from invert3d.study.layouts.job import invert_boxes as invert
+    from invert3d.study.layouts.scenes import asked_scenes, parsed_sweep, swept
 
     detector = open_detector(model, checkpoint=checkpoint, device=device)
     scenes = asked_scenes(
-        detector, labels=labels, calib=calib, image=image, layout=layout, frames=frames, split=split, streets=streets,
-        clutter=clutter, seed=seed, start=start,
-    )  # fmt: skip
+        detector,
+        labels=labels,
+        calib=calib,
+        image=image,
+        layout=layout,
+        frames=frames,
+        split=split,
+        streets=streets,
+        clutter=clutter,
+        seed=seed,
+        start=start,
+    )
     for line in scenes.left_out:
         print(f"left out: {line}")
     moved = parsed_sweep(sweep) if sweep is not None else None
@@ -91,15 +117,27 @@ def invert_boxes(
         scenes = scenes.repeated(samples)
         moved = moved and (moved[0], [value for value in moved[1] for _ in range(samples)])
     run = invert(
-        detector, scenes.layouts, names=scenes.names, recipe=recipe or ("smallest_change" if start else "ours"),
-        heads=parsed_heads(heads), steps=steps, start=scenes.start, starts=starts, originals=scenes.originals,
-        model=model, out=out, seed=seed, bf16=bf16, resume=resume, overwrite=overwrite,
-    )  # fmt: skip
+        detector,
+        scenes.layouts,
+        names=scenes.names,
+        recipe=recipe or ("smallest_change" if start else "ours"),
+        heads=parsed_heads(heads),
+        steps=steps,
+        start=scenes.start,
+        starts=starts,
+        originals=scenes.originals,
+        model=model,
+        out=out,
+        seed=seed,
+        bf16=bf16,
+        resume=resume,
+        overwrite=overwrite,
+    )
     if not run.names:
         print("interrupted before any picture was done; --resume goes on")
         raise SystemExit(130)
-    from invert3d.study.box_report import report
-    from invert3d.study.box_scores import errors_table
+    from invert3d.study.layouts.report import report
+    from invert3d.study.layouts.score import errors_table
 
     header, rows = errors_table(run.asked, run.found)
     print_table(f"{len(run.names)} pictures, as {model} reads them from 8 bits", header, rows)
@@ -122,9 +160,14 @@ def parsed_heads(text: str | None) -> tuple[str, ...] | None:
 
 
 def evaluate_boxes(
-    runs: list[Path], *, models: str | None = None, checkpoint: Path | None = None, device: str = "cpu",
-    record: bool = False, name: str | None = None,
-) -> None:  # fmt: skip
+    runs: list[Path],
+    *,
+    models: str | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    record: bool = False,
+    name: str | None = None,
+) -> None:
     """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
 
     Parameters
@@ -142,8 +185,8 @@ def evaluate_boxes(
     name
         What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
-    from invert3d.study.box_scores import scored_runs
-    from invert3d.study.runs import record as write
+    from invert3d.jobs.folder import record as write
+    from invert3d.study.layouts.score import scored_runs
 
     names = [part.strip() for part in models.split(",")] if models else None
     rows = scored_runs(runs, names, device, checkpoint)
@@ -156,17 +199,26 @@ def evaluate_boxes(
 
 
 def _print_scores(title: str, rows: "list[BoxScore]", note: str = "") -> None:
-    from invert3d.study.box_scores import ERRORS, SHORT
+    from invert3d.study.layouts.score import ERRORS, SHORT
 
     print_table(title, list(SHORT.values()), [row.cells() for row in rows], note)
     print_table("errors of what was found, medians", list(ERRORS.values()), [row.cells(ERRORS) for row in rows])
 
 
 def evaluate_layouts(
-    recipe: str = "ours", *, frames: int = 100, clutter: bool = False, control: bool = False, models: str | None = None,
-    steps: int | None = None, bf16: bool = True, out: Path = Path("runs/layouts"), seed: int = 0, device: str = "cpu",
+    recipe: str = "ours",
+    *,
+    frames: int = 100,
+    clutter: bool = False,
+    control: bool = False,
+    models: str | None = None,
+    steps: int | None = None,
+    bf16: bool = True,
+    out: Path = Path("runs/layouts"),
+    seed: int = 0,
+    device: str = "cpu",
     record: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
 
     Parameters
@@ -194,22 +246,26 @@ def evaluate_layouts(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.study.box_transfer import DETECTORS, askable_streets, layout_transfer
+    from invert3d.jobs.folder import record as write
     from invert3d.study.detectors import open_detector
-    from invert3d.study.runs import record as write
+    from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects
 
     names = tuple(part.strip() for part in models.split(",")) if models else DETECTORS
-    streets = askable_streets(frames, open_detector(names[0]), clutter)
+    streets = streets_with_objects(frames, open_detector(names[0]), clutter)
     folder = out / ("clutter" if clutter else "streets")
-    found = layout_transfer(recipe, streets, folder, names=names, control=control, steps=steps, seed=seed, bf16=bf16,
-                            device=device)  # fmt: skip
+    found = layout_transfer(
+        recipe, streets, folder, names=names, control=control, steps=steps, seed=seed, bf16=bf16, device=device
+    )
     rows = [each for row in found.scores for each in row] + [*found.originals, *found.agreement]
     mean = f"transfer, the mean of one detector reading another's: {found.transfer:.1f}" if len(names) > 1 else ""
     _print_scores(f"{recipe}, {len(streets)} streets: AP, moderate, as read from the saved pictures", rows, mean)
     if record:
         label = recipe + ("_clutter" if clutter else "") + ("_shuffled" if control else "")
-        headline = {f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
-                    f"steps_{label}": round(found.steps[0], 1), f"frames_{label}": len(streets)}  # fmt: skip
+        headline = {
+            f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
+            f"steps_{label}": round(found.steps[0], 1),
+            f"frames_{label}": len(streets),
+        }
         if len(names) > 1:
             headline[f"transfer_{label}"] = round(found.transfer, 2)
         if recipe == "ours" and not (clutter or control):
@@ -220,9 +276,16 @@ def evaluate_layouts(
 
 
 def evaluate_heads(
-    *, model: str = "centernet3d-small", frames: int = 16, steps: int | None = None, bf16: bool = True,
-    out: Path = Path("runs/heads"), seed: int = 0, device: str = "cpu", record: bool = False,
-) -> None:  # fmt: skip
+    *,
+    model: str = "centernet3d-small",
+    frames: int = 16,
+    steps: int | None = None,
+    bf16: bool = True,
+    out: Path = Path("runs/heads"),
+    seed: int = 0,
+    device: str = "cpu",
+    record: bool = False,
+) -> None:
     """Invert layouts for some heads of a detector only: which head needs which cue?
 
     Parameters
@@ -244,13 +307,13 @@ def evaluate_heads(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.study.box_heads import COLUMNS, SUBSETS, draw_heads, head_table
-    from invert3d.study.box_transfer import askable_streets
+    from invert3d.jobs.folder import record as write
     from invert3d.study.detectors import open_detector
-    from invert3d.study.runs import record as write
+    from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table
+    from invert3d.study.layouts.transfer import streets_with_objects
 
     detector = open_detector(model, device=device)
-    rows, runs = head_table(detector, askable_streets(frames, detector), seed=seed, bf16=bf16, steps=steps)
+    rows, runs = head_table(detector, streets_with_objects(frames, detector), seed=seed, bf16=bf16, steps=steps)
     print_table(f"{frames} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows])
     print(draw_heads(out / "heads.png", runs, SUBSETS))
     if record:

@@ -8,12 +8,12 @@ import torch
 from invert3d.cli.show import print_table, split_names
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Voxels
+from invert3d.methods.recipes import load_recipe, recipe_names, recipe_toml
 from invert3d.models.weights import WeightCard, bundled
 from invert3d.registry import registered
 from invert3d.study.detectors import detector_cards
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Kind, open_network
-from invert3d.study.recipe import load_recipe, recipe_names, recipe_toml
 
 
 def models(*, record: bool = False) -> None:
@@ -27,18 +27,31 @@ def models(*, record: bool = False) -> None:
     """
     cards = bundled()
     rows = [
-        [name, card.architecture, len(card.classes), f"{card.accuracy:.1%}", card.data,
-         f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+        [
+            name,
+            card.architecture,
+            len(card.classes),
+            f"{card.accuracy:.1%}",
+            card.data,
+            f"{card.parameters / 1e6:.2f} M",
+            f"{card.bytes / 1e6:.1f} MB",
+        ]
         for name, card in cards.items()
-    ]  # fmt: skip
+    ]
     columns = ["weights", "architecture", "classes", "held out", "trained on", "size", "file"]
     print_table("Bundled networks", columns, rows)
     detectors = [
-        [name, card.backbone, f"{card.height} x {card.width}", f"{card.ap.get('2d Car', 0):.0f} / "
-         f"{card.ap.get('bev Car', 0):.0f} / {card.ap.get('3d Car', 0):.0f}", card.data,
-         f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+        [
+            name,
+            card.backbone,
+            f"{card.height} x {card.width}",
+            f"{card.ap.get('2d Car', 0):.0f} / {card.ap.get('bev Car', 0):.0f} / {card.ap.get('3d Car', 0):.0f}",
+            card.data,
+            f"{card.parameters / 1e6:.2f} M",
+            f"{card.bytes / 1e6:.1f} MB",
+        ]
         for name, card in detector_cards().items()
-    ]  # fmt: skip
+    ]
     if detectors:
         columns = ["detector", "backbone", "pictures", "AP of cars: 2-D / BEV / 3-D", "trained on", "size", "file"]
         print_table("Bundled monocular 3-D detectors", columns, detectors)
@@ -55,9 +68,9 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
 
     Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid.
     """
-    from invert3d.study.datasets import held_out_shapes, modelnet10_grids
-    from invert3d.study.runs import record
-    from invert3d.study.train import accuracy_by_class, predictions
+    from invert3d.jobs.folder import record
+    from invert3d.training.classifiers import accuracy_by_class, predictions
+    from invert3d.training.data import held_out_shapes, modelnet10_grids
 
     clouds, labels = held_out_shapes()
     headline, rows, real, grids = {}, [], {}, []
@@ -76,8 +89,13 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
             if "pruning" not in card.notes:
                 key = {"voxel_nin": "volumetric"}.get(card.architecture, card.architecture)
                 real[f"modelnet10_accuracy_{key}"] = round(accuracy, 4)
-        row = {"weights": name, "accuracy": round(accuracy, 4), "measured on": measured, "trained on": card.data,
-               "MB": round(card.bytes / 1e6, 1)}  # fmt: skip
+        row = {
+            "weights": name,
+            "accuracy": round(accuracy, 4),
+            "measured on": measured,
+            "trained on": card.data,
+            "MB": round(card.bytes / 1e6, 1),
+        }
         if card.size:
             grids.append({"table": "accuracy of voxels", **row, "without repeats": round(fresh, 4)})
         else:
@@ -98,16 +116,25 @@ def recipes(name: str | None = None) -> None:
         print(recipe_toml(load_recipe(name)))
         return
     known = [load_recipe(each) for each in recipe_names()]
-    print_table("Recipes", ["name", "steps", "starts", "points", "about"],
-                [[r.name, r.steps, r.starts, r.points, r.about] for r in known])  # fmt: skip
+    print_table(
+        "Recipes",
+        ["name", "steps", "starts", "points", "about"],
+        [[r.name, r.steps, r.starts, r.points, r.about] for r in known],
+    )
 
 
 def doctor(
-    *, model: str, checkpoint: Path | None = None, points_layout: Literal["bn3", "b3n"] = "bn3",
-    up: Literal["z", "y"] | None = None, points: int = 1024,
-    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
+    *,
+    model: str,
+    checkpoint: Path | None = None,
+    points_layout: Literal["bn3", "b3n"] = "bn3",
+    up: Literal["z", "y"] | None = None,
+    points: int = 1024,
+    kind: Kind = "auto",
+    size: int | None = None,
+    values: tuple[float, float] | None = None,
     device: str = "cpu",
-) -> None:  # fmt: skip
+) -> None:
     """Say of a model: input layout, output, determinism, where gradients die.
 
     Parameters
@@ -132,9 +159,17 @@ def doctor(
         cpu, cuda, ...
     """
     network = open_network(
-        model, checkpoint=checkpoint, layout=points_layout, up=up, points=points, device=device, classes=["?"],
-        kind=kind, size=size, values=values,
-    )  # fmt: skip
+        model,
+        checkpoint=checkpoint,
+        layout=points_layout,
+        up=up,
+        points=points,
+        device=device,
+        classes=["?"],
+        kind=kind,
+        size=size,
+        values=values,
+    )
     like = torch.zeros(4, 0, dtype=network.frozen.dtype, device=network.frozen.device)
     start = "ball" if isinstance(network.frozen.space, Points) else "uniform"
     x = network.frozen.space.start(start, like, Draws.seeded(0, range(4)))
@@ -143,12 +178,19 @@ def doctor(
 
 
 def classify(
-    model: str, *files: Path, checkpoint: Path | None = None, points_layout: Literal["bn3", "b3n"] = "bn3",
-    up: Literal["z", "y"] | None = None, class_names: str | None = None, points: int = 1024,
+    model: str,
+    *files: Path,
+    checkpoint: Path | None = None,
+    points_layout: Literal["bn3", "b3n"] = "bn3",
+    up: Literal["z", "y"] | None = None,
+    class_names: str | None = None,
+    points: int = 1024,
     file_up: Literal["z", "y"] = "z",
-    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
+    kind: Kind = "auto",
+    size: int | None = None,
+    values: tuple[float, float] | None = None,
     device: str = "cpu",
-) -> None:  # fmt: skip
+) -> None:
     """Say what a network takes clouds, meshes, voxel grids or images for.
 
     Parameters
@@ -180,9 +222,17 @@ def classify(
         cpu, cuda, ...
     """
     network = open_network(
-        model, checkpoint=checkpoint, layout=points_layout, up=up, classes=split_names(class_names), points=points,
-        device=device, kind=kind, size=size, values=values,
-    )  # fmt: skip
+        model,
+        checkpoint=checkpoint,
+        layout=points_layout,
+        up=up,
+        classes=split_names(class_names),
+        points=points,
+        device=device,
+        kind=kind,
+        size=size,
+        values=values,
+    )
     rows = []
     for name, x in read_inputs(files, network.frozen.space, up=file_up).items():
         network.frozen.space.validate(x[None])

@@ -7,12 +7,26 @@ from invert3d.cli.show import print_table, split_names
 
 
 def prune(
-    model: str, *, checkpoint: Path | None = None, data: str = "modelnet10-voxels", density: float = 0.02,
-    way: Literal["gradual", "surgery", "magnitude"] = "gradual", epochs: float = 1.0, batch: int = 32,
-    rate: float = 1e-3, values: tuple[float, float] | None = None, per_class: int = 400, bf16: bool = True,
-    class_names: str | None = None, name: str | None = None,
-    out: Path = Path("runs/prune"), seed: int = 0, device: str = "cpu", overwrite: bool = False, record: bool = False,
-) -> None:  # fmt: skip
+    model: str,
+    *,
+    checkpoint: Path | None = None,
+    data: str = "modelnet10-voxels",
+    density: float = 0.02,
+    way: Literal["gradual", "surgery", "magnitude"] = "gradual",
+    epochs: float = 1.0,
+    batch: int = 32,
+    rate: float = 1e-3,
+    values: tuple[float, float] | None = None,
+    per_class: int = 400,
+    bf16: bool = True,
+    class_names: str | None = None,
+    name: str | None = None,
+    out: Path = Path("runs/prune"),
+    seed: int = 0,
+    device: str = "cpu",
+    overwrite: bool = False,
+    record: bool = False,
+) -> None:
     """Take most weights away from a trained network, train the rest, and say what that cost.
 
     Parameters
@@ -56,11 +70,10 @@ def prune(
         Write docs/results/pruning.json.
     """
     from invert3d.study.networks import open_network
-    from invert3d.study.pruned import prune_and_save
-    from invert3d.study.train import TrainSettings
+    from invert3d.study.pruning.job import prune_and_save
+    from invert3d.training.classifiers import TrainSettings
 
-    network = open_network(model, checkpoint=checkpoint, device=device, values=values,
-                           classes=split_names(class_names))  # fmt: skip
+    network = open_network(model, checkpoint=checkpoint, device=device, values=values, classes=split_names(class_names))
     table = prune_and_save(
         network,
         data,
@@ -79,9 +92,14 @@ def prune(
 
 
 def survival(
-    whole: str = "vrn-modelnet10", *left: str, methods: str = "gradient,guided,integrated_gradients",
-    per_class: int = 4, seed: int = 0, device: str = "cpu", record: bool = False,
-) -> None:  # fmt: skip
+    whole: str = "vrn-modelnet10",
+    *left: str,
+    methods: str = "gradient,guided,integrated_gradients",
+    per_class: int = 4,
+    seed: int = 0,
+    device: str = "cpu",
+    record: bool = False,
+) -> None:
     """Whether explanations survive pruning: the whole network and what is left of it on the same shapes.
 
     Parameters
@@ -101,11 +119,11 @@ def survival(
     record
         Write docs/results/pruning.json.
     """
+    from invert3d.jobs.folder import record as write_record
     from invert3d.models.weights import bundled
     from invert3d.study.networks import open_network
-    from invert3d.study.runs import record as write_record
-    from invert3d.study.survival import COLUMNS
-    from invert3d.study.survival import survival as compare
+    from invert3d.study.pruning.survival import COLUMNS
+    from invert3d.study.pruning.survival import survival as compare
 
     names = left or [name for name in bundled() if name.startswith(f"{whole}-pruned")]
     if not names:

@@ -6,9 +6,15 @@ from invert3d.cli.show import print_table
 
 
 def reproduce(
-    figure: str, *, model: str | None = None, out: Path | None = None, seed: int = 0, steps: int | None = None,
-    epochs: float = 1.0, device: str = "cpu",
-) -> None:  # fmt: skip
+    figure: str,
+    *,
+    model: str | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    epochs: float = 1.0,
+    device: str = "cpu",
+) -> None:
     """Make a figure of a paper and a table that puts its observations into numbers.
 
     Parameters
@@ -29,8 +35,9 @@ def reproduce(
         cpu, cuda, ...
     """
     from invert3d.registry import unknown
-    from invert3d.study import inverting_boxes, saliency3d
-    from invert3d.study import reproduce as inverting
+    from invert3d.study.papers import inverting3d as inverting
+    from invert3d.study.papers import inverting3d_boxes as inverting_boxes
+    from invert3d.study.papers import saliency3d
 
     known = [*inverting_boxes.FIGURES, *inverting.FIGURES, *saliency3d.FIGURES]
     if figure not in known:

@@ -16,8 +16,8 @@ def view(run: Path, *, host: str = "127.0.0.1", port: int = 8080) -> None:
         The port.
     """
     from invert3d.engine.result import Result
-    from invert3d.study.report import page_clouds
-    from invert3d.study.runs import read_run
+    from invert3d.jobs.folder import read_run
+    from invert3d.study.classes.report import page_clouds
     from invert3d.view.live import serve
 
     facts = read_run(run)

@@ -51,7 +51,7 @@ def listed_frames(folder: Path, split: str) -> list[str]:
     raise ValueError(f"{absent}; write it, a frame a line, or take it from a detector's code (KITTI has none)")
 
 
-def present(path: Path, what: str) -> Path:
+def existing_file(path: Path, what: str) -> Path:
     """A path that is a file. Raises ValueError saying which download has it."""
     if path.is_file():
         return path

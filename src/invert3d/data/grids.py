@@ -75,8 +75,14 @@ def surface_voxels(vertices: np.ndarray, faces: np.ndarray, size: int, margin: i
     return grid
 
 
-def read_grid(path: str | Path, size: int = 32, *, convention: Convention | None = None, fill: Fill = "solid",
-              up: Literal["z", "y"] = "z") -> np.ndarray:  # fmt: skip
+def read_grid(
+    path: str | Path,
+    size: int = 32,
+    *,
+    convention: Convention | None = None,
+    fill: Fill = "solid",
+    up: Literal["z", "y"] = "z",
+) -> np.ndarray:
     """The grid in a file, in the middle of one of ``size`` voxels a side.
 
     Accepted are Princeton's .mat (``instance``), .binvox, .npy and .npz (one array (n, n, n), or (1, n, n, n); in .npz

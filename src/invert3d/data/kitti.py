@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.data.frames import FILES, all_frames, kitti_folder, listed_frames, present
+from invert3d.data.frames import FILES, all_frames, existing_file, kitti_folder, listed_frames
 from invert3d.ops.layouts import Layout, area
 from invert3d.registry import unknown
 
@@ -25,8 +25,10 @@ USUAL_CAMERA = (721.5377, 609.5593, 172.854)
 
 _COLUMNS = "type truncated occluded alpha left top right bottom height width length x y z rotation_y [score]"
 _MATRICES = {f"P{i}": (3, 4) for i in range(4)} | {
-    "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4), "Tr_imu_to_velo": (3, 4),
-}  # fmt: skip
+    "R0_rect": (3, 3),
+    "Tr_velo_to_cam": (3, 4),
+    "Tr_imu_to_velo": (3, 4),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,12 @@ class Calibration:
     def of(cls, projection: Tensor) -> "Calibration":
         """The calibration of a camera that nothing else is known of: a LiDAR at the same place, not rotated."""
         turned = projection.new_tensor([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
-        return cls(projection=projection, projections={"P2": projection}, rectification=torch.eye(3).to(projection),
-                   velo_to_cam=turned)  # fmt: skip
+        return cls(
+            projection=projection,
+            projections={"P2": projection},
+            rectification=torch.eye(3).to(projection),
+            velo_to_cam=turned,
+        )
 
     def points_in_camera(self, scan: Tensor | np.ndarray) -> Tensor:
         """Points (n, 3) in rectified camera coordinates, where the labels are, of a scan (n, 3 or more), in meters."""
@@ -75,7 +81,7 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
     Raises:
         ValueError: there is no such file, it has no P2, or a matrix has the wrong number of numbers.
     """
-    path = present(Path(path), "calib")
+    path = existing_file(Path(path), "calib")
     found: dict[str, Tensor] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         name, _, rest = line.partition(":")
@@ -91,17 +97,23 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
         have = ", ".join(found) or "no matrix at all"
         raise ValueError(f"{path}: found {have}, expected P2, the projection of the left color camera")
     return Calibration(
-        projection=found["P2"], projections={name: value for name, value in sorted(found.items()) if name[0] == "P"},
+        projection=found["P2"],
+        projections={name: value for name, value in sorted(found.items()) if name[0] == "P"},
         rectification=found.get("R0_rect", torch.eye(3, dtype=dtype)),
         velo_to_cam=found.get("Tr_velo_to_cam", torch.eye(3, 4, dtype=dtype)),
         imu_to_velo=found.get("Tr_imu_to_velo"),
-    )  # fmt: skip
+    )
 
 
 def write_calibration(path: str | Path, calibration: Calibration) -> None:
     """Write a calibration as KITTI does, making its folder. ``projection`` is P2 whatever ``projections`` says."""
-    matrices = {**calibration.projections, "P2": calibration.projection, "R0_rect": calibration.rectification,
-                "Tr_velo_to_cam": calibration.velo_to_cam, "Tr_imu_to_velo": calibration.imu_to_velo}  # fmt: skip
+    matrices = {
+        **calibration.projections,
+        "P2": calibration.projection,
+        "R0_rect": calibration.rectification,
+        "Tr_velo_to_cam": calibration.velo_to_cam,
+        "Tr_imu_to_velo": calibration.imu_to_velo,
+    }
     lines = [
         f"{name}: " + " ".join(f"{value:.12e}" for value in matrices[name].flatten().tolist())
         for name in _MATRICES
@@ -121,7 +133,7 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
         ValueError: there is no such file, or a line has too few fields, a word for a number, or a size that is not
             positive. The message names file and line.
     """
-    path = present(Path(path), "label_2")
+    path = existing_file(Path(path), "label_2")
     kinds: list[str] = []
     rows: list[list[float]] = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -130,10 +142,19 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
             kinds.append(line.split()[0])
     table = torch.tensor(rows, dtype=projection.dtype).reshape(-1, 15)
     return Layout(
-        kinds=tuple(kinds), boxes=table[:, 3:7], sizes=table[:, 7:10], centers=table[:, 10:13], yaws=table[:, 13],
-        alphas=table[:, 2], projection=projection, height=height, width=width, scores=table[:, 14],
-        truncations=table[:, 0], occlusions=table[:, 1],
-    )  # fmt: skip
+        kinds=tuple(kinds),
+        boxes=table[:, 3:7],
+        sizes=table[:, 7:10],
+        centers=table[:, 10:13],
+        yaws=table[:, 13],
+        alphas=table[:, 2],
+        projection=projection,
+        height=height,
+        width=width,
+        scores=table[:, 14],
+        truncations=table[:, 0],
+        occlusions=table[:, 1],
+    )
 
 
 def _fields(words: Sequence[str], where: str) -> list[float]:
@@ -163,8 +184,15 @@ def write_labels(path: str | Path, layout: Layout) -> None:
     scored = ~layout.scores.isnan()
     if bool(scored.any()) and not bool(scored.all()):
         raise ValueError(f"scores: {int(scored.sum())} of {len(layout)} objects have one, accepted are all or none")
-    columns = ((layout.truncations, -1.0), (layout.occlusions, -1.0), (layout.alphas, -10.0), (layout.boxes, 0.0),
-               (layout.sizes, -1.0), (layout.centers, -1000.0), (layout.yaws, -10.0))  # fmt: skip
+    columns = (
+        (layout.truncations, -1.0),
+        (layout.occlusions, -1.0),
+        (layout.alphas, -10.0),
+        (layout.boxes, 0.0),
+        (layout.sizes, -1.0),
+        (layout.centers, -1000.0),
+        (layout.yaws, -10.0),
+    )
     known = [part.detach().double().cpu().nan_to_num(mark) for part, mark in columns]
     table = torch.cat([part[:, None] if part.ndim == 1 else part for part in known], 1)
     lines = []
@@ -175,7 +203,7 @@ def write_labels(path: str | Path, layout: Layout) -> None:
     Path(path).write_text("".join(f"{line}\n" for line in lines))
 
 
-def check_askable(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> None:
+def check_visible(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> None:
     """Refuse a layout that no image can show.
 
     Args:
@@ -187,8 +215,9 @@ def check_askable(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> 
         ValueError: an object is of another kind, has no box in space, is behind the camera or nearer than half a
             meter, or is outside the image. The message names the source and the object by its position, from 1.
     """
-    whole = Layout.of(layout.kinds, layout.sizes, layout.centers, layout.yaws, layout.projection, layout.height,
-                      layout.width)  # fmt: skip
+    whole = Layout.of(
+        layout.kinds, layout.sizes, layout.centers, layout.yaws, layout.projection, layout.height, layout.width
+    )
     seen = area(whole.boxes)
     for i, kind in enumerate(layout.kinds):
         where = f"{source}, object {i + 1} ({kind})"
@@ -240,7 +269,7 @@ class KittiFolder:
         """The image of the left color camera, (H, W, 3) uint8 RGB. ValueError if it is absent or broken."""
         from PIL import Image
 
-        path = present(self.path("image_2", frame), "image_2")
+        path = existing_file(self.path("image_2", frame), "image_2")
         try:
             with Image.open(path) as file:
                 return np.asarray(file.convert("RGB"))
@@ -251,7 +280,7 @@ class KittiFolder:
         """Height and width of the image in pixels, from its header; most of KITTI's are (375, 1242)."""
         from PIL import Image
 
-        with Image.open(present(self.path("image_2", frame), "image_2")) as file:
+        with Image.open(existing_file(self.path("image_2", frame), "image_2")) as file:
             return file.height, file.width
 
     def calibration(self, frame: str) -> Calibration:
@@ -264,7 +293,7 @@ class KittiFolder:
 
     def scan(self, frame: str) -> np.ndarray:
         """The LiDAR scan (N, 4) float32: x forward, y left, z up in meters from the LiDAR, and reflectance 0 to 1."""
-        path = present(self.path("velodyne", frame), "velodyne")
+        path = existing_file(self.path("velodyne", frame), "velodyne")
         values = np.fromfile(path, dtype="<f4")
         if path.stat().st_size % 16:
             raise ValueError(f"{path}: {path.stat().st_size} bytes, expected 16 (four float32) a point")

@@ -95,8 +95,14 @@ def write_scene(path: str | Path, layout: Layout) -> None:
             raise ValueError(f"object {i + 1}: {unknown('kind', kind, KINDS)}")
         if not all(math.isfinite(value) for value in (*size, *center, yaw)):
             raise ValueError(f"object {i + 1} ({kind}): its size, center and yaw are not all known")
-        objects.append({"kind": kind, "size": _rounded(size), "center": _rounded(center),
-                        "yaw_degrees": round(math.degrees(yaw), 3)})  # fmt: skip
+        objects.append(
+            {
+                "kind": kind,
+                "size": _rounded(size),
+                "center": _rounded(center),
+                "yaw_degrees": round(math.degrees(yaw), 3),
+            }
+        )
     table = {
         "image": {"height": layout.height, "width": layout.width},
         "projection": [_rounded(row, 6) for row in layout.projection.tolist()],
@@ -113,10 +119,14 @@ def _layout(scene: _Scene) -> Layout:
     sizes = [each.size or MEAN_SIZES[each.kind] for each in scene.objects]
     yaws = [math.radians(each.yaw_degrees) for each in scene.objects]
     return Layout.of(
-        [each.kind for each in scene.objects], torch.tensor(sizes).reshape(-1, 3),
-        torch.tensor([each.center for each in scene.objects]).reshape(-1, 3), torch.tensor(yaws), projection,
-        height, width,
-    )  # fmt: skip
+        [each.kind for each in scene.objects],
+        torch.tensor(sizes).reshape(-1, 3),
+        torch.tensor([each.center for each in scene.objects]).reshape(-1, 3),
+        torch.tensor(yaws),
+        projection,
+        height,
+        width,
+    )
 
 
 def _check_keys(table: Any, name: str) -> None:

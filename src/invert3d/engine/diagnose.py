@@ -1,4 +1,4 @@
-"""What ``invert3d doctor`` says of a model: what it takes and returns, and where its gradient dies."""
+"""What ``invert3d doctor`` says of a model: what it takes and returns, and where its gradient block."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invert3d.engine.flow import Call, Death, death, watched
+from invert3d.engine.flow import Call, GradientBlock, gradient_block, watched
 from invert3d.engine.model import Frozen, kind_of, pick_output
 from invert3d.engine.space import Points
 
@@ -36,7 +36,7 @@ class Diagnosis:
     gradient_finite: bool
     zero_values: float  # share of the input's values whose gradient is zero
     zero_points: float | None  # share of the points of clouds whose gradient is zero
-    dies: Death | None  # where, if no gradient reaches the input
+    block: GradientBlock | None  # where, if no gradient reaches the input
     blocked: tuple[str, ...]  # modules that pass no gradient although it reaches the input by other ways
 
     def lines(self) -> list[str]:
@@ -79,8 +79,8 @@ class Diagnosis:
     def _of_gradient(self) -> Iterator[str]:
         if not self.gradient:
             yield "No gradient reaches the input."
-            if self.dies is not None:
-                yield self.dies.sentence()
+            if self.block is not None:
+                yield self.block.sentence()
             return
         points = "" if self.zero_points is None else f" and at {self.zero_points:.0%} of the points"
         yield f"The gradient reaches the input. It is zero at {self.zero_values:.0%} of the values{points}."
@@ -114,15 +114,22 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
         model=type(model.model).__name__,
         layout=taken.space.layout if isinstance(taken.space, Points) else None,
         layout_given=model.space.layout if isinstance(model.space, Points) else None,
-        structure=structure(raw), shape=tuple(scores.shape), finite=bool(scores.isfinite().all()),
-        kind=kind_of(scores) if model.output == "auto" else model.output, buffers_written=buffers,
-        deterministic=difference <= limit, difference=difference,
+        structure=structure(raw),
+        shape=tuple(scores.shape),
+        finite=bool(scores.isfinite().all()),
+        kind=kind_of(scores) if model.output == "auto" else model.output,
+        buffers_written=buffers,
+        deterministic=difference <= limit,
+        difference=difference,
         batch_independent=apart <= limit if apart is not None and difference <= limit else None,
-        batch_difference=apart, gradient=reaches, gradient_finite=bool(gradient.isfinite().all()),
+        batch_difference=apart,
+        gradient=reaches,
+        gradient_finite=bool(gradient.isfinite().all()),
         zero_values=zero.double().mean().item(),
         zero_points=zero.all(-1).double().mean().item() if on_points else None,
-        dies=None if reaches else death(calls, graph), blocked=tuple(blocked),
-    )  # fmt: skip
+        block=None if reaches else gradient_block(calls, graph),
+        blocked=tuple(blocked),
+    )
 
 
 @contextmanager

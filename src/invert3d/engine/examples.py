@@ -49,13 +49,7 @@ def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -
 def blank_state(x: Tensor, samples: Sequence[int]) -> State:
     """A state that knows the input only."""
     return State(
-        step=0,
-        steps=10,
-        rows=torch.arange(len(x)),
-        theta={"x": x},
-        draws=Draws.seeded(0, samples),
-        x=x,
-        view=x,
+        step=0, steps=10, rows=torch.arange(len(x)), theta={"x": x}, draws=Draws.seeded(0, samples), x=x, view=x
     )
 
 

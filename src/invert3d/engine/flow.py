@@ -32,7 +32,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Death:
+class GradientBlock:
     """Where the gradient ends: in a module, or between two of them in code that is not a module.
 
     ``before`` lies on the side of the input, ``after`` on the side of the output.
@@ -115,13 +115,13 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(each)
 
 
-def death(calls: list[Call], graph: bool) -> Death:
+def gradient_block(calls: list[Call], graph: bool) -> GradientBlock:
     """Where the gradient ended, given that none reached the input. ``graph``: the output has one."""
     leaves = [call for call in calls if call.leaf]
     return _no_gradient(leaves) if graph else _no_graph(leaves)
 
 
-def _no_graph(calls: list[Call]) -> Death:
+def _no_graph(calls: list[Call]) -> GradientBlock:
     last = max((i for i, call in enumerate(calls) if call.graph_in), default=-1)
     if last >= 0 and not calls[last].graph_out:
         return _inside("cut", calls[last])
@@ -129,7 +129,7 @@ def _no_graph(calls: list[Call]) -> Death:
     return _between("cut", str(calls[last]) if last >= 0 else "the input", after)
 
 
-def _no_gradient(calls: list[Call]) -> Death:
+def _no_gradient(calls: list[Call]) -> GradientBlock:
     for call in calls:
         if call.blocks and call.graph_out:
             return _inside("zero", call)
@@ -140,9 +140,9 @@ def _no_gradient(calls: list[Call]) -> Death:
     return _between("zero", str(calls[last]) if last >= 0 else "the input", after)
 
 
-def _inside(kind: Literal["cut", "zero"], call: Call) -> Death:
-    return Death(kind=kind, module=call.module, type=call.type, before=str(call), after=str(call))
+def _inside(kind: Literal["cut", "zero"], call: Call) -> GradientBlock:
+    return GradientBlock(kind=kind, module=call.module, type=call.type, before=str(call), after=str(call))
 
 
-def _between(kind: Literal["cut", "zero"], before: str, after: str) -> Death:
-    return Death(kind=kind, module=None, type=None, before=before, after=after)
+def _between(kind: Literal["cut", "zero"], before: str, after: str) -> GradientBlock:
+    return GradientBlock(kind=kind, module=None, type=None, before=before, after=after)

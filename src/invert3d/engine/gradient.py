@@ -17,9 +17,13 @@ def derivative(outcome: Tensor, leaf: Tensor) -> Tensor:
 
 
 def input_gradient(
-    model: Frozen, objective: Objective, x: Tensor, target: Tensor | None = None, *,
+    model: Frozen,
+    objective: Objective,
+    x: Tensor,
+    target: Tensor | None = None,
+    *,
     differentiate: Callable[[Tensor, Tensor], Tensor] = derivative,
-) -> tuple[Tensor, State]:  # fmt: skip
+) -> tuple[Tensor, State]:
     """The derivative of the objective with respect to x (B, *space.shape), and the state it was taken in.
 
     Samples do not mix: row i is the derivative of the i-th sample's objective with respect to the i-th input.
@@ -32,10 +36,19 @@ def input_gradient(
         model.tap(objective.taps)
         outputs, features = model.outputs(x)
         state = State(
-            step=0, steps=1, rows=torch.arange(len(x)), theta={"x": x}, draws=Draws.seeded(0, range(len(x))),
-            target=target, x=x, view=x, view_target=target, outputs=outputs, features=features,
+            step=0,
+            steps=1,
+            rows=torch.arange(len(x)),
+            theta={"x": x},
+            draws=Draws.seeded(0, range(len(x))),
+            target=target,
+            x=x,
+            view=x,
+            view_target=target,
+            outputs=outputs,
+            features=features,
             layers={name: model.model.get_submodule(name) for name in objective.taps},
-        )  # fmt: skip
+        )
         with torch.no_grad():
             objective.update(state)
         state.loss = objective(state)

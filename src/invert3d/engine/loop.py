@@ -113,18 +113,33 @@ def optimize(
 
 
 def _begin(
-    model: Frozen, parameterization: Parameterization, target: Tensor | None, count: int, steps: int,
-    stepper: AnyStepper, seed: int, samples: Sequence[int] | None, theta: dict[str, Tensor] | None,
-    memory: dict[str, Tensor] | None, checkpoint: Checkpoint | None,
-) -> tuple[State, torch.optim.Optimizer]:  # fmt: skip
+    model: Frozen,
+    parameterization: Parameterization,
+    target: Tensor | None,
+    count: int,
+    steps: int,
+    stepper: AnyStepper,
+    seed: int,
+    samples: Sequence[int] | None,
+    theta: dict[str, Tensor] | None,
+    memory: dict[str, Tensor] | None,
+    checkpoint: Checkpoint | None,
+) -> tuple[State, torch.optim.Optimizer]:
     like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
     if checkpoint is not None:
         state = checkpoint.state(target, steps, model.device)
     else:
         draws = Draws.seeded(seed, samples if samples is not None else range(count))
         theta = parameterization.initialize(like, model.space, draws) if theta is None else theta
-        state = State(step=0, steps=steps, rows=torch.arange(count), theta=theta, draws=draws, target=target,
-                      memory=dict(memory or {}))  # fmt: skip
+        state = State(
+            step=0,
+            steps=steps,
+            rows=torch.arange(count),
+            theta=theta,
+            draws=draws,
+            target=target,
+            memory=dict(memory or {}),
+        )
     state.theta = {name: fresh(value) for name, value in state.theta.items()}
     optimizer = stepper(learned(state.theta))
     if checkpoint is not None:

@@ -34,9 +34,14 @@ class Frozen:
     """
 
     def __init__(
-        self, model: nn.Module, space: Space, *, output: OutputKind = "auto", key: str | int | None = None,
+        self,
+        model: nn.Module,
+        space: Space,
+        *,
+        output: OutputKind = "auto",
+        key: str | int | None = None,
         bf16: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"expected an nn.Module, got {type(model).__name__}")
         self.model, self.space, self.key, self.bf16 = model, space, key, bf16

@@ -10,7 +10,7 @@ class Meter:
     def __init__(self, label: str, total: int, done: int = 0) -> None:
         from rich.console import Console
 
-        self.label, self.total, self.begun, self.told = label, max(1, total), done, done * 10 // max(1, total)
+        self.label, self.total, self.begun, self.printed = label, max(1, total), done, done * 10 // max(1, total)
         self.done, self.clock = done, time.perf_counter()
         console = Console()
         self.bar: Any = self._bar(console) if console.is_terminal else None
@@ -30,8 +30,8 @@ class Meter:
         words = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value)
         if self.bar is not None:
             self.bar.update(self.task, completed=done, facts=words)
-        elif done * 10 // self.total > self.told:
-            self.told = done * 10 // self.total
+        elif done * 10 // self.total > self.printed:
+            self.printed = done * 10 // self.total
             passed = time.perf_counter() - self.clock
             left = passed * (self.total - done) / max(1, done - self.begun)
             print(f"{self.label} {done}/{self.total}  {words}  {passed:.0f} s, {left:.0f} s left", flush=True)

@@ -45,9 +45,17 @@ class Checkpoint:
         memory = {name: value.to(device) for name, value in self.memory.items()}
         chosen = None if target is None else target[self.rows.to(target.device)]
         return State(
-            step=self.step, steps=steps, rows=self.rows, theta=theta, draws=Draws.restored(self.draws), target=chosen,
-            taken=self.step, memory=memory, loss=self.loss.to(device), outputs=self.outputs.to(device),
-        )  # fmt: skip
+            step=self.step,
+            steps=steps,
+            rows=self.rows,
+            theta=theta,
+            draws=Draws.restored(self.draws),
+            target=chosen,
+            taken=self.step,
+            memory=memory,
+            loss=self.loss.to(device),
+            outputs=self.outputs.to(device),
+        )
 
     def save(self, path: Path) -> None:
         """Write to a file that ``load`` opens without running code."""
@@ -114,22 +122,30 @@ class Result:
         self._parts.append((state.rows[done], part))
 
     def finish(
-        self, state: State, parameterization: "Parameterization", space: "Space", optimizer: torch.optim.Optimizer,
-        interrupted: bool, seconds: float,
-    ) -> None:  # fmt: skip
+        self,
+        state: State,
+        parameterization: "Parameterization",
+        space: "Space",
+        optimizer: torch.optim.Optimizer,
+        interrupted: bool,
+        seconds: float,
+    ) -> None:
         """Take over the samples still running, put all in order, and keep a checkpoint if there is more to do."""
         taken = torch.cat([rows for rows, _ in self._parts]) if self._parts else torch.empty(0, dtype=torch.long)
         running = ~torch.isin(state.rows, taken)
         if running.any():
             if interrupted:
                 self.checkpoint = Checkpoint(
-                    step=state.taken, rows=state.rows,
+                    step=state.taken,
+                    rows=state.rows,
                     theta={k: v.detach().cpu() for k, v in state.theta.items()},
-                    optimizer=optimizer.state_dict(), draws=state.draws.state(),
-                    memory={k: v.cpu() for k, v in state.memory.items()}, loss=state.loss.detach().cpu(),
+                    optimizer=optimizer.state_dict(),
+                    draws=state.draws.state(),
+                    memory={k: v.cpu() for k, v in state.memory.items()},
+                    loss=state.loss.detach().cpu(),
                     outputs=state.outputs.detach().cpu(),
                     done=[(rows, {k: v.cpu() for k, v in part.items()}) for rows, part in self._parts],
-                )  # fmt: skip
+                )
             with torch.no_grad():
                 state.x = parameterization(state.theta, space, state.draws.copy())
             if len(state.loss) != len(state.rows):  # no step was taken
@@ -156,15 +172,21 @@ class Result:
         """The result of these samples only, in this order."""
         rows = list(rows)
         return Result(
-            x=self.x[rows], loss=self.loss[rows], outputs=self.outputs[rows], steps=self.steps[rows],
+            x=self.x[rows],
+            loss=self.loss[rows],
+            outputs=self.outputs[rows],
+            steps=self.steps[rows],
             target=None if self.target is None else self.target[rows],
             best=None if self.best is None else self.best[rows],
-            seconds=self.seconds, interrupted=self.interrupted, facts=self.facts,
+            seconds=self.seconds,
+            interrupted=self.interrupted,
+            facts=self.facts,
             theta={name: value[rows] for name, value in self.theta.items()},
             trace={name: value if name == "step" else value[:, rows] for name, value in self.trace.items()},
-            snapshots=None if self.snapshots is None else self.snapshots[:, rows], snapshot_steps=self.snapshot_steps,
+            snapshots=None if self.snapshots is None else self.snapshots[:, rows],
+            snapshot_steps=self.snapshot_steps,
             checkpoint=self.checkpoint,
-        )  # fmt: skip
+        )
 
     def save(self, folder: Path) -> None:
         """Write ``result.safetensors`` and ``result.json`` into a folder (made if missing)."""
@@ -172,8 +194,16 @@ class Result:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"x": self.x, "loss": self.loss, "outputs": self.outputs, "steps": self.steps, "target": self.target,
-                  "snapshots": self.snapshots, "snapshot_steps": self.snapshot_steps, "best": self.best}  # fmt: skip
+        arrays = {
+            "x": self.x,
+            "loss": self.loss,
+            "outputs": self.outputs,
+            "steps": self.steps,
+            "target": self.target,
+            "snapshots": self.snapshots,
+            "snapshot_steps": self.snapshot_steps,
+            "best": self.best,
+        }
         arrays |= {f"trace.{k}": v for k, v in self.trace.items()} | {f"theta.{k}": v for k, v in self.theta.items()}
         save_file(
             {k: v.cpu().contiguous().clone() for k, v in arrays.items() if v is not None}, folder / "result.safetensors"
@@ -194,10 +224,16 @@ class Result:
         arrays = load_file(folder / "result.safetensors")
         table = json.loads((folder / "result.json").read_text())
         result = cls(
-            x=arrays["x"], loss=arrays["loss"], outputs=arrays["outputs"], target=arrays.get("target"),
-            steps=arrays["steps"], snapshots=arrays.get("snapshots"), snapshot_steps=arrays.get("snapshot_steps"),
-            best=arrays.get("best"), **table,
-        )  # fmt: skip
+            x=arrays["x"],
+            loss=arrays["loss"],
+            outputs=arrays["outputs"],
+            target=arrays.get("target"),
+            steps=arrays["steps"],
+            snapshots=arrays.get("snapshots"),
+            snapshot_steps=arrays.get("snapshot_steps"),
+            best=arrays.get("best"),
+            **table,
+        )
         result.trace = {k.removeprefix("trace."): v for k, v in arrays.items() if k.startswith("trace.")}
         result.theta = {k.removeprefix("theta."): v for k, v in arrays.items() if k.startswith("theta.")}
         if (folder / "checkpoint.pt").is_file():
@@ -208,9 +244,11 @@ class Result:
         rows = "".join(
             f"<tr><td>{name}</td><td>{value}</td></tr>"
             for name, value in {
-                "samples": self.count, "shape": tuple(self.x.shape[1:]),
+                "samples": self.count,
+                "shape": tuple(self.x.shape[1:]),
                 "as asked": f"{self.success.float().mean():.0%}",
-                "mean loss": f"{self.loss.float().mean():.4f}", "seconds": f"{self.seconds:.1f}",
+                "mean loss": f"{self.loss.float().mean():.4f}",
+                "seconds": f"{self.seconds:.1f}",
             }.items()
-        )  # fmt: skip
+        )
         return f"<table><caption>invert3d result</caption>{rows}</table>"

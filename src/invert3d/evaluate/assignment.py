@@ -24,8 +24,15 @@ NEIGHBORS = {"car": "van", "pedestrian": "person_sitting"}
 
 _FRAMES = 128  # worked on together; more need memory and are not faster
 _BOX, _SIZE, _CENTER, _YAW, _ALPHA, _TRUNCATION, _OCCLUSION, _SCORE = (
-    slice(0, 4), slice(4, 7), slice(7, 10), 10, 11, 12, 13, 14,
-)  # fmt: skip
+    slice(0, 4),
+    slice(4, 7),
+    slice(7, 10),
+    10,
+    11,
+    12,
+    13,
+    14,
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,16 @@ class Flat:
     def of(cls, layout: Layout) -> "Flat":
         """The objects of a layout. A float32 that is compared with a limit is read as the decimal it stands for: 0.3,
         not 0.30000001."""
-        parts = (layout.boxes, layout.sizes, layout.centers, layout.yaws, layout.alphas, layout.truncations,
-                 layout.occlusions, layout.scores)  # fmt: skip
+        parts = (
+            layout.boxes,
+            layout.sizes,
+            layout.centers,
+            layout.yaws,
+            layout.alphas,
+            layout.truncations,
+            layout.occlusions,
+            layout.scores,
+        )
         columns = [part[:, None] if part.ndim == 1 else part for part in parts]
         values = torch.cat([column.detach().cpu().double() for column in columns], 1).numpy()
         if layout.boxes.dtype != torch.float64:

@@ -23,7 +23,7 @@ from invert3d.ops.points import gather, nearest_others
 Removal = Literal["center", "resample", "drop", "empty", "blur"]
 
 
-def present(x: Tensor) -> Tensor:
+def occupied(x: Tensor) -> Tensor:
     """Which elements of x are there: all points of clouds (B, N, C), the filled voxels of grids (B, 1, D, H, W)."""
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if x.dim() == 3 else x[:, 0] != 0
 
@@ -58,14 +58,20 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
 
 
 def removal_curve(
-    model: Frozen, x: Tensor, target: Tensor, values: Tensor, *, shares: Sequence[float], how: Removal = "center",
+    model: Frozen,
+    x: Tensor,
+    target: Tensor,
+    values: Tensor,
+    *,
+    shares: Sequence[float],
+    how: Removal = "center",
     most_first: bool = True,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Probability (B, S) of the target class after the ``shares`` of the elements with the largest values are removed.
 
     With ``most_first`` false, after all but those are removed: what they do alone.
     """
-    there = present(x)
+    there = occupied(x)
     known = values.masked_fill(~there, -torch.inf).flatten(1)
     rank = known.argsort(1, descending=True).argsort(1).view(values.shape)
     count = there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))
@@ -90,9 +96,17 @@ def insertion(model: Frozen, x: Tensor, target: Tensor, values: Tensor, how: Rem
 
 
 def infidelity(
-    model: Frozen, x: Tensor, target: Tensor, values: Tensor, *, contributions: bool, how: Removal = "center",
-    share: float = 0.1, tries: int = 16, seed: int = 0,
-) -> Tensor:  # fmt: skip
+    model: Frozen,
+    x: Tensor,
+    target: Tensor,
+    values: Tensor,
+    *,
+    contributions: bool,
+    how: Removal = "center",
+    share: float = 0.1,
+    tries: int = 16,
+    seed: int = 0,
+) -> Tensor:
     """How badly the attributions foretell what the logit loses when random elements are removed, (B,): 0 is best.
 
     ``mean (b I.a + c - (F(x) - F(x - I)))^2 / var (F(x) - F(x - I))`` over ``tries`` removals I of a ``share`` of the
@@ -108,21 +122,23 @@ def infidelity(
     """
     if how == "drop":
         raise ValueError("infidelity needs inputs that stay comparable: remove by another way than drop")
-    draws, there = Draws.seeded(seed, range(len(x))), present(x)
+    draws, there = Draws.seeded(seed, range(len(x))), occupied(x)
     with torch.no_grad():
         whole = model(x).to(target.device).gather(1, target[:, None])[:, 0]
-        told, lost = [], []
+        foretold, lost = [], []
         for _ in range(tries):
             lot = draws.uniform(x, 0, 1, *there.shape[1:]).masked_fill(~there, 2).flatten(1)
             count = (share * there.flatten(1).sum(1)).round().clamp_min(1)
             keep = (lot.argsort(1).argsort(1) >= count[:, None]).view(there.shape)
             less = removed(x, keep, how)
-            parts = values.masked_fill(keep[..., None] if x.dim() == 3 else keep[:, None], 0) if contributions else (
-                values * (x - less)
-            )  # fmt: skip
-            told.append(parts.flatten(1).sum(1))
+            parts = (
+                values.masked_fill(keep[..., None] if x.dim() == 3 else keep[:, None], 0)
+                if contributions
+                else (values * (x - less))
+            )
+            foretold.append(parts.flatten(1).sum(1))
             lost.append(whole - model(less).to(target.device).gather(1, target[:, None])[:, 0])
-    a, f = (torch.stack(each, 1).double() for each in (told, lost))
+    a, f = (torch.stack(each, 1).double() for each in (foretold, lost))
     a, f = a - a.mean(1, keepdim=True), f - f.mean(1, keepdim=True)
     both, alone = a.square().sum(1) * f.square().sum(1), (a * f).sum(1).clamp_min(0).square()
     return torch.where(both > 0, 1 - alone / both.clamp_min(1e-30), 1.0)
@@ -142,7 +158,7 @@ def max_sensitivity(
 
 def shift_sensitivity(explain: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Largest relative change (B,) of the values (B, D, H, W) when a grid moves by one voxel along an axis."""
-    still, there = explain(x) * present(x), present(x)
+    still, there = explain(x) * occupied(x), occupied(x)
     changes = []
     for axis in range(3):
         moved = explain(torch.roll(x, 1, axis + 2))
@@ -192,7 +208,7 @@ def surface_variation(x: Tensor, k: int = 16) -> Tensor:
     return spread[..., 0] / spread.sum(-1).clamp_min(1e-12)
 
 
-def skin(grid: Tensor) -> Tensor:
+def boundary_voxels(grid: Tensor) -> Tensor:
     """The filled voxels of a grid (D, H, W) that have an empty one beside them, bool."""
     empty = (F.pad(grid[None, None].double(), (1,) * 6) == 0).double()
     beside = F.max_pool3d(empty, (3, 1, 1), 1)[..., 1:-1, 1:-1]

@@ -42,9 +42,11 @@ def recognize(
     said = logits.argmax(-1)
     probability = logits.softmax(-1).gather(1, wanted.clamp_min(0)[:, None])[:, 0]
     return Recognition(
-        network=name, says=tuple(classes[int(i)] for i in said), right=said == wanted,
+        network=name,
+        says=tuple(classes[int(i)] for i in said),
+        right=said == wanted,
         probability=torch.where(wanted >= 0, probability, 0.0),
-    )  # fmt: skip
+    )
 
 
 def transfer_matrix(

@@ -75,8 +75,11 @@ class KittiScores:
         Raises:
             ValueError: a name is not known, or ``points`` is not 40 or 11.
         """
-        for what, given, known in (("kind", kind, self.kinds), ("view", view, VIEWS),
-                                   ("difficulty", difficulty, DIFFICULTIES)):  # fmt: skip
+        for what, given, known in (
+            ("kind", kind, self.kinds),
+            ("view", view, VIEWS),
+            ("difficulty", difficulty, DIFFICULTIES),
+        ):
             if given not in known:
                 raise ValueError(unknown(what, given, known))
         if points not in (40, 11):
@@ -115,9 +118,14 @@ class KittiScores:
 
 
 def evaluate_kitti(
-    truth: Sequence[Layout], found: Sequence[Layout], *, overlaps: Overlaps | None = None,
-    picture: Overlaps | None = None, kinds: Sequence[str] = KINDS, interpolate: bool = False,
-) -> KittiScores:  # fmt: skip
+    truth: Sequence[Layout],
+    found: Sequence[Layout],
+    *,
+    overlaps: Overlaps | None = None,
+    picture: Overlaps | None = None,
+    kinds: Sequence[str] = KINDS,
+    interpolate: bool = False,
+) -> KittiScores:
     """Evaluate detections against labels, frame by frame, as KITTI does.
 
     The official sampling needs many objects: its samples are detections, one each, so of n < 41 objects all found
@@ -140,8 +148,10 @@ def evaluate_kitti(
         if kind not in KINDS:
             raise ValueError(unknown("kind", kind, KINDS))
     if len(truth) != len(found) or not truth:
-        raise ValueError(f"got {len(truth)} frames of labels and {len(found)} of detections, accepted is as many of "
-                         "both and at least one")  # fmt: skip
+        raise ValueError(
+            f"got {len(truth)} frames of labels and {len(found)} of detections, accepted is as many of "
+            "both and at least one"
+        )
     for i, layout in enumerate(found):
         if bool(layout.scores.isnan().any()):
             raise ValueError(

@@ -86,12 +86,17 @@ def errors(truth: Layout, found: Layout, pairs: Tensor | None = None) -> LayoutE
     if len(regions):
         loose &= (intersection_over_first(found.boxes, regions) < 0.5).all(1)
     return LayoutErrors(
-        pairs=pairs, depth=away[:, 2].abs(), center=away.norm(dim=1),
-        yaw=wrapped(one.yaws - other.yaws).abs().rad2deg(), size=(one.sizes - other.sizes).abs().mean(1),
-        center_2d=(_middles(one.boxes) - _middles(other.boxes)).norm(dim=1), iou3d=_in_space(one, other).diagonal(),
+        pairs=pairs,
+        depth=away[:, 2].abs(),
+        center=away.norm(dim=1),
+        yaw=wrapped(one.yaws - other.yaws).abs().rad2deg(),
+        size=(one.sizes - other.sizes).abs().mean(1),
+        center_2d=(_middles(one.boxes) - _middles(other.boxes)).norm(dim=1),
+        iou3d=_in_space(one, other).diagonal(),
         iou2d=iou2d(one.boxes, other.boxes).diagonal(),
-        missed=sum(kind != "DontCare" for kind in truth.kinds) - len(pairs), false=int(loose.sum()),
-    )  # fmt: skip
+        missed=sum(kind != "DontCare" for kind in truth.kinds) - len(pairs),
+        false=int(loose.sum()),
+    )
 
 
 def _greedy(shares: Tensor, least: float, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:

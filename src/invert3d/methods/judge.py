@@ -31,9 +31,13 @@ class Judge:
 
     @torch.no_grad()
     def __call__(
-        self, parameterization: Parameterization, theta: dict[str, Tensor], target: Tensor,
-        transforms: Sequence[Transform], draws: Draws,
-    ) -> Tensor:  # fmt: skip
+        self,
+        parameterization: Parameterization,
+        theta: dict[str, Tensor],
+        target: Tensor,
+        transforms: Sequence[Transform],
+        draws: Draws,
+    ) -> Tensor:
         """Scores (B,) of thetas whose targets are the classes (B,) of the inverted network; larger is better."""
         total = torch.zeros(len(target), dtype=torch.float64)
         for network, renamed in zip(self.networks, self.classes, strict=True):

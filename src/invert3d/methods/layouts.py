@@ -30,7 +30,7 @@ from invert3d.ops.centers import HEADS, CenterCodec, corners_round, peaks, split
 from invert3d.ops.objects import Objects
 from invert3d.parameterizations.images import Fourier, Normalized
 from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
-from invert3d.priors.statistics import RememberedStatistics
+from invert3d.priors.statistics import BatchNormStatistics
 from invert3d.projections.images import Blur, ClipImage
 from invert3d.registry import unknown
 from invert3d.transforms.images import FlipScene, Light, MoveScene
@@ -68,9 +68,13 @@ class LayoutRecipe:
 
 
 def published(
-    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), clip: str = "legal", steps: int = 2000,
+    codec: CenterCodec,
+    *,
+    heads: Sequence[str] = tuple(HEADS),
+    clip: str = "legal",
+    steps: int = 2000,
     swapped: bool = False,
-) -> LayoutRecipe:  # fmt: skip
+) -> LayoutRecipe:
     """The recipe of the paper's code; ``clip`` ``authors`` is its range, ``legal`` the one that was meant.
 
     SGD with rate 2 and momentum 0.5 on normalized pixels, the rate times 0.6 at each quarter, six heads averaged over
@@ -79,17 +83,23 @@ def published(
     return LayoutRecipe(
         name="published" if clip == "legal" else "published, authors' clip",
         objective=CenterHeads(codec=codec, heads=tuple(heads), per="slot") + 3e-5 * PublishedVariation(),
-        parameterization=Normalized(swapped=swapped), steps=steps,
+        parameterization=Normalized(swapped=swapped),
+        steps=steps,
         stepper=Stepper(kind="sgd", rate=2.0, momentum=0.5, decay="quarters"),
         projections=(ClipImage(range=clip, swapped=swapped), Blur()),  # type: ignore[arg-type]
         about="Agarwalla et al., section 3.1, with the settings of their code",
-    )  # fmt: skip
+    )
 
 
 def ours(
-    codec: CenterCodec, *, heads: Sequence[str] = tuple(HEADS), norms: Sequence[str] = (), steps: int = 300,
-    smooth: float = 5.0, natural: float = 5.0,
-) -> LayoutRecipe:  # fmt: skip
+    codec: CenterCodec,
+    *,
+    heads: Sequence[str] = tuple(HEADS),
+    norms: Sequence[str] = (),
+    steps: int = 300,
+    smooth: float = 5.0,
+    natural: float = 5.0,
+) -> LayoutRecipe:
     """The recipe of this library, see the top of this file.
 
     ``norms`` are the detector's batch norms (``priors.statistics.norm_layers``), ``natural`` the weight of being like
@@ -97,13 +107,19 @@ def ours(
     """
     objective = DecodedBoxes(codec=codec, heads=tuple(heads)) + smooth * TotalVariation()
     if norms:
-        objective = objective + natural * RememberedStatistics(layers=tuple(norms))
+        objective = objective + natural * BatchNormStatistics(layers=tuple(norms))
     return LayoutRecipe(
-        name="ours", objective=objective, parameterization=Fourier(), steps=steps,
-        stepper=Stepper(rate=0.04, decay="cosine"), transforms=(FlipScene(), MoveScene(), Light(noise=0.2)),
-        coarse=0.3, plain=0.3, stop_every=10,
+        name="ours",
+        objective=objective,
+        parameterization=Fourier(),
+        steps=steps,
+        stepper=Stepper(rate=0.04, decay="cosine"),
+        transforms=(FlipScene(), MoveScene(), Light(noise=0.2)),
+        coarse=0.3,
+        plain=0.3,
+        stop_every=10,
         about="decoded boxes, random views, remembered statistics, a spectrum drawn coarse to fine",
-    )  # fmt: skip
+    )
 
 
 def smallest_change(
@@ -111,11 +127,16 @@ def smallest_change(
 ) -> LayoutRecipe:
     """From a real picture: what must change for the asked layout to be seen? ``near`` weighs the change."""
     return LayoutRecipe(
-        name="smallest change", objective=DecodedBoxes(codec=codec, heads=tuple(heads)) + near * Nearness(),
-        parameterization=Fourier(), stepper=Stepper(rate=0.02, decay="cosine"), steps=steps,
-        transforms=(Light(strength=0.05, noise=0.02),), plain=0.5, stop_every=10,
+        name="smallest change",
+        objective=DecodedBoxes(codec=codec, heads=tuple(heads)) + near * Nearness(),
+        parameterization=Fourier(),
+        stepper=Stepper(rate=0.02, decay="cosine"),
+        steps=steps,
+        transforms=(Light(strength=0.05, noise=0.02),),
+        plain=0.5,
+        stop_every=10,
         about="the boxes as they are read, and as little change as possible",
-    )  # fmt: skip
+    )
 
 
 RECIPES = {"ours": ours, "published": published, "smallest_change": smallest_change}
@@ -166,7 +187,7 @@ class StopWhenSeen(Recorder):
 def reads_exactly(raw: Tensor, objects: Objects, codec: CenterCodec, threshold: float, within: float) -> Tensor:
     """Whether maps (B, 19, h, w) stand for exactly the objects: (B,) booleans. See ``StopWhenSeen``."""
     height, width = raw.shape[-2:]
-    objects = codec.settled(objects, height, width)
+    objects = codec.assignable(objects, height, width)
     scores, kinds, cells = peaks(split_heads(raw)["hm"].sigmoid(), 100)
     loud = scores > threshold
     own = codec.cells(objects, height, width)
@@ -229,10 +250,20 @@ def invert_layouts(
             watchers.append(StopWhenSeen(detector=model.model, every=part.stop_every))  # type: ignore[arg-type]
         seeing = model if part.transforms or not model.bf16 else Frozen(model.model, model.space)  # the end is exact
         result = optimize(
-            seeing, recipe.objective, part.parameterization, target=target, steps=part.steps, stepper=recipe.stepper,
-            transforms=part.transforms, projections=recipe.projections, recorders=watchers,
-            seed=seed + 1_000_000 * number, samples=samples, theta=theta, memory=first,
-        )  # fmt: skip
+            seeing,
+            recipe.objective,
+            part.parameterization,
+            target=target,
+            steps=part.steps,
+            stepper=recipe.stepper,
+            transforms=part.transforms,
+            projections=recipe.projections,
+            recorders=watchers,
+            seed=seed + 1_000_000 * number,
+            samples=samples,
+            theta=theta,
+            memory=first,
+        )
         theta, before = result.theta, taken.max()
         taken, seconds = taken + result.steps, seconds + result.seconds
         for name, value in {**result.trace, "snapshots": result.snapshots, "at": result.snapshot_steps}.items():
@@ -275,9 +306,16 @@ def parts_of(recipe: LayoutRecipe) -> list[Part]:
             raise ValueError(f"only a spectrum can be drawn coarse to fine, not {name}")
         rough = replace(recipe.parameterization, finest=0.25)
         parts.append(Part(steps=coarse, parameterization=rough, transforms=recipe.transforms))
-    parts.append(Part(steps=recipe.steps - coarse - plain, parameterization=recipe.parameterization,
-                      transforms=recipe.transforms, stop_every=0 if plain else recipe.stop_every))  # fmt: skip
+    parts.append(
+        Part(
+            steps=recipe.steps - coarse - plain,
+            parameterization=recipe.parameterization,
+            transforms=recipe.transforms,
+            stop_every=0 if plain else recipe.stop_every,
+        )
+    )
     if plain:
-        parts.append(Part(steps=plain, parameterization=recipe.parameterization, transforms=(),
-                          stop_every=recipe.stop_every))  # fmt: skip
+        parts.append(
+            Part(steps=plain, parameterization=recipe.parameterization, transforms=(), stop_every=recipe.stop_every)
+        )
     return parts

@@ -166,13 +166,13 @@ def rate_for(model: nn.Module, density: float, names: Sequence[str] | None = Non
     """
     if not 0 < density < 1:
         raise ValueError(f"density must lie between 0 and 1, not {density}")
-    few, many = -5.0, 20.0
+    least, most = -5.0, 20.0
     for _ in range(50):
-        c = (few + many) / 2
+        c = (least + most) / 2
         with Operation(model, Surgery(c=c, low=low, high=max(low, 1.1)), names) as operation:
             operation.update(0)
-            few, many = (c, many) if operation.density() > density else (few, c)
-    return (few + many) / 2
+            least, most = (c, most) if operation.density() > density else (least, c)
+    return (least + most) / 2
 
 
 def prune_by_magnitude(operation: Operation, density: float, *, adaptive: bool = False) -> None:

@@ -111,9 +111,10 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
         if layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
             ways["sparse"] = SparseConv3d(layer)
         choice = Choice(
-            name, float(layer.weight.count_nonzero()) / layer.weight.numel(),
+            name,
+            float(layer.weight.count_nonzero()) / layer.weight.numel(),
             {way: fastest(partial(each, seen[name]), repeats, x.device) for way, each in ways.items()},
-        )  # fmt: skip
+        )
         choices.append(choice)
         parent, _, last = name.rpartition(".")
         setattr(fast.get_submodule(parent), last, ways[choice.faster])

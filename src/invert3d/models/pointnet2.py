@@ -21,9 +21,8 @@ from invert3d.registry import register
 
 
 def group_features(
-    xyz: Tensor, features: Tensor, centers: Tensor, indices: Tensor, convs: Any, norms: Any,
-    xyz_first: bool,
-) -> Tensor:  # fmt: skip
+    xyz: Tensor, features: Tensor, centers: Tensor, indices: Tensor, convs: Any, norms: Any, xyz_first: bool
+) -> Tensor:
     """The network of one set abstraction: groups (B, M, K) of points (B, N, 3) about centers (B, M, 3) -> (B, M, C)."""
     weight, bias = folded(convs[0], norms[0])
     width = features.shape[-1]

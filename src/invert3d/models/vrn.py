@@ -50,14 +50,20 @@ class Block(Residual):
         quarter, half = width // 4, width // 2
         self.norm = nn.BatchNorm3d(width)
         self.narrow = nn.Sequential(
-            nn.Conv3d(width, quarter, 1, bias=False), nn.BatchNorm3d(quarter), nn.ELU(),
-            nn.Conv3d(quarter, quarter, 3, padding=1, bias=False), nn.BatchNorm3d(quarter), nn.ELU(),
+            nn.Conv3d(width, quarter, 1, bias=False),
+            nn.BatchNorm3d(quarter),
+            nn.ELU(),
+            nn.Conv3d(quarter, quarter, 3, padding=1, bias=False),
+            nn.BatchNorm3d(quarter),
+            nn.ELU(),
             nn.Conv3d(quarter, half, 1),
-        )  # fmt: skip
+        )
         self.wide = nn.Sequential(
-            nn.Conv3d(width, quarter, 3, padding=1, bias=False), nn.BatchNorm3d(quarter), nn.ELU(),
+            nn.Conv3d(width, quarter, 3, padding=1, bias=False),
+            nn.BatchNorm3d(quarter),
+            nn.ELU(),
             nn.Conv3d(quarter, half, 3, padding=1),
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         h = F.elu(self.norm(x))
@@ -80,9 +86,11 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = F.elu(self.norm(x))
         branches = [
-            self.strided(h), self.pointwise(h), F.max_pool3d(self.largest(h), 3, 2, 1),
+            self.strided(h),
+            self.pointwise(h),
+            F.max_pool3d(self.largest(h), 3, 2, 1),
             F.avg_pool3d(self.mean(h), 3, 2, 1),
-        ]  # fmt: skip
+        ]
         h = self.after(torch.cat(branches, 1))
         return F.elu(h) if self.rectified else h
 
@@ -114,9 +122,12 @@ class VRN(nn.Module):
     features_layer = "stages.3.2"  # the last that all that follows is made of, 4 voxels a side
 
     def __init__(
-        self, classes: int = 40, width: int = 32, stochastic_depth: StochasticDepth = "none",
+        self,
+        classes: int = 40,
+        width: int = 32,
+        stochastic_depth: StochasticDepth = "none",
         skip: Literal["corrected", "published"] = "corrected",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if width % 4 or width < 4:
             raise ValueError(f"width must be a multiple of 4, not {width}")

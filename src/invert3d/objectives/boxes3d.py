@@ -58,7 +58,7 @@ class DecodedBoxes(Objective):
         check_heads(self.heads)
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        objects = self.codec.settled(Objects(state.view_target), *state.outputs.shape[-2:])
+        objects = self.codec.assignable(Objects(state.view_target), *state.outputs.shape[-2:])
         losses = head_losses(state.outputs, objects, self.codec)
         weights = {**{name: self.rest * weight for name, weight in WEIGHTS.items()}, "hm": self.seen}
         total = torch.stack([weights[name] * losses[name] for name in self.heads]).sum(0)

@@ -23,9 +23,13 @@ WEIGHTS = {"hm": 1.0, "dep": 1.0, "rot": 1.0, "dim": 1.0, "wh": 0.1, "reg": 1.0}
 
 
 def head_losses(
-    raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec, per: Per = "object",
-    beside: Int[Tensor, "b n 2"] | None = None, depth: Literal["meters", "log"] = "meters",
-) -> dict[str, Float[Tensor, "b"]]:  # fmt: skip
+    raw: Float[Tensor, "b 19 h w"],
+    objects: Objects,
+    codec: CenterCodec,
+    per: Per = "object",
+    beside: Int[Tensor, "b n 2"] | None = None,
+    depth: Literal["meters", "log"] = "meters",
+) -> dict[str, Float[Tensor, "b"]]:
     """The loss of each head: hm, dep, rot, dim, wh, reg.
 
     Args:
@@ -38,7 +42,7 @@ def head_losses(
     """
     heads = split_heads(raw)
     height, width = raw.shape[-2:]
-    objects = codec.settled(objects, height, width)
+    objects = codec.assignable(objects, height, width)
     points = codec.points(objects)
     cells = codec.cells(objects, height, width)
     if beside is not None:
@@ -49,8 +53,9 @@ def head_losses(
     regressions = {
         "dep": depths if depth == "meters" else tuple(20 * z.clamp_min(1e-3).log() for z in depths),
         "dim": (found["dim"], objects.size),
-        "wh": (found["wh"], sides), "reg": (found["reg"], points - cells),
-    }  # fmt: skip
+        "wh": (found["wh"], sides),
+        "reg": (found["reg"], points - cells),
+    }
     losses = {
         "hm": heatmap_focal(heads["hm"], codec.heatmap(objects, height, width)),
         "rot": rotation_loss(found["rot"], objects.alpha, objects.asked, per),

@@ -62,7 +62,7 @@ class CenterCodec:
         limits = torch.tensor([width - 1, height - 1], device=objects.packed.device)
         return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
 
-    def settled(self, objects: Objects, height: int, width: int) -> Objects:
+    def assignable(self, objects: Objects, height: int, width: int) -> Objects:
         """The objects, those whose point falls outside maps of that size (B, N) now to be ignored, and those that no
         picture shows, behind the camera or with an empty box, dropped."""
         points = self.points(objects)
@@ -75,10 +75,10 @@ class CenterCodec:
         packed[..., 0] = torch.where(unseen, 0.0, torch.where(outside, -1.0, packed[..., 0]))
         return Objects(packed)
 
-    def askable(self, layout: Layout, height: int, width: int) -> int:
+    def count_assignable(self, layout: Layout, height: int, width: int) -> int:
         """How many objects of a layout of pictures (height, width) can be asked for."""
         objects = Objects(pack([layout], self.kinds))
-        return int(self.settled(objects, height // self.stride, width // self.stride).asked.sum())
+        return int(self.assignable(objects, height // self.stride, width // self.stride).asked.sum())
 
     def heatmap(self, objects: Objects, height: int, width: int) -> Float[Tensor, "b k h w"]:
         """Target heatmaps: a bump of height 1 around each object's cell, of 0.9999 around one to be ignored, which
@@ -92,9 +92,13 @@ class CenterCodec:
         return torch.stack([(bumps * ((kinds == k) | (kinds == -1))).amax(1) for k in range(len(self.kinds))], 1)
 
     def decode(
-        self, raw: Float[Tensor, "b 19 h w"], cameras: Float[Tensor, "b 3 4"], *, threshold: float = 0.1,
+        self,
+        raw: Float[Tensor, "b 19 h w"],
+        cameras: Float[Tensor, "b 3 4"],
+        *,
+        threshold: float = 0.1,
         limit: int = 100,
-    ) -> list[Layout]:  # fmt: skip
+    ) -> list[Layout]:
         """The layouts that maps stand for: peaks of the heatmap above the threshold, best first, with their boxes."""
         heads = split_heads(raw)
         height, width = raw.shape[-2:]
@@ -112,9 +116,15 @@ class CenterCodec:
         for i in range(len(raw)):
             keep = scores[i] > threshold
             layout = Layout.of(
-                [self.kinds[k] for k in kinds[i][keep].tolist()], found["dim"][i][keep], bottom[i][keep],
-                yaws[i][keep], cameras[i], height * self.stride, width * self.stride, scores[i][keep],
-            )  # fmt: skip
+                [self.kinds[k] for k in kinds[i][keep].tolist()],
+                found["dim"][i][keep],
+                bottom[i][keep],
+                yaws[i][keep],
+                cameras[i],
+                height * self.stride,
+                width * self.stride,
+                scores[i][keep],
+            )
             layouts.append(layout if self.center == "projected" else _with_boxes(layout, boxes[i][keep]))
         return layouts
 

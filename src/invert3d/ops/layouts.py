@@ -43,9 +43,16 @@ class Layout:
 
     @classmethod
     def of(
-        cls, kinds: Sequence[str], sizes: Tensor, centers: Tensor, yaws: Tensor, projection: Tensor, height: int,
-        width: int, scores: Tensor | None = None,
-    ) -> "Layout":  # fmt: skip
+        cls,
+        kinds: Sequence[str],
+        sizes: Tensor,
+        centers: Tensor,
+        yaws: Tensor,
+        projection: Tensor,
+        height: int,
+        width: int,
+        scores: Tensor | None = None,
+    ) -> "Layout":
         """A layout of boxes in space: their boxes in the picture, truncations and observation angles follow.
 
         An object that is not in the picture has an empty box at its border.
@@ -57,11 +64,19 @@ class Layout:
         share = area(boxes) / area(whole).clamp_min(1e-6)
         nothing = torch.zeros_like(yaws)
         return cls(
-            kinds=tuple(kinds), boxes=boxes, sizes=sizes, centers=centers, yaws=wrapped(yaws),
-            alphas=alpha_of(yaws, centers), projection=projection, height=height, width=width,
+            kinds=tuple(kinds),
+            boxes=boxes,
+            sizes=sizes,
+            centers=centers,
+            yaws=wrapped(yaws),
+            alphas=alpha_of(yaws, centers),
+            projection=projection,
+            height=height,
+            width=width,
             scores=torch.full_like(yaws, torch.nan) if scores is None else scores,
-            truncations=(1 - share.nan_to_num(0)).clamp(0, 1), occlusions=nothing,
-        )  # fmt: skip
+            truncations=(1 - share.nan_to_num(0)).clamp(0, 1),
+            occlusions=nothing,
+        )
 
     @classmethod
     def empty(cls, projection: Tensor, height: int, width: int) -> "Layout":
@@ -80,8 +95,10 @@ class Layout:
     def select(self, chosen: Tensor) -> "Layout":
         """The objects of a mask (n,) or of places (m,)."""
         places = chosen.nonzero()[:, 0] if chosen.dtype == torch.bool else chosen
-        rows = {name: getattr(self, name)[places] for name in
-                ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions")}  # fmt: skip
+        rows = {
+            name: getattr(self, name)[places]
+            for name in ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions")
+        }
         return replace(self, kinds=tuple(self.kinds[i] for i in places.tolist()), **rows)
 
     def of_kinds(self, kinds: Sequence[str]) -> "Layout":
@@ -114,10 +131,13 @@ class Layout:
         mirror = self.projection.new_tensor([[-1, 0, edge], [0, 1, 0], [0, 0, 1]])
         world = self.projection.new_tensor([-1, 1, 1, 1])
         return replace(
-            self, boxes=torch.stack([edge - right, top, edge - left, bottom], 1),
-            centers=self.centers * self.centers.new_tensor([-1, 1, 1]), yaws=wrapped(torch.pi - self.yaws),
-            alphas=wrapped(torch.pi - self.alphas), projection=(mirror @ self.projection) * world,
-        )  # fmt: skip
+            self,
+            boxes=torch.stack([edge - right, top, edge - left, bottom], 1),
+            centers=self.centers * self.centers.new_tensor([-1, 1, 1]),
+            yaws=wrapped(torch.pi - self.yaws),
+            alphas=wrapped(torch.pi - self.alphas),
+            projection=(mirror @ self.projection) * world,
+        )
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Layout":
         """The layout with its tensors on a device."""

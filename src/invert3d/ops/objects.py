@@ -17,9 +17,15 @@ from invert3d.ops.layouts import Layout
 NEIGHBORS = {"Van": "Car", "Truck": "Car", "Person_sitting": "Pedestrian"}
 #: where each quantity lies in the last axis
 FIELDS = {
-    "state": slice(0, 1), "kind": slice(1, 2), "box": slice(2, 6), "size": slice(6, 9), "center": slice(9, 12),
-    "yaw": slice(12, 13), "alpha": slice(13, 14), "camera": slice(14, 26),
-}  # fmt: skip
+    "state": slice(0, 1),
+    "kind": slice(1, 2),
+    "box": slice(2, 6),
+    "size": slice(6, 9),
+    "center": slice(9, 12),
+    "yaw": slice(12, 13),
+    "alpha": slice(13, 14),
+    "camera": slice(14, 26),
+}
 WIDTH = 26
 
 
@@ -103,10 +109,12 @@ class Objects:
         mirror = self.packed.new_tensor([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])
         world = self.packed.new_tensor([-1.0, 1, 1, 1])
         return self.changed(
-            box=torch.stack([width - 1 - right, top, width - 1 - left, bottom], -1), center=self.center * world[:3],
-            yaw=wrapped(torch.pi - self.yaw), alpha=wrapped(torch.pi - self.alpha),
+            box=torch.stack([width - 1 - right, top, width - 1 - left, bottom], -1),
+            center=self.center * world[:3],
+            yaw=wrapped(torch.pi - self.yaw),
+            alpha=wrapped(torch.pi - self.alpha),
             camera=(mirror @ self.camera) * world,
-        )  # fmt: skip
+        )
 
     def warped(self, scale: Float[Tensor, "b 2"], move: Float[Tensor, "b 2"], height: int, width: int) -> "Objects":
         """In pictures scaled by (across, down), then moved by pixels, and cut to a size: the camera takes it."""
@@ -149,10 +157,18 @@ def _rows(layout: Layout, kinds: list[str]) -> Tensor:
         places.append(kinds.index(like) if like in kinds else -1)
     part = layout.select(torch.tensor(chosen, dtype=torch.long))
     camera = part.projection.flatten().expand(len(chosen), 12)
-    row = torch.cat([
-        torch.tensor([states, places]).T.reshape(-1, 2).float(), part.boxes, part.sizes, part.centers,
-        part.yaws[:, None], part.alphas[:, None], camera,
-    ], 1)  # fmt: skip
+    row = torch.cat(
+        [
+            torch.tensor([states, places]).T.reshape(-1, 2).float(),
+            part.boxes,
+            part.sizes,
+            part.centers,
+            part.yaws[:, None],
+            part.alphas[:, None],
+            camera,
+        ],
+        1,
+    )
     return row.float().nan_to_num(0.0)
 
 
@@ -163,9 +179,20 @@ def unpack(packed: Float[Tensor, "b n 26"], kinds: Sequence[str], height: int, w
         objects = Objects(row[row[:, 0] == 1])
         camera = objects.camera[0] if len(objects.packed) else Objects(row).camera[0]
         nothing = torch.zeros(len(objects.packed))
-        layouts.append(Layout(
-            kinds=tuple(names[i] for i in objects.kind.tolist()), boxes=objects.box, sizes=objects.size,
-            centers=objects.center, yaws=objects.yaw, alphas=objects.alpha, projection=camera, height=height,
-            width=width, scores=nothing + torch.nan, truncations=nothing, occlusions=nothing,
-        ))  # fmt: skip
+        layouts.append(
+            Layout(
+                kinds=tuple(names[i] for i in objects.kind.tolist()),
+                boxes=objects.box,
+                sizes=objects.size,
+                centers=objects.center,
+                yaws=objects.yaw,
+                alphas=objects.alpha,
+                projection=camera,
+                height=height,
+                width=width,
+                scores=nothing + torch.nan,
+                truncations=nothing,
+                occlusions=nothing,
+            )
+        )
     return layouts

@@ -92,8 +92,11 @@ def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int, start: int
         x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))  # structure of arrays: 4x faster on a CPU
         nearest = torch.full_like(x, torch.inf)
         picked = torch.empty(batch, count, dtype=torch.long, device=points.device)
-        last = (torch.randint(total, (batch, 1), device=points.device) if start is None
-                else torch.full((batch, 1), start, device=points.device))  # fmt: skip
+        last = (
+            torch.randint(total, (batch, 1), device=points.device)
+            if start is None
+            else torch.full((batch, 1), start, device=points.device)
+        )
         for i in range(count):
             picked[:, i] = last[:, 0]
             dx, dy, dz = x - x.gather(1, last), y - y.gather(1, last), z - z.gather(1, last)

@@ -42,8 +42,7 @@ class SolidsAndSheet(Parameterization):
 
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         parts = self._parts(space)
-        return {f"{name}.{k}": v for name, part, share in parts
-                for k, v in part.initialize(like, share, draws).items()}  # fmt: skip
+        return {f"{name}.{k}": v for name, part, share in parts for k, v in part.initialize(like, share, draws).items()}
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
         clouds = []

@@ -11,9 +11,9 @@ from invert3d.engine.state import State
 from invert3d.registry import register
 
 
-@register("prior", "remembered_statistics")
+@register("prior", "batch_norm_statistics")
 @dataclass(frozen=True, kw_only=True)
-class RememberedStatistics(Objective):
+class BatchNormStatistics(Objective):
     """Features spread as they were in training: mean over the channels of each batch norm of (mean - remembered)^2 /
     variance + (log deviation - remembered)^2, averaged over the layers (Yin et al., *Dreaming to Distill*, 2020).
 
@@ -55,5 +55,8 @@ class RememberedStatistics(Objective):
 def norm_layers(model: nn.Module) -> tuple[str, ...]:
     """The names of the batch norms of a model that remember statistics, first to last."""
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    return tuple(name for name, module in model.named_modules()
-                 if isinstance(module, kinds) and module.track_running_stats and module.affine)  # fmt: skip
+    return tuple(
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, kinds) and module.track_running_stats and module.affine
+    )

@@ -70,7 +70,7 @@ def blurred(x: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w
         places = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
         places = torch.where(places < size, places, 2 * size - 1 - places)
         shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
-        x = F.conv2d(
-            x.index_select(axis, places).flatten(0, 1)[:, None], kernel.view(shape)
-        ).unflatten(0, x.shape[:2])[:, :, 0]  # fmt: skip
+        x = F.conv2d(x.index_select(axis, places).flatten(0, 1)[:, None], kernel.view(shape)).unflatten(0, x.shape[:2])[
+            :, :, 0
+        ]
     return x

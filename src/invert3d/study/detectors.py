@@ -17,9 +17,9 @@ from invert3d.ops.center_losses import WEIGHTS, head_losses
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import registered, unknown
-from invert3d.study.frames import Frames, batches
 from invert3d.study.networks import checked_device
-from invert3d.study.train import FitSettings, fit
+from invert3d.training.classifiers import FitSettings, fit
+from invert3d.training.frames import Frames, batches
 
 HOME = FOLDER / "detectors"
 
@@ -74,9 +74,14 @@ def detector_of(card: DetectorCard, path: Path) -> CenterNet3D:
 
 
 def open_detector(
-    name: str, *, checkpoint: Path | None = None, height: int | None = None, width: int | None = None,
-    device: str = "cpu", codec: CenterCodec | None = None,
-) -> CenterNet3D:  # fmt: skip
+    name: str,
+    *,
+    checkpoint: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    device: str = "cpu",
+    codec: CenterCodec | None = None,
+) -> CenterNet3D:
     """A detector in eval mode.
 
     Args:
@@ -144,12 +149,22 @@ def detections(detector: CenterNet3D, frames: Frames, batch: int = 16, threshold
 
 
 def save_detector(
-    detector: CenterNet3D, name: str, folder: Path, *, options: dict[str, Any], data: str, licence: str, command: str,
-    seed: int, held_out: Frames, seconds: float, settings: FitSettings,
-) -> DetectorCard:  # fmt: skip
+    detector: CenterNet3D,
+    name: str,
+    folder: Path,
+    *,
+    options: dict[str, Any],
+    data: str,
+    licence: str,
+    command: str,
+    seed: int,
+    held_out: Frames,
+    seconds: float,
+    settings: FitSettings,
+) -> DetectorCard:
     """Round the weights to half precision, measure them so on held-out frames, and write them with their card."""
     from invert3d.evaluate.kitti import evaluate_kitti
-    from invert3d.study.frames import nominal
+    from invert3d.training.frames import nominal
 
     network = detector.network
     network.load_state_dict(
@@ -159,16 +174,30 @@ def save_detector(
     digest, size = save_weights(network, folder / f"{name}.safetensors")
     found = [nominal(layout) for layout in detections(detector, held_out)]
     scores = evaluate_kitti([nominal(layout) for layout in held_out.layouts], found)
-    values = {f"{view} {kind}": float(scores.ap(kind, view)) for view in ("2d", "bev", "3d", "aos")
-              for kind in detector.kinds}  # fmt: skip
+    values = {
+        f"{view} {kind}": float(scores.ap(kind, view)) for view in ("2d", "bev", "3d", "aos") for kind in detector.kinds
+    }
     ap = {name: round(value, 2) for name, value in values.items() if value == value}  # none of a kind: no AP
     codec = asdict(detector.codec)
     card = DetectorCard(
-        name=name, backbone=detector.backbone, height=detector.height, width=detector.width, codec=codec, data=data,
-        command=command, seed=seed, ap=ap, held_out=len(held_out), licence=licence,
-        parameters=sum(p.numel() for p in detector.parameters()), bytes=size, sha256=digest, order=detector.order,
-        environment=f"torch {torch.__version__}, {platform.machine()}", options=options,
+        name=name,
+        backbone=detector.backbone,
+        height=detector.height,
+        width=detector.width,
+        codec=codec,
+        data=data,
+        command=command,
+        seed=seed,
+        ap=ap,
+        held_out=len(held_out),
+        licence=licence,
+        parameters=sum(p.numel() for p in detector.parameters()),
+        bytes=size,
+        sha256=digest,
+        order=detector.order,
+        environment=f"torch {torch.__version__}, {platform.machine()}",
+        options=options,
         notes=f"{settings.steps} steps of {settings.batch} in {seconds:.0f} s",
-    )  # fmt: skip
+    )
     (folder / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n")
     return card

@@ -76,10 +76,19 @@ def checked_device(name: str) -> torch.device:
 
 
 def open_network(
-    spec: str | nn.Module, *, checkpoint: str | Path | None = None, layout: str = "bn3", up: str | None = None,
-    classes: Sequence[str] | None = None, points: int = 1024, output: str = "auto", device: str = "cpu",
-    kind: Kind = "auto", size: int | None = None, values: tuple[float, float] | None = None,
-) -> Network:  # fmt: skip
+    spec: str | nn.Module,
+    *,
+    checkpoint: str | Path | None = None,
+    layout: str = "bn3",
+    up: str | None = None,
+    classes: Sequence[str] | None = None,
+    points: int = 1024,
+    output: str = "auto",
+    device: str = "cpu",
+    kind: Kind = "auto",
+    size: int | None = None,
+    values: tuple[float, float] | None = None,
+) -> Network:
     """Open a network.
 
     Args:
@@ -176,9 +185,10 @@ def fitted(architecture: str, checkpoint: Path) -> tuple[nn.Module, dict[str, An
 def _channels(architecture: str, state: dict[str, torch.Tensor]) -> int:
     """How many numbers a point the first layer of a checkpoint takes."""
     first = {
-        "pointnet": "feat.conv1.weight", "pointnet2_ssg": "sa1.mlp_convs.0.weight",
+        "pointnet": "feat.conv1.weight",
+        "pointnet2_ssg": "sa1.mlp_convs.0.weight",
         "pointnet2_msg": "sa1.conv_blocks.0.0.weight",
-    }.get(architecture)  # fmt: skip
+    }.get(architecture)
     return state[first].shape[1] if first in state else 3
 
 

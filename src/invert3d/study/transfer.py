@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from invert3d.evaluate.inversion import randomize, recognize, transfer_matrix
-from invert3d.methods.inversion import Recipe
-from invert3d.study.invert import invert
+from invert3d.methods.classes import Recipe
+from invert3d.methods.recipes import load_recipe
+from invert3d.study.classes.job import invert
 from invert3d.study.networks import Network, open_network
-from invert3d.study.recipe import load_recipe
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
 
@@ -38,10 +38,15 @@ class Transfer:
     def rows(self, table: str) -> list[dict[str, object]]:
         """The matrix as rows of plain values."""
         return [
-            {"table": table, "recipe": self.recipe, "inverted": name, "shapes": self.shapes,
-             **{column: round(float(value), 4) for column, value in zip(self.networks, line, strict=True)}}
+            {
+                "table": table,
+                "recipe": self.recipe,
+                "inverted": name,
+                "shapes": self.shapes,
+                **{column: round(float(value), 4) for column, value in zip(self.networks, line, strict=True)},
+            }
             for name, line in zip(self.networks, self.matrix, strict=True)
-        ]  # fmt: skip
+        ]
 
 
 def randomized(network: Network, seed: int = 0) -> Network:
@@ -55,9 +60,17 @@ def randomized(network: Network, seed: int = 0) -> Network:
 
 
 def transfer(
-    recipe: str | Recipe, *, names: Sequence[str] = NETWORKS, classes: Sequence[str] | str = "all", repeats: int = 4,
-    seed: int = 0, control: bool = False, device: str = "cpu", progress: bool = True, folder: Path | None = None,
-) -> Transfer:  # fmt: skip
+    recipe: str | Recipe,
+    *,
+    names: Sequence[str] = NETWORKS,
+    classes: Sequence[str] | str = "all",
+    repeats: int = 4,
+    seed: int = 0,
+    control: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    folder: Path | None = None,
+) -> Transfer:
     """Invert classes from each network and let all of them look at the results.
 
     Args:
@@ -81,8 +94,16 @@ def transfer(
     for network in networks:
         source = randomized(network, seed) if control else network
         place = folder / name_of(chosen, control).replace(" ", "-") / network.name if folder else None
-        result = invert(source, classes, recipe=chosen, repeats=repeats, seed=seed, progress=progress, out=place,
-                        resume=place is not None and (place / "run.json").is_file())  # fmt: skip
+        result = invert(
+            source,
+            classes,
+            recipe=chosen,
+            repeats=repeats,
+            seed=seed,
+            progress=progress,
+            out=place,
+            resume=place is not None and (place / "run.json").is_file(),
+        )
         if result.interrupted:
             raise KeyboardInterrupt
         asked = result.facts["names"]
@@ -91,10 +112,15 @@ def transfer(
         seconds += result.seconds
     matrix, mean = transfer_matrix(inverted, {n.name: (n.frozen, n.classes) for n in networks})
     return Transfer(
-        recipe=name_of(chosen, control), networks=tuple(names), matrix=matrix,
-        transfer=mean, own_success=sum(own) / len(own), by_class=by_class(inverted, networks), seconds=seconds,
+        recipe=name_of(chosen, control),
+        networks=tuple(names),
+        matrix=matrix,
+        transfer=mean,
+        own_success=sum(own) / len(own),
+        by_class=by_class(inverted, networks),
+        seconds=seconds,
         shapes=len(asked),
-    )  # fmt: skip
+    )
 
 
 def name_of(recipe: Recipe, control: bool) -> str:

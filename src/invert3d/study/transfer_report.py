@@ -16,8 +16,12 @@ def write_transfer(folder: Path | None, measured: Transfer) -> None:
     stem = measured.recipe.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     picture = matrix_plot(
-        measured.matrix.numpy(), rows=short, columns=short, vmin=0, vmax=1,
+        measured.matrix.numpy(),
+        rows=short,
+        columns=short,
+        vmin=0,
+        vmax=1,
         title=f"Inversion transfer, recipe {measured.recipe}",
         note="Share of the shapes inverted from the row's network that the column's recognizes.",
-    )  # fmt: skip
+    )
     save_png(picture, folder / f"{stem}.png")

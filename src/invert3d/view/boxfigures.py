@@ -202,11 +202,7 @@ def write_gif(
 
 
 def _blocks(
-    original: np.ndarray | None,
-    truth: Layout,
-    on_original: Layout | None,
-    inverted: np.ndarray,
-    on_inverted: Layout,
+    original: np.ndarray | None, truth: Layout, on_original: Layout | None, inverted: np.ndarray, on_inverted: Layout
 ) -> list[tuple[list[tuple[np.ndarray, str]], Layout]]:
     """The pictures that stand beside one plan, each with its words, and what the plan shows as found."""
     inverted = checked_picture(inverted, "inverted")

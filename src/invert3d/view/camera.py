@@ -27,12 +27,7 @@ class Camera:
 
     @classmethod
     def around(
-        cls,
-        points: np.ndarray,
-        *,
-        azimuth: float = -125.0,
-        elevation: float = 20.0,
-        up: Literal["z", "y"] = "z",
+        cls, points: np.ndarray, *, azimuth: float = -125.0, elevation: float = 20.0, up: Literal["z", "y"] = "z"
     ) -> Camera:
         """A camera that shows the whole cloud (N, 3), whatever its size, from the given side."""
         points = checked_points(points)
@@ -40,12 +35,7 @@ class Camera:
         reach = max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
         x, y, z = (float(value) for value in center)
         return cls(
-            azimuth=azimuth,
-            elevation=elevation,
-            distance=6 * reach,
-            height=2.2 * reach,
-            up=up,
-            look_at=(x, y, z),
+            azimuth=azimuth, elevation=elevation, distance=6 * reach, height=2.2 * reach, up=up, look_at=(x, y, z)
         )
 
     def axes(self) -> np.ndarray:

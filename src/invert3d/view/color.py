@@ -194,11 +194,7 @@ def _cartesian(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np
 def _from_oklab(lab: np.ndarray) -> np.ndarray:
     """OKLab (3, n) to 8-bit sRGB (n, 3)."""
     to_lms = np.array(
-        [
-            [1.0, 0.3963377774, 0.2158037573],
-            [1.0, -0.1055613458, -0.0638541728],
-            [1.0, -0.0894841775, -1.2914855480],
-        ]
+        [[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728], [1.0, -0.0894841775, -1.2914855480]]
     )
     to_rgb = np.array(
         [

@@ -126,10 +126,7 @@ def _layout(
     columns = max((len(row) for row in rows), default=0)
     if columns == 0:
         raise ValueError("rows: got no panel, accepted is at least one")
-    for name, titles, count in (
-        ("column_titles", column_titles, columns),
-        ("row_titles", row_titles, len(rows)),
-    ):
+    for name, titles, count in (("column_titles", column_titles, columns), ("row_titles", row_titles, len(rows))):
         if len(titles) not in (0, count):
             raise ValueError(f"{name}: got {len(titles)}, accepted are 0 or {count}")
     side = min(150.0, max((text_width(text, _TITLE, bold=True) + 1 for text in row_titles), default=0.0))
@@ -173,14 +170,7 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
         wide, high = picture.shape[1] * shrink, picture.shape[0] * shrink
         sheet.picture(x + (width - wide) / 2, y + (height - high) / 2, wide, high, picture)
     for place, line in enumerate(_caption(panel, width)):
-        sheet.text(
-            x + width / 2,
-            y + height + 15 + 15 * place,
-            line,
-            size=_CAPTION,
-            color=rgb(theme.muted),
-            anchor="m",
-        )
+        sheet.text(x + width / 2, y + height + 15 + 15 * place, line, size=_CAPTION, color=rgb(theme.muted), anchor="m")
 
 
 def _checked_image(picture: np.ndarray | None, name: str) -> np.ndarray:

@@ -149,11 +149,7 @@ def gallery_html(clouds: Sequence[Cloud], states: Sequence[int]) -> str:
     title = f"{what}s" if len(clouds) > 1 else what
     return piece(
         "section",
-        {
-            "title": title,
-            "tools": piece("tools", tools),
-            "body": piece("gallery", {"cards": cards, "size": size}),
-        },
+        {"title": title, "tools": piece("tools", tools), "body": piece("gallery", {"cards": cards, "size": size})},
     )
 
 

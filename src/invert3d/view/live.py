@@ -60,12 +60,7 @@ class _Stage:
         else:
             colors = colorize(points[:, 2], *limits(self.states[-1][:, 2]))
         self.server.scene.add_point_cloud(
-            "/cloud",
-            points,
-            colors,
-            point_size=float(self.size.value),
-            point_shape="circle",
-            precision="float32",
+            "/cloud", points, colors, point_size=float(self.size.value), point_shape="circle", precision="float32"
         )
         badges = "".join(f"- {name}: **{value}**\n" for name, value in self.cloud.badges.items())
         self.facts.content = f"**{self.cloud.name}**, {self.names[at]}\n\n{self.cloud.caption}\n\n{badges}"

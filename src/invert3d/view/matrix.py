@@ -121,13 +121,7 @@ def _tile_colors(
 
 
 def _tile(
-    sheet: Sheet,
-    corner: tuple[float, float],
-    size: tuple[float, float],
-    text: str,
-    paint: np.ndarray,
-    *,
-    bold: bool,
+    sheet: Sheet, corner: tuple[float, float], size: tuple[float, float], text: str, paint: np.ndarray, *, bold: bool
 ) -> None:
     """One colored tile and its number, in the ink that reads better on it."""
     red, green, blue = (int(value) for value in paint)

@@ -217,12 +217,7 @@ def table_body(table: Table) -> str:
         return "".join(piece(kind, {"look": look, "text": text}) for look, text in zip(looks, texts, strict=True))
 
     rows = "\n".join(piece("row", {"cells": line("cell", row)}) for row in cells)
-    fields = {
-        "title": table.title,
-        "head": line("head-cell", table.columns),
-        "rows": rows,
-        "note": table.note,
-    }
+    fields = {"title": table.title, "head": line("head-cell", table.columns), "rows": rows, "note": table.note}
     return piece("table", fields)
 
 

@@ -19,15 +19,7 @@ from invert3d.view.boxes import EMPTY, array, checked_picture, draw_layout, in_s
 from invert3d.view.camera import checked_points
 from invert3d.view.gallery import base64_of
 from invert3d.view.markup import piece
-from invert3d.view.page import (
-    Table,
-    notes_html,
-    provenance_html,
-    recipe_html,
-    table_body,
-    table_html,
-    write_document,
-)
+from invert3d.view.page import Table, notes_html, provenance_html, recipe_html, table_body, table_html, write_document
 from invert3d.view.pairs import RULE, numbered, object_rows, pairs
 from invert3d.view.plan import fitting_reach
 

@@ -56,15 +56,7 @@ class Sheet:
         self._draw = ImageDraw.Draw(self._image)
 
     def box(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        *,
-        fill: RGB,
-        line: RGB | None = None,
-        corner: float = 0,
+        self, x: float, y: float, width: float, height: float, *, fill: RGB, line: RGB | None = None, corner: float = 0
     ) -> None:
         """A filled rectangle with rounded corners, and a hairline round it where `line` is given."""
         zoom = self.scale * _FINE

@@ -146,10 +146,7 @@ def _sticks(points: int, rng: np.random.Generator) -> np.ndarray:
 def _mixture(points: int, rng: np.random.Generator) -> np.ndarray:
     first, second = rng.integers(0, len(_SIMPLE), 2)
     share = int(points * rng.uniform(0.2, 0.8))
-    pair = [
-        _SIMPLE[first](points, rng),
-        _SIMPLE[second](points, rng) * rng.uniform(0.4, 1.2) + rng.normal(0, 0.5, 3),
-    ]
+    pair = [_SIMPLE[first](points, rng), _SIMPLE[second](points, rng) * rng.uniform(0.4, 1.2) + rng.normal(0, 0.5, 3)]
     mixed = np.concatenate([pair[0][:share], pair[1][share:]])
     return mixed + rng.normal(0, rng.choice([0.0, 0.03, 0.1]), mixed.shape)
 
@@ -202,13 +199,6 @@ def _stretched(points: int, rng: np.random.Generator) -> np.ndarray:
     return cloud * factors
 
 
-_SIMPLE: tuple[Callable[[int, np.random.Generator], np.ndarray], ...] = (
-    _heap,
-    _blob,
-    _ball,
-    _sheet,
-    _warped,
-    _sticks,
-)
+_SIMPLE: tuple[Callable[[int, np.random.Generator], np.ndarray], ...] = (_heap, _blob, _ball, _sheet, _warped, _sticks)
 _MAKERS = (*_SIMPLE, _mixture, _halves, _shuffled, _tumbled, _stretched)
 _ODDS = np.array([6, 1.5, 1, 1.5, 1.5, 1, 2, 2, 2, 2, 2]) / 22.5

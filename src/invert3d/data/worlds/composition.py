@@ -278,9 +278,10 @@ def _greens(
             continue
         detail = (s < 15) + (s < 40)
         template = (
-            scenery.tree_template(int(rng.integers(scenery.TREES)), detail) if leafy
+            scenery.tree_template(int(rng.integers(scenery.TREES)), detail)
+            if leafy
             else scenery.bush_template(int(rng.integers(scenery.BUSHES)), detail)
-        )  # fmt: skip
+        )
         if built and style == "city" and leafy:
             depth = -0.9 if walk > 2.2 else -walk + 0.7
         elif style == "city" and built:

@@ -72,9 +72,16 @@ def _wall(base: np.ndarray, u: np.ndarray, v: np.ndarray, near: np.ndarray, seed
 
 
 def _ledges(
-    color: np.ndarray, a: np.ndarray, b: np.ndarray, low: np.ndarray, wide: np.ndarray, near: np.ndarray,
-    none: np.ndarray, style: np.ndarray, v: np.ndarray,
-) -> None:  # fmt: skip
+    color: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    low: np.ndarray,
+    wide: np.ndarray,
+    near: np.ndarray,
+    none: np.ndarray,
+    style: np.ndarray,
+    v: np.ndarray,
+) -> None:
     """Sills below windows with their shadow, light surrounds, a plinth and bands between storeys, in place."""
     under = ~none & (np.abs(a) < wide + 0.08)
     sill = under & (b < low) & (b > low - 0.09)

@@ -27,10 +27,7 @@ def person(rng: np.random.Generator) -> list[Part]:
     if rng.random() < 0.35:
         parts.append(ellipsoid((0, 0.03, head - 0.02), (0.1, 0.09, rng.uniform(0.13, 0.2)), 0.8))
     elif rng.random() < 0.35:
-        parts += [
-            cylinder(0.09, (head + 0.04, head + 0.14)),
-            cylinder(0.14, (head + 0.04, head + 0.055), (0, -0.02)),
-        ]
+        parts += [cylinder(0.09, (head + 0.04, head + 0.14)), cylinder(0.14, (head + 0.04, head + 0.055), (0, -0.02))]
     skirt = rng.random() < 0.35
     if skirt:
         parts.append(cylinder(rng.uniform(0.2, 0.32), (hip * rng.uniform(0.3, 0.6), hip + 0.06), top=0.14, segments=20))

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invert3d.data.worlds.parts import (
-    Part,
-    bar,
-    both,
-    box,
-    circle,
-    cylinder,
-    ellipsoid,
-    lathe,
-    prism,
-    rim,
-    sweep,
-)
+from invert3d.data.worlds.parts import Part, bar, both, box, circle, cylinder, ellipsoid, lathe, prism, rim, sweep
 from invert3d.data.worlds.seats import corner_legs
 
 
@@ -111,23 +99,14 @@ def drawers(
             else:
                 half = (b - a) * 0.2
                 parts.append(
-                    box(
-                        (middle - half, middle + half),
-                        (y - proud - 0.03, y - proud),
-                        (level - 0.01, level + 0.01),
-                    )
+                    box((middle - half, middle + half), (y - proud - 0.03, y - proud), (level - 0.01, level + 0.01))
                 )
     return parts
 
 
 def desk(rng: np.random.Generator) -> list[Part]:
     """A desk: a knee hole between pedestals of drawers or a side panel; some with a hutch, some an L."""
-    w, d, h, t = (
-        rng.uniform(0.6, 0.9),
-        rng.uniform(0.3, 0.42),
-        rng.uniform(0.7, 0.78),
-        rng.uniform(0.02, 0.045),
-    )
+    w, d, h, t = (rng.uniform(0.6, 0.9), rng.uniform(0.3, 0.42), rng.uniform(0.7, 0.78), rng.uniform(0.02, 0.045))
     style = rng.choice(["double", "single", "hutch", "corner"], p=[0.3, 0.3, 0.25, 0.15])
     knobs = rng.random() < 0.5
     width, low = rng.uniform(0.33, 0.45), rng.choice([0.02, 0.08])
@@ -182,10 +161,7 @@ def dresser(rng: np.random.Generator) -> list[Part]:
         grid = int(rng.integers(2, 4)), int(rng.integers(3, 5))
     d, foot = rng.uniform(0.21, 0.27), rng.uniform(0.0, 0.14)
     plinth = rng.random() < 0.4
-    parts = [
-        box((-w, w), (-d, d), (foot, h - 0.03)),
-        box((-w - 0.02, w + 0.02), (-d - 0.03, d), (h - 0.03, h)),
-    ]
+    parts = [box((-w, w), (-d, d), (foot, h - 0.03)), box((-w - 0.02, w + 0.02), (-d - 0.03, d), (h - 0.03, h))]
     parts += drawers(rng, (-w + 0.02, w - 0.02), (foot + 0.03, h - 0.04), -d, grid, rng.random() < 0.5)
     if foot > 0.03:
         parts += (
@@ -228,23 +204,14 @@ def night_stand(rng: np.random.Generator) -> list[Part]:
     knobs = rng.random() < 0.6
     if style == "shelf":
         low = h - rng.uniform(0.16, 0.22)
-        parts += [
-            box((-w, w), (-d, d), (low, h - 0.03)),
-            *drawers(rng, (-w, w), (low, h - 0.03), -d, (1, 1), knobs),
-        ]
+        parts += [box((-w, w), (-d, d), (low, h - 0.03)), *drawers(rng, (-w, w), (low, h - 0.03), -d, (1, 1), knobs)]
         z = rng.uniform(0.08, 0.16)
-        parts += [
-            box((-w, w), (-d, d), (z, z + 0.02)),
-            *corner_legs(rng, (w, d), h - 0.03, rng.uniform(0.035, 0.055)),
-        ]
+        parts += [box((-w, w), (-d, d), (z, z + 0.02)), *corner_legs(rng, (w, d), h - 0.03, rng.uniform(0.035, 0.055))]
         if rng.random() < 0.5:
             parts += both(box((w - 0.02, w), (-d, d), (z, h - 0.03)))
         return parts
     foot = rng.uniform(0.12, 0.24) if style == "legs" else rng.uniform(0.02, 0.06)
-    parts += [
-        box((-w, w), (-d, d), (foot, h - 0.03)),
-        *corner_legs(rng, (w, d), foot + 0.01, rng.uniform(0.035, 0.05)),
-    ]
+    parts += [box((-w, w), (-d, d), (foot, h - 0.03)), *corner_legs(rng, (w, d), foot + 0.01, rng.uniform(0.035, 0.05))]
     rows = 1 if style == "door" else int(rng.integers(1, 3))
     return [*parts, *drawers(rng, (-w, w), (foot, h - 0.03), -d, (1, rows), knobs)]
 

@@ -93,10 +93,17 @@ def label_objects(
     values = torch.tensor(table.reshape(-1, 7))
     centers, yaws = values[:, 3:6], values[:, 6]
     layout = Layout(
-        kinds=tuple(kinds[k] for k in kept), boxes=torch.tensor(np.array(boxes, np.float32).reshape(-1, 4)),
-        sizes=values[:, :3], centers=centers, yaws=wrapped(yaws), alphas=alpha_of(yaws, centers),
-        projection=torch.tensor(projection, dtype=torch.float32), height=height, width=width,
-        scores=torch.full_like(yaws, torch.nan), truncations=torch.tensor(np.array(truncations, np.float32)),
+        kinds=tuple(kinds[k] for k in kept),
+        boxes=torch.tensor(np.array(boxes, np.float32).reshape(-1, 4)),
+        sizes=values[:, :3],
+        centers=centers,
+        yaws=wrapped(yaws),
+        alphas=alpha_of(yaws, centers),
+        projection=torch.tensor(projection, dtype=torch.float32),
+        height=height,
+        width=width,
+        scores=torch.full_like(yaws, torch.nan),
+        truncations=torch.tensor(np.array(truncations, np.float32)),
         occlusions=torch.tensor(np.array(occlusions, np.float32)),
-    )  # fmt: skip
+    )
     return layout, places

@@ -47,12 +47,18 @@ def make_weather(rng: np.random.Generator) -> Weather:
         zenith, horizon = np.array([0.78, 0.82, 0.88]) * tone, np.array([0.9, 0.92, 0.95]) * tone
         clouds, power = 1.0, 0.35
     return Weather(
-        sun=sun.astype(np.float32), sunlight=(warm * power).astype(np.float32), zenith=zenith.astype(np.float32),
-        horizon=horizon.astype(np.float32), clouds=clouds, drift=rng.uniform(0, 256, 2).astype(np.float32),
-        haze=float(rng.uniform(0.0004, 0.0022)) * (1.0 if hard else 1.4), hard=hard,
+        sun=sun.astype(np.float32),
+        sunlight=(warm * power).astype(np.float32),
+        zenith=zenith.astype(np.float32),
+        horizon=horizon.astype(np.float32),
+        clouds=clouds,
+        drift=rng.uniform(0, 256, 2).astype(np.float32),
+        haze=float(rng.uniform(0.0004, 0.0022)) * (1.0 if hard else 1.4),
+        hard=hard,
         exposure=float(rng.uniform(0.78, 1.25)) * (1.0 if hard else 1.45),
-        balance=np.exp(rng.normal(0, 0.035, 3)).astype(np.float32), grain=float(rng.uniform(0.004, 0.012)),
-    )  # fmt: skip
+        balance=np.exp(rng.normal(0, 0.035, 3)).astype(np.float32),
+        grain=float(rng.uniform(0.004, 0.012)),
+    )
 
 
 def sky_color(weather: Weather, rays: np.ndarray, plain: bool = False) -> np.ndarray:

@@ -97,15 +97,10 @@ def _cactus(rng: np.random.Generator, soil: float, r: float) -> list[Part]:
     high, thick = rng.uniform(0.4, 0.8), rng.uniform(0.05, 0.08)
     parts = [ellipsoid((0, 0, soil + high / 2), (thick, thick, high / 2 + 0.03), 0.5)]
     for side in (-1, 1)[: int(rng.integers(1, 3))]:
-        z, out, up = (
-            soil + high * rng.uniform(0.3, 0.55),
-            thick + rng.uniform(0.07, 0.12),
-            rng.uniform(0.12, 0.28),
-        )
+        z, out, up = (soil + high * rng.uniform(0.3, 0.55), thick + rng.uniform(0.07, 0.12), rng.uniform(0.12, 0.28))
         parts.append(
             sweep(
-                [(0, 0, z), (side * out * 0.8, 0, z), (side * out, 0, z + 0.05), (side * out, 0, z + up)],
-                thick * 0.6,
+                [(0, 0, z), (side * out * 0.8, 0, z), (side * out, 0, z + 0.05), (side * out, 0, z + up)], thick * 0.6
             )
         )
     return parts
@@ -131,11 +126,4 @@ def _ball(rng: np.random.Generator, soil: float, r: float) -> list[Part]:
     return parts
 
 
-_GROWTH = {
-    "leaves": _broad_leaves,
-    "blades": _blades,
-    "palm": _palm,
-    "cactus": _cactus,
-    "fir": _fir,
-    "ball": _ball,
-}
+_GROWTH = {"leaves": _broad_leaves, "blades": _blades, "palm": _palm, "cactus": _cactus, "fir": _fir, "ball": _ball}

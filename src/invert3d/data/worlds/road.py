@@ -99,11 +99,21 @@ def make_road(rng: np.random.Generator, style: str) -> Road:
         left, right, lanes, slot, walks = -14.0, 14.0, (), float(rng.uniform(-1.2, 1.2)), rng.uniform(1.5, 2.5, 2)
     bend = float(rng.normal(0, 0.0016)) if rng.random() < 0.5 else 0.0
     return Road(
-        turn=float(rng.normal(0, 0.018)), bend=0.0 if crossing or style == "lot" else bend,
-        camera=slot + float(rng.normal(0, 0.25)), height=1.65 + float(rng.uniform(-0.04, 0.04)), left=left, right=right,
-        lanes=lanes, middle=0.0 if back and style != "lot" else None,
-        parking=(2.15 * bool(park[0]), 2.15 * bool(park[1])), pavement=(float(walks[0]), float(walks[1])),
-        crossing=float(rng.uniform(16, 42)) if crossing else None, side_width=float(rng.uniform(6, 8)),
-        zebra=rng.random() < 0.55, kerb=0.12 if style != "country" else 0.03, verge=(verges[0], verges[1]),
-        wear=float(rng.uniform(0.0, 0.6)), tone=float(rng.uniform(0.11, 0.24)),
-    )  # fmt: skip
+        turn=float(rng.normal(0, 0.018)),
+        bend=0.0 if crossing or style == "lot" else bend,
+        camera=slot + float(rng.normal(0, 0.25)),
+        height=1.65 + float(rng.uniform(-0.04, 0.04)),
+        left=left,
+        right=right,
+        lanes=lanes,
+        middle=0.0 if back and style != "lot" else None,
+        parking=(2.15 * bool(park[0]), 2.15 * bool(park[1])),
+        pavement=(float(walks[0]), float(walks[1])),
+        crossing=float(rng.uniform(16, 42)) if crossing else None,
+        side_width=float(rng.uniform(6, 8)),
+        zebra=rng.random() < 0.55,
+        kerb=0.12 if style != "country" else 0.03,
+        verge=(verges[0], verges[1]),
+        wear=float(rng.uniform(0.0, 0.6)),
+        tone=float(rng.uniform(0.11, 0.24)),
+    )

@@ -11,8 +11,18 @@ from invert3d.data.worlds.parts import Part, bar, box, cylinder, frustum, loft, 
 from invert3d.data.worlds.templates import TINT_A, TINT_B, Color, Material, Piece, Template, make_template
 
 HOUSES, TREES, BUSHES = 28, 14, 8
-_WALLS = ((0.83, 0.78, 0.68), (0.88, 0.86, 0.82), (0.7, 0.55, 0.42), (0.62, 0.36, 0.28), (0.75, 0.68, 0.55),
-          (0.6, 0.6, 0.58), (0.8, 0.72, 0.5), (0.68, 0.62, 0.6), (0.55, 0.34, 0.27), (0.78, 0.6, 0.5))  # fmt: skip
+_WALLS = (
+    (0.83, 0.78, 0.68),
+    (0.88, 0.86, 0.82),
+    (0.7, 0.55, 0.42),
+    (0.62, 0.36, 0.28),
+    (0.75, 0.68, 0.55),
+    (0.6, 0.6, 0.58),
+    (0.8, 0.72, 0.5),
+    (0.68, 0.62, 0.6),
+    (0.55, 0.34, 0.27),
+    (0.78, 0.6, 0.5),
+)
 _ROOFS = ((0.5, 0.24, 0.17), (0.42, 0.2, 0.16), (0.3, 0.28, 0.28), (0.24, 0.23, 0.24), (0.46, 0.33, 0.26))
 
 
@@ -39,9 +49,19 @@ def house_template(number: int) -> Template:
     door = ((0.35, 0.2, 0.12), (0.15, 0.25, 0.2), (0.2, 0.2, 0.3), (0.55, 0.12, 0.1), (0.75, 0.75, 0.72))[
         int(rng.integers(5))
     ]
-    facade = (storey, pitch, float(rng.uniform(0.34, 0.5) if style < 2 else rng.uniform(0.6, 0.85)),
-              float(rng.uniform(1.2, 1.7)), half, deep, tall, float(style), float(number * 7.31 % 97),
-              float(rng.choice([0.25, 0.85, 0.9])), *door)  # fmt: skip
+    facade = (
+        storey,
+        pitch,
+        float(rng.uniform(0.34, 0.5) if style < 2 else rng.uniform(0.6, 0.85)),
+        float(rng.uniform(1.2, 1.7)),
+        half,
+        deep,
+        tall,
+        float(style),
+        float(number * 7.31 % 97),
+        float(rng.choice([0.25, 0.85, 0.9])),
+        *door,
+    )
     return make_template(pieces, smooth=0.1, centered=False, facade=facade)
 
 
@@ -151,9 +171,13 @@ def barrier_template(kind: str) -> Template:
     if kind == "hedge":
         rng = np.random.default_rng(108)
         steps = np.linspace(*y, 13)
-        rings = [[(sx * 0.38 * rng.uniform(0.85, 1.15), s, z * rng.uniform(0.93, 1.06)) for sx, z in
-                  ((-1, 0.0), (-1.05, 0.7), (-0.8, 1.35), (0, 1.45), (0.8, 1.35), (1.05, 0.7), (1, 0.0))]
-                 for s in steps]  # fmt: skip
+        rings = [
+            [
+                (sx * 0.38 * rng.uniform(0.85, 1.15), s, z * rng.uniform(0.93, 1.06))
+                for sx, z in ((-1, 0.0), (-1.05, 0.7), (-0.8, 1.35), (0, 1.45), (0.8, 1.35), (1.05, 0.7), (1, 0.0))
+            ]
+            for s in steps
+        ]
         return make_template(
             [Piece(loft(np.array(rings)), (0.2, 0.31, 0.11), Material.FOLIAGE)], smooth=60, centered=False
         )

@@ -76,11 +76,7 @@ def _star_base(rng: np.random.Generator, height: float) -> list[Part]:
 
 def _cantilever(w: float, d: float, height: float) -> list[Part]:
     rail = sweep([(w, d, 0.015), (w, -d + 0.03, 0.015), (w, -d, 0.05), (w, -d, height)], 0.014)
-    return [
-        *both(rail),
-        bar((-w, d, 0.015), (w, d, 0.015), 0.014),
-        bar((-w, -d, height), (w, -d, height), 0.014),
-    ]
+    return [*both(rail), bar((-w, d, 0.015), (w, d, 0.015), 0.014), bar((-w, -d, height), (w, -d, height), 0.014)]
 
 
 def _back_rest(rng: np.random.Generator, style: str, w: float, d: float, h: float, rise: float) -> list[Part]:
@@ -145,10 +141,7 @@ def bench(rng: np.random.Generator) -> list[Part]:
         frame = [p for s in (-1, 1) for p in both(bar((x, 0, h - thick), (x, s * d * 1.1, 0), 0.03))]
         frame.append(bar((-x, 0, h * 0.55), (x, 0, h * 0.55), 0.02))
     else:
-        frame = [
-            *both(box((x - 0.05, x), (-d, -d + 0.05), (0, h))),
-            *both(box((x - 0.05, x), (d - 0.05, d), (0, h))),
-        ]
+        frame = [*both(box((x - 0.05, x), (-d, -d + 0.05), (0, h))), *both(box((x - 0.05, x), (d - 0.05, d), (0, h)))]
         frame += both(box((x - 0.05, x), (-d, d), (h - thick - 0.05, h - thick)))
     if style == "park" and rng.random() < 0.75:
         frame += _bench_back(rng, w, d, h, x)

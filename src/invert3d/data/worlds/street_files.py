@@ -37,9 +37,12 @@ def calibration_of(frame: Frame) -> Calibration:
             [*[frame.layout.width / 1242] * 2, 1]
         )
     return Calibration(
-        projection=projection, projections={**others, "P2": projection}, rectification=torch.eye(3).to(projection),
-        velo_to_cam=torch.tensor(TO_CAMERA).to(projection), imu_to_velo=torch.tensor(_IMU).to(projection),
-    )  # fmt: skip
+        projection=projection,
+        projections={**others, "P2": projection},
+        rectification=torch.eye(3).to(projection),
+        velo_to_cam=torch.tensor(TO_CAMERA).to(projection),
+        imu_to_velo=torch.tensor(_IMU).to(projection),
+    )
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
@@ -57,11 +60,17 @@ def annotations_of(frame: Frame, image: int, kinds: tuple[str, ...]) -> list[dic
         mask = frame.instances == k + 1
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
-        found.append({
-            "image_id": image, "category_id": kinds.index(kind) + 1, "bbox": [float(side) for side in box],
-            "area": int(mask.sum()), "iscrowd": 0, "object": k,
-            "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
-        })  # fmt: skip
+        found.append(
+            {
+                "image_id": image,
+                "category_id": kinds.index(kind) + 1,
+                "bbox": [float(side) for side in box],
+                "area": int(mask.sum()),
+                "iscrowd": 0,
+                "object": k,
+                "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
+            }
+        )
     return found
 
 

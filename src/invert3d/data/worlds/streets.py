@@ -175,9 +175,19 @@ def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
 
 
 def write_streets(
-    folder: Path, frames: int, *, height: int, width: int, seed: int = 0, jobs: int = 1, scan: bool = False,
-    coco: bool = True, depth: bool = False, clutter: bool = False, report: Callable[[int], object] | None = None,
-) -> None:  # fmt: skip
+    folder: Path,
+    frames: int,
+    *,
+    height: int,
+    width: int,
+    seed: int = 0,
+    jobs: int = 1,
+    scan: bool = False,
+    coco: bool = True,
+    depth: bool = False,
+    clutter: bool = False,
+    report: Callable[[int], object] | None = None,
+) -> None:
     """Write frames in KITTI's object layout: training/image_2, label_2, calib, and ImageSets, the last tenth as val.
 
     Args:

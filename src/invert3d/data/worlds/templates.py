@@ -121,9 +121,11 @@ def make_template(
     counts = [len(piece.part.faces) for piece in pieces]
     length, height, width = (float(side) for side in high - low)
     return Template(
-        vertices=vertices.astype(np.float32), faces=faces.astype(np.int32),
+        vertices=vertices.astype(np.float32),
+        faces=faces.astype(np.int32),
         normals=smooth_normals(vertices, faces, smooth),
         colors=np.repeat(np.stack([linear(piece.color) for piece in pieces]), counts, axis=0),
         materials=np.repeat(np.array([piece.material for piece in pieces], np.int8), counts),
-        size=(height, width, length), facade=facade,
-    )  # fmt: skip
+        size=(height, width, length),
+        facade=facade,
+    )

@@ -27,10 +27,13 @@ def ground_instance(road: Road) -> Instance:
     wide = flat_normals(points, triangles)
     unit = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     template = Template(
-        vertices=points.astype(np.float32), faces=triangles.astype(np.int32),
-        normals=np.repeat(unit[:, None], 3, 1), colors=np.full((len(triangles), 3), 0.3, np.float32),
-        materials=np.full(len(triangles), Material.GROUND, np.int8), size=(0.0, 0.0, 0.0),
-    )  # fmt: skip
+        vertices=points.astype(np.float32),
+        faces=triangles.astype(np.int32),
+        normals=np.repeat(unit[:, None], 3, 1),
+        colors=np.full((len(triangles), 3), 0.3, np.float32),
+        materials=np.full(len(triangles), Material.GROUND, np.int8),
+        size=(0.0, 0.0, 0.0),
+    )
     return Instance(template, (0.0, 0.0, 0.0), 0.0, contact=False)
 
 

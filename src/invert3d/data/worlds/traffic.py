@@ -64,14 +64,30 @@ def _cabin(
     """Windows and roof over the belt line; behind the share ``blind`` of the length the sides are sheet metal."""
     f0, f1, f2, f3 = roof
     middle = f1 + 0.45 * (f2 - f1) if blind > 1 else blind
-    stations = [(f0, 0.93, 0.90, belt), (f1, 0.955, 0.78, h - 0.03), (middle, 0.96, 0.79, h),
-                (f2, 0.955, 0.78, h - 0.025), (f3, 0.93, 0.88, belt)]  # fmt: skip
-    rings = np.array([
-        [(s * x, (at - 0.5) * length, z) for s, x, z in (
-            (1, w * wide, belt - 0.05), (1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)), (1, w * top * 0.9, z1),
-            (0, 0.0, z1 + 0.02), (-1, w * top * 0.9, z1), (-1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)),
-            (-1, w * wide, belt - 0.05))]
-        for at, wide, top, z1 in stations])  # fmt: skip
+    stations = [
+        (f0, 0.93, 0.90, belt),
+        (f1, 0.955, 0.78, h - 0.03),
+        (middle, 0.96, 0.79, h),
+        (f2, 0.955, 0.78, h - 0.025),
+        (f3, 0.93, 0.88, belt),
+    ]
+    rings = np.array(
+        [
+            [
+                (s * x, (at - 0.5) * length, z)
+                for s, x, z in (
+                    (1, w * wide, belt - 0.05),
+                    (1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)),
+                    (1, w * top * 0.9, z1),
+                    (0, 0.0, z1 + 0.02),
+                    (-1, w * top * 0.9, z1),
+                    (-1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)),
+                    (-1, w * wide, belt - 0.05),
+                )
+            ]
+            for at, wide, top, z1 in stations
+        ]
+    )
     whole = loft(rings, capped=False)
     size, sections = 7, 4
     place = np.arange(len(whole.faces)) % (size * sections)
@@ -199,8 +215,17 @@ def body_color(rng: np.random.Generator, van: bool = False) -> Color:
     if rng.random() < (0.8 if van else 0.62):
         tone = rng.choice([0.93, 0.78, 0.66, 0.48, 0.33, 0.13, 0.07] if not van else [0.94, 0.92, 0.9, 0.6, 0.3])
         return tuple(float(np.clip(tone + d, 0.03, 0.97)) for d in rng.normal(0, 0.012, 3))
-    table = [(0.1, 0.18, 0.42), (0.16, 0.32, 0.62), (0.6, 0.07, 0.08), (0.42, 0.05, 0.09), (0.08, 0.28, 0.2),
-             (0.72, 0.66, 0.52), (0.35, 0.24, 0.17), (0.85, 0.62, 0.08), (0.8, 0.33, 0.08),
-             (0.45, 0.6, 0.72)]  # fmt: skip
+    table = [
+        (0.1, 0.18, 0.42),
+        (0.16, 0.32, 0.62),
+        (0.6, 0.07, 0.08),
+        (0.42, 0.05, 0.09),
+        (0.08, 0.28, 0.2),
+        (0.72, 0.66, 0.52),
+        (0.35, 0.24, 0.17),
+        (0.85, 0.62, 0.08),
+        (0.8, 0.33, 0.08),
+        (0.45, 0.6, 0.72),
+    ]
     base = np.array(table[int(rng.integers(len(table)))]) * rng.uniform(0.85, 1.15)
     return tuple(float(v) for v in base.clip(0.02, 0.95))

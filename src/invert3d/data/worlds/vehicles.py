@@ -10,10 +10,7 @@ from invert3d.data.worlds.parts import Part, bar, both, box, circle, cylinder, e
 
 
 def _wing(
-    root: tuple[float, float, float],
-    tip: tuple[float, float, float],
-    chords: tuple[float, float],
-    thick: float = 0.1,
+    root: tuple[float, float, float], tip: tuple[float, float, float], chords: tuple[float, float], thick: float = 0.1
 ) -> Part:
     """A tapered plate from the leading edge at `root` to the one at `tip`; chords run to +y."""
     rings = []
@@ -52,10 +49,7 @@ def _tail(rng: np.random.Generator, kind: str, y: float, z: float, span: float, 
     fin = _fin(y, z, tall, back, (chord * 1.2, chord * 0.6))
     level = {"low": 0.0, "cross": tall * 0.45, "tee": tall}[kind]
     root = y + back * level / max(tall, 1e-9)
-    return [
-        fin,
-        *both(_wing((0, root, z + level), (span, root + back * 0.7, z + level), (chord, chord * 0.5))),
-    ]
+    return [fin, *both(_wing((0, root, z + level), (span, root + back * 0.7, z + level), (chord, chord * 0.5)))]
 
 
 def _airliner(rng: np.random.Generator) -> list[Part]:
@@ -70,10 +64,7 @@ def _airliner(rng: np.random.Generator) -> list[Part]:
         (half * 0.8, r * 0.55, r * 0.6, r * 0.35),
         (half, 0.2, 0.25, r * 0.7),
     ]
-    parts = [
-        _hull(hull),
-        *both(_wing((0, wing_y, -r * 0.5), (span, wing_y + back, -r * 0.5 + lift), (chord, 1.6))),
-    ]
+    parts = [_hull(hull), *both(_wing((0, wing_y, -r * 0.5), (span, wing_y + back, -r * 0.5 + lift), (chord, 1.6)))]
     rear = rng.random() < 0.25
     parts += _tail(rng, "tee" if rear else "low", half * 0.74, r * 0.6, span * 0.38, 3.4)
     e = rng.uniform(0.9, 1.3)
@@ -158,12 +149,7 @@ def _fighter(rng: np.random.Generator) -> list[Part]:
     else:
         start = -half * 0.15
         parts += both(
-            _wing(
-                (0, start, 0.1),
-                (span * 1.05, start + rng.uniform(2, 4), 0.1),
-                (half * 0.5, half * 0.15),
-                0.05,
-            )
+            _wing((0, start, 0.1), (span * 1.05, start + rng.uniform(2, 4), 0.1), (half * 0.5, half * 0.15), 0.05)
         )
         parts += both(_wing((0, half * 0.72, 0), (span * 0.5, half * 0.92, 0), (2.4, 1.0), 0.06))
     tall = rng.uniform(2.0, 2.8)
@@ -192,12 +178,7 @@ def _glider(rng: np.random.Generator) -> list[Part]:
 def _biplane(rng: np.random.Generator) -> list[Part]:
     half, span, r = rng.uniform(2.9, 3.5), rng.uniform(3.8, 4.8), rng.uniform(0.45, 0.55)
     gap, y, chord = rng.uniform(1.2, 1.6), -half * 0.6, rng.uniform(1.1, 1.4)
-    hull = [
-        (-half, r * 0.8, r * 0.8, 0),
-        (-half + 0.3, r, r, 0),
-        (-half * 0.2, r, r, 0),
-        (half, 0.08, 0.2, 0.1),
-    ]
+    hull = [(-half, r * 0.8, r * 0.8, 0), (-half + 0.3, r, r, 0), (-half * 0.2, r, r, 0), (half, 0.08, 0.2, 0.1)]
     parts = [
         _hull(hull),
         *_blades(1.1, -half - 0.15, 2),

@@ -139,22 +139,12 @@ def _bottle_profile(
         body = [(0.85, 0.0), (1.0, 0.07), (1.0, 0.25), (0.82, 0.4), (1.0, 0.55), (0.95, 0.65)]
         return [*((r * a, h * b) for a, b in body), (neck, h * 0.88), (neck, h)]
     if style == "jug":
-        return [
-            *((r * a, h * b) for a, b in [(0.9, 0), (1, 0.07), (1, 0.6), (0.7, 0.75)]),
-            (neck, h * 0.85),
-            (neck, h),
-        ]
+        return [*((r * a, h * b) for a, b in [(0.9, 0), (1, 0.07), (1, 0.6), (0.7, 0.75)]), (neck, h * 0.85), (neck, h)]
     if style == "flask":
         return [(r * 1.7, 0), (r * 1.6, 0.02), (neck, h * 0.6), (neck, h)]
     if style == "burgundy":
         return [(r, 0), (r, shoulder), (r * 0.75, shoulder + 0.05), (neck * 1.1, h * 0.75), (neck, h)]
-    return [
-        (r, 0),
-        (r, shoulder),
-        (r * 0.9, shoulder + 0.02),
-        (neck, shoulder + rng.uniform(0.04, 0.07)),
-        (neck, h),
-    ]
+    return [(r, 0), (r, shoulder), (r * 0.9, shoulder + 0.02), (neck, shoulder + rng.uniform(0.04, 0.07)), (neck, h)]
 
 
 def cup(rng: np.random.Generator) -> list[Part]:
@@ -198,7 +188,6 @@ def _handle(rng: np.random.Generator, r: float, h: float) -> Part:
     out, thick = rng.uniform(0.022, 0.032), rng.uniform(0.004, 0.006)
     if rng.random() < 0.3:
         return sweep(
-            [(r * 0.9, 0, h * 0.25), (r + out, 0, h * 0.28), (r + out, 0, h * 0.78), (r * 0.95, 0, h * 0.82)],
-            thick,
+            [(r * 0.9, 0, h * 0.25), (r + out, 0, h * 0.28), (r + out, 0, h * 0.78), (r * 0.95, 0, h * 0.82)], thick
         )
     return sweep(arc((r * 0.95, 0, h * 0.52), (out, 0, 0), (0, 0, h * rng.uniform(0.26, 0.36)), (-95, 95)), thick)

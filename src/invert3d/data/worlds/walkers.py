@@ -14,12 +14,26 @@ _SKIN = ((0.87, 0.68, 0.56), (0.8, 0.6, 0.47), (0.62, 0.43, 0.32), (0.42, 0.28, 
 _HAIR = ((0.1, 0.08, 0.07), (0.25, 0.16, 0.1), (0.45, 0.32, 0.18), (0.62, 0.52, 0.36), (0.55, 0.55, 0.55))
 _SHOES = ((0.08, 0.08, 0.08), (0.3, 0.2, 0.14), (0.8, 0.8, 0.8))
 _SHIRTS = (
-    (0.85, 0.85, 0.83), (0.1, 0.1, 0.12), (0.55, 0.1, 0.12), (0.12, 0.2, 0.45), (0.2, 0.42, 0.3), (0.75, 0.6, 0.2),
-    (0.45, 0.45, 0.48), (0.35, 0.55, 0.75), (0.8, 0.42, 0.45), (0.3, 0.22, 0.35), (0.85, 0.45, 0.1),
-)  # fmt: skip
+    (0.85, 0.85, 0.83),
+    (0.1, 0.1, 0.12),
+    (0.55, 0.1, 0.12),
+    (0.12, 0.2, 0.45),
+    (0.2, 0.42, 0.3),
+    (0.75, 0.6, 0.2),
+    (0.45, 0.45, 0.48),
+    (0.35, 0.55, 0.75),
+    (0.8, 0.42, 0.45),
+    (0.3, 0.22, 0.35),
+    (0.85, 0.45, 0.1),
+)
 _TROUSERS = (
-    (0.13, 0.17, 0.28), (0.2, 0.26, 0.4), (0.08, 0.08, 0.09), (0.42, 0.36, 0.28), (0.3, 0.3, 0.32), (0.6, 0.55, 0.45),
-)  # fmt: skip
+    (0.13, 0.17, 0.28),
+    (0.2, 0.26, 0.4),
+    (0.08, 0.08, 0.09),
+    (0.42, 0.36, 0.28),
+    (0.3, 0.3, 0.32),
+    (0.6, 0.55, 0.45),
+)
 Point = tuple[float, float, float]
 
 
@@ -37,8 +51,10 @@ def _head(rng: np.random.Generator, at: Point) -> list[Piece]:
     """Head, neck and hair or a cap round the point ``at``."""
     x, y, z = at
     skin, hair = _pick(rng, _SKIN), _pick(rng, _HAIR)
-    pieces = [Piece(ball((x, y, z), (0.075, 0.093, 0.115)), skin),
-              Piece(bar((x, y + 0.015, z - 0.2), (x, y + 0.01, z - 0.03), 0.05, segments=6), skin)]  # fmt: skip
+    pieces = [
+        Piece(ball((x, y, z), (0.075, 0.093, 0.115)), skin),
+        Piece(bar((x, y + 0.015, z - 0.2), (x, y + 0.01, z - 0.03), 0.05, segments=6), skin),
+    ]
     long = rng.random() < 0.4
     crown = ball((x, y + 0.025, z + (0.0 if long else 0.04)), (0.088, 0.09, 0.16 if long else 0.1))
     return [*pieces, Piece(crown, hair)]
@@ -57,8 +73,10 @@ def _leg(
         knee, foot = (knee[0], knee[1] - 0.1, knee[2]), (foot[0], foot[1] + 0.04, 0.16)
     shoe = ball((foot[0], foot[1] - 0.06, foot[2] - 0.04), (0.048, 0.135, 0.05))
     cloth = TINT_B if bare is None else bare
-    return [_limb([(side * 0.085, 0, hip), knee, foot], [thick, thick * 0.78, thick * 0.58], cloth),
-            Piece(shoe, _pick(rng, _SHOES))]  # fmt: skip
+    return [
+        _limb([(side * 0.085, 0, hip), knee, foot], [thick, thick * 0.78, thick * 0.58], cloth),
+        Piece(shoe, _pick(rng, _SHOES)),
+    ]
 
 
 def _walker(rng: np.random.Generator) -> list[Piece]:
@@ -68,9 +86,13 @@ def _walker(rng: np.random.Generator) -> list[Piece]:
     shoulder, chest, belly = 1.45, 0.185 * build**0.5, 0.11 * build
     stride = float(rng.uniform(0.18, 0.36)) if rng.random() < 0.72 else float(rng.uniform(0.0, 0.06))
     coat = rng.random() < 0.3
-    trunk = [(0, hip - (0.42 if coat else 0.08), 0.17 * build**0.5, belly * (1.15 if coat else 1)),
-             (0, hip + 0.14, chest * 0.86, belly), (0, shoulder - 0.14, chest * 1.06, belly * 1.05),
-             (0, shoulder, chest * 0.92, belly * 0.75), (0, shoulder + 0.06, 0.06, 0.055)]  # fmt: skip
+    trunk = [
+        (0, hip - (0.42 if coat else 0.08), 0.17 * build**0.5, belly * (1.15 if coat else 1)),
+        (0, hip + 0.14, chest * 0.86, belly),
+        (0, shoulder - 0.14, chest * 1.06, belly * 1.05),
+        (0, shoulder, chest * 0.92, belly * 0.75),
+        (0, shoulder + 0.06, 0.06, 0.055),
+    ]
     skin = _pick(rng, _SKIN)
     pieces = [Piece(_torso(trunk), TINT_A, Material.CLOTH), *_head(rng, (0, -0.02, shoulder + 0.21))]
     skirt = not coat and rng.random() < 0.2
@@ -150,9 +172,12 @@ def _cyclist(rng: np.random.Generator, fine: bool) -> list[Piece]:
     hip, shoulder = (0.0, 0.24, 0.96), (0.0, 0.2 - lean, 1.44 - lean * 0.28)
     share = np.array([-0.16, 0.25, 0.8, 1.0, 1.1])[:, None]
     spine = np.array(hip) + share * (np.array(shoulder) - np.array(hip))
-    rings = [(y, z, w * build**0.5, d * build) for (_, y, z), (w, d) in
-             zip(spine, ((0.16, 0.12), (0.15, 0.11), (0.195, 0.12), (0.17, 0.09), (0.06, 0.05)),
-                 strict=True)]  # fmt: skip
+    rings = [
+        (y, z, w * build**0.5, d * build)
+        for (_, y, z), (w, d) in zip(
+            spine, ((0.16, 0.12), (0.15, 0.11), (0.195, 0.12), (0.17, 0.09), (0.06, 0.05)), strict=True
+        )
+    ]
     pieces.append(Piece(_torso(rings), TINT_A, Material.CLOTH))
     pieces += _head(rng, (0.0, shoulder[1] - 0.06, shoulder[2] + 0.21))
     if rng.random() < 0.4:

@@ -33,9 +33,15 @@ class CenterNet3D(nn.Module):
     """
 
     def __init__(
-        self, backbone: str = "dla34", *, height: int = 384, width: int = 1280, codec: CenterCodec | None = None,
-        order: str = "bgr", options: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        backbone: str = "dla34",
+        *,
+        height: int = 384,
+        width: int = 1280,
+        codec: CenterCodec | None = None,
+        order: str = "bgr",
+        options: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         if height % 32 or width % 32 or min(height, width) < 32:
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, not {height} x {width}")

@@ -113,11 +113,13 @@ class CenterNetSmall(nn.Module):
         super().__init__()
         w = (width // 2, width, 2 * width, 4 * width, 6 * width)
         merged = (fine, features, features, features, features)
-        self.stages = nn.ModuleList([
-            conv_norm(3, w[0], 3, 2),
-            nn.Sequential(conv_norm(w[0], w[1], 3, 2), residual_stage(w[1], w[1], 1)),
-            *(residual_stage(w[i - 1], w[i], 2) for i in (2, 3, 4)),
-        ])  # fmt: skip
+        self.stages = nn.ModuleList(
+            [
+                conv_norm(3, w[0], 3, 2),
+                nn.Sequential(conv_norm(w[0], w[1], 3, 2), residual_stage(w[1], w[1], 1)),
+                *(residual_stage(w[i - 1], w[i], 2) for i in (2, 3, 4)),
+            ]
+        )
         self.across = nn.ModuleList(map(partial(nn.Conv2d, kernel_size=1), w, merged))
         self.smooth = nn.ModuleList(map(partial(conv_norm, size=3), merged[1:], merged[:-1]))
         add_heads(self, fine, hidden)

@@ -1,0 +1,1 @@
+"""Running many things: one job of named units, from one process to many machines."""

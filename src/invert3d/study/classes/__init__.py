@@ -1,0 +1,1 @@
+"""Inverting classifiers: the job, its scores, its report."""

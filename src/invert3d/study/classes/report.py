@@ -1,0 +1,131 @@
+"""What a run shows: scores, pictures, files to open elsewhere, and one page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from invert3d.engine.result import Result
+from invert3d.jobs.folder import read_run, write_json
+from invert3d.study.classes.score import Scored, other_networks, score, score_table
+from invert3d.study.networks import Network
+
+PLY_LIMIT = 40  # shapes written as PLY and GLB
+
+
+def write_report(folder: Path, network: Network, result: Result) -> dict[str, Any]:
+    """Score a run and write scores.json, PLY, GLB, PNG and index.html into its folder; returns the score table."""
+    run = read_run(folder)
+    scored = score(result, network, other_networks(network, run["table"]["judge"], result.facts["names"]))
+    table = score_table(result, scored)
+    write_json(folder / "scores.json", table)
+    write_shapes(folder, result)
+    write_pictures(folder, result, scored)
+    write_run_page(folder, run, result, scored, table)
+    return table
+
+
+def labels(result: Result) -> list[str]:
+    """A label for each shape: its class, numbered where there are several of it."""
+    names, repeats = result.facts["names"], result.facts["repeats"]
+    return [f"{name}-{repeat}" if max(repeats) else name for name, repeat in zip(names, repeats, strict=True)]
+
+
+def write_shapes(folder: Path, result: Result) -> None:
+    """The shapes as PLY and GLB files."""
+    from invert3d.view.files import write_glb, write_ply
+
+    for label, x in list(zip(labels(result), result.x.numpy(force=True), strict=True))[:PLY_LIMIT]:
+        write_ply(folder / "shapes" / f"{label}.ply", x)
+        if len(x) <= 2048:
+            write_glb(folder / "shapes" / f"{label}.glb", x)
+
+
+def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
+    """gallery.png: start, half way, result, and the nearest shape of the class; trace.png."""
+    from invert3d.view.figures import Panel, contact_sheet, save_png
+    from invert3d.view.trace import trace_plot
+
+    frames = result.snapshots.numpy(force=True) if result.snapshots is not None else result.x.numpy(force=True)[None]
+    x = result.x.numpy(force=True)
+    rows = []
+    for i in range(min(len(x), 24)):
+        nearest = Panel(cloud=scored.nearest[i].numpy(), caption=f"Chamfer {scored.chamfer[i]:.3f}")
+        rows.append(
+            [
+                Panel(cloud=frames[0, i]),
+                Panel(cloud=frames[len(frames) // 2, i]),
+                Panel(cloud=x[i], caption=f"{scored.own_says(i)}; others {scored.recognized_by(i)}"),
+                nearest if np.isfinite(float(scored.chamfer[i])) else None,
+            ]
+        )
+    sheet = contact_sheet(
+        rows,
+        column_titles=["start", "half way", "inverted", "nearest of its class"],
+        row_titles=labels(result)[:24],
+        title=f"What {result.facts['model']} takes for …",
+        note=f"Recipe {result.facts['recipe']}, seed {result.facts['seed']}. Color is height.",
+    )
+    save_png(sheet, folder / "gallery.png")
+    if result.trace:
+        curves = mean_trace(result)
+        steps = curves.pop("step")
+        save_png(trace_plot(curves, steps=steps, title="Mean over the shapes"), folder / "trace.png")
+
+
+def mean_trace(result: Result) -> dict[str, np.ndarray]:
+    """The trace as means over the samples still running: step, loss, probability."""
+    return {
+        name: value.numpy(force=True) if name == "step" else np.nanmean(value.numpy(force=True), 1)
+        for name, value in result.trace.items()
+    }
+
+
+def page_clouds(result: Result, scored: Scored | None = None) -> list[Any]:
+    """The shapes with their snapshots, as the page and the live view show them."""
+    from invert3d.view.gallery import Cloud
+
+    steps = None if result.snapshot_steps is None else [int(step) for step in result.snapshot_steps]
+    clouds = []
+    for i, label in enumerate(labels(result)):
+        badges = {}
+        if scored is not None:
+            badges = {"own": scored.own_says(i), "others": scored.recognized_by(i)}
+            if np.isfinite(float(scored.chamfer[i])):
+                badges["Chamfer"] = f"{scored.chamfer[i]:.3f}"
+        clouds.append(
+            Cloud(
+                name=label,
+                points=result.x[i].numpy(force=True),
+                badges=badges,
+                snapshot_steps=steps,
+                snapshots=None if result.snapshots is None else result.snapshots[:, i].numpy(force=True),
+            )
+        )
+    return clouds
+
+
+def write_run_page(folder: Path, run: dict[str, Any], result: Result, scored: Scored, table: dict[str, Any]) -> None:
+    """index.html: scene, trace, table, recipe, provenance, in one file that opens from disk."""
+    from invert3d.view.page import Table, write_page
+
+    network = f"{table['own_success']:.0%} of the shapes satisfy the network itself"
+    seen = "" if not scored.others else f"; other networks recognize {table['transfer']:.0%}"
+    write_page(
+        folder / "index.html",
+        title=f"What {result.facts['model']} takes for {names_in_words(result.facts['names'])}",
+        subtitle=f"{network}{seen}." + (" Interrupted: this is what there was." if result.interrupted else ""),
+        clouds=page_clouds(result, scored),
+        trace={name: values.tolist() for name, values in mean_trace(result).items()},
+        tables=[Table(title="Scores", columns=table["columns"], rows=table["rows"], note=table["note"])],
+        recipe=(folder / "recipe.toml").read_text(),
+        provenance={"command": run["command"], "seed": str(run["seed"]), **run["environment"]},
+    )
+
+
+def names_in_words(names: list[str]) -> str:
+    """A few class names as a phrase."""
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) > 6:
+        return f"{len(distinct)} classes"
+    return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"

@@ -1,0 +1,110 @@
+"""The scores of a run, from what it saved: one row a shape."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.engine.result import Result
+from invert3d.evaluate.clouds import moved_share, nearest_shape
+from invert3d.evaluate.inversion import Recognition, recognize
+from invert3d.models.weights import bundled
+from invert3d.study.networks import Network, open_network
+
+REFERENCE_SHAPES = 24  # of each class, to measure Chamfer distances to
+REFERENCE_SEED = 2_000_003  # never a seed of training data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What was measured of the shapes of a run."""
+
+    own: Recognition
+    others: tuple[Recognition, ...]
+    chamfer: Tensor  # (A,) to the nearest reference shape of the class, NaN without any
+    moved: Tensor  # (A,) share of the points that moved, NaN where points are drawn from surfaces
+    nearest: Tensor  # (A, N, 3) the nearest reference shape of the class
+
+    @property
+    def transfer(self) -> float:
+        """Mean over shapes and other networks of "recognizes the class asked for"; NaN without other networks."""
+        return float(np.mean([other.share for other in self.others])) if self.others else float("nan")
+
+    def own_says(self, i: int) -> str:
+        """How likely the network finds the class asked for, and what else it says: "chair 98%" or "only 2%: cup"."""
+        likely = f"{self.own.probability[i]:.0%}"
+        return f"{self.own.says[i]} {likely}" if self.own.right[i] else f"only {likely}: {self.own.says[i]}"
+
+    def recognized_by(self, i: int) -> str:
+        """How many of the other networks recognize shape i, as "2 of 2"."""
+        return f"{sum(bool(other.right[i]) for other in self.others)} of {len(self.others)}" if self.others else "–"
+
+
+def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[Network]:
+    """The bundled networks that may score a run: those that know its classes and take its clouds, and neither are
+    inverted nor judge."""
+    found = []
+    for name, card in bundled().items():
+        if name in (network.name, judge) or card.size or not set(names) <= set(card.classes):
+            continue
+        other = open_network(name, device=str(network.frozen.device))
+        if network.space.points >= getattr(other.frozen.model, "least_points", 1):
+            found.append(other.with_points(network.space.points))
+    return found
+
+
+def reference_shapes(names: Sequence[str], points: int) -> dict[str, Tensor]:
+    """Procedural shapes (REFERENCE_SHAPES, points, 3) of each of the classes that the procedural world has."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    known = [name for name in dict.fromkeys(names) if name in CATEGORIES]
+    return {name: torch.from_numpy(make_clouds([name], REFERENCE_SHAPES, points, REFERENCE_SEED)[0]) for name in known}
+
+
+def score(result: Result, network: Network, others: Sequence[Network]) -> Scored:
+    """Measure the saved shapes of a run by its own network, by others, and against shapes of the classes."""
+    names = result.facts["names"]
+    x = result.x.detach().cpu().float()
+    own = recognize(network.frozen, network.name, network.classes, x, names)
+    rest = tuple(recognize(each.frozen, each.name, each.classes, x, names) for each in others)
+    shapes = reference_shapes(names, 512)
+    chamfer, nearest = torch.full((len(x),), torch.nan), torch.zeros(len(x), 512, 3)
+    for i, name in enumerate(names):
+        if name in shapes:
+            best, distance = nearest_shape(x[i], shapes[name])
+            chamfer[i], nearest[i] = distance, shapes[name][best]
+    moved = torch.full((len(x),), torch.nan)
+    free = "x" in result.theta or (result.snapshots is not None and result.facts.get("free_points"))
+    if free and result.snapshots is not None:
+        moved = moved_share(result.snapshots[0], x)
+    return Scored(own=own, others=rest, chamfer=chamfer, moved=moved, nearest=nearest)
+
+
+def score_table(result: Result, scored: Scored) -> dict[str, Any]:
+    """The scores as a table: title, columns, rows, note."""
+    each = result.seconds / max(1, len(scored.own.says))
+    free = bool(torch.isfinite(scored.moved).all())
+    rows = []
+    for i, name in enumerate(result.facts["names"]):
+        row = [
+            name,
+            scored.own.says[i],
+            f"{scored.own.probability[i]:.2f}",
+            scored.recognized_by(i),
+            ", ".join(other.says[i] for other in scored.others) or "–",
+            "–" if scored.chamfer[i].isnan() else f"{scored.chamfer[i]:.3f}",
+        ]
+        rows.append([*row, f"{scored.moved[i]:.0%}"] if free else row)
+    judges = f" Others: {', '.join(other.network for other in scored.others)}." if scored.others else ""
+    return {
+        "title": f"{result.facts['model']}, recipe {result.facts['recipe']}",
+        "columns": ["asked for", "it says", "confidence", "recognized by others", "they say", "Chamfer"]
+        + (["points moved"] if free else []),
+        "rows": rows,
+        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCE_SHAPES} shapes of the class.",
+        "transfer": scored.transfer,
+        "own_success": scored.own.share,
+    }

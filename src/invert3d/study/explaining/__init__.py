@@ -1,0 +1,1 @@
+"""Why did a network decide so: explanations, whether they are true, mistakes."""

@@ -1,0 +1,1 @@
+"""Inverting detectors: scenes, the job, its scores, its report."""

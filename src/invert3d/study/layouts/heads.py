@@ -1,0 +1,95 @@
+"""Which head needs which cue? Layouts inverted for some heads of a detector only, and what all heads then read."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.boxes import wrapped
+from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_cells, split_heads
+from invert3d.ops.objects import Objects
+from invert3d.study.layouts.job import BoxesRun, invert_boxes, pixels
+from invert3d.training.frames import Frames
+
+#: what is asked, row by row
+SUBSETS = (
+    ("hm",),
+    ("hm", "dep"),
+    ("hm", "rot"),
+    ("hm", "dim"),
+    ("hm", "reg", "wh"),
+    ("dep", "rot", "dim", "wh", "reg"),
+    ("hm", "dep", "rot", "dim", "wh", "reg"),
+)
+COLUMNS = ("asked", "score", "depth error m", "yaw error deg", "size error m", "center error px")
+
+
+@torch.no_grad()
+def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: Tensor) -> dict[str, float]:
+    """Medians over the asked objects of what each head says in their cells: errors in the units people think in, and
+    the score."""
+    device = detector.mean.device
+    raw, objects = detector.raw(pictures.to(device)), Objects(target.to(device))
+    codec: CenterCodec = detector.codec
+    objects = codec.assignable(objects, *raw.shape[-2:])
+    heads, cells = split_heads(raw), codec.cells(objects, *raw.shape[-2:])
+    found = {name: gather_cells(maps, cells) for name, maps in heads.items()}
+    kinds = objects.kind.clamp_min(0)[..., None]
+    gap = {
+        "score": found["hm"].sigmoid().gather(-1, kinds)[..., 0],
+        "depth error m": (depth_of(found["dep"][..., 0]) - objects.middle[..., 2]).abs(),
+        "yaw error deg": wrapped(alpha_of_bins(found["rot"]) - objects.alpha).abs().rad2deg(),
+        "size error m": (found["dim"] - objects.size).abs().mean(-1),
+        "center error px": (cells + found["reg"] - codec.points(objects)).norm(dim=-1) * codec.stride,
+    }
+    return {
+        name: float(value[objects.asked].median()) if objects.asked.any() else math.nan for name, value in gap.items()
+    }
+
+
+def head_table(
+    detector: CenterNet3D,
+    frames: Frames,
+    *,
+    subsets: Sequence[tuple[str, ...]] = SUBSETS,
+    seed: int = 0,
+    bf16: bool = False,
+    steps: int | None = None,
+) -> tuple[list[dict[str, Any]], list[BoxesRun]]:
+    """One row for each subset of heads that is asked, and one for the frames' own pictures; and the runs."""
+    target = detector.targets(frames.layouts)
+    rows, runs = [], []
+    for heads in subsets:
+        run = invert_boxes(
+            detector, frames.layouts, names=frames.names, heads=heads, steps=steps, seed=seed, bf16=bf16
+        ).whole()
+        rows.append({"asked": " ".join(heads), **_rounded(read_heads_at(detector, run.pictures, target))})
+        runs.append(run)
+    rows.append({"asked": "(the streets themselves)", **_rounded(read_heads_at(detector, frames.pictures, target))})
+    return rows, runs
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in values.items()}
+
+
+def draw_heads(path: Path, runs: Sequence[BoxesRun], subsets: Sequence[tuple[str, ...]], frame: int = 0) -> Path:
+    """One frame, inverted for each subset of heads, side by side."""
+    from invert3d.view.boxfigures import strip
+
+    images = [pixels(run.pictures[frame]) for run in runs]
+    found = [run.found[frame].select(run.found[frame].scores > 0.3) for run in runs]
+    return strip(
+        path,
+        images,
+        found,
+        [" ".join(heads) for heads in subsets],
+        truth=runs[0].asked[frame],
+        columns=2,
+        title="Which head needs which cue?",
+        note="White: what was asked. Color: what is read.",
+    )

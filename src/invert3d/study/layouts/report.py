@@ -1,0 +1,161 @@
+"""What a run of inverted layouts shows: figures, a sweep's sheet and GIF, and one page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.layouts import errors
+from invert3d.jobs.folder import read_run
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.job import BoxesRun, pixels, redetected
+from invert3d.study.layouts.scenes import SWEEPS
+from invert3d.study.layouts.score import SHOWN
+from invert3d.view.boxes import difference_map
+from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
+from invert3d.view.scenes import SceneFrame, write_scene_page
+
+MOST_PANELS = 12  # frames with a figure of their own
+MOST_SCENES = 24  # frames on the page
+
+
+def report(
+    run: BoxesRun, folder: Path, *, detector: CenterNet3D, model: str, sweep: tuple[str, Sequence[float]] | None = None
+) -> Path:
+    """Write the pictures and the page of a run into its folder, and return the page."""
+    folder = Path(folder)
+    shown = [layout.select(layout.scores > SHOWN) for layout in run.found]
+    originals = [run.originals.get(name) for name in run.names]
+    seen = on_originals(detector, run, originals)
+    for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
+        four_panels(
+            folder / "figures" / f"{run.names[i]}.png",
+            _pixels(originals[i]),
+            run.asked[i],
+            seen[i],
+            pixels(run.pictures[i]),
+            shown[i],
+            title=f"{run.names[i]}: what {Path(model).stem} would see",
+            numbers={"steps": run.steps[i], "loss": round(run.losses[i], 3)},
+        )
+    if sweep is not None:
+        write_sweep(run, shown, folder, *sweep)
+    write_differences(run, folder)
+    return write_boxes_page(run, shown, originals, seen, folder, model)
+
+
+def _pixels(picture: Tensor | None):
+    return None if picture is None else pixels(picture)
+
+
+def on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tensor | None]) -> list[Layout | None]:
+    """What the detector sees in the real pictures, for those frames that have one."""
+    places = [i for i, picture in enumerate(originals) if picture is not None]
+    found = redetected(detector, [originals[i] for i in places], [run.asked[i] for i in places])  # type: ignore[misc]
+    table: list[Layout | None] = [None] * len(originals)
+    for place, layout in zip(places, found, strict=True):
+        table[place] = layout.select(layout.scores > SHOWN)
+    return table
+
+
+def write_sweep(
+    run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]
+) -> tuple[Path, Path]:
+    """A contact sheet and a GIF of a sweep, captioned with the asked value and what is read."""
+    unit = SWEEPS[quantity]
+    captions = [
+        f"{quantity} {value:g} {unit}; read: {_read(asked, found, quantity)}"
+        for value, asked, found in zip(values, run.asked, shown, strict=False)
+    ]
+    images = [pixels(picture) for picture in run.pictures]
+    sheet = strip(
+        folder / "figures" / "sweep.png",
+        images,
+        list(shown),
+        captions,
+        title=f"One object, its {quantity} moved",
+        note="Boxes are what the detector reads from the saved picture.",
+        columns=2 if images[0].shape[1] > 640 else 3,
+    )
+    return sheet, write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
+
+
+def _read(asked: Layout, found: Layout, quantity: str) -> str:
+    """What a detector reads of the first object's quantity."""
+    table = errors(asked, found)
+    mine = [int(b) for a, b in table.pairs.tolist() if a == 0]
+    if not mine:
+        return "nothing"
+    one = found.select(torch.tensor(mine))
+    value = {
+        "depth": one.centers[0, 2],
+        "side": one.centers[0, 0],
+        "yaw": one.yaws[0].rad2deg() % 360,
+        "height": one.sizes[0, 0],
+        "length": one.sizes[0, 2],
+    }[quantity]
+    return f"{float(value):.1f} {SWEEPS[quantity]}"
+
+
+def write_differences(run: BoxesRun, folder: Path) -> None:
+    """Where a run began with real pictures: what was changed in each, as a map of lighter and darker."""
+    settings = read_run(folder)["settings"] if (folder / "run.json").is_file() else ""
+    if "Nearness" not in settings:
+        return
+    for name, picture in zip(run.names, run.pictures, strict=True):
+        if name not in run.originals:
+            continue
+        before, after = pixels(run.originals[name]), pixels(picture)
+        change, most = difference_map(before, after)
+        picture_sheet(
+            folder / "figures" / f"{name}-change.png",
+            [before, after, change],
+            ["the picture", "the smallest change", f"red lighter, blue darker, up to {most:.2f}"],
+            1,
+            title=f"{name}: what must change for the asked layout to be seen",
+            width=900,
+        )
+
+
+def write_boxes_page(
+    run: BoxesRun,
+    shown: Sequence[Layout],
+    originals: Sequence[Tensor | None],
+    seen: Sequence[Layout | None],
+    folder: Path,
+    model: str,
+) -> Path:
+    """The page: pictures beside a scene to turn, and a table of the objects, asked and read."""
+    facts = read_run(folder) if (folder / "run.json").is_file() else {}
+    frames = [
+        SceneFrame(
+            name=run.names[i],
+            truth=run.asked[i],
+            original=_pixels(originals[i]),
+            on_original=seen[i],
+            inverted=pixels(run.pictures[i]),
+            on_inverted=shown[i],
+            badges={"steps": str(run.steps[i])},
+        )
+        for i in range(min(len(run.names), MOST_SCENES))
+    ]
+    about = {
+        "model": model,
+        "recipe": str(facts.get("recipe", "")),
+        "seed": str(facts.get("seed", "")),
+        **facts.get("environment", {}),
+    }
+    return write_scene_page(
+        folder,
+        frames,
+        about,
+        title="Inverted layouts",
+        subtitle=f"Pictures in which {Path(model).stem} sees what was asked, read again from 8 bits",
+        recipe=f"{facts.get('command', '')}\n\n{facts.get('settings', '')}",
+        notes=[
+            "A picture that only its own detector understands is an adversarial example: "
+            "invert3d evaluate boxes RUN --models OTHER says what another one reads."
+        ],
+    )

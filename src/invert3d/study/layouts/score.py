@@ -1,0 +1,258 @@
+"""Scores of inverted layouts: what detectors read from the saved 8-bit pictures, against what was asked."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.kitti import evaluate_kitti
+from invert3d.evaluate.layouts import errors
+from invert3d.jobs.folder import read_run
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.centers import CenterCodec
+from invert3d.ops.layouts import Layout
+from invert3d.registry import registered
+from invert3d.study.detectors import open_detector
+from invert3d.study.layouts.job import read_asked, read_frames, read_picture, redetected
+from invert3d.training.frames import nominal
+
+HEADER = [
+    "pictures",
+    "read by",
+    "n",
+    "3-D AP",
+    "Car",
+    "Pedestrian",
+    "Cyclist",
+    "BEV",
+    "2-D",
+    "IoU",
+    "depth m",
+    "yaw deg",
+    "size m",
+    "px",
+    "missed",
+    "false",
+    "steps",
+]
+#: the columns of two tables that fit a terminal: how much is right, and how far off the rest is
+SHORT = {
+    "pictures": "pictures",
+    "read by": "read by",
+    "3-D AP": "3-D",
+    "Car": "Car",
+    "Pedestrian": "Ped.",
+    "Cyclist": "Cyc.",
+    "BEV": "BEV",
+    "2-D": "2-D",
+    "missed": "missed",
+    "false": "false",
+}
+ERRORS = {
+    "pictures": "pictures",
+    "read by": "read by",
+    "IoU": "IoU",
+    "depth m": "depth m",
+    "yaw deg": "yaw deg",
+    "size m": "size m",
+    "px": "px",
+    "steps": "steps",
+}
+#: a detection counts for the errors above this score, as in the public demo
+SHOWN = 0.3
+
+
+@dataclass(frozen=True)
+class BoxScore:
+    """How well one detector reads the layouts that were asked for from one set of pictures.
+
+    AP in percent: moderate, 40 recall points read at 1/40, ..., 1 of the curve, overlaps 0.7 for cars and 0.5 else.
+    The rest are medians over the objects found: 3-D overlap, errors in meters, degrees and pixels of the picture that
+    was read; missed and false are shares of the objects asked for.
+    """
+
+    pictures: str
+    detector: str
+    count: int
+    ap3d: float
+    by_kind: dict[str, float]
+    bev: float
+    picture: float
+    iou: float
+    depth: float
+    yaw: float
+    size: float
+    pixels: float
+    missed: float
+    false: float
+    steps: float = math.nan
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row of ``HEADER`` as plain values, None for NaN."""
+        kinds = [self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")]
+        values = [
+            self.pictures,
+            self.detector,
+            self.count,
+            self.ap3d,
+            *kinds,
+            self.bev,
+            self.picture,
+            self.iou,
+            self.depth,
+            self.yaw,
+            self.size,
+            self.pixels,
+            self.missed,
+            self.false,
+            self.steps,
+        ]
+        plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
+
+    def cells(self, columns: Iterable[str] = SHORT) -> list[str]:
+        """The row of ``SHORT``, or of ``ERRORS``, as text."""
+        forms = dict.fromkeys(("missed", "false"), ".0%") | dict.fromkeys(("IoU", "depth m", "size m"), ".2f")
+        forms |= {"pictures": "", "read by": "", "steps": ".0f"}
+        row = self.as_dict()
+        return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in columns]
+
+
+def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:
+    """Compare what was read with what was asked; all objects count, whatever their score, in the AP."""
+    truth, seen = [nominal(layout) for layout in asked], [nominal(layout) for layout in found]
+    kitti = evaluate_kitti(truth, seen, interpolate=True)
+    each = [
+        errors(one.of_kinds(kitti.kinds), other.select(other.scores > SHOWN))
+        for one, other in zip(truth, seen, strict=True)
+    ]
+    objects = max(1, sum(len(one.of_kinds(kitti.kinds)) for one in truth))
+
+    def median(name: str) -> float:
+        values = torch.cat([getattr(one, name) for one in each]) if each else torch.empty(0)
+        return float(values.median()) if len(values) else math.nan
+
+    return BoxScore(
+        pictures=pictures,
+        detector=detector,
+        count=len(asked),
+        ap3d=kitti.mean("3d"),
+        by_kind={kind: kitti.ap(kind, "3d") for kind in kitti.kinds},
+        bev=kitti.mean("bev"),
+        picture=kitti.mean("2d"),
+        iou=median("iou3d"),
+        depth=median("depth"),
+        yaw=median("yaw"),
+        size=median("size"),
+        pixels=median("center_2d") * (asked[0].height / truth[0].height if len(asked) else 1),
+        missed=sum(one.missed for one in each) / objects,
+        false=sum(one.false for one in each) / objects,
+    )
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a run folder holds: frames, what was asked, the saved pictures, the real ones, the network and recipe."""
+
+    folder: Path
+    names: tuple[str, ...]
+    asked: tuple[Layout, ...]
+    pictures: tuple[Tensor, ...]
+    originals: tuple[Tensor, ...]
+    model: str
+    recipe: str
+    steps: tuple[int, ...]
+
+
+def read_boxes_run(folder: Path) -> SavedRun:
+    """A run of ``invert3d invert boxes``. Raises ValueError if it is none, or none of its pictures is finished."""
+    facts = read_run(folder)
+    if facts.get("kind") != "boxes":
+        raise ValueError(f"{folder} is not a run of invert3d invert boxes")
+    table = read_frames(folder)
+    names = tuple(name for name in facts["names"] if name in table)
+    if not names:
+        raise ValueError(f"{folder} has no finished picture yet")
+    pictures = tuple(read_picture(folder / "training" / "image_2" / f"{name}.png") for name in names)
+    real = [folder / "original" / f"{name}.png" for name in names]
+    originals = tuple(read_picture(path) for path in real) if all(path.is_file() for path in real) else ()
+    return SavedRun(
+        folder=folder,
+        names=names,
+        asked=tuple(read_asked(folder, names, *facts["size"])),
+        pictures=pictures,
+        originals=originals,
+        model=facts["model"],
+        recipe=facts["recipe"],
+        steps=tuple(table[name]["steps"] for name in names),
+    )
+
+
+def scored_runs(
+    runs: Sequence[Path], models: Sequence[str] | None = None, device: str = "cpu", checkpoint: Path | None = None
+) -> list[BoxScore]:
+    """Every run read by every detector, and by each detector the real pictures of the first run that has some.
+
+    ``checkpoint`` holds the weights of those that are backbones and not bundled.
+    """
+    saved = [read_boxes_run(Path(run)) for run in runs]
+    names = list(models or dict.fromkeys(run.model for run in saved))
+    bare = registered("center_network")
+    detectors = {
+        name: open_detector(name, checkpoint=checkpoint if name in bare else None, device=device) for name in names
+    }
+    rows = []
+    for run in saved:
+        for name, detector in detectors.items():
+            label = f"{run.recipe} of {short(run.model)}"
+            row = score(label, short(name), run.asked, redetected(detector, fitted(detector, run.pictures), run.asked))
+            rows.append(_with_steps(row, run))
+    for run in [run for run in saved if run.originals][:1]:
+        for name, detector in detectors.items():
+            found = redetected(detector, fitted(detector, run.originals), run.asked)
+            rows.append(score("real pictures", short(name), run.asked, found))
+    return rows
+
+
+def _with_steps(row: BoxScore, run: SavedRun) -> BoxScore:
+    return replace(row, steps=sum(run.steps) / len(run.steps))
+
+
+def fitted(detector: CenterNet3D, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The pictures, if the detector takes such. Raises ValueError if it takes others."""
+    for picture in pictures[:1]:
+        if tuple(picture.shape[1:]) != (detector.height, detector.width):
+            raise ValueError(
+                f"the pictures are {picture.shape[1]} x {picture.shape[2]}, the detector takes "
+                f"{detector.height} x {detector.width}"
+            )
+    return pictures
+
+
+def short(name: str) -> str:
+    """A detector's name without what all have in common."""
+    return Path(name).stem.removeprefix("centernet3d-")
+
+
+def errors_table(asked: Sequence[Layout], found: Sequence[Layout]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the errors, kind by kind: means over the objects that were found."""
+    header = ["kind", "asked", "found", "IoU 3-D", "center m", "depth m", "yaw deg", "size m", "pixels"]
+    rows = []
+    kinds = list(dict.fromkeys(kind for layout in asked for kind in layout.kinds if kind in CenterCodec().kinds))
+    for kind in kinds:
+        each = [
+            errors(one.of_kinds([kind]), other.of_kinds([kind]).select(other.of_kinds([kind]).scores > SHOWN))
+            for one, other in zip(asked, found, strict=True)
+        ]
+        values = {
+            name: torch.cat([getattr(one, name) for one in each])
+            for name in ("iou3d", "center", "depth", "yaw", "size", "center_2d")
+        }
+        pairs = sum(len(one.pairs) for one in each)
+        means = [f"{float(value.mean()):.2f}" if pairs else "–" for value in values.values()]
+        rows.append([kind, str(pairs + sum(one.missed for one in each)), str(pairs), *means])
+    return header, rows

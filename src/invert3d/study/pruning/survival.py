@@ -1,0 +1,59 @@
+"""Does an explanation survive pruning? The same shapes, explained by the whole network and by what is left of it."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.attribution import occupied, randomized_layers, rank_correlation
+from invert3d.registry import lookup
+from invert3d.study.explaining.held_out import probabilities
+from invert3d.study.explaining.truth import examples, importance, with_interval
+from invert3d.study.networks import Network
+
+COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "drawn anew")
+
+
+def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, seed: int = 0) -> dict[str, Any]:
+    """Compare attributions of the right class, on held-out shapes that the whole network classifies right.
+
+    Rank correlation of the values and the share of the top tenth that both have, with 95 % intervals; *drawn anew* is
+    the correlation with a network of the same architecture with random weights: what is left when nothing is.
+
+    Raises ValueError if the two take other inputs or know other classes.
+    """
+    lookup("attribution", method)().check(whole.frozen.space)
+    if whole.classes != left.classes or whole.frozen.space != left.frozen.space:
+        raise ValueError(f"{whole.name} and {left.name} do not take the same inputs to the same classes")
+    known = examples(whole, per_class, seed)
+    x, there = known.x, occupied(known.x)
+    anew = replace(whole, frozen=whole.frozen.on(whole.frozen.space, randomized_layers(whole.frozen.model, 1.0, seed)))
+    values, pruned, random = (importance(network, method, x, known.target, seed)[0] for network in (whole, left, anew))
+    same = probabilities(left, x).argmax(-1) == probabilities(whole, x).argmax(-1)
+    return {
+        "whole": whole.name,
+        "left": left.name,
+        "method": method,
+        "shapes": len(x),
+        "same answer": f"{same.double().mean():.0%}",
+        "rank correlation": with_interval(correlations(values, pruned, there)),
+        "top tenth shared": with_interval(overlaps(values, pruned, there)),
+        "drawn anew": with_interval(correlations(values, random, there)),
+    }
+
+
+def correlations(a: Tensor, b: Tensor, there: Tensor) -> Tensor:
+    """Rank correlation (B,) over the elements that are there."""
+    rows = zip(a, b, there, strict=True)
+    return torch.cat([rank_correlation(u[mask][None], v[mask][None]) for u, v, mask in rows])
+
+
+def overlaps(a: Tensor, b: Tensor, there: Tensor, share: float = 0.1) -> Tensor:
+    """The share (B,) of the elements with the largest a that are among those with the largest b."""
+    found = []
+    for u, v, mask in zip(a, b, there, strict=True):
+        count = max(1, round(share * int(mask.sum())))
+        top = [set(each[mask].topk(count).indices.tolist()) for each in (u, v)]
+        found.append(len(top[0] & top[1]) / count)
+    return torch.tensor(found)

@@ -1,0 +1,266 @@
+"""What classifiers are trained on: procedural shapes, ModelNet10's voxels, or somebody's ModelNet folder.
+
+The same shapes come as dense ``Clouds`` or as occupancy ``Grids``; training asks either for augmented batches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.space import Points, Space, Voxels
+from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
+
+CLUTTER_A_CLASS = 8  # clouds of clutter for each cloud of a class
+
+AUGMENTATION = (
+    Warp(strength=0.06),
+    Rotate(degrees=15, tilt=6),
+    Scale(low=1, high=1, stretch=0.2),
+    Normalize(),
+    Scale(low=0.75, high=1.15),
+    Shift(distance=0.08),
+    Jitter(sigma=0.03),
+    DropPoints(share=0.5),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Training and held-out shapes with their labels (M,), and where they come from.
+
+    ``repeats`` are the rows of ``test`` that equal a training shape: leave them out of an honest accuracy.
+    """
+
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    classes: tuple[str, ...]
+    source: str
+    licence: str = "Apache-2.0"
+    repeats: tuple[int, ...] = ()
+
+    @property
+    def space(self) -> Space:
+        """The input of a network trained on this."""
+        raise NotImplementedError
+
+    def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
+        """Augmented training inputs (B, *space.shape) of the shapes ``rows`` (B,), as the model takes them.
+
+        For clouds: of ``points`` points, a share ``abstract`` of them redrawn as a few lumps.
+        """
+        raise NotImplementedError
+
+    def held_out(self, points: int) -> Tensor:
+        """The held-out inputs (M, *space.shape), as the model takes them."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clouds(Data):
+    """Dense clouds (M, P, 3) in the unit sphere."""
+
+    up: str = "z"
+
+    @property
+    def space(self) -> Points:
+        return Points(up=self.up)  # type: ignore[arg-type]
+
+    def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
+        dense = torch.from_numpy(self.train)[rows]
+        picks = draws.uniform(dense, 0, 1, dense.shape[1]).topk(points).indices
+        x = dense.gather(1, picks[..., None].expand(-1, -1, 3))
+        return chained((Abstract(share=abstract), *AUGMENTATION), x, None, draws)[0]
+
+    def held_out(self, points: int) -> Tensor:
+        return torch.from_numpy(self.test[:, :points])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grids(Data):
+    """Occupancy grids (M, S, S, S) of 0 and 1, indexed [x, y, z], and the ``Voxels`` that they are fed as.
+
+    Views are shifted by up to two voxels along each axis and mirrored along x or y, with probability 0.2 each, as
+    Brock et al. 2016 do it.
+    """
+
+    voxels: Voxels
+
+    @property
+    def space(self) -> Voxels:
+        return self.voxels
+
+    def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
+        x = torch.from_numpy(self.train[rows.numpy()]).float()
+        moves = draws.uniform(x, -2, 3, 3).floor().long().tolist()
+        flips = (draws.uniform(x, 0, 1, 2) < 0.2).tolist()
+        seen = [
+            torch.roll(grid, move, (0, 1, 2)).flip([axis for axis in (0, 1) if flip[axis]])
+            for grid, move, flip in zip(x, moves, flips, strict=True)
+        ]
+        return self.voxels.encode(torch.stack(seen)[:, None])
+
+    def held_out(self, points: int) -> Tensor:
+        return self.voxels.encode(torch.from_numpy(self.test)[:, None].float())
+
+
+def training_data(
+    name: str, *, per_class: int = 400, seed: int = 0, clutter: bool = True, voxels: Voxels | None = None
+) -> Data:
+    """Shapes by name: ``shapes``, ``modelnet10-voxels``, or the path of a ModelNet folder or voxel file.
+
+    They come as clouds, or where ``voxels`` says how, as grids.
+
+    Raises ValueError, saying where to get it, if the data is not there.
+    """
+    file = name if Path(name).suffix == ".npz" else None
+    if voxels and name == "shapes":
+        return shapes_grids(voxels, per_class, seed=seed)
+    if voxels:
+        if name != "modelnet10-voxels" and not file:
+            raise ValueError(f"networks of voxels are trained on shapes, modelnet10-voxels or an .npz, not on {name!r}")
+        return modelnet10_grids(file, voxels)
+    if name == "shapes":
+        return shapes_data(per_class, seed=seed, clutter=clutter)
+    if name == "modelnet10-voxels" or file:
+        return voxels_data(file, seed=seed, clutter=clutter)
+    return modelnet_data(Path(name), seed=seed, clutter=clutter)
+
+
+HELD_OUT_SEED = 1_000_003  # added to the seed of the training shapes
+
+
+def held_out_shapes(per_class: int = 50, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Procedural shapes (M, 2048, 3) and labels (M,) that no network with this seed was trained on."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    return make_clouds(CATEGORIES, per_class, 2048, seed + HELD_OUT_SEED)
+
+
+def shapes_data(per_class: int = 400, held_out: int = 50, *, seed: int = 0, clutter: bool = True) -> Clouds:
+    """The procedural shapes, 2,048 points each; the held-out ones have another seed, and none of them is clutter."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    train, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
+    test, test_labels = held_out_shapes(held_out, seed=seed)
+    train, labels, classes = with_clutter(train, labels, CATEGORIES, per_class, seed, clutter)
+    return Clouds(
+        train=train,
+        train_labels=labels,
+        test=test,
+        test_labels=test_labels,
+        classes=classes,
+        source=f"procedural shapes, {per_class} a class, seed {seed}" + (" + clutter" if clutter else ""),
+    )
+
+
+def shapes_grids(voxels: Voxels, per_class: int = 400, held_out: int = 50, *, seed: int = 0) -> Grids:
+    """The procedural shapes as solid grids, the longest side 24 voxels; the held-out ones have another seed."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_grids
+
+    train, labels = make_grids(CATEGORIES, per_class, voxels.size, seed)
+    test, test_labels = make_grids(CATEGORIES, held_out, voxels.size, seed + HELD_OUT_SEED)
+    return Grids(
+        train=train,
+        train_labels=labels,
+        test=test,
+        test_labels=test_labels,
+        classes=CATEGORIES,
+        voxels=voxels,
+        source=f"procedural shapes, {per_class} a class, seed {seed}, solid, 24 in {voxels.size} voxels",
+    )
+
+
+MODELNET_LICENCE = "weights Apache-2.0; trained on ModelNet10, which is for research use"
+
+
+def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
+    """Real shapes: ModelNet10's solid grids, 24 voxels in ``voxels.size``, in the frame of ModelNet.
+
+    Held out are all published test grids that are not empty, ``repeats`` among them.
+    """
+    from invert3d.data.voxels import padded, read_modelnet10_grids
+
+    splits = read_modelnet10_grids(modelnet10_file(file), facing="stored")
+    return Grids(
+        train=padded(splits.train, voxels.size),
+        train_labels=splits.train_labels,
+        test=padded(splits.test, voxels.size),
+        test_labels=splits.test_labels,
+        classes=splits.names,
+        voxels=voxels,
+        repeats=tuple(splits.repeats.tolist()),
+        licence=MODELNET_LICENCE,
+        source=f"ModelNet10's grids, solid, 24 in {voxels.size} voxels",
+    )
+
+
+def modelnet10_file(file: str | None) -> Path:
+    """Where ModelNet10's voxel grids are. Raises ValueError, saying where to get them, if they are not here."""
+    from invert3d.data.sources import locate
+
+    path = locate("modelnet10-voxels", file)
+    if path is None:
+        raise ValueError("ModelNet10's voxel grids are not here: see invert3d data where modelnet10-voxels")
+    return path
+
+
+def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clouds:
+    """Real shapes: 2,048 points on the surface of each of ModelNet10's voxel grids.
+
+    Held out are the published test shapes, without those whose grid equals a training grid bit for bit.
+    """
+    from invert3d.data.voxels import read_modelnet10_voxels
+
+    splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5)
+    train, labels, classes = with_clutter(splits.train, splits.train_labels, splits.names, 160, seed, clutter)
+    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
+    return Clouds(
+        train=train,
+        train_labels=labels,
+        test=splits.test[fresh],
+        test_labels=splits.test_labels[fresh],
+        classes=classes,
+        licence=MODELNET_LICENCE,
+        source="points on the surfaces of ModelNet10's 30-voxel grids" + (" + clutter" if clutter else ""),
+    )
+
+
+def modelnet_data(root: Path, *, seed: int = 0, clutter: bool = True) -> Clouds:
+    """Somebody's ModelNet10 or ModelNet40 folder in any of its layouts; the test split is held out."""
+    from invert3d.data.modelnet import read_modelnet
+
+    train, labels, names = read_modelnet(root, "train", points=2048, seed=seed)
+    test, test_labels, _ = read_modelnet(root, "test", points=2048, seed=seed)
+    train, labels, classes = with_clutter(train, labels, names, len(train) // len(names), seed, clutter)
+    return Clouds(
+        train=train,
+        train_labels=labels,
+        test=test,
+        test_labels=test_labels,
+        classes=classes,
+        source=f"ModelNet{len(names)} ({root.name})" + (" + clutter" if clutter else ""),
+        licence="trained on ModelNet, which is for research use",
+    )
+
+
+def with_clutter(
+    clouds: np.ndarray, labels: np.ndarray, classes: Sequence[str], per_class: int, seed: int, clutter: bool
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The clouds and one class more, of things that are none of the others."""
+    if not clutter:
+        return clouds, labels, tuple(classes)
+    from invert3d.data.worlds.clutter import make_clutter_clouds
+
+    extra = make_clutter_clouds(per_class * CLUTTER_A_CLASS, clouds.shape[1], seed)
+    return (
+        np.concatenate([clouds, extra]),
+        np.concatenate([labels, np.full(len(extra), len(classes))]),
+        (*classes, "clutter"),
+    )

@@ -1,0 +1,134 @@
+"""Pictures with layouts in memory: of the street world, or of a folder in KITTI's form."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
+from torch import Tensor
+
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.layouts import Layout
+from invert3d.ops.objects import Objects, pack
+
+#: held-out streets are another seed's
+HELD_OUT_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Pictures (M, 3, h, w) RGB of 0 to 255 and what is in them, all of the size that a network takes."""
+
+    images: UInt8[Tensor, "m 3 h w"]
+    layouts: tuple[Layout, ...]
+    names: tuple[str, ...]
+    source: str
+    licence: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def pictures(self) -> Tensor:
+        """As networks take them: RGB in [0, 1]."""
+        return self.images.float() / 255
+
+
+def street_frames(
+    count: int,
+    height: int,
+    width: int,
+    *,
+    seed: int = 0,
+    clutter: bool = False,
+    jobs: int = 1,
+    report: Callable[[int], None] | None = None,
+) -> Frames:
+    """The first ``count`` frames of the street world of a seed."""
+    make = partial(_street, height=height, width=width, seed=seed, clutter=clutter)
+    images, layouts = torch.empty(count, 3, height, width, dtype=torch.uint8), []
+    with ProcessPoolExecutor(jobs) if jobs > 1 else _Here() as pool:
+        for i, (image, layout) in enumerate(pool.map(make, range(count), chunksize=8)):
+            images[i] = torch.from_numpy(image).permute(2, 0, 1)
+            layouts.append(pickle.loads(layout))
+            if report:
+                report(i + 1)
+    names = tuple(f"{i:06d}" for i in range(count))
+    kind = "cluttered streets" if clutter else "streets"
+    return Frames(images, tuple(layouts), names, f"procedural {kind}, seed {seed}, {height} x {width}", "Apache-2.0")
+
+
+class _Here:
+    """An executor that works in this process."""
+
+    def __enter__(self) -> "_Here":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def map(self, function: Callable, values: range, chunksize: int = 1) -> Iterator:
+        return map(function, values)
+
+
+def _street(index: int, height: int, width: int, seed: int, clutter: bool) -> tuple[np.ndarray, bytes]:
+    """A picture (H, W, 3) and its layout, in bytes: sent as they are, tensors would each hold a file open."""
+    from invert3d.data.worlds.streets import make_frame
+
+    frame = make_frame(index, height=height, width=width, seed=seed, clutter=clutter)
+    return frame.image, pickle.dumps(frame.layout)
+
+
+def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, most: int | None = None) -> Frames:
+    """The frames of a folder in KITTI's form, prepared for a detector."""
+    from invert3d.data.kitti import KittiFolder
+
+    folder = KittiFolder(root, split)
+    ids = list(folder.ids)[:most]
+    images, layouts = [], []
+    for name in ids:
+        picture = torch.from_numpy(folder.image(name).copy()).permute(2, 0, 1).float() / 255
+        image, layout = detector.prepare(picture, folder.layout(name))
+        images.append((image * 255).round().to(torch.uint8))
+        layouts.append(layout)
+    return Frames(
+        torch.stack(images), tuple(layouts), tuple(ids), f"{Path(root).name} {split or ''}".strip(), "its own"
+    )
+
+
+def batches(
+    frames: Frames, detector: CenterNet3D, size: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Augmented batches without end: pictures (size, 3, h, w), half of them mirrored, in another light, under noise of
+    three grains; and their targets (size, N, 26).
+
+    Noise is strong on some (a deviation of up to 0.15): networks that have seen it have gradients that people can read
+    (Kaur, Cohen, Lipton, *Are perceptually-aligned gradients a general property of robust classifiers?*, 2019).
+    """
+    targets = pack(frames.layouts, detector.kinds)
+    width = frames.images.shape[-1]
+    mirrored = Objects(targets).flipped(width).packed
+    while True:
+        rows = torch.randint(len(frames), (size,), generator=generator)
+        flip = torch.rand(size, generator=generator) < 0.5
+        x = frames.images[rows].float() / 255
+        x = torch.where(flip[:, None, None, None], x.flip(-1), x)
+        gain, power = (0.3 * torch.rand(2, size, 1, 1, 1, generator=generator) + 0.85).unbind(0)
+        tint = 0.1 * torch.rand(size, 3, 1, 1, generator=generator) + 0.95
+        grain = 2 ** int(torch.randint(3, (), generator=generator))
+        noise = torch.randn(size, 3, x.shape[2] // grain, x.shape[3] // grain, generator=generator)
+        noise *= 0.15 * torch.rand(size, 1, 1, 1, generator=generator) ** 2
+        x = gain * tint * x.clamp_min(1e-4) ** power + F.interpolate(noise, x.shape[2:])
+        x = x.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+        yield x, torch.where(flip[:, None, None], mirrored[rows], targets[rows])
+
+
+def nominal(layout: Layout, height: int = 384) -> Layout:
+    """The layout in a picture of KITTI's height: difficulties are defined in pixels of such a one."""
+    return layout.resized(height, round(layout.width * height / layout.height))

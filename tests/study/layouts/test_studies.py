@@ -1,0 +1,142 @@
+"""Transfer between detectors, heads by heads, reports and figures: on tiny detectors that know nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.space import Image
+from invert3d.engine.state import State
+from invert3d.jobs.record import headline, table_of
+from invert3d.priors.statistics import BatchNormStatistics, norm_layers
+from invert3d.study.detectors import save_detector
+from invert3d.study.layouts.heads import draw_heads, head_table, read_heads_at
+from invert3d.study.layouts.job import invert_boxes
+from invert3d.study.layouts.report import report
+from invert3d.study.layouts.scenes import Scenes, swept
+from invert3d.study.layouts.transfer import layout_transfer, shuffled
+from invert3d.training.classifiers import FitSettings
+from tests.layouts import encoded
+from tests.models.test_detectors import TINY, tiny
+from tests.ops.test_centers import PROJECTED
+from tests.study.layouts.test_job import QUICK, frames, layout_of
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Two tiny detectors, by the paths of their cards."""
+    folder = tmp_path_factory.mktemp("cards")
+    for i in range(2):
+        torch.manual_seed(i)
+        save_detector(
+            tiny(codec=PROJECTED, order="rgb"),
+            f"d{i}",
+            folder,
+            options=TINY["small"],
+            data="noise",
+            licence="-",
+            command="-",
+            seed=i,
+            held_out=frames(2),
+            seconds=1.0,
+            settings=FitSettings(steps=1, batch=2),
+        )
+    return str(folder / "d0.json"), str(folder / "d1.json")
+
+
+def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_path: Path) -> None:
+    found = layout_transfer("ours", frames(2), tmp_path, names=cards, steps=3)
+    assert found.matrix.shape == (2, 2) and len(found.originals) == 2
+    assert found.transfer == pytest.approx((found.matrix[0, 1] + found.matrix[1, 0]) / 2)
+    assert (tmp_path / "ours-d0" / "training" / "image_2" / "000000.png").is_file()
+    again = layout_transfer("ours", frames(2), tmp_path, names=cards, steps=3)  # nothing left to do
+    assert np.array_equal(again.matrix, found.matrix)
+    assert [(each.pictures, each.detector) for each in found.agreement] == [
+        ("streets as d0 reads them", "d1"),
+        ("streets as d1 reads them", "d0"),
+    ]
+    assert len(found.rows()) == 8 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
+
+
+def test_a_shuffled_detector_has_the_same_weights_in_another_order() -> None:
+    whole = tiny(height=96, width=320)
+    other = shuffled(whole)
+    for (name, a), b in zip(whole.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(a.flatten().sort().values, b.flatten().sort().values), name
+    assert any(not torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
+
+
+def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_path: Path) -> None:
+    detector, subsets = tiny(codec=PROJECTED, order="rgb"), (("hm",), ("hm", "dep"))
+    rows, runs = head_table(detector, frames(2), subsets=subsets, steps=2)
+    assert [row["asked"] for row in rows] == ["hm", "hm dep", "(the streets themselves)"]
+    assert draw_heads(tmp_path / "heads.png", runs, subsets).is_file()
+
+
+def test_heads_are_read_in_the_cells_of_the_objects() -> None:
+    layout = layout_of(2, 5)
+    detector = tiny(codec=PROJECTED, order="rgb")
+    maps = encoded(layout.to("cpu", torch.float64), detector.codec)[None].float()
+    detector.raw = lambda images: maps  # type: ignore[method-assign]
+    said = read_heads_at(detector, torch.zeros(1, 3, 32, 64), detector.targets([layout]))
+    assert said["score"] > 0.9
+    assert max(value for name, value in said.items() if name != "score") < 0.05
+
+
+def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_path: Path) -> None:
+    detector = tiny(codec=PROJECTED, order="rgb")
+    out = tmp_path / "run"
+    picture = torch.rand(3, 32, 64)
+    run = invert_boxes(detector, [layout_of(2, 1)], names=["a"], originals={"a": picture}, out=out, **QUICK)
+    page = report(run, out, detector=detector, model="tiny")
+    assert "<html" in page.read_text() and (out / "figures" / "a.png").is_file()
+    values = [8.0, 12.0]
+    scenes = swept(Scenes(("a",), (layout_of(1, 2),)), "depth", values, detector)
+    run = invert_boxes(detector, scenes.layouts, names=scenes.names, **QUICK)
+    report(run, tmp_path / "sweep", detector=detector, model="tiny", sweep=("depth", values))
+    assert (tmp_path / "sweep" / "figures" / "sweep.gif").stat().st_size > 1000
+
+
+def test_what_a_network_remembers_is_met_by_what_it_was_measured_on() -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4, momentum=None), torch.nn.ReLU())
+    x = torch.rand(1, 3, 12, 12)
+    model.train()(x)
+    names = norm_layers(model.eval())
+    assert names == ("1",)
+    frozen = Frozen(model, Image(height=12, width=12))
+
+    def distance(x: torch.Tensor, **options: float) -> float:
+        with frozen:
+            frozen.tap(names)
+            state = State(step=0, steps=1, rows=torch.arange(1), theta={}, draws=None, x=x)  # type: ignore[arg-type]
+            with torch.no_grad():
+                model(x)
+            state.features, state.layers = frozen._taps.taken(), {"1": model[1]}
+            return float(BatchNormStatistics(layers=names, **options)(state))
+
+    assert distance(x, slack=0.0) < 1e-3
+    assert distance(3 * x - 1, slack=0.0) > 0.1
+    assert distance(3 * x - 1, slack=10.0) == 0
+    with pytest.raises(ValueError, match="not a batch norm"):
+        BatchNormStatistics(layers=("0",))._distance(torch.zeros(1, 4, 3, 3), model[0], "0")
+
+
+def test_a_frozen_model_in_half_precision_answers_in_that_of_its_input() -> None:
+    detector = tiny()
+    space = Image(height=32, width=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    x = torch.rand(1, 3, 32, 64)
+    full, half = Frozen(detector, space)(x), Frozen(detector, space, bf16=True)(x)
+    assert half.dtype == torch.float32 and not torch.equal(full, half)
+    assert torch.allclose(full, half, atol=0.3)
+
+
+def test_numbers_of_detectors_are_not_shown_as_shares() -> None:
+    topic = {"headline": {"transfer_ours": 61.5, "unknown": 1.0}, "rows": []}
+    text = table_of(topic, "headline", "detector3d")
+    assert "61.5" in text and "%" not in text.split("\n")[2] and "unknown" not in text
+    assert headline("transfer_ours", 0.9)[1] == "90.0%"
