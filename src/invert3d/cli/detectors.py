@@ -13,7 +13,7 @@ from invert3d.registry import registered, unknown
 from invert3d.study.detectors import HOME, save_detector, train_detector
 from invert3d.study.networks import checked_device
 from invert3d.training.classifiers import FitSettings
-from invert3d.training.frames import HELD_OUT_SEED, Frames, folder_frames, street_frames
+from invert3d.training.frames import Frames, folder_frames, street_frames
 
 
 def train_centernet3d(
@@ -151,7 +151,7 @@ def _frames(detector: CenterNet3D, data: str, count: int, held_out: int, jobs: i
     try:
         train = street_frames(count, *size, seed=seed, jobs=jobs, report=meter.update)
         test = street_frames(
-            held_out, *size, seed=HELD_OUT_SEED, jobs=jobs, report=lambda done: meter.update(count + done)
+            held_out, *size, seed=jobs=jobs, report=lambda done: meter.update(count + done)
         )
     finally:
         meter.stop()

@@ -14,6 +14,7 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
+from invert3d.ops.seeds import HELD_OUT
 
 CLUTTER_A_CLASS = 8  # clouds of clutter for each cloud of a class
 
@@ -133,14 +134,11 @@ def training_data(
     return modelnet_data(Path(name), seed=seed, clutter=clutter)
 
 
-HELD_OUT_SEED = 1_000_003  # added to the seed of the training shapes
-
-
 def held_out_shapes(per_class: int = 50, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Procedural shapes (M, 2048, 3) and labels (M,) that no network with this seed was trained on."""
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
-    return make_clouds(CATEGORIES, per_class, 2048, seed + HELD_OUT_SEED)
+    return make_clouds(CATEGORIES, per_class, 2048, seed + HELD_OUT)
 
 
 def shapes_data(per_class: int = 400, held_out: int = 50, *, seed: int = 0, clutter: bool = True) -> Clouds:
@@ -165,7 +163,7 @@ def shapes_grids(voxels: Voxels, per_class: int = 400, held_out: int = 50, *, se
     from invert3d.data.worlds.shapes import CATEGORIES, make_grids
 
     train, labels = make_grids(CATEGORIES, per_class, voxels.size, seed)
-    test, test_labels = make_grids(CATEGORIES, held_out, voxels.size, seed + HELD_OUT_SEED)
+    test, test_labels = make_grids(CATEGORIES, held_out, voxels.size, seed + HELD_OUT)
     return Grids(
         train=train,
         train_labels=labels,

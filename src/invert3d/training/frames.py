@@ -18,7 +18,6 @@ from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
 
 #: held-out streets are another seed's
-HELD_OUT_SEED = 1_000_003
 
 
 @dataclass(frozen=True)

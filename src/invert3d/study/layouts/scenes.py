@@ -14,7 +14,7 @@ from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
 from invert3d.study.layouts.job import read_picture
-from invert3d.training.frames import HELD_OUT_SEED, street_frames
+from invert3d.training.frames import street_frames
 
 #: what can be swept, and in which unit
 SWEEPS = {"depth": "m", "side": "m", "yaw": "degrees", "height": "m", "length": "m"}
@@ -87,7 +87,7 @@ def asked_scenes(
 
 
 def _streets(detector: CenterNet3D, count: int, clutter: bool) -> Scenes:
-    made = street_frames(count, detector.height, detector.width, seed=HELD_OUT_SEED, clutter=clutter)
+    made = street_frames(count, detector.height, detector.width, seed=clutter=clutter)
     pictures = dict(zip(made.names, made.pictures, strict=True))
     return _askable(detector, Scenes(made.names, made.layouts, pictures), {})
 

@@ -19,7 +19,7 @@ from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import BoxesRun, invert_boxes, redetected
 from invert3d.study.layouts.score import SHOWN, BoxScore, read_boxes_run, score, short
-from invert3d.training.frames import HELD_OUT_SEED, Frames, street_frames
+from invert3d.training.frames import Frames, street_frames
 
 DETECTORS = ("centernet3d-small", "centernet3d-resnet18")
 
@@ -160,7 +160,7 @@ def _run(
 
 def streets_with_objects(count: int, detector: CenterNet3D, clutter: bool = False) -> Frames:
     """The first ``count`` held-out streets in which there is something to ask the detector for."""
-    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=HELD_OUT_SEED, clutter=clutter)
+    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=clutter=clutter)
     fit = [
         i
         for i, layout in enumerate(made.layouts)
