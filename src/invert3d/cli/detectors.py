@@ -9,6 +9,7 @@ from invert3d.cli.show import print_table
 from invert3d.engine.progress import Meter
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.centers import CenterCodec
+from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import registered, unknown
 from invert3d.study.detectors import HOME, save_detector, train_detector
 from invert3d.study.networks import checked_device
@@ -150,9 +151,7 @@ def _frames(detector: CenterNet3D, data: str, count: int, held_out: int, jobs: i
     meter = Meter("making streets", count + held_out)
     try:
         train = street_frames(count, *size, seed=seed, jobs=jobs, report=meter.update)
-        test = street_frames(
-            held_out, *size, seed=jobs=jobs, report=lambda done: meter.update(count + done)
-        )
+        test = street_frames(held_out, *size, seed=HELD_OUT, jobs=jobs, report=lambda done: meter.update(count + done))
     finally:
         meter.stop()
     return train, test

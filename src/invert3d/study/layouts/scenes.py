@@ -12,6 +12,7 @@ from invert3d.data.kitti import KittiFolder, check_visible, read_calibration, re
 from invert3d.data.scenes import read_scene
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
+from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
 from invert3d.study.layouts.job import read_picture
 from invert3d.training.frames import street_frames
@@ -87,7 +88,7 @@ def asked_scenes(
 
 
 def _streets(detector: CenterNet3D, count: int, clutter: bool) -> Scenes:
-    made = street_frames(count, detector.height, detector.width, seed=clutter=clutter)
+    made = street_frames(count, detector.height, detector.width, seed=HELD_OUT, clutter=clutter)
     pictures = dict(zip(made.names, made.pictures, strict=True))
     return _askable(detector, Scenes(made.names, made.layouts, pictures), {})
 

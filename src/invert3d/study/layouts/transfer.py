@@ -16,6 +16,7 @@ import numpy as np
 
 from invert3d.evaluate.inversion import randomize
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import BoxesRun, invert_boxes, redetected
 from invert3d.study.layouts.score import SHOWN, BoxScore, read_boxes_run, score, short
@@ -160,7 +161,7 @@ def _run(
 
 def streets_with_objects(count: int, detector: CenterNet3D, clutter: bool = False) -> Frames:
     """The first ``count`` held-out streets in which there is something to ask the detector for."""
-    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=clutter=clutter)
+    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=HELD_OUT, clutter=clutter)
     fit = [
         i
         for i, layout in enumerate(made.layouts)
