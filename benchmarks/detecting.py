@@ -25,7 +25,7 @@ from invert3d.engine.loop import optimize
 from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.stepper import Stepper
 from invert3d.evaluate.kitti import evaluate_kitti
-from invert3d.jobs.folder import record
+from invert3d.jobs.record import record
 from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, ours
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.objectives.boxes3d import CenterHeads

@@ -35,7 +35,7 @@ from invert3d.attribution.rectified import Deconvolution, Guided  # noqa: E402
 from invert3d.engine.memory import keep_freed_memory  # noqa: E402
 from invert3d.engine.model import Frozen  # noqa: E402
 from invert3d.engine.space import Points  # noqa: E402
-from invert3d.jobs.folder import record  # noqa: E402
+from invert3d.jobs.record import record  # noqa: E402
 from invert3d.methods.pruning import Operation, Surgery, prune_by_magnitude  # noqa: E402
 from invert3d.methods.sparse import sparsified  # noqa: E402
 from invert3d.models.weights import bundled  # noqa: E402

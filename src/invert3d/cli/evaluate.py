@@ -5,7 +5,7 @@ from pathlib import Path
 from invert3d.cli.show import print_scores, print_table
 from invert3d.engine.result import Result
 from invert3d.jobs.folder import read_run
-from invert3d.jobs.folder import record as write_record
+from invert3d.jobs.record import record as write_record
 from invert3d.methods.recipes import load_recipe
 from invert3d.study.classes.job import invert
 from invert3d.study.classes.report import write_report

@@ -131,7 +131,7 @@ def attribution(
     device
         cpu, cuda, ...
     """
-    from invert3d.jobs.folder import record as write_record
+    from invert3d.jobs.record import record as write_record
     from invert3d.study.explaining.job import default_methods
     from invert3d.study.explaining.truth import COLUMNS, check_question, headline, measure
 

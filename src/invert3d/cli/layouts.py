@@ -185,7 +185,7 @@ def evaluate_boxes(
     name
         What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
-    from invert3d.jobs.folder import record as write
+    from invert3d.jobs.record import record as write
     from invert3d.study.layouts.score import scored_runs
 
     names = [part.strip() for part in models.split(",")] if models else None
@@ -246,7 +246,7 @@ def evaluate_layouts(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.jobs.folder import record as write
+    from invert3d.jobs.record import record as write
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects
 
@@ -307,7 +307,7 @@ def evaluate_heads(
     record
         Also write the numbers to docs/results/detector3d.json.
     """
-    from invert3d.jobs.folder import record as write
+    from invert3d.jobs.record import record as write
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table
     from invert3d.study.layouts.transfer import streets_with_objects

@@ -68,7 +68,7 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
 
     Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid.
     """
-    from invert3d.jobs.folder import record
+    from invert3d.jobs.record import record
     from invert3d.training.classifiers import accuracy_by_class, predictions
     from invert3d.training.data import held_out_shapes, modelnet10_grids
 

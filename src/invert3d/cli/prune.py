@@ -119,7 +119,7 @@ def survival(
     record
         Write docs/results/pruning.json.
     """
-    from invert3d.jobs.folder import record as write_record
+    from invert3d.jobs.record import record as write_record
     from invert3d.models.weights import bundled
     from invert3d.study.networks import open_network
     from invert3d.study.pruning.survival import COLUMNS

@@ -100,6 +100,9 @@ def optimize(
                 state, done = _retire(state, recorders, optimizer, result)
                 if done:
                     break
+                if state.taken < steps and any(recorder.interrupts() for recorder in recorders):
+                    interrupted = True
+                    break
         except KeyboardInterrupt:
             interrupted = True
             if state.taken == state.step:  # in the middle of a step: as if it had not begun

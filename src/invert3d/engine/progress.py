@@ -5,36 +5,44 @@ from typing import Any
 
 
 class Meter:
-    """Counts to ``total`` and shows it, with the facts it is given and the time that is left."""
+    """Shows the share of ``total`` that is done, with the facts it is given and the time that is left.
 
-    def __init__(self, label: str, total: int, done: int = 0) -> None:
+    The first line comes at once.
+    """
+
+    def __init__(self, label: str, total: float, done: float = 0) -> None:
         from rich.console import Console
 
-        self.label, self.total, self.begun, self.printed = label, max(1, total), done, done * 10 // max(1, total)
-        self.done, self.clock = done, time.perf_counter()
-        console = Console()
+        self.label, self.total, self.begun, self.done = label, max(total, 1e-9), done, done
+        self.printed, self.clock = int(done / self.total * 10), time.perf_counter()
+        console = Console(stderr=True)
         self.bar: Any = self._bar(console) if console.is_terminal else None
+        if self.bar is None:
+            print(f"{label} ...", flush=True)
 
     def _bar(self, console: Any) -> Any:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         words, facts = TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")
-        bar = Progress(words, BarColumn(), MofNCompleteColumn(), facts, TimeRemainingColumn(), console=console)
+        bar = Progress(words, BarColumn(), TaskProgressColumn(), facts, TimeRemainingColumn(), console=console)
         bar.start()
-        self.task = bar.add_task(self.label, total=self.total, completed=self.done, facts="")
+        self.task = bar.add_task(self.label, total=self.total, facts="")
+        bar.update(self.task, completed=self.done)
         return bar
 
-    def update(self, done: int, **facts: str) -> None:
-        """``done`` of the total are done; facts are shown as they are called."""
+    def update(self, done: float, **facts: str) -> None:
+        """``done`` of the total is done; facts are shown under their names, one called ``facts`` as it is."""
         self.done = done
-        words = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value)
+        words = "  ".join(
+            value if name == "facts" else f"{name.replace('_', ' ')} {value}" for name, value in facts.items() if value
+        )
         if self.bar is not None:
             self.bar.update(self.task, completed=done, facts=words)
-        elif done * 10 // self.total > self.printed:
-            self.printed = done * 10 // self.total
+        elif int(done / self.total * 10) > self.printed:
+            self.printed = int(done / self.total * 10)
             passed = time.perf_counter() - self.clock
-            left = passed * (self.total - done) / max(1, done - self.begun)
-            print(f"{self.label} {done}/{self.total}  {words}  {passed:.0f} s, {left:.0f} s left", flush=True)
+            left = passed * (self.total - done) / max(1e-9, done - self.begun)
+            print(f"{self.label} {done / self.total:.0%}  {words}  {passed:.0f} s, {left:.0f} s left", flush=True)
 
     def stop(self) -> None:
         """Take the bar down."""

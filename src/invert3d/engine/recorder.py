@@ -24,6 +24,10 @@ class Recorder:
         """Which of the running samples (B,) are done; None for none."""
         return None
 
+    def interrupts(self) -> bool:
+        """Whether the loop should stop here, between two steps, and leave a checkpoint to go on from."""
+        return False
+
     def close(self, result: "Result") -> None:
         """Put what was recorded into the result."""
 

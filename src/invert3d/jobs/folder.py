@@ -1,62 +1,89 @@
-"""Run folders: recipe, environment, seed, trace, arrays, pictures and one page, readable at any moment."""
+"""A run folder: what was asked, one folder a unit, readable at any moment, written by one process at a time.
 
+    run.json            what was asked: settings, units, command, environment
+    units/NAME/         facts.json, arrays.safetensors, pictures; done.json once it is finished, partial.json before
+    unfinished/N.bin    where batch N stood when it was interrupted
+    log.jsonl           a line for each batch: when it ended, how long it took, how
+
+Everything is written beside its place and then renamed, so a reader, a kill and a full disk never see half of it.
+"""
+
+import contextlib
+import hashlib
 import json
-import platform
+import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
 
-from invert3d import __version__
+from invert3d.jobs.job import Batch, Made
 
-
-def environment() -> dict[str, str]:
-    """What a number depends on besides the code: versions and the processor, no paths."""
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
-    return {
-        "invert3d": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "threads": str(torch.get_num_threads()),
-        **gpu,
-    }
+MARK = "run.json"
 
 
-def processor() -> str:
-    """The name of the processor, as far as the system tells."""
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then rename it. A full disk leaves the old file, or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
 
 
-def command_line() -> str:
-    """The command as a person would type it, without the path of the program."""
-    words = [Path(sys.argv[0]).name if Path(sys.argv[0]).name != "__main__.py" else "invert3d", *sys.argv[1:]]
-    return " ".join(word if word and " " not in word else repr(word) for word in words)
+def write_json(path: Path, table: Any) -> None:
+    """Write JSON as ``write_bytes`` does."""
+    write_bytes(path, (json.dumps(table, indent=2) + "\n").encode())
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The ``run.json`` of a run folder. Raises ValueError if there is none, or it is damaged."""
+    path = Path(folder) / MARK
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a run folder: it has no {MARK}")
+    try:
+        table = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path} holds no table")
+    return table
 
 
 def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """The folder, once it is seen that a run may be written there; nothing is changed yet.
+    """The folder, once it is seen that a run may be written there; nothing is changed.
 
-    Raises ValueError if one is there already and neither is asked for.
+    Raises ValueError if a run is there already and neither is asked for, if there is none to resume, if both are asked
+    for, or if what is there is no run folder.
     """
     folder = Path(folder)
+    if resume and overwrite:
+        raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a run folder")
-    full = folder.is_dir() and any(folder.iterdir())
+    parent = next(each for each in [*folder.absolute().parents] if each.exists())
+    if not parent.is_dir():
+        raise ValueError(f"{folder} cannot be made: {parent} is a file")
+    there = folder / MARK
+    full = folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
+    if full and not there.is_file() and (resume or overwrite):
+        raise ValueError(f"{folder} is not a run folder (no {MARK}): it is left as it is")
     if full and not (resume or overwrite):
         raise ValueError(f"{folder} exists already: give --resume to go on from it or --overwrite to replace it")
-    if full and overwrite and not (folder / "run.json").is_file():
-        raise ValueError(f"{folder} is not a run folder (no run.json): it will not be overwritten")
-    if resume and not (folder / "run.json").is_file():
+    if resume and not there.is_file():
         raise ValueError(f"there is nothing to resume in {folder}")
     return folder
 
@@ -70,42 +97,161 @@ def prepared(folder: Path, *, resume: bool = False, overwrite: bool = False) -> 
     return folder
 
 
-def write_json(path: Path, table: Any) -> None:
-    """Write JSON so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".tmp") as file:
-        json.dump(table, file, indent=2)
-        file.write("\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+def agree(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming what differs, if a run is resumed with other settings or units than it began with."""
+    earlier, now = read_run(folder), json.loads(json.dumps(dict(asked)))
+    differing = []
+    for key, value in now.items():
+        old = earlier.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            differing += [f"{key}.{name}" for name in {*value, *old} if value.get(name) != old.get(name)]
+        elif old != value:
+            differing.append(key)
+    if differing:
+        raise ValueError(f"cannot resume {folder}: it was begun with other values of {', '.join(sorted(differing))}")
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """The ``run.json`` of a run folder. Raises ValueError if there is none."""
-    path = Path(folder) / "run.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a run folder: it has no run.json")
-    return json.loads(path.read_text())
+class RunFolder:
+    """A run folder that is open for writing. Made by ``opened``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def unit(self, name: str) -> Path:
+        """The folder of a unit."""
+        return self.path / "units" / name
+
+    def finished(self, name: str) -> bool:
+        """Whether a unit is done and all its files are as they were written."""
+        return is_whole(self.unit(name))
+
+    def checkpoint(self, batch: Batch) -> bytes | None:
+        """Where a batch stood, if it was interrupted."""
+        path = self.path / "unfinished" / f"{batch.number}.bin"
+        return path.read_bytes() if path.is_file() else None
+
+    def finish(self, batch: Batch, files: Sequence[Mapping[str, bytes]]) -> None:
+        """Write the units of a batch, and forget where it stood."""
+        self._write(batch, files, "done.json")
+        (self.path / "unfinished" / f"{batch.number}.bin").unlink(missing_ok=True)
+
+    def keep(self, batch: Batch, files: Sequence[Mapping[str, bytes]], checkpoint: bytes | None) -> None:
+        """Write what there is of an interrupted batch."""
+        self._write(batch, files, "partial.json")
+        if checkpoint is not None:
+            write_bytes(self.path / "unfinished" / f"{batch.number}.bin", checkpoint)
+
+    def _write(self, batch: Batch, files: Sequence[Mapping[str, bytes]], mark: str) -> None:
+        for unit, table in zip(batch.units, files, strict=False):
+            write_folder(self.unit(unit.name), table, mark)
+
+    def log(self, **facts: Any) -> None:
+        """Add a line to ``log.jsonl``."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **facts}) + "\n")
 
 
-def record(topic: str, headline: dict[str, float], rows: Sequence[dict[str, Any]]) -> Path:
-    """Write measured numbers to ``docs/results/<topic>.json``, from which README and docs take theirs.
+@contextlib.contextmanager
+def opened(
+    path: Path, asked: Mapping[str, Any], about: Mapping[str, Any], *, resume: bool, overwrite: bool
+) -> Iterator[RunFolder]:
+    """A run folder to write into: begun, or gone on with. One process at a time.
 
-    A headline is merged into what other commands recorded under the topic; rows are replaced command by command.
+    A new one appears with its ``run.json`` in it. An overwritten one goes when the new one is ready.
+
+    Raises ValueError as ``checked_folder`` and ``agree`` do, and if another process writes there.
     """
-    path = Path("docs/results") / f"{topic}.json"
-    old = json.loads(path.read_text()) if path.is_file() else {"headline": {}, "rows": []}
-    command = command_line()
-    tables = {str(row.get("table")) for row in rows}
-    kept = [row for row in old["rows"] if str(row.get("table")) not in tables]
-    stamped = [{**row, "command": command} for row in rows]
-    write_json(
-        path,
-        {
-            "command": command,
-            "environment": environment(),
-            "headline": {**old["headline"], **headline},
-            "rows": kept + stamped,
-        },
+    checked_folder(path, resume=resume, overwrite=overwrite)
+    if resume:
+        agree(path, asked)
+    else:
+        _begin(path, {**asked, **about}, overwrite)
+    lock = FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"another process is writing to {path}") from error
+    try:
+        yield RunFolder(path)
+    finally:
+        lock.release()
+
+
+def _begin(path: Path, table: Mapping[str, Any], overwrite: bool) -> None:
+    parent = path.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".new"))
+    try:
+        fresh.chmod(0o755)
+        write_json(fresh / MARK, dict(table))
+        if overwrite and path.exists():
+            with _alone(path):
+                old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".old"))
+                os.replace(path, old)
+            os.replace(fresh, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            if path.is_dir():  # empty, or with hidden files only
+                for each in path.iterdir():
+                    each.unlink() if not each.is_dir() else shutil.rmtree(each)
+            os.replace(fresh, path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Raise ValueError if another process writes to a run folder."""
+    lock = FileLock(path / ".lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout as error:
+        raise ValueError(f"another process is writing to {path}") from error
+
+
+def write_folder(path: Path, files: Mapping[str, bytes], mark: str) -> None:
+    """Write a unit's files and, in the file ``mark``, their digests, as one folder that is renamed into its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".new"))
+    try:
+        fresh.chmod(0o755)
+        for name, data in files.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).write_bytes(data)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+        write_json(fresh / mark, {"sha256": digests})
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(fresh, path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a unit's folder is finished and each file has the digest it was written with."""
+    try:
+        digests = json.loads((path / "done.json").read_text())["sha256"]
+        return all(
+            hashlib.sha256((path / name).read_bytes()).hexdigest() == written for name, written in digests.items()
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
+
+
+def read_made(path: Path) -> Made:
+    """What a unit's folder holds, finished or not. Raises ValueError if it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        files = {str(each.relative_to(path)): each.read_bytes() for each in sorted(path.rglob("*")) if each.is_file()}
+        facts = json.loads(files.pop("facts.json"))
+        arrays: dict[str, Tensor] = load(files.pop("arrays.safetensors")) if "arrays.safetensors" in files else {}
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ValueError(f"{path} is damaged ({error}): --resume does it again") from error
+    return Made(
+        facts=facts, arrays=arrays, files={k: v for k, v in files.items() if k not in ("done.json", "partial.json")}
     )
-    return path

@@ -1,4 +1,6 @@
-"""``make results``: the tables in README and docs, from docs/results/*.json, between their markers.
+"""Measured numbers: written to docs/results/*.json, and from there into README and docs between their markers.
+
+``make results`` does the second.
 
 A table stands between ``<!-- results:TOPIC NAME -->`` and ``<!-- /results -->``; NAME picks the rows whose "table"
 is, or begins with, that name (``headline`` for the headline numbers).
@@ -6,8 +8,12 @@ is, or begins with, that name (``headline`` for the headline numbers).
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from invert3d.jobs.folder import write_json
+from invert3d.jobs.provenance import command_line, environment
 
 MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -113,6 +119,26 @@ def refreshed(text: str, folder: Path) -> str:
         return f"{match[1]}{table_of(topic, match[3], match[2])}{match[4]}"
 
     return MARKER.sub(replace, text)
+
+
+def record(topic: str, headline: Mapping[str, float], rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write measured numbers to ``docs/results/<topic>.json``, from which README and docs take theirs.
+
+    A headline is merged into what other commands recorded under the topic; rows are replaced table by table.
+    """
+    path = Path("docs/results") / f"{topic}.json"
+    old = json.loads(path.read_text()) if path.is_file() else {"headline": {}, "rows": []}
+    command = command_line()
+    tables = {str(row.get("table")) for row in rows}
+    kept = [row for row in old["rows"] if str(row.get("table")) not in tables]
+    table = {
+        "command": command,
+        "environment": environment(),
+        "headline": {**old["headline"], **headline},
+        "rows": kept + [{**row, "command": command} for row in rows],
+    }
+    write_json(path, table)
+    return path
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from invert3d.engine.recorder import ProgressBar, Recorder
 from invert3d.engine.result import Checkpoint, Result
-from invert3d.jobs.folder import command_line, environment, prepared, write_json
+from invert3d.jobs.folder import prepared, write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.methods.classes import Recipe, Unfinished
 from invert3d.methods.classes import invert as invert_batch
 from invert3d.methods.judge import Judge, renamed_classes

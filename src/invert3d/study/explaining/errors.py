@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.jobs.folder import checked_folder, command_line, environment, prepared, write_json
+from invert3d.jobs.folder import checked_folder, prepared, write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import explain, filled, panel, values_of
 from invert3d.study.networks import Network

@@ -12,7 +12,8 @@ from invert3d.attribution.attribution import Attribution, Method, Reduction
 from invert3d.attribution.features import GradCAM
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Image, Points, Space, Voxels
-from invert3d.jobs.folder import checked_folder, command_line, environment, prepared, write_json
+from invert3d.jobs.folder import checked_folder, prepared, write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.registry import lookup
 from invert3d.study.networks import Network, open_network

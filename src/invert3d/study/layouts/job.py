@@ -20,7 +20,8 @@ from invert3d.data.kitti import Calibration, read_calibration, read_labels, writ
 from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import ProgressBar, Recorder
 from invert3d.engine.space import Image
-from invert3d.jobs.folder import command_line, environment, prepared, read_run, write_json
+from invert3d.jobs.folder import prepared, read_run, write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.methods.layouts import LayoutRecipe, encoder_of, invert_layouts, layout_recipe, quantized
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from invert3d.engine.result import Result
 from invert3d.evaluate.clouds import chamfer_distance
-from invert3d.jobs.folder import command_line, environment, write_json
+from invert3d.jobs.folder import write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.methods.classes import Recipe
 from invert3d.methods.recipes import load_recipe, overridden
 from invert3d.parameterizations.direct import Direct

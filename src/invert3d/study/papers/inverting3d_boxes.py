@@ -6,7 +6,8 @@ from typing import Any
 
 from invert3d.engine.draws import Draws
 from invert3d.evaluate.layouts import errors
-from invert3d.jobs.folder import command_line, environment, prepared, write_json
+from invert3d.jobs.folder import prepared, write_json
+from invert3d.jobs.provenance import command_line, environment
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout

@@ -7,7 +7,9 @@ import numpy as np
 
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Points, Voxels
-from invert3d.jobs.folder import checked_folder, command_line, environment, prepared, record, write_json
+from invert3d.jobs.folder import checked_folder, prepared, write_json
+from invert3d.jobs.provenance import command_line, environment
+from invert3d.jobs.record import record
 from invert3d.registry import registered
 from invert3d.study.networks import Network
 from invert3d.training.classifiers import TrainSettings, save

@@ -1,0 +1,43 @@
+"""How a job is run. Imports nothing heavy: the command line reads it for ``--help``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how a job is run. Only ``seed`` and ``threads`` change what comes out.
+
+    Attributes:
+        out: the run folder; without one nothing is kept.
+        seed: fixes every random number.
+        workers: processes that work at the same time.
+        threads: of each of them. Sums are rounded differently with another number.
+        cluster: a Ray cluster to work on, HOST:PORT, or ``auto``: that of ``RAY_ADDRESS``, else a local one.
+        resume: go on with an interrupted run.
+        overwrite: replace a run that is there.
+        progress: show how far it is.
+
+    Raises:
+        ValueError: a seed below 0, fewer than one worker or thread, or resume and overwrite together.
+    """
+
+    out: Path | None = None
+    seed: int = 0
+    workers: int = 1
+    threads: int = 1
+    cluster: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"a seed must be 0 or more, not {self.seed}")
+        for name in ("workers", "threads"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise ValueError(f"{name} must be between 1 and 1024, not {getattr(self, name)}")
+        if self.resume and self.overwrite:
+            raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
+        if self.resume and self.out is None:
+            raise ValueError("resume needs the run folder to go on with")
