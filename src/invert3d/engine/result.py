@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Checkpoint:
-    """Theta, optimizer and generators of the samples still running at an interruption, and what was done before."""
+    """Theta, optimizer and draws of the samples still running at an interruption, and what was done before."""
 
     step: int
     rows: Tensor
     theta: dict[str, Tensor]
     optimizer: dict[str, Any]
-    draws: list[Tensor]
+    draws: dict[str, Any]
     memory: dict[str, Tensor]
     loss: Tensor
     outputs: Tensor
