@@ -2,19 +2,21 @@
 # What must be there is make, a C compiler and Python 3.11 or later.
 #
 #   make test PYTHON=/opt/python3.13/bin/python    another Python than the first that is found (only when .venv is made)
-#   make test EXTRAS=dev,detect                    more extras of pyproject.toml
+#   make test EXTRAS=dev,detect                    more extras of pyproject.toml (by default dev, and none for make demo)
 #   make test CONSTRAINTS=                         the newest versions instead of the tested ones
 #   make test ARGS="-k loop -x"                    more arguments for pytest or the program that is run
 
 PYTHON      ?=
-EXTRAS      ?= dev
 CONSTRAINTS ?= constraints.txt
 JOBS        ?= 2
 ARGS        ?=
 
 comma := ,
 BIN   := .venv/bin
-READY := .venv/.ready-$(subst $(comma),-,$(EXTRAS))
+# .venv with extras is ready once its stamp is there; the demo needs none of them, development does.
+stamp  = .venv/.ready-$(subst $(comma),-,$(or $(EXTRAS),$(1)))
+PLAIN := $(call stamp,plain)
+READY := $(call stamp,dev)
 
 # On small operations one thread a process is faster than several that wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
@@ -28,7 +30,7 @@ help: ## this list
 
 setup: $(READY) ## only set up .venv
 
-demo: $(READY) ## invert four classes, score them, say which page to open
+demo: $(PLAIN) ## invert four classes, score them, say which page to open
 	$(BIN)/invert3d demo $(ARGS)
 
 test: $(READY) ## the tests, a few minutes
@@ -69,14 +71,15 @@ $(BIN)/python:
 	exit 1
 
 # uv installs in seconds what pip installs in minutes; where it cannot be had, pip does it.
-$(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+.venv/.ready-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@export PIP_DISABLE_PIP_VERSION_CHECK=1; \
 	limits="$(addprefix -c ,$(CONSTRAINTS))"; \
+	here=".$(addsuffix ],$(addprefix [,$(subst -,$(comma),$(filter-out plain,$*))))"; \
 	uv=$$(command -v uv || echo $(BIN)/uv); \
 	test -x "$$uv" || $(BIN)/python -m pip install --quiet $$limits uv || echo "no uv: pip instead"; \
 	if test -x "$$uv"; then \
-		"$$uv" pip install --python $(BIN)/python $$limits -e '.[$(EXTRAS)]'; \
+		"$$uv" pip install --python $(BIN)/python $$limits -e "$$here"; \
 	else \
-		$(BIN)/python -m pip install $$limits -e '.[$(EXTRAS)]'; \
+		$(BIN)/python -m pip install $$limits -e "$$here"; \
 	fi
 	@touch $@

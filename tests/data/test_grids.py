@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from invert3d.data.binvox import Binvox, write_binvox
 from invert3d.data.grids import CONVENTIONS, read_grid, voxelize
-from invert3d.data.voxels import Binvox, padded, read_modelnet10_grids, write_binvox
+from invert3d.data.voxels import padded, read_modelnet10_grids
 from invert3d.data.worlds.parts import assemble, box, ellipsoid
 from invert3d.data.worlds.shapes import CATEGORIES, make_grids, make_mesh
 

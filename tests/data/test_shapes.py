@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from invert3d.data.clouds import normalize_unit_sphere, sample_cloud
 from invert3d.data.worlds.clutter import make_clutter, make_clutter_clouds
 from invert3d.data.worlds.parts import (
     Part,
@@ -22,7 +23,7 @@ from invert3d.data.worlds.parts import (
     torus,
     vessel,
 )
-from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_mesh, normalize_unit_sphere, sample_cloud
+from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_mesh
 
 SYMMETRIC = ("airplane", "bathtub", "bed", "bench", "car", "chair", "dresser", "monitor", "night_stand", "toilet")
 

@@ -9,9 +9,10 @@ import torch
 
 from invert3d.data.kitti import KittiFolder
 from invert3d.data.worlds.composition import corners_of, overlap
+from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.road import make_road
-from invert3d.data.worlds.street_files import MARK, clear_streets, run_lengths
-from invert3d.data.worlds.streets import KINDS, Frame, calibration_of, make_frame, write_streets
+from invert3d.data.worlds.street_files import MARK, calibration_of, clear_streets, run_lengths
+from invert3d.data.worlds.streets import KINDS, make_frame, write_streets
 from invert3d.data.worlds.templates import Template
 from invert3d.data.worlds.traffic import CARS, car_template
 from invert3d.data.worlds.walkers import CYCLISTS, PEOPLE, cyclist_template, person_template

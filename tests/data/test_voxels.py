@@ -11,17 +11,9 @@ import numpy as np
 import pytest
 import trimesh
 
+from invert3d.data.binvox import Binvox, read_binvox, write_binvox
 from invert3d.data.modelnet import MODELNET10
-from invert3d.data.voxels import (
-    VOXELS_FILE,
-    Binvox,
-    VoxelSplits,
-    read_binvox,
-    read_modelnet10_grids,
-    read_modelnet10_voxels,
-    surface_points,
-    write_binvox,
-)
+from invert3d.data.voxels import VOXELS_FILE, VoxelSplits, read_modelnet10_grids, read_modelnet10_voxels, surface_points
 
 REAL = Path(os.environ.get("INVERT3D_REAL") or Path(__file__).parents[2].parent / "shared" / "real")
 SIDE = 6

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from invert3d.data.voxels import padded, read_binvox
+from invert3d.data.binvox import read_binvox
+from invert3d.data.clouds import to_up
+from invert3d.data.meshes import read_off
+from invert3d.data.voxels import padded
 from invert3d.registry import unknown
 
 if TYPE_CHECKING:
@@ -158,8 +161,6 @@ def _checked(array: np.ndarray, name: str) -> np.ndarray:
 def _mesh(path: Path, up: str) -> "trimesh.Trimesh":
     """The triangles of a file, z up."""
     import trimesh
-
-    from invert3d.data.modelnet import read_off, to_up
 
     if path.suffix.lower() == ".off":
         mesh = read_off(path)

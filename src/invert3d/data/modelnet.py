@@ -14,22 +14,20 @@ the turns. ModelNet40 is aligned only in part.
 from __future__ import annotations
 
 import difflib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import trimesh
+from invert3d.data.clouds import Up, normalize_unit_sphere, sample_cloud, to_up
+from invert3d.data.meshes import read_off
 
 Layout = Literal["off", "hdf5", "text"]
 Split = Literal["train", "test"]
-Up = Literal["y", "z"]
 
 MODELNET40: tuple[str, ...] = (
     "airplane",
@@ -95,7 +93,6 @@ _SHAPE: dict[str, str] = {
     "hdf5": "ply_data_train*.h5, ply_data_test*.h5 and shape_names.txt",
     "text": "modelnet40_shape_names.txt, modelnet40_<train|test>.txt, <class>/*_0001.txt of x,y,z,nx,ny,nz",
 }
-_SIGNS = {("z", "y"): (1, 1, -1), ("y", "z"): (1, -1, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,60 +188,6 @@ def detect_layout(root: str | Path) -> Layout:
     raise ValueError(f"{folder}: found {found}, expected a ModelNet layout: {accepted}")
 
 
-def to_up(points: np.ndarray, source: Up, target: Up, *, mirror: bool = False) -> np.ndarray:
-    """Points, and normals, moved between the z-up and the y-up frame.
-
-    The rotation takes (x, y, z) to (x, z, -y) from z up to y up, and back to (x, -z, y). With `mirror` it is
-    the swap (x, z, y) both ways: what ModelNet's HDF5 and text releases did to the meshes.
-
-    Args:
-        points: (..., 3) positions, or (..., 6) positions and normals.
-        source: the axis that points up now, "y" or "z".
-        target: the axis that shall point up.
-        mirror: swap the axes instead of rotating.
-
-    Returns:
-        The same shape and dtype; a new array unless nothing changes.
-
-    Raises:
-        ValueError: an axis is neither "y" nor "z", or the last dimension is neither 3 nor 6.
-    """
-    for name, axis in (("source", source), ("target", target)):
-        if axis not in ("y", "z"):
-            raise ValueError(f"{name}: got {axis!r}, accepted are 'y' and 'z'")
-    if points.ndim < 1 or points.shape[-1] not in (3, 6):
-        raise ValueError(f"points: got shape {points.shape}, accepted is (..., 3) or (..., 6)")
-    if source == target:
-        return points
-    signs = np.array((1, 1, 1) if mirror else _SIGNS[source, target], dtype=points.dtype)
-    triples = points.reshape(*points.shape[:-1], -1, 3)
-    return (triples[..., [0, 2, 1]] * signs).reshape(points.shape)
-
-
-def read_off(path: str | Path) -> trimesh.Trimesh:
-    """One OFF mesh in its own units and frame, also with ModelNet's header `OFF123 456 0` on one line.
-
-    Raises:
-        ValueError: the file is no OFF mesh or has no face.
-    """
-    import trimesh
-
-    file = Path(path)
-    text = file.read_bytes().lstrip()
-    if not text.startswith(b"OFF"):
-        raise _wrong("off", file, f"a file that starts with {text[:12]!r}")
-    text = b"OFF\n" + text[3:].lstrip()
-    try:
-        mesh = trimesh.load_mesh(io.BytesIO(text), file_type="off", process=False)
-    except (ValueError, IndexError, KeyError, TypeError, NameError) as error:
-        raise _wrong("off", file, f"a broken OFF mesh ({error})") from error
-    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise _wrong("off", file, "an OFF mesh without faces")
-    if int(mesh.faces.max()) >= len(mesh.vertices) or not np.isfinite(mesh.vertices).all():
-        raise _wrong("off", file, "an OFF mesh with faces of absent vertices, or vertices that are not finite")
-    return mesh
-
-
 def class_list(path: str | Path) -> tuple[str, ...]:
     """The names in a text file, one a line, blank lines left out.
 
@@ -285,8 +228,6 @@ def _check_request(split: str, points: int, limit: int | None, up: str) -> None:
 
 
 def _read_off_folder(root: Path, request: _Request) -> tuple[np.ndarray, np.ndarray]:
-    from invert3d.data.worlds.shapes import sample_cloud
-
     files = [sorted((root / name / request.split).glob("*.off"))[: request.limit] for name in request.names]
     _check_complete("off", root, request, [len(paths) for paths in files])
     clouds = []
@@ -396,8 +337,6 @@ def _labels_of(groups: Sequence[Sequence[object]]) -> np.ndarray:
 
 
 def _normalize(clouds: np.ndarray) -> np.ndarray:
-    from invert3d.data.worlds.shapes import normalize_unit_sphere
-
     return np.concatenate([normalize_unit_sphere(clouds[..., :3]), clouds[..., 3:]], axis=-1)
 
 

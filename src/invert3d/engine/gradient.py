@@ -9,6 +9,7 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
+from invert3d.engine.tree import Tree, detached
 
 
 def derivative(outcome: Tensor, leaf: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def input_gradient(
     model: Frozen,
     objective: Objective,
     x: Tensor,
-    target: Tensor | None = None,
+    target: Tree | None = None,
     *,
     differentiate: Callable[[Tensor, Tensor], Tensor] = derivative,
 ) -> tuple[Tensor, State]:
@@ -53,5 +54,5 @@ def input_gradient(
             objective.update(state)
         state.loss = objective(state)
         gradient = differentiate(state.loss.sum(), x)
-    state.loss, state.outputs = state.loss.detach(), outputs.detach()
+    state.loss, state.outputs = state.loss.detach(), detached(outputs)
     return gradient, state

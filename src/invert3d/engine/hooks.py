@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 
 class Taps:
@@ -12,7 +12,7 @@ class Taps:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.values: dict[str, Tensor] = {}
+        self.values: dict[str, Any] = {}
         self.names: tuple[str, ...] = ()
         self._handles: list[Any] = []
 
@@ -36,7 +36,7 @@ class Taps:
 
         return keep
 
-    def taken(self) -> dict[str, Tensor]:
+    def taken(self) -> dict[str, Any]:
         """What the watched modules returned in the last pass. Raises ValueError if one was not called."""
         silent = [name for name in self.names if name not in self.values]
         if silent:

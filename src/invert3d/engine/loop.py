@@ -22,6 +22,7 @@ from invert3d.engine.space import Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, fresh, keep_rows, learned
 from invert3d.engine.transform import Transform, chained
+from invert3d.engine.tree import Tree, detached, rows_of, size_of
 
 
 def optimize(
@@ -29,7 +30,7 @@ def optimize(
     objective: Objective,
     parameterization: Parameterization,
     *,
-    target: Tensor | None,
+    target: Tree | None,
     steps: int,
     stepper: AnyStepper = Stepper(),  # noqa: B008 - frozen
     transforms: Sequence[Transform] = (),
@@ -41,6 +42,7 @@ def optimize(
     theta: dict[str, Tensor] | None = None,
     memory: dict[str, Tensor] | None = None,
     checkpoint: Checkpoint | None = None,
+    keep_outputs: bool | None = None,
 ) -> Result:
     """Optimize theta until the model says what the objective asks, or the steps are over.
 
@@ -48,7 +50,8 @@ def optimize(
         model: a ``Frozen`` model, entered or not.
         objective: ``State -> (B,)``; smaller is better.
         parameterization: theta -> x.
-        target: what is asked of each sample, (B, ...); its length is the batch, unless ``batch`` says it.
+        target: what is asked of each sample: a tensor (B, ...) or a dictionary of them. B is the batch, unless
+            ``batch`` says it.
         steps: how many; 0 returns the start.
         stepper: a ``Stepper`` or any function of parameters that returns a ``torch.optim.Optimizer``.
         transforms: random views of x before the model.
@@ -59,6 +62,8 @@ def optimize(
         theta: start from here instead of from ``parameterization.initialize``.
         memory: what objectives remember from before, (B, ...) each, where this goes on from an earlier part.
         checkpoint: go on from an interrupted result's ``checkpoint``.
+        keep_outputs: whether the result holds the model's last outputs. By default only class scores (B, K) are kept:
+            the maps of a detector are large.
 
     Returns:
         A ``Result``. Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
@@ -69,7 +74,7 @@ def optimize(
     """
     if steps < 0:
         raise ValueError(f"steps must be 0 or more, not {steps}")
-    count = batch if target is None else len(target)
+    count = batch if target is None else size_of(target, "targets")
     if count is None:
         raise ValueError("give a target (B, ...) or a batch size")
     if projections and type(parameterization).assign is Parameterization.assign:
@@ -79,7 +84,7 @@ def optimize(
         state, optimizer = _begin(
             model, parameterization, target, count, steps, stepper, seed, samples, theta, memory, checkpoint
         )
-        result = Result.empty(count, target, steps, checkpoint, model.device)
+        result = Result.empty(count, target, steps, checkpoint, model.device, keep_outputs)
         interrupted, before = False, (state.draws.state(), dict(state.memory))
         model.tap(objective.taps)
         state.layers = {name: model.model.get_submodule(name) for name in objective.taps}
@@ -118,7 +123,7 @@ def optimize(
 def _begin(
     model: Frozen,
     parameterization: Parameterization,
-    target: Tensor | None,
+    target: Tree | None,
     count: int,
     steps: int,
     stepper: AnyStepper,
@@ -162,7 +167,7 @@ def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State) -
     seen_as_is = state.view is state.x
     state.x = state.x.detach().clone()  # what was scored; theta, which it may share memory with, moves on
     state.view = state.x if seen_as_is else state.view.detach()
-    state.loss, state.outputs = state.loss.detach(), state.outputs.detach()
+    state.loss, state.outputs, state.features = detached(state.loss), detached(state.outputs), detached(state.features)
     optimizer.step()
     state.taken = state.step + 1
 
@@ -191,10 +196,6 @@ def _retire(
         return state, True
     state.theta = keep_rows(optimizer, state.theta, rows.to(state.loss.device))
     state.draws = state.draws.select(rows.tolist())
-    state.memory = {name: value[rows.to(value.device)] for name, value in state.memory.items()}
-    if state.target is not None:
-        state.target = state.target[rows.to(state.target.device)]
-    state.rows = state.rows[rows]
-    places = rows.to(state.loss.device)
-    state.x, state.loss, state.outputs = state.x[places], state.loss[places], state.outputs[places]
+    for name in ("rows", "memory", "target", "x", "loss", "outputs"):
+        setattr(state, name, rows_of(getattr(state, name), rows))
     return state, False

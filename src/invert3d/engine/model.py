@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from invert3d.engine.hooks import Taps, nearest_modules
 from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.space import Space
+from invert3d.engine.tree import leaves, mapped
 
 if TYPE_CHECKING:
     from invert3d.engine.diagnose import Diagnosis
 
-OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities"]
+OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities", "raw"]
 
 
 class Frozen:
@@ -26,7 +27,8 @@ class Frozen:
         model: any ``nn.Module`` of one input.
         space: what the input is.
         output: what the model returns. Log-probabilities and probabilities are undone to logits (up to a constant a
-            sample, chosen so that they have mean zero); ``auto`` looks at the values.
+            sample, chosen so that they have mean zero); ``auto`` looks at the values. ``raw`` outputs are handed on as
+            they are: a tensor (B, ...) or a dictionary of them, as detectors return.
         key: which output, where the model returns a tuple (an index), or a dict (a name); by default the first
             (B, K) tensor.
         bf16: run the model in half precision (autocast); outputs and tapped features are given in that of x. Faster
@@ -89,8 +91,8 @@ class Frozen:
         """Record the outputs of these modules. Raises ValueError with the nearest names for one that is not there."""
         self._taps.set(names)
 
-    def outputs(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The model on x (B, *space.shape): its logits (B, K), and the outputs of the tapped modules.
+    def outputs(self, x: Tensor) -> tuple[Any, dict[str, Any]]:
+        """The model on x (B, *space.shape): its logits (B, K) or raw outputs, and what the tapped modules returned.
 
         The model gets a copy, so one that writes into its input harms nobody. Raises ValueError for a tapped
         module that the model never calls.
@@ -98,14 +100,27 @@ class Frozen:
         self._taps.values.clear()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             raw = self.model(self.space.encode(x.clone()))
+        outputs, features = self.read(raw), self._taps.taken()
         if not self.bf16:
-            return self.logits(raw), self._taps.taken()
-        return self.logits(raw).to(x.dtype), {name: value.to(x.dtype) for name, value in self._taps.taken().items()}
+            return outputs, features
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of x (B, *space.shape)."""
+        def full(value: Tensor) -> Tensor:
+            return value.to(x.dtype) if value.is_floating_point() else value
+
+        return mapped(full, outputs), mapped(full, features)
+
+    def __call__(self, x: Tensor) -> Any:
+        """Logits (B, K) of x (B, *space.shape), or raw outputs."""
         with self:
             return self.outputs(x.to(self.device, self.dtype))[0]
+
+    def read(self, raw: Any) -> Any:
+        """What the loop is given of what the model returned. Raises ValueError for raw outputs that are no tensors."""
+        if self.output != "raw":
+            return self.logits(raw)
+        if not leaves(raw if isinstance(raw, (Tensor, dict)) else None):
+            raise ValueError(f"raw outputs must be a tensor or a dictionary of them, not {type(raw).__name__}")
+        return raw
 
     def logits(self, raw: Any) -> Tensor:
         """The (B, K) logits in what the model returned."""

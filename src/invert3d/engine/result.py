@@ -11,6 +11,7 @@ from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.state import State, are_classes
+from invert3d.engine.tree import Tree, detached, flattened, joined, moved, rows_of, unflattened
 
 if TYPE_CHECKING:
     from invert3d.engine.parameterization import Parameterization
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Checkpoint:
-    """Theta, optimizer and generators of the samples still running at an interruption, and what was done before."""
+    """Theta, optimizer and draws of the samples still running at an interruption, and what was done before."""
 
     step: int
     rows: Tensor
     theta: dict[str, Tensor]
     optimizer: dict[str, Any]
-    draws: list[Tensor]
+    draws: dict[str, Any]
     memory: dict[str, Tensor]
     loss: Tensor
-    outputs: Tensor
-    done: list[tuple[Tensor, dict[str, Tensor]]]
+    outputs: Any
+    done: list[tuple[Tensor, dict[str, Any]]]
     trace: dict[str, Tensor] = field(default_factory=dict)
     snapshots: Tensor | None = None
     snapshot_steps: Tensor | None = None
@@ -39,22 +40,19 @@ class Checkpoint:
         self.trace = dict(result.trace)
         self.snapshots, self.snapshot_steps = result.snapshots, result.snapshot_steps
 
-    def state(self, target: Tensor | None, steps: int, device: torch.device) -> State:
+    def state(self, target: Tree | None, steps: int, device: torch.device) -> State:
         """The state to go on from."""
-        theta = {name: value.to(device) for name, value in self.theta.items()}
-        memory = {name: value.to(device) for name, value in self.memory.items()}
-        chosen = None if target is None else target[self.rows.to(target.device)]
         return State(
             step=self.step,
             steps=steps,
             rows=self.rows,
-            theta=theta,
+            theta=moved(self.theta, device),
             draws=Draws.restored(self.draws),
-            target=chosen,
+            target=rows_of(target, self.rows),
             taken=self.step,
-            memory=memory,
+            memory=moved(self.memory, device),
             loss=self.loss.to(device),
-            outputs=self.outputs.to(device),
+            outputs=moved(self.outputs, device),
         )
 
     def save(self, path: Path) -> None:
@@ -69,12 +67,16 @@ class Checkpoint:
 
 @dataclass
 class Result:
-    """Inputs x (B, *shape) in the user's units, last losses (B,) and outputs (B, ...), steps (B,), trace, snapshots."""
+    """Inputs x (B, *shape) in the user's units, last losses (B,), steps (B,), trace, snapshots.
+
+    ``target`` and, where they are kept, the model's last ``outputs`` are tensors (B, ...) or dictionaries of them;
+    outputs that are not kept are a tensor (B, 0).
+    """
 
     x: Tensor
     loss: Tensor
-    outputs: Tensor
-    target: Tensor | None
+    outputs: Any
+    target: Any
     steps: Tensor
     seconds: float = 0.0
     interrupted: bool = False
@@ -85,7 +87,8 @@ class Result:
     best: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)  # plain values: recipe, classes, scores
     checkpoint: Checkpoint | None = None
-    _parts: list[tuple[Tensor, dict[str, Tensor]]] = field(default_factory=list, repr=False)
+    _parts: list[tuple[Tensor, dict[str, Any]]] = field(default_factory=list, repr=False)
+    _keep_outputs: bool | None = field(default=None, repr=False)
 
     @property
     def count(self) -> int:
@@ -96,30 +99,37 @@ class Result:
     def empty(
         cls,
         count: int,
-        target: Tensor | None,
+        target: Tree | None,
         steps: int,
         checkpoint: Checkpoint | None = None,
         device: torch.device | str = "cpu",
+        keep_outputs: bool | None = None,
     ) -> "Result":
         """A result to which the loop adds samples as they finish; a checkpoint's were done before."""
         nothing = torch.empty(0)
         planned = torch.full((count,), steps)
         result = cls(x=nothing, loss=nothing, outputs=nothing, target=target, steps=planned)
+        result._keep_outputs = keep_outputs
         if checkpoint is not None:
             result.trace = dict(checkpoint.trace)
             result.snapshots, result.snapshot_steps = checkpoint.snapshots, checkpoint.snapshot_steps
             for rows, part in checkpoint.done:
-                result._parts.append((rows, {name: value.to(device) for name, value in part.items()}))
+                result._parts.append((rows, moved(part, device)))
         return result
 
     def retire(self, state: State, done: Tensor) -> None:
         """Take over the samples ``done`` (B,) of a state."""
-        places = done.to(state.x.device)
-        part = {"x": state.x[places], "loss": state.loss[places], "outputs": state.outputs[places]}
-        part |= {f"theta.{name}": value[places] for name, value in state.theta.items()}
-        part = {name: value.detach() for name, value in part.items()}
+        part = {"x": state.x, "loss": state.loss, "outputs": self._kept(state), "theta": state.theta}
+        part = detached(rows_of(part, done))
         part["steps"] = torch.full((len(part["x"]),), state.taken, device=state.x.device)
         self._parts.append((state.rows[done], part))
+
+    def _kept(self, state: State) -> Tree:
+        """The outputs, or (B, 0) in place of those that nobody asked for."""
+        keep = self._keep_outputs
+        if keep is None:
+            keep = isinstance(state.outputs, Tensor) and state.outputs.dim() == 2
+        return state.outputs if keep else torch.empty(len(state.rows), 0, device=state.x.device)
 
     def finish(
         self,
@@ -138,13 +148,13 @@ class Result:
                 self.checkpoint = Checkpoint(
                     step=state.taken,
                     rows=state.rows,
-                    theta={k: v.detach().cpu() for k, v in state.theta.items()},
+                    theta=detached(moved(state.theta, "cpu")),
                     optimizer=optimizer.state_dict(),
                     draws=state.draws.state(),
-                    memory={k: v.cpu() for k, v in state.memory.items()},
+                    memory=moved(state.memory, "cpu"),
                     loss=state.loss.detach().cpu(),
-                    outputs=state.outputs.detach().cpu(),
-                    done=[(rows, {k: v.cpu() for k, v in part.items()}) for rows, part in self._parts],
+                    outputs=detached(moved(self._kept(state), "cpu")),
+                    done=[(rows, moved(part, "cpu")) for rows, part in self._parts],
                 )
             with torch.no_grad():
                 state.x = parameterization(state.theta, space, state.draws.copy())
@@ -153,11 +163,9 @@ class Result:
                 state.outputs = torch.empty(len(state.rows), 0, device=state.x.device)
             self.retire(state, running)
         order = torch.cat([rows for rows, _ in self._parts]).argsort()
-        names = self._parts[0][1]
-        joined = {name: torch.cat([part[name] for _, part in self._parts])[order.to(state.x.device)] for name in names}
-        self.x, self.loss, self.outputs = joined["x"], joined["loss"], joined["outputs"]
-        self.steps = joined["steps"].cpu()
-        self.theta = {name.removeprefix("theta."): v for name, v in joined.items() if name.startswith("theta.")}
+        whole = rows_of(joined([part for _, part in self._parts]), order)
+        self.x, self.loss, self.outputs, self.theta = (whole[name] for name in ("x", "loss", "outputs", "theta"))
+        self.steps = whole["steps"].cpu()
         self.seconds, self.interrupted = seconds, interrupted
         self._parts = []
 
@@ -174,14 +182,14 @@ class Result:
         return Result(
             x=self.x[rows],
             loss=self.loss[rows],
-            outputs=self.outputs[rows],
+            outputs=rows_of(self.outputs, rows),
             steps=self.steps[rows],
-            target=None if self.target is None else self.target[rows],
-            best=None if self.best is None else self.best[rows],
+            target=rows_of(self.target, rows),
+            best=rows_of(self.best, rows),
             seconds=self.seconds,
             interrupted=self.interrupted,
             facts=self.facts,
-            theta={name: value[rows] for name, value in self.theta.items()},
+            theta=rows_of(self.theta, rows),
             trace={name: value if name == "step" else value[:, rows] for name, value in self.trace.items()},
             snapshots=None if self.snapshots is None else self.snapshots[:, rows],
             snapshot_steps=self.snapshot_steps,
@@ -194,12 +202,11 @@ class Result:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {
+        arrays = flattened("outputs", self.outputs) | flattened("target", self.target)
+        arrays |= {
             "x": self.x,
             "loss": self.loss,
-            "outputs": self.outputs,
             "steps": self.steps,
-            "target": self.target,
             "snapshots": self.snapshots,
             "snapshot_steps": self.snapshot_steps,
             "best": self.best,
@@ -226,8 +233,8 @@ class Result:
         result = cls(
             x=arrays["x"],
             loss=arrays["loss"],
-            outputs=arrays["outputs"],
-            target=arrays.get("target"),
+            outputs=unflattened("outputs", arrays),
+            target=unflattened("target", arrays),
             steps=arrays["steps"],
             snapshots=arrays.get("snapshots"),
             snapshot_steps=arrays.get("snapshot_steps"),

@@ -7,11 +7,15 @@ import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.tree import Tree
 
 
 @dataclass
 class State:
-    """One step. B counts the samples still running; ``rows`` (B,) are their places in the whole batch."""
+    """One step. B counts the samples still running; ``rows`` (B,) are their places in the whole batch.
+
+    Targets, outputs and features are tensors (B, ...) or dictionaries of them (``engine.tree``).
+    """
 
     step: int
     steps: int
@@ -19,12 +23,12 @@ class State:
     theta: dict[str, Tensor]
     draws: Draws
     taken: int = 0  # steps that theta has behind it
-    target: Any = None  # per sample: a tensor (B, ...) or None
+    target: Any = None  # what is asked of each sample, or None
     x: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, *space.shape): what is scored
     view: Tensor = field(default_factory=lambda: torch.empty(0))  # what a random transform makes of x
     view_target: Any = None  # the target, moved with the view
-    outputs: Tensor = field(default_factory=lambda: torch.empty(0))  # of the model on the view, e.g. logits (B, K)
-    features: dict[str, Tensor] = field(default_factory=dict)  # outputs of the tapped layers
+    outputs: Any = field(default_factory=lambda: torch.empty(0))  # of the model on the view, e.g. logits (B, K)
+    features: dict[str, Any] = field(default_factory=dict)  # outputs of the tapped layers, by name
     layers: dict[str, Any] = field(default_factory=dict)  # the tapped layers themselves, to read what they have learned
     loss: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,)
     memory: dict[str, Tensor] = field(default_factory=dict)  # what must be remembered between steps, (B, ...) each
@@ -35,8 +39,8 @@ class State:
         return self.step / max(1, self.steps - 1)
 
 
-def are_classes(target: Any, outputs: Tensor) -> bool:
+def are_classes(target: Any, outputs: Tree) -> bool:
     """Whether outputs are class scores (B, K) and the target says a class (B,) of each sample."""
-    if not isinstance(target, Tensor) or target.is_floating_point():
+    if not isinstance(target, Tensor) or not isinstance(outputs, Tensor) or target.is_floating_point():
         return False
     return target.dim() == 1 and outputs.dim() == 2 and outputs.shape[1] > 0

@@ -34,7 +34,7 @@ class Langevin(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: float, noise: float = 1.0) -> None:
         super().__init__(params, {"lr": lr, "noise": noise})
-        self.draws = Draws([torch.Generator().manual_seed(0)])
+        self.draws = Draws.seeded(0, ["langevin"])
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:

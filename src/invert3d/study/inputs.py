@@ -51,7 +51,8 @@ def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: in
 
 def cloud(file: str, made: str | None, points: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
     """A cloud (points, 3) in the unit sphere."""
-    from invert3d.data.worlds.shapes import make_clouds, normalize_unit_sphere
+    from invert3d.data.clouds import normalize_unit_sphere
+    from invert3d.data.worlds.shapes import make_clouds
     from invert3d.view.files import read_points
 
     if made:

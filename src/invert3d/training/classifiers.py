@@ -58,7 +58,7 @@ def batches(data: Data, settings: TrainSettings, generator: torch.Generator) -> 
         share = settings.clutter_share
         weights[clutter] *= share / weights[clutter].sum()
         weights[~clutter] *= (1 - share) / weights[~clutter].sum()
-    draws = Draws([generator])
+    draws = Draws.seeded(settings.seed, ["views"])
     while True:
         rows = torch.multinomial(weights, settings.batch, replacement=True, generator=generator)
         yield data.views(rows, draws, settings.points, settings.abstract), labels[rows]

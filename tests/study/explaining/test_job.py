@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from invert3d.attribution.integrated import IntegratedGradients
 from invert3d.cli.explain import explain as command
-from invert3d.data.voxels import Binvox, write_binvox
+from invert3d.data.binvox import Binvox, write_binvox
 from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import FOLDER

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from invert3d.data.clouds import normalize_unit_sphere, sample_cloud
 from invert3d.data.worlds.parts import Part, assemble, bar, box, cylinder, ellipsoid
-from invert3d.data.worlds.shapes import CATEGORIES, make_mesh, normalize_unit_sphere, sample_cloud
+from invert3d.data.worlds.shapes import CATEGORIES, make_mesh
 
 _SEED_TAG = 1_000_000  # keeps the child seeds apart from those of the categories, which are small numbers
 # Classes left out where the deformation may still give a member of this or another class.

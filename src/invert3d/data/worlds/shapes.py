@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from invert3d.data.clouds import normalize_unit_sphere, sample_cloud, surface_spots
+from invert3d.data.grids import in_voxels, voxelize
 from invert3d.data.worlds import figures, furniture, objects, parts, plants, seats, vehicles, vessels
 
 if TYPE_CHECKING:
@@ -60,70 +62,6 @@ def make_mesh(category: str, rng: np.random.Generator) -> trimesh.Trimesh:
     return parts.assemble(_MAKERS[category](rng))
 
 
-def normalize_unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Clouds moved to their mean and divided by their largest distance from it.
-
-    Args:
-        points: (..., N, 3) in any length unit, N >= 1. A cloud whose points all coincide becomes zeros.
-
-    Returns:
-        (..., N, 3) float32 inside the unit sphere, as point-cloud classifiers of ModelNet40 expect.
-
-    Raises:
-        ValueError: `points` has another shape or holds a value that is not finite.
-    """
-    cloud = np.asarray(points, dtype=np.float64)
-    if cloud.ndim < 2 or cloud.shape[-1] != 3 or cloud.shape[-2] < 1:
-        raise ValueError(f"points: got shape {cloud.shape}, accepted is (..., N >= 1, 3)")
-    if not np.isfinite(cloud).all():
-        raise ValueError("points: got values that are not finite, accepted are finite ones")
-    cloud = cloud - cloud.mean(axis=-2, keepdims=True)
-    radius = np.linalg.norm(cloud, axis=-1).max(axis=-1)[..., None, None]
-    return (cloud / np.maximum(radius, 1e-12)).astype(np.float32)
-
-
-def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False) -> np.ndarray:
-    """Points spread evenly over the surface of a mesh, normalized to the unit sphere.
-
-    Args:
-        mesh: the surface, in any length unit.
-        points: how many, >= 1.
-        rng: draws the points.
-        normals: append the unit normal of each point's triangle.
-
-    Returns:
-        (points, 3) float32, or (points, 6) with normals.
-
-    Raises:
-        ValueError: `points` < 1, or the mesh has no area.
-    """
-    spots, unit = surface_spots(mesh, points, rng)
-    cloud = normalize_unit_sphere(spots)
-    return np.concatenate([cloud, unit], axis=1) if normals else cloud
-
-
-def surface_spots(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points (points, 3) float64 spread evenly over a mesh, in its own unit, and their unit normals, float32.
-
-    Raises:
-        ValueError: `points` < 1, or the mesh has no area.
-    """
-    if points < 1:
-        raise ValueError(f"points: got {points}, accepted is at least 1")
-    corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(cross, axis=1)
-    if not area.sum() > 0:
-        raise ValueError(f"mesh: got {len(corners)} faces without area, accepted is a surface with area")
-    total = np.cumsum(area)
-    chosen = np.searchsorted(total, rng.random(points) * total[-1], side="right")
-    chosen = np.minimum(chosen, len(area) - 1)
-    root, along = np.sqrt(rng.random((points, 1))), rng.random((points, 1))
-    a, b, c = (corners[chosen, k] for k in range(3))
-    unit = (cross[chosen] / np.maximum(area[chosen, None], 1e-30)).astype(np.float32)
-    return (1 - root) * a + root * (1 - along) * b + root * along * c, unit
-
-
 def sharp_edges(mesh: trimesh.Trimesh, degrees: float = 30.0) -> np.ndarray:
     """The edges (E, 2, 3) of a mesh, in its own unit, whose two faces meet at more than so many degrees."""
     bent = mesh.face_adjacency_angles > np.radians(degrees)
@@ -146,8 +84,6 @@ def cloud_with_edges(category: str, index: int, points: int, seed: int) -> tuple
 
 def grid_with_edges(category: str, index: int, size: int, seed: int, across: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """The grid `index` of a class in `make_grids`, (size, size, size), and the sharp edges of its mesh in voxels."""
-    from invert3d.data.grids import in_voxels, voxelize
-
     mesh = make_mesh(category, _maker(category, index, seed))
     edges = sharp_edges(mesh)
     placed = in_voxels(edges.reshape(-1, 3), np.asarray(mesh.bounds), size, across)
@@ -218,8 +154,6 @@ def make_grids(
     Raises:
         ValueError: a class is unknown, or the shape does not fit.
     """
-    from invert3d.data.grids import voxelize
-
     labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
     grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
     for row in range(len(labels)):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
-if TYPE_CHECKING:
-    from invert3d.data.kitti import Calibration
-    from invert3d.data.worlds.streets import Frame
+from invert3d.data.kitti import Calibration, write_calibration, write_labels
+from invert3d.data.worlds.frame import Frame
+from invert3d.data.worlds.lidar import TO_CAMERA
 
 #: a file of this name says that a folder was written by this module
 MARK = "streets.json"
@@ -24,11 +25,6 @@ _IMU = np.array([[1.0, 0.0, 0.0, -0.81], [0.0, 1.0, 0.0, 0.32], [0.0, 0.0, 1.0, 
 
 def calibration_of(frame: Frame) -> Calibration:
     """The cameras and the LiDAR of a frame as KITTI's calibration: P0 to P3, no rectification, sensor positions."""
-    import torch
-
-    from invert3d.data.kitti import Calibration
-    from invert3d.data.worlds.lidar import TO_CAMERA
-
     projection = frame.layout.projection
     others = {}
     for name, column in _COLUMNS.items():
@@ -77,8 +73,6 @@ def annotations_of(frame: Frame, image: int, kinds: tuple[str, ...]) -> list[dic
 def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: bool) -> None:
     """Write image, labels and calibration of a frame below ``folder``/training, on demand scan and depth (1/256 m)."""
     from PIL import Image
-
-    from invert3d.data.kitti import write_calibration, write_labels
 
     place = folder / "training"
     for what in ("image_2", *["velodyne"] * scan, *["depth_2"] * depth):
