@@ -27,12 +27,17 @@ _loaded: set[str] = set()
 HOMES = {
     "model": ("invert3d.models",),
     "center_network": ("invert3d.models.detectors",),
+    "detector": ("invert3d.models.detectors",),
     "objective": ("invert3d.objectives",),
     "prior": ("invert3d.priors",),
     "projection": ("invert3d.engine.projection", "invert3d.projections"),
     "parameterization": ("invert3d.parameterizations",),
     "transform": ("invert3d.engine.transform", "invert3d.transforms"),
+    "stop": ("invert3d.methods.stages", "invert3d.methods.layouts"),
     "attribution": ("invert3d.attribution",),
+    "figure": ("invert3d.study.papers",),
+    "stepper": ("invert3d.engine.stepper",),
+    "schedule": ("invert3d.engine.schedule",),
 }
 
 
@@ -51,6 +56,8 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 def lookup(kind: str, name: str) -> Any:
     """The thing registered as ``name``. Raises ValueError naming the nearest names if there is none."""
+    if name in _entries.get(kind, {}):  # nothing else need be imported
+        return _entries[kind][name]
     known = registered(kind)
     if name not in known:
         raise ValueError(unknown(kind, name, known))

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
-from invert3d.engine.examples import CLASSES, StateFactory, blank_state, class_state, example_clouds, feature_state
-from invert3d.engine.examples import example_layouts as example_layouts  # for users' own checks of what takes pictures
+from invert3d.engine.examples import CLASSES, StateFactory, blank_state, class_state, example_input, feature_state
+from invert3d.engine.examples import example_clouds as example_clouds  # for users' own checks
+from invert3d.engine.examples import example_layouts as example_layouts
 from invert3d.engine.examples import example_pictures as example_pictures
 from invert3d.engine.examples import layout_state as layout_state
 from invert3d.engine.objective import Objective
@@ -27,6 +28,7 @@ from invert3d.engine.projection import Projection
 from invert3d.engine.space import Points, Space
 from invert3d.engine.state import State
 from invert3d.engine.transform import Transform
+from invert3d.engine.tree import Tree, flattened, leaves, mapped, size_of
 
 
 def require(promise: bool | Tensor, otherwise: str) -> None:
@@ -78,11 +80,11 @@ def check_objective(
     Args:
         objective: what is checked.
         state_factory: makes the states it is shown; by default class scores, or features at its taps.
-        x: inputs (B, ...) in float64, at least three of them; by default small clouds.
+        x: inputs (B, ...) in float64, at least three of them; by default small ones of a kind that it takes.
         smooth: whether to compare the gradient with finite differences.
     """
     factory = state_factory or (feature_state(*objective.taps) if objective.taps else class_state)
-    x = example_clouds() if x is None else x
+    x = example_input(objective.spaces) if x is None else x
 
     def loss(x: Tensor, samples: Sequence[int]) -> Tensor:
         state = factory(x, samples)
@@ -109,7 +111,7 @@ def check_projection(
     projection: Projection, state_factory: StateFactory = blank_state, *, x: Tensor | None = None
 ) -> None:
     """Finite inputs of the same shape, each moved without regard to its batch-mates, twice in a row."""
-    x = example_clouds() if x is None else x
+    x = example_input(projection.spaces) if x is None else x
 
     def projected(x: Tensor, samples: Sequence[int]) -> Tensor:
         state = factory(x, samples)
@@ -132,33 +134,37 @@ def check_transform(
     *,
     x: Tensor | None = None,
     smooth: bool = True,
-    target: Callable[[Sequence[int]], Tensor] | None = None,
+    target: Callable[[Sequence[int]], Tree] | None = None,
 ) -> None:
     """A view of the same shape, random by the draws it is handed only, through which a gradient flows.
 
     Args:
         transform: what is checked.
-        x: inputs (B, ...) in float64, at least three of them; by default small clouds.
+        x: inputs (B, ...) in float64, at least three of them; by default small ones of a kind that it takes.
         smooth: whether to compare the gradient with finite differences.
-        target: makes the targets (B, ...) of samples with these numbers; by default classes. ``example_layouts`` are
-            those of pictures. Targets move as the inputs do: sample by sample.
+        target: makes the targets, (B, ...) each, of samples with these numbers; by default classes.
+            ``example_layouts`` are those of pictures. Targets move as the inputs do: sample by sample.
     """
-    x = example_clouds() if x is None else x
+    x = example_input(transform.spaces) if x is None else x
 
-    def given(samples: Sequence[int]) -> Tensor:
+    def given(samples: Sequence[int]) -> Tree:
         return torch.tensor([sample % CLASSES for sample in samples]) if target is None else target(samples)
 
     def view(x: Tensor, samples: Sequence[int]) -> Tensor:
         seen, moved = transform(x, given(samples), Draws.seeded(0, samples))
-        require(len(moved) == len(samples), f"{name} loses targets: {len(moved)} of {len(samples)} are left")
+        left = size_of(moved, f"the targets of {name}")
+        require(left == len(samples), f"{name} loses targets: {left} of {len(samples)} are left")
         return seen
 
     def moved(x: Tensor, samples: Sequence[int]) -> Tensor:
         before = given(samples)
-        after = transform(x, before.clone(), Draws.seeded(0, samples))[1]
-        same = after.shape == before.shape and after.dtype == before.dtype
-        require(same, f"{name} makes targets {tuple(after.shape)} of {tuple(before.shape)}, or of another type")
-        return after.to(x)
+        after = transform(x, mapped(Tensor.clone, before), Draws.seeded(0, samples))[1]
+        table = flattened("target", after)
+        for key, leaf in flattened("target", before).items():
+            made = table[key]
+            same = made.shape == leaf.shape and made.dtype == leaf.dtype
+            require(same, f"{name} makes targets {tuple(made.shape)} of {tuple(leaf.shape)}, or of another type")
+        return torch.cat([leaf.to(x).view(len(samples), -1) for leaf in leaves(after)], 1)
 
     name = type(transform).__name__
     check_plain(transform)
@@ -287,8 +293,8 @@ def _check_gradient(name: str, function: Callable[[Tensor, Sequence[int]], Tenso
 
 
 def _check_memory(thing: Any, state: State) -> None:
-    for key, value in state.memory.items():
-        first = isinstance(value, Tensor) and value.dim() > 0 and len(value) == len(state.x)
+    for name, value in flattened("memory", state.memory).items():
+        first, key = value.dim() > 0 and len(value) == len(state.x), name.split("/")[-1]
         require(first, f"{type(thing).__name__} remembers {key!r} without the batch first: samples could not leave")
 
 

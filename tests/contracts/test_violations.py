@@ -80,7 +80,7 @@ def test_broken_promises_of_a_prior(loss: Callable[[State], Tensor], says: str) 
 
 
 def test_a_prior_reads_no_outputs() -> None:
-    with pytest.raises((AssertionError, RuntimeError, IndexError)):
+    with pytest.raises((AssertionError, RuntimeError, IndexError), match="too many indices for tensor of dimension 1"):
         check_prior(prior(lambda state: state.outputs[:, 0] + mean(state)))
     check_objective(prior(lambda state: state.outputs[:, 0] + mean(state)))
 

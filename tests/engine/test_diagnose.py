@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from invert3d.engine.diagnose import Diagnosis
+from invert3d.engine.diagnose import Diagnosis, diagnose
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points
 from invert3d.models.pointnet import PointNetVanilla
@@ -48,9 +48,49 @@ class Patient(nn.Module):
 
 
 def examined(model: nn.Module, x: Tensor, space=SPACE, **options) -> Diagnosis:
-    found = Frozen(model, space, **options).diagnose(x)
+    found = diagnose(Frozen(model, space, **options), x)
     assert all(isinstance(line, str) and line.endswith(".") or line.endswith("?") for line in found.lines())
     return found
+
+
+@pytest.mark.parametrize(
+    ("ending", "says"),
+    [
+        (lambda scores: scores.sum(1), r"no .B, K. tensor of class scores .* it has \(3,\)"),
+        (lambda scores: scores[:, None], r"it has \(3, 1, 5\)"),
+        (lambda scores: scores[:, :0], r"it has \(3, 0\)"),
+        (lambda scores: scores.argmax(1, keepdim=True), r"it has \(3, 1\) of torch.int64"),
+        (lambda scores: None, "type NoneType: it has no tensor"),
+        (lambda scores: str(scores), "type str: it has no tensor"),
+    ],
+)
+def test_models_without_class_scores_are_refused_in_a_sentence(clouds, ending, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        diagnose(Frozen(Patient(ending=ending), SPACE), clouds())
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda scores: scores / 0,
+        lambda scores: scores * torch.nan,
+        lambda scores: scores.detach(),
+        lambda scores: scores[:, :1],
+    ],
+    ids=["infinite", "nan", "no gradient", "one class"],
+)
+def test_other_broken_models_get_their_lines(clouds, ending) -> None:
+    found = examined(Patient(ending=ending), clouds())
+    assert len(found.lines()) >= 5
+
+
+def test_a_model_that_refuses_a_batch_of_one_depends_on_its_batch(clouds) -> None:
+    def refuses(scores: Tensor) -> Tensor:
+        if len(scores) == 1:
+            raise RuntimeError("more than one sample, please")
+        return scores
+
+    assert examined(Patient(ending=refuses), clouds()).batch_independent is False
 
 
 def text(found: Diagnosis) -> str:
@@ -262,11 +302,11 @@ def test_the_other_layout_is_tried(clouds) -> None:
 def test_a_model_that_takes_no_layout_says_why(clouds) -> None:
     model = nn.Sequential(nn.Linear(7, 5))
     with pytest.raises(ValueError, match="Sequential takes clouds neither as bn3 .RuntimeError.* nor as b3n"):
-        Frozen(model, SPACE).diagnose(clouds())
+        diagnose(Frozen(model, SPACE), clouds())
     with pytest.raises(ValueError, match=r"Sequential refuses \(2, 3, 4, 4\): RuntimeError"):
-        Frozen(model, Image(height=4, width=4)).diagnose(torch.rand(2, 3, 4, 4))
+        diagnose(Frozen(model, Image(height=4, width=4)), torch.rand(2, 3, 4, 4))
     with pytest.raises(ValueError, match="transpose"):
-        Frozen(model, SPACE).diagnose(torch.zeros(2, 3, 32))
+        diagnose(Frozen(model, SPACE), torch.zeros(2, 3, 32))
     assert model.training and not model[0]._forward_hooks
 
 
@@ -300,10 +340,10 @@ def test_everything_is_undone_also_after_an_error(clouds) -> None:
         x = clouds().requires_grad_()
         given = x.detach().clone()
         if fails:
-            with pytest.raises(RuntimeError, match="on purpose"):
-                Frozen(model, SPACE).diagnose(x)
+            with pytest.raises(ValueError, match="cannot be differentiated: RuntimeError: on purpose"):
+                diagnose(Frozen(model, SPACE), x)
         else:
-            Frozen(model, SPACE).diagnose(x)
+            diagnose(Frozen(model, SPACE), x)
         assert torch.equal(x, given) and x.grad is None
         for module in model.modules():
             assert module.training and not module._forward_hooks and not module._forward_pre_hooks

@@ -200,8 +200,16 @@ def test_class_scores_are_found_in_what_a_model_returns(raw, key) -> None:
     ("raw", "key", "says"),
     [
         ({"a": FEATURES}, "b", r"returns \['a'\], no 'b'"),
-        ((FEATURES,), None, "no .B, K. tensor of class scores in the model's output of type tuple"),
+        (
+            (FEATURES,),
+            None,
+            r"no .B, K. tensor of class scores in the model's output of type tuple: it has \(2, 8, 3\)",
+        ),
         (None, None, "type NoneType"),
+        (FEATURES, None, r"type Tensor: it has \(2, 8, 3\)"),
+        (LOGITS[:, 0], None, r"it has \(2,\) of torch.float32 .output='raw' hands on"),
+        (LOGITS[:, :0], None, r"it has \(2, 0\)"),
+        (LOGITS.long(), None, r"it has \(2, 3\) of torch.int64"),
         ((LOGITS,), 3, "returns 1 outputs, no 3"),
         ((LOGITS,), "logits", "returns 1 outputs, no 'logits'"),
     ],

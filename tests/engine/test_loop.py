@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.gradient import input_gradient
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
@@ -18,6 +19,7 @@ from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.projection import Every, Projection
 from invert3d.engine.recorder import Best, Recorder, Snapshots, StopWhen, Trace
 from invert3d.engine.result import Result
+from invert3d.engine.schedule import Cosine
 from invert3d.engine.space import Points
 from invert3d.engine.state import State
 from invert3d.engine.stepper import Stepper
@@ -27,7 +29,7 @@ from invert3d.objectives.features import FeatureMatch
 from invert3d.parameterizations.direct import Direct
 from invert3d.parameterizations.primitives import Primitives
 from invert3d.priors.points import Repulsion
-from invert3d.projections.bounds import Clip, NearStart
+from invert3d.projections.bounds import Ball, Clip
 from invert3d.projections.smooth import KnnSmooth
 
 SPACE = Points(points=32)
@@ -59,6 +61,20 @@ class Counting(Objective):
         return (state.x.mean((1, 2)) - 0.01 * state.memory["count"]).square()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slowly(Objective):
+    """As ``Counting``, in a place of its own for every ``rate``."""
+
+    rate: float
+
+    def update(self, state: State) -> None:
+        memory = state.memory_of(self)
+        memory["count"] = memory.get("count", torch.zeros(len(state.x))) + self.rate
+
+    def __call__(self, state: State) -> Tensor:
+        return (state.x.mean((1, 2)) - state.memory_of(self)["count"]).square()
+
+
 class InterruptAt(Recorder):
     """Ctrl-C, once, when a step has been taken."""
 
@@ -86,7 +102,7 @@ def run(frozen: Frozen, **changes: Any) -> Result:
 
 def test_a_quadratic_converges_to_its_minimum(frozen: Frozen) -> None:
     target = torch.tensor([0.3, -0.5, 0.0])
-    for stepper, steps in ((Stepper(kind="sgd", rate=8.0), 120), (Stepper(rate=0.05, decay="cosine"), 120)):
+    for stepper, steps in ((Stepper(kind="sgd", rate=8.0), 120), (Stepper(rate=0.05, schedule=Cosine()), 120)):
         result = optimize(frozen, Quadratic(), Direct(), target=target, steps=steps, stepper=stepper)
         assert (result.x - target[:, None, None]).abs().max() < 1e-2
         assert result.loss.max() < 1e-4
@@ -126,7 +142,7 @@ def test_the_same_seed_is_the_same_run(frozen: Frozen) -> None:
 
 
 @pytest.mark.parametrize(
-    "projections", [(), (KnnSmooth(k=3, strength=0.2), NearStart(radius=0.1))], ids=["none", "two"]
+    "projections", [(), (KnnSmooth(k=3, strength=0.2), Ball(radius=0.1, per="point"))], ids=["none", "two"]
 )
 @pytest.mark.parametrize("kind", ["adam", "langevin"])
 def test_samples_that_finish_leave_the_others_as_they_were(
@@ -166,9 +182,10 @@ RESUMED: dict[str, dict[str, Any]] = {
     "free points": {},
     "solids": {"parameterization": Primitives(count=2)},
     "langevin": {"stepper": Stepper(kind="langevin", rate=0.01)},
-    "cosine momentum": {"stepper": Stepper(kind="sgd", rate=0.1, decay="cosine")},
-    "projections": {"projections": (Every(period=4, projection=KnnSmooth(k=3)), NearStart(radius=0.2))},
+    "cosine momentum": {"stepper": Stepper(kind="sgd", rate=0.1, schedule=Cosine())},
+    "projections": {"projections": (Every(period=4, projection=KnnSmooth(k=3)), Ball(radius=0.2, per="point"))},
     "memory": {"objective": Counting()},
+    "memories": {"objective": Slowly(rate=0.01) + 2.0 * Slowly(rate=0.03)},
     "own optimizer": {"stepper": lambda params: torch.optim.RMSprop(params, lr=0.01, momentum=0.5)},
 }
 
@@ -193,7 +210,7 @@ def test_an_interruption_changes_nothing(frozen: Frozen, tmp_path: Path, name: s
     assert torch.equal(again.x, whole.x) and torch.equal(twice.x, whole.x), "a checkpoint is not used up"
 
 
-@pytest.mark.parametrize("name", ["free points", "solids", "langevin", "memory"])
+@pytest.mark.parametrize("name", ["free points", "solids", "langevin", "memory", "memories"])
 @pytest.mark.parametrize("at", [0, 5])
 def test_an_interruption_in_the_middle_of_a_step_changes_nothing(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch, name: str, at: int
@@ -322,9 +339,20 @@ def test_an_error_in_the_loop_leaves_the_model_as_it_was(frozen: Frozen) -> None
 def test_projections_hold_after_every_step(frozen: Frozen) -> None:
     result = run(frozen, projections=(Clip(low=-0.1, high=0.15),), steps=20, stepper=Stepper(rate=0.5))
     assert result.x.min() >= -0.1 and result.x.max() <= 0.15 + 1e-7
-    ball = run(frozen, projections=(NearStart(radius=0.05),), steps=20, stepper=Stepper(rate=0.5))
-    first = run(frozen, steps=1, stepper=Stepper(rate=0.5))
-    assert (ball.x - first.x).norm(dim=-1).max() <= 0.05 + 1e-6
+    ball = run(frozen, projections=(Ball(radius=0.05, per="point"),), steps=20, stepper=Stepper(rate=0.5))
+    start = run(frozen, steps=0).x
+    assert (ball.x - start).norm(dim=-1).max() <= 0.05 + 1e-6, "around where it began, before the first step"
+    one = run(frozen, projections=(Ball(radius=0.05, per="point"),), steps=1, stepper=Stepper(rate=0.5))
+    assert float((one.x - start).norm(dim=-1).max()) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_start_may_be_given(frozen: Frozen, clouds) -> None:
+    """As where a run goes on from an earlier part: changes are measured from there."""
+    start = clouds(5, 32, seed=4)
+    ball = run(frozen, projections=(Ball(norm="linf", radius=0.02),), start=start)
+    assert (ball.x - start).abs().max() <= 0.02 + 1e-6
+    with pytest.raises(ValueError, match=r"the start must be \(5, 32, 3\), not \(4, 32, 3\)"):
+        run(frozen, start=start[:4])
 
 
 def test_projections_of_what_theta_stands_for(frozen: Frozen) -> None:
@@ -385,3 +413,61 @@ def test_the_margin_is_kept(frozen: Frozen) -> None:
     wanted = logits.gather(1, TARGET[:, None])[:, 0]
     others = logits.scatter(1, TARGET[:, None], -torch.inf).amax(1)
     assert (wanted - others > 0.4).all()
+
+
+@pytest.mark.parametrize("parameterization", [Direct(), Primitives(count=2)], ids=["a leaf", "of theta"])
+def test_who_needs_it_sees_the_gradient_of_x(frozen: Frozen, parameterization: Parameterization) -> None:
+    """That of ``input_gradient`` at the x that was scored, whether or not x is what is optimized."""
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    class Watching(Recorder):
+        needs_gradient = True
+
+        def record(self, state: State) -> None:
+            seen.append((state.x, state.gradient, state.target))
+
+    objective = CrossEntropy() + 0.1 * Repulsion(k=3)
+    stop = StopWhen(probability=0.4, patience=1)
+    run(frozen, objective=objective, parameterization=parameterization, transforms=(), recorders=[stop, Watching()])
+    assert len(seen[-1][0]) < 5, "some left"
+    for x, gradient, target in seen:
+        wanted, state = input_gradient(frozen, objective, x, target)
+        assert torch.allclose(gradient, wanted, atol=1e-6) and torch.equal(state.gradient, wanted)
+
+
+def test_a_projection_may_need_the_gradient_also_inside_every(frozen: Frozen) -> None:
+    moves: list[Tensor] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Largest(Projection):
+        """Only values of a gradient above the median may move."""
+
+        needs_gradient = True
+
+        def __call__(self, state: State) -> Tensor:
+            moves.append(state.gradient)
+            return state.x
+
+    run(frozen, projections=(Every(period=5, projection=Largest()),))
+    assert [gradient.shape for gradient in moves] == [(5, 32, 3)] * 2 and all(g.any() for g in moves)
+    moves.clear()
+    states: list[Tensor] = []
+
+    class Idle(Recorder):
+        def record(self, state: State) -> None:
+            states.append(state.gradient)
+
+    run(frozen, recorders=[Idle()], steps=2)
+    assert all(gradient.numel() == 0 for gradient in states), "nobody needs it, nobody pays for it"
+
+
+def test_two_of_a_kind_remember_apart(frozen: Frozen) -> None:
+    """The sum of two has the minimum between what each asks for at its last update."""
+    kept: list[dict[str, Any]] = []
+
+    class Reading(Recorder):
+        def record(self, state: State) -> None:
+            kept.append({term: float(table["count"][0]) for term, table in state.memory.items()})
+
+    run(frozen, objective=Slowly(rate=0.25) + Slowly(rate=0.5), recorders=[Reading()], steps=4)
+    assert kept == [{"Slowly(rate=0.25)": 0.25 * n, "Slowly(rate=0.5)": 0.5 * n} for n in range(1, 5)]

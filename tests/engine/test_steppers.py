@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from invert3d import registry
 from invert3d.engine.draws import Draws
+from invert3d.engine.schedule import Cosine, StepDecay
 from invert3d.engine.stepper import Langevin, SignGradient, Stepper, keep_rows
+from invert3d.registry import register, registered
 
 
 def walk(make, steps: int = 15) -> Tensor:
@@ -75,7 +78,7 @@ def test_the_noise_of_a_sample_is_its_own() -> None:
 
 
 def test_rates_over_a_run() -> None:
-    constant, cosine = Stepper(rate=0.4), Stepper(rate=0.4, decay="cosine")
+    constant, cosine = Stepper(rate=0.4), Stepper(rate=0.4, schedule=Cosine())
     assert [constant.rate_at(p) for p in (0, 0.3, 1)] == [0.4] * 3
     assert cosine.rate_at(0) == 0.4 and cosine.rate_at(1) == pytest.approx(0)
     assert cosine.rate_at(0.5) == pytest.approx(0.2)
@@ -84,23 +87,45 @@ def test_rates_over_a_run() -> None:
 
 def test_rates_of_the_published_layout_inversions() -> None:
     """0.6 of itself after 500, 1000 and 1500 of 2000 steps: torch's own scheduler."""
-    stepper = Stepper(kind="sgd", rate=2.0, momentum=0.5, decay="quarters")
+    stepper = Stepper(kind="sgd", rate=2.0, momentum=0.5, schedule=StepDecay(factor=0.6, period=0.25))
     optimizer = stepper([torch.zeros(1, requires_grad=True)])
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=500, gamma=0.6)
     for step in range(2000):
         assert stepper.rate_at(step / 1999) == pytest.approx(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
-    assert stepper.rate_at(1.0) == pytest.approx(2.0 * 0.6**3), "it does not fall a fourth time"
+    assert stepper.rate_at(1.0) == 2.0 * 0.6**3, "it does not fall a fourth time"
+
+
+@pytest.mark.parametrize(("period", "falls"), [(1.0, 0), (0.5, 1), (0.3, 3), (0.1, 9)])
+def test_a_step_decay_of_any_period(period: float, falls: int) -> None:
+    decay = StepDecay(factor=0.5, period=period)
+    assert [decay(n * period + 1e-9) for n in range(falls + 1)] == [0.5**n for n in range(falls + 1)]
+    assert decay(0) == 1 and decay(1) == 0.5**falls
+
+
+@pytest.mark.parametrize("settings", [{"factor": 0.0}, {"factor": 1.5}, {"period": 0.0}, {"period": math.nan}])
+def test_a_step_decay_that_is_none_is_refused(settings: dict) -> None:
+    with pytest.raises(ValueError, match="factor and period of a step decay must be in"):
+        StepDecay(**settings)
+
+
+def test_a_stepper_of_ones_own_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._entries, "stepper", dict(registered("stepper")))
+
+    @register("stepper", "halves")
+    def halves(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr=settings.rate / 2)
+
+    assert torch.equal(walk(Stepper(kind="halves", rate=0.04)), walk(Stepper(kind="sgd", rate=0.02, momentum=0.0)))
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
         ({"kind": "adma"}, "unknown stepper 'adma'; did you mean adam"),
-        ({"decay": "cosin"}, "unknown decay 'cosin'; did you mean cosine"),
-        ({"rate": 0.0}, "rate must be positive, not 0.0"),
-        ({"rate": math.nan}, "rate must be positive, not nan"),
+        ({"rate": 0.0}, "rate must be positive and finite, not 0.0"),
+        ({"rate": math.nan}, "rate must be positive and finite, not nan"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, says: str) -> None:

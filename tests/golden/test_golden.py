@@ -18,14 +18,16 @@ from torch import Tensor
 from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_grids
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Image, Points
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.recipes import load_recipe
 from invert3d.models.weights import bundled
-from invert3d.ops.center_losses import corner_loss, head_losses
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import registered
 from invert3d.study.classes.job import invert
 from invert3d.study.networks import open_network
 from invert3d.testing import example_layouts
+from tests.layouts import corner_loss, head_losses, split
 
 FILE = Path(__file__).with_name("golden.safetensors")
 PICTURES = dict.fromkeys(("fourier", "normalized"), Image(height=12, width=20))
@@ -66,7 +68,7 @@ def maps() -> Tensor:
 def decoded(center: str) -> Tensor:
     """What maps are read as: (n, 13) score, box, size, center, yaw and alpha of the first and of the second picture."""
     camera = torch.tensor([[60.0, 0, 31, 2], [0, 60, 14, 0.1], [0, 0, 1, 0.003]]).expand(2, 3, 4)
-    layouts = CenterCodec(center=center).decode(maps(), camera, threshold=0.6)  # type: ignore[arg-type]
+    layouts = CenterCodec(center=center).decode(split(maps()), camera, threshold=0.6)  # type: ignore[arg-type]
     return torch.cat(
         [
             torch.cat(
@@ -87,7 +89,7 @@ def decoded(center: str) -> Tensor:
 
 def losses() -> Tensor:
     """Every loss of these maps against two layouts, both conventions and both divisors: (2, 26)."""
-    objects = Objects(example_layouts([0, 1], 32, 64))
+    objects = Objects(**example_layouts([0, 1], 32, 64))
     columns = []
     for codec in (CenterCodec(), CenterCodec(center="projected", radius="corrected")):
         for per in ("object", "slot"):
@@ -98,7 +100,8 @@ def losses() -> Tensor:
 
 def inverted() -> Tensor:
     """A whole inversion: candidates, starts, two stages, the judge. Its spread, as points may swap places."""
-    x = invert("pointnet-shapes", ["airplane"], points=64, steps=4, starts=2, progress=False).x[0].detach()
+    recipe = load_recipe("ours", points=64, steps=4, starts=2)
+    x = invert("pointnet-shapes", ["airplane"], recipe=recipe, options=RunOptions(progress=False)).x[0]
     return torch.cat([x.mean(0), x.std(0), x.amax(0), x.amin(0)])
 
 
@@ -109,7 +112,7 @@ def shapes() -> Tensor:
 
 
 CASES: dict[str, Callable[[], Tensor]] = {
-    **{f"logits {name}": partial(logits, name) for name in bundled()},
+    **{f"logits {name}": partial(logits, name) for name in bundled("classifier")},
     **{f"surface {name}": partial(surface, name) for name in registered("parameterization")},
     **{f"decoded {center}": partial(decoded, center) for center in ("box", "projected")},
     "losses of boxes": losses,

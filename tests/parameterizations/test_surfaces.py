@@ -127,7 +127,10 @@ def test_bad_settings_are_refused(settings: dict, says: str) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.999, 1.0])
 def test_a_share_may_leave_one_side_without_points(share: float) -> None:
-    assert drawn(SolidsAndSheet(count=2, share=share), points=100).shape == (2, 100, 3)
+    """What is left is all solids, or all sheet, drawn from the same numbers."""
+    x = drawn(SolidsAndSheet(count=2, share=share), points=100)
+    alone = Primitives(count=2, kind="superquadric") if share < 0.5 else Sheets(width=32)
+    assert torch.allclose(x, drawn(alone, points=100), atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])

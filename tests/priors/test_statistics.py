@@ -52,9 +52,13 @@ def test_norms_that_remember_are_found_by_name() -> None:
 
 
 def test_its_gradient_is_that_of_one_derivative_too() -> None:
-    frozen = Frozen(network(), Image(height=16, width=24, mean=(0.0,) * 3, std=(1.0,) * 3))
-    gradient, state = input_gradient(frozen, BatchNormStatistics(layers=("1",)), example_pictures())
-    assert gradient.shape == (3, 3, 16, 24) and gradient.flatten(1).any(1).all() and state.loss.shape == (3,)
+    frozen = Frozen(network(), Image(height=16, width=24, mean=(0.0,) * 3, std=(1.0,) * 3), output="raw")
+    prior = BatchNormStatistics(layers=("1",), slack=0.0)
+    gradient, state = input_gradient(frozen, prior, example_pictures())
+    x, nudge = example_pictures(), torch.randn(3, 3, 16, 24, dtype=torch.float64)
+    ahead, behind = (input_gradient(frozen, prior, x + step * nudge)[1].loss for step in (1e-5, -1e-5))
+    assert torch.allclose((gradient * nudge).flatten(1).sum(1), (ahead - behind) / 2e-5, rtol=1e-4)
+    assert (ahead != behind).all() and torch.allclose(state.loss, (ahead + behind) / 2)
 
 
 def test_a_layer_that_is_no_batch_norm_is_refused() -> None:

@@ -94,7 +94,7 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
     """Look at a model on a legal batch x (B, *space.shape) of its space. Everything is undone afterwards.
 
     Where the space is ``Points`` and the model refuses its layout, the other layout is tried. Raises
-    ValueError if x is not legal, or if the model refuses it.
+    ValueError if x is not legal, if the model refuses it, returns no class scores, or cannot be differentiated.
     """
     model.space.validate(x)
     x = x.detach().to(model.device, model.dtype)
@@ -102,9 +102,13 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
         taken, raw = _accepted(model, x)
         scores = pick_output(raw, model.key)
         difference = _largest(scores, pick_output(_forward(taken, x), model.key))
-        apart = _largest(scores[:1], pick_output(_forward(taken, x[:1]), model.key)) if len(x) > 1 else None
+        apart = _apart(taken, x, scores) if len(x) > 1 else None
         buffers = written()
-        calls, graph, gradient = _backward(taken, x)
+        try:
+            calls, graph, gradient = _backward(taken, x)
+        except Exception as error:
+            name = type(model.model).__name__
+            raise ValueError(f"{name} cannot be differentiated: {_reason(error)}") from error
     limit = TOLERANCE * max(1e-6, float(scores.abs().nan_to_num(0, posinf=0).max()))
     zero = gradient == 0
     reaches = not bool(zero.all())
@@ -198,6 +202,15 @@ def _backward(model: Frozen, x: Tensor) -> tuple[list[Call], bool, Tensor]:
         top = logits.flatten(1).max(1).values.sum()
         (gradient,) = torch.autograd.grad(top, leaf, allow_unused=True)
     return calls, True, torch.zeros_like(x) if gradient is None else gradient
+
+
+def _apart(model: Frozen, x: Tensor, scores: Tensor) -> float:
+    """How far the scores of the first sample are from those that it has alone; infinite where it cannot be alone."""
+    try:
+        alone = pick_output(_forward(model, x[:1]), model.key)
+    except Exception:  # noqa: BLE001 - a model may refuse a batch of one
+        return float("inf")
+    return _largest(scores[:1], alone) if alone.shape == scores[:1].shape else float("inf")
 
 
 def _largest(a: Tensor, b: Tensor) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points
 from invert3d.engine.state import State
+from invert3d.engine.tree import moved
 from invert3d.ops.centers import HEADS
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import pack
@@ -34,8 +35,20 @@ def example_pictures(batch: int = 3, height: int = 16, width: int = 24, seed: in
     return Draws.seeded(seed, range(batch)).uniform(bare, 0.1, 0.9, 3, height, width)
 
 
-def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -> Tensor:
-    """Packed layouts (B, 2, 26) of pictures of that size, see ``ops.objects``: each a car, and someone beside it."""
+def example_grids(batch: int = 3, size: int = 8, seed: int = 0) -> Tensor:
+    """Occupancy grids (B, 1, size, size, size) in float64, none of whose voxels is quite empty or full."""
+    bare = torch.empty(batch, 0, dtype=torch.float64)
+    return Draws.seeded(seed, range(batch)).uniform(bare, 0.1, 0.9, 1, size, size, size)
+
+
+def example_input(spaces: frozenset[str] | None) -> Tensor:
+    """Inputs of the first of the spaces that something takes; clouds where it takes any."""
+    makers = {"points": example_clouds, "image": example_pictures, "voxels": example_grids}
+    return next((make() for name, make in makers.items() if spaces is None or name in spaces), example_clouds())
+
+
+def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -> dict[str, Tensor]:
+    """Targets of pictures of that size, see ``ops.objects``: each a car, and someone beside it."""
     shift = torch.tensor([0.3 * (sample % 5) for sample in samples])
     camera = torch.tensor([[width, 0, width / 2, 0], [0, width, height / 2, 0], [0, 0, 1, 0]])
     layouts = []
@@ -43,14 +56,14 @@ def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -
         centers = torch.tensor([[-1.0 + each, 0.6, 8.0], [2.0, 0.8, 9.0]])
         sizes, yaws = torch.tensor([[1.5, 1.6, 3.9], [1.7, 0.6, 0.8]]), torch.tensor([each - 0.5, 2.0])
         layouts.append(Layout.of(("Car", "Pedestrian"), sizes, centers, yaws, camera, height, width))
-    return pack(layouts, ("Pedestrian", "Car", "Cyclist"))
+    return pack(layouts, ("Pedestrian", "Car", "Cyclist")).fields()
 
 
 def blank_state(x: Tensor, samples: Sequence[int]) -> State:
-    """A state that knows the input only."""
-    return State(
-        step=0, steps=10, rows=torch.arange(len(x)), theta={"x": x}, draws=Draws.seeded(0, samples), x=x, view=x
-    )
+    """A state that knows the input and its start only, which lie apart."""
+    start = Draws.seeded(5, samples).uniform(x, 0.1, 0.5, *x.shape[1:])
+    draws = Draws.seeded(0, samples)
+    return State(step=0, steps=10, rows=torch.arange(len(x)), theta={"x": x}, draws=draws, x=x, start=start, view=x)
 
 
 def class_state(x: Tensor, samples: Sequence[int]) -> State:
@@ -74,14 +87,15 @@ def feature_state(*layers: str) -> StateFactory:
 
 
 def layout_state(x: Tensor, samples: Sequence[int]) -> State:
-    """A state in which a small fixed network made center maps (B, 19, H/4, W/4) of pictures (B, 3, H, W), and the
-    target is a packed layout (B, 2, 26)."""
+    """A state in which a small fixed network made center maps (B, C, H/4, W/4) of pictures (B, 3, H, W), and the
+    target is what ``example_layouts`` gives."""
     state = blank_state(x, samples)
     height, width = x.shape[-2:]
-    state.target = state.view_target = example_layouts(samples, height, width).to(x.device)
+    state.target = state.view_target = moved(example_layouts(samples, height, width), x.device)
     channels = sum(HEADS.values())
     maps = _network(x, channels * (height // 4) * (width // 4), seed=3) / 2
-    state.outputs = maps.unflatten(1, (channels, height // 4, width // 4))
+    maps = maps.unflatten(1, (channels, height // 4, width // 4))
+    state.outputs = dict(zip(HEADS, maps.split(list(HEADS.values()), 1), strict=True))
     return state
 
 

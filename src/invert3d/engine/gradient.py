@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from invert3d.engine.checks import check_inputs, check_outputs
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
@@ -29,9 +30,10 @@ def input_gradient(
 
     Samples do not mix: row i is the derivative of the i-th sample's objective with respect to the i-th input.
     ``differentiate`` may replace the derivative of the summed objective by another rule. Raises ValueError if x is
-    not a legal batch of the model's space.
+    not a legal batch of the model's space, the objective takes another kind of input, or no gradient can reach x.
     """
     model.space.validate(x)
+    check_inputs(model.space, objective)
     with model:
         x = x.detach().to(model.device, model.dtype).requires_grad_()
         model.tap(objective.taps)
@@ -48,11 +50,14 @@ def input_gradient(
             view_target=target,
             outputs=outputs,
             features=features,
+            model=model.model,
             layers={name: model.model.get_submodule(name) for name in objective.taps},
         )
+        check_outputs(model, state)
         with torch.no_grad():
             objective.update(state)
         state.loss = objective(state)
         gradient = differentiate(state.loss.sum(), x)
+    state.gradient = gradient
     state.loss, state.outputs = state.loss.detach(), detached(outputs)
     return gradient, state

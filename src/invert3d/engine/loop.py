@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from invert3d.engine.checks import check_gradient, check_inputs, check_loss, check_outputs
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
@@ -22,7 +23,7 @@ from invert3d.engine.space import Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, fresh, keep_rows, learned
 from invert3d.engine.transform import Transform, chained
-from invert3d.engine.tree import Tree, detached, rows_of, size_of
+from invert3d.engine.tree import Tree, copied, detached, rows_of, size_of
 
 
 def optimize(
@@ -38,9 +39,9 @@ def optimize(
     recorders: Sequence[Recorder] = (),
     batch: int | None = None,
     seed: int = 0,
-    samples: Sequence[int] | None = None,
+    samples: Sequence[int | str] | None = None,
     theta: dict[str, Tensor] | None = None,
-    memory: dict[str, Tensor] | None = None,
+    start: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
     keep_outputs: bool | None = None,
 ) -> Result:
@@ -57,10 +58,10 @@ def optimize(
         transforms: random views of x before the model.
         projections: applied to x after each step.
         recorders: see every state; a recorder that stops samples makes the batch smaller.
-        seed: fixes every draw. ``samples`` are the numbers of the samples in the whole run (default 0, 1, ...):
+        seed: fixes every draw. ``samples`` are numbers or names in the whole run (default 0, 1, ...):
             sample i of seed s draws the same numbers in any batch.
         theta: start from here instead of from ``parameterization.initialize``.
-        memory: what objectives remember from before, (B, ...) each, where this goes on from an earlier part.
+        start: what priors and projections measure changes from (B, *space.shape); by default the x of the first step.
         checkpoint: go on from an interrupted result's ``checkpoint``.
         keep_outputs: whether the result holds the model's last outputs. By default only class scores (B, K) are kept:
             the maps of a detector are large.
@@ -69,36 +70,39 @@ def optimize(
         A ``Result``. Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
 
     Raises:
-        ValueError: for steps below 0, or neither a target nor a batch size.
+        ValueError: for steps below 0, neither a target nor a batch size, a term that takes another kind of input, and
+            outputs at the first step that have NaN, no such class as is asked for, or no gradient in the input.
         TypeError: for projections of an x that is not itself optimized.
     """
-    if steps < 0:
-        raise ValueError(f"steps must be 0 or more, not {steps}")
-    count = batch if target is None else size_of(target, "targets")
-    if count is None:
-        raise ValueError("give a target (B, ...) or a batch size")
-    if projections and type(parameterization).assign is Parameterization.assign:
-        parameterization.assign({}, torch.empty(0))  # says that it cannot
+    count = _refuse(target, batch, steps, parameterization, projections)
+    check_inputs(model.space, objective, projections, transforms)
     clock = time.perf_counter()
     with model:
-        state, optimizer = _begin(
-            model, parameterization, target, count, steps, stepper, seed, samples, theta, memory, checkpoint
-        )
+        draws = Draws.seeded(seed, samples if samples is not None else range(count))
+        if checkpoint is None:
+            state = _begin(model, parameterization, target, count, steps, draws, theta, start)
+        else:
+            state = checkpoint.state(target, steps, model.device)
+        optimizer = _optimizer(stepper, state, checkpoint)
         result = Result.empty(count, target, steps, checkpoint, model.device, keep_outputs)
-        interrupted, before = False, (state.draws.state(), dict(state.memory))
+        interrupted, before = False, (state.draws.state(), copied(state.memory))
         model.tap(objective.taps)
+        needs_gradient = any(each.needs_gradient for each in (*projections, *recorders))
+        state.model = model.model
         state.layers = {name: model.model.get_submodule(name) for name in objective.taps}
         try:
             for step in range(state.taken, steps):
                 state.step = step
-                before = state.draws.state(), dict(state.memory)
+                before = state.draws.state(), copied(state.memory)
                 state.x = parameterization(state.theta, model.space, state.draws)
+                if not len(state.start):
+                    state.start = state.x.detach().clone()
                 state.view, state.view_target = chained(transforms, state.x, state.target, state.draws)
                 state.outputs, state.features = model.outputs(state.view)
-                with torch.no_grad():
-                    objective.update(state)
-                state.loss = objective(state)
-                _step(optimizer, stepper, state)
+                _score(model, objective, state)
+                _step(optimizer, stepper, state, needs_gradient)
+                if step == 0:
+                    check_gradient(model, state)
                 _project(projections, parameterization, model.space, state)
                 for recorder in recorders:
                     recorder.record(state)
@@ -120,46 +124,72 @@ def optimize(
     return result
 
 
+def _refuse(
+    target: Tree | None,
+    batch: int | None,
+    steps: int,
+    parameterization: Parameterization,
+    projections: Sequence[Projection],
+) -> int:
+    """The number of samples, unless something that was asked for is refused."""
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more, not {steps}")
+    count = batch if target is None else size_of(target, "targets")
+    if count is None:
+        raise ValueError("give a target (B, ...) or a batch size")
+    if projections and type(parameterization).assign is Parameterization.assign:
+        parameterization.assign({}, torch.empty(0))  # says that it cannot
+    return count
+
+
 def _begin(
     model: Frozen,
     parameterization: Parameterization,
     target: Tree | None,
     count: int,
     steps: int,
-    stepper: AnyStepper,
-    seed: int,
-    samples: Sequence[int] | None,
+    draws: Draws,
     theta: dict[str, Tensor] | None,
-    memory: dict[str, Tensor] | None,
-    checkpoint: Checkpoint | None,
-) -> tuple[State, torch.optim.Optimizer]:
-    like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
-    if checkpoint is not None:
-        state = checkpoint.state(target, steps, model.device)
-    else:
-        draws = Draws.seeded(seed, samples if samples is not None else range(count))
-        theta = parameterization.initialize(like, model.space, draws) if theta is None else theta
-        state = State(
-            step=0,
-            steps=steps,
-            rows=torch.arange(count),
-            theta=theta,
-            draws=draws,
-            target=target,
-            memory=dict(memory or {}),
-        )
+    start: Tensor | None,
+) -> State:
+    state = State(step=0, steps=steps, rows=torch.arange(count), theta={}, draws=draws, target=target)
+    if theta is None:
+        like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
+        theta = parameterization.initialize(like, model.space, draws)
+    state.theta = theta
+    if start is not None:
+        if start.shape != (count, *model.space.shape):
+            raise ValueError(f"the start must be {(count, *model.space.shape)}, not {tuple(start.shape)}")
+        state.start = start.detach().to(model.device, model.dtype)
+    return state
+
+
+def _optimizer(stepper: AnyStepper, state: State, checkpoint: Checkpoint | None) -> torch.optim.Optimizer:
     state.theta = {name: fresh(value) for name, value in state.theta.items()}
     optimizer = stepper(learned(state.theta))
     if checkpoint is not None:
         optimizer.load_state_dict(copy.deepcopy(checkpoint.optimizer))  # it would be written into
-    return state, optimizer
+    return optimizer
 
 
-def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State) -> None:
+def _score(model: Frozen, objective: Objective, state: State) -> None:
+    if state.step == 0:
+        check_outputs(model, state)
+    with torch.no_grad():
+        objective.update(state)
+    state.loss = objective(state)
+    if state.step == 0:
+        check_loss(state)
+
+
+def _step(optimizer: torch.optim.Optimizer, stepper: AnyStepper, state: State, needs_gradient: bool) -> None:
     values = learned(state.theta)
-    gradients = torch.autograd.grad(state.loss.sum(), values, allow_unused=True)
-    for value, gradient in zip(values, gradients, strict=True):
+    wanted = [*values, state.x] if needs_gradient else values
+    gradients = torch.autograd.grad(state.loss.sum(), wanted, allow_unused=True)
+    for value, gradient in zip(values, gradients, strict=False):
         value.grad = gradient
+    if needs_gradient:
+        state.gradient = torch.zeros_like(state.x) if gradients[-1] is None else gradients[-1].clone()
     if isinstance(stepper, Stepper):
         optimizer.param_groups[0]["lr"] = stepper.rate_at(state.progress)
     if isinstance(optimizer, Langevin):
@@ -196,6 +226,6 @@ def _retire(
         return state, True
     state.theta = keep_rows(optimizer, state.theta, rows.to(state.loss.device))
     state.draws = state.draws.select(rows.tolist())
-    for name in ("rows", "memory", "target", "x", "loss", "outputs"):
+    for name in ("rows", "memory", "target", "start", "x", "loss", "outputs"):
         setattr(state, name, rows_of(getattr(state, name), rows))
     return state, False

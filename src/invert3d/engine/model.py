@@ -1,7 +1,7 @@
 """``Frozen``: somebody's model, in eval mode with its weights frozen, left exactly as it was afterwards."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,6 @@ from invert3d.engine.hooks import Taps, nearest_modules
 from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.space import Space
 from invert3d.engine.tree import leaves, mapped
-
-if TYPE_CHECKING:
-    from invert3d.engine.diagnose import Diagnosis
 
 OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities", "raw"]
 
@@ -131,12 +128,6 @@ class Frozen:
         logs = outputs.clamp_min(1e-12).log() if kind == "probabilities" else outputs
         return logs - logs.mean(-1, keepdim=True)
 
-    def diagnose(self, x: Tensor) -> "Diagnosis":
-        """What ``invert3d doctor`` prints (see ``invert3d.engine.diagnose``). Everything is undone afterwards."""
-        from invert3d.engine.diagnose import diagnose
-
-        return diagnose(self, x)
-
     @property
     def module_names(self) -> list[str]:
         """Names of all modules that can be tapped."""
@@ -150,8 +141,8 @@ class Frozen:
 def pick_output(raw: Any, key: str | int | None = None) -> Tensor:
     """The class scores (B, K) in a tensor, tuple, list or dict of outputs. Raises ValueError if there are none."""
     if isinstance(raw, Tensor):
-        return raw
-    if isinstance(raw, dict):
+        candidates = [raw]
+    elif isinstance(raw, dict):
         if key is not None and key not in raw:
             raise ValueError(f"the model returns {list(raw)}, no {key!r}")
         candidates = [raw[key]] if key is not None else [raw[k] for k in ("logits", "out", "pred") if k in raw]
@@ -163,9 +154,14 @@ def pick_output(raw: Any, key: str | int | None = None) -> Tensor:
     else:
         candidates = [getattr(raw, "logits", None)]
     for value in candidates:
-        if isinstance(value, Tensor) and value.dim() == 2:
+        if isinstance(value, Tensor) and value.dim() == 2 and value.shape[1] and value.is_floating_point():
             return value
-    raise ValueError(f"no (B, K) tensor of class scores in the model's output of type {type(raw).__name__}")
+    found = [f"{tuple(each.shape)} of {each.dtype}" for each in candidates if isinstance(each, Tensor)]
+    given = ", ".join(found) or "no tensor"
+    raise ValueError(
+        f"no (B, K) tensor of class scores in the model's output of type {type(raw).__name__}: it has {given} "
+        "(output='raw' hands on what is not a classifier's)"
+    )
 
 
 def kind_of(outputs: Tensor) -> Literal["logits", "log_probabilities", "probabilities"]:

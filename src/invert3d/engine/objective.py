@@ -18,6 +18,8 @@ class Objective:
 
     #: names of model layers whose outputs this objective reads from ``state.features``
     taps: tuple[str, ...] = ()
+    #: names of the spaces it is for, ``points``, ``voxels`` or ``image``; None for any
+    spaces: frozenset[str] | None = None
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
         raise NotImplementedError

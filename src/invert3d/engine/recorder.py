@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Recorder:
     """Sees every state; may stop samples; is closed with the result."""
 
+    #: whether it reads ``state.gradient`` (B, ...), the derivative of the loss in x
+    needs_gradient: bool = False
+
     def record(self, state: State) -> None:
         """Look at a state. Tensors in it belong to the loop: copy what is kept."""
 
@@ -137,12 +140,12 @@ class StopWhen(Recorder):
     patience: int = 10
 
     def record(self, state: State) -> None:
-        run = state.memory.get("steps_above", torch.zeros_like(state.loss))
+        memory = state.memory_of(self)
         above = target_scores(state) >= self.probability
-        state.memory["steps_above"] = torch.where(above, run + 1, 0)
+        memory["run"] = torch.where(above, memory.get("run", torch.zeros_like(state.loss)) + 1, 0)
 
     def finished(self, state: State) -> Tensor | None:
-        return state.memory["steps_above"] >= self.patience
+        return state.memory_of(self)["run"] >= self.patience
 
 
 class ProgressBar(Recorder):

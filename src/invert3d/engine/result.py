@@ -27,7 +27,8 @@ class Checkpoint:
     theta: dict[str, Tensor]
     optimizer: dict[str, Any]
     draws: dict[str, Any]
-    memory: dict[str, Tensor]
+    memory: dict[str, Any]
+    start: Tensor
     loss: Tensor
     outputs: Any
     done: list[tuple[Tensor, dict[str, Any]]]
@@ -51,6 +52,7 @@ class Checkpoint:
             target=rows_of(target, self.rows),
             taken=self.step,
             memory=moved(self.memory, device),
+            start=self.start.to(device),
             loss=self.loss.to(device),
             outputs=moved(self.outputs, device),
         )
@@ -152,6 +154,7 @@ class Result:
                     optimizer=optimizer.state_dict(),
                     draws=state.draws.state(),
                     memory=moved(state.memory, "cpu"),
+                    start=state.start.cpu(),
                     loss=state.loss.detach().cpu(),
                     outputs=detached(moved(self._kept(state), "cpu")),
                     done=[(rows, moved(part, "cpu")) for rows, part in self._parts],

@@ -5,7 +5,7 @@ Everything above a ``Space`` speaks the user's units: unit-sphere or metric coor
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,12 @@ from invert3d.registry import unknown
 
 
 class Space:
-    """A domain: ``shape`` of one sample, ``bounds`` of its values, ``encode`` to what the model takes."""
+    """A domain: ``shape`` of one sample, ``bounds`` of its values, ``encode`` to what the model takes.
+
+    ``name`` is the kind of input that objectives, projections and transforms say they take; empty is whatever they do.
+    """
+
+    name: ClassVar[str] = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,6 +70,8 @@ class Points(Space):
     ``layout`` is what the model takes: ``bn3`` (B, N, 3) or ``b3n`` (B, 3, N). ``up`` names the model's up axis; the
     user's clouds are always z up. ``extent`` bounds the coordinates.
     """
+
+    name = "points"
 
     points: int = 1024
     layout: Literal["bn3", "b3n"] = "bn3"
@@ -136,6 +143,8 @@ class Points(Space):
 class Voxels(Space):
     """Occupancy grids (B, 1, size, size, size) in [0, 1]; the model is fed ``low`` for empty and ``high`` for full."""
 
+    name = "voxels"
+
     size: int = 32
     low: float = 0.0
     high: float = 1.0
@@ -160,6 +169,8 @@ class Image(Space):
 
     ``mean`` and ``std`` are in the order of the channels as the model takes them.
     """
+
+    name = "image"
 
     height: int = 224
     width: int = 224

@@ -1,6 +1,6 @@
 """What a step of the loop knows: handed to objectives, projections and recorders, which themselves remember nothing."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 import torch
@@ -25,13 +25,23 @@ class State:
     taken: int = 0  # steps that theta has behind it
     target: Any = None  # what is asked of each sample, or None
     x: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, *space.shape): what is scored
+    start: Tensor = field(default_factory=lambda: torch.empty(0))  # the x that the run began with
     view: Tensor = field(default_factory=lambda: torch.empty(0))  # what a random transform makes of x
     view_target: Any = None  # the target, moved with the view
     outputs: Any = field(default_factory=lambda: torch.empty(0))  # of the model on the view, e.g. logits (B, K)
+    model: Any = None  # the model itself, a module: its own losses, what it reads from a picture
     features: dict[str, Any] = field(default_factory=dict)  # outputs of the tapped layers, by name
     layers: dict[str, Any] = field(default_factory=dict)  # the tapped layers themselves, to read what they have learned
     loss: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,)
-    memory: dict[str, Tensor] = field(default_factory=dict)  # what must be remembered between steps, (B, ...) each
+    gradient: Tensor = field(default_factory=lambda: torch.empty(0))  # of the loss in x, where something needs it
+    memory: dict[str, Any] = field(default_factory=dict)  # see ``memory_of``
+
+    def memory_of(self, term: Any) -> dict[str, Tensor]:
+        """What an objective, projection or recorder remembers between steps, by names of its own: (B, ...) each.
+
+        Terms of other hyper-parameters remember apart: a term's place is its repr if it is a dataclass, else its type.
+        """
+        return self.memory.setdefault(repr(term) if is_dataclass(term) else type(term).__qualname__, {})
 
     @property
     def progress(self) -> float:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
-from invert3d.registry import unknown
+from invert3d.engine.schedule import Constant, Schedule
+from invert3d.registry import lookup, register
 
 
 class SignGradient(torch.optim.Optimizer):
@@ -45,46 +46,55 @@ class Langevin(torch.optim.Optimizer):
                     p.sub_(p.grad, alpha=group["lr"] / 2).add_(drawn, alpha=group["noise"] * math.sqrt(group["lr"]))
 
 
-KINDS = ("adam", "sgd", "sign", "langevin")
-DECAYS = ("cosine", "quarters", "constant")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stepper:
-    """A stepper in plain values. ``decay`` lets the rate fall over the run: ``cosine`` to zero, or ``quarters``, to 0.6
-    of itself after each quarter (500 of 2,000 steps in the published layout inversions), or not (``constant``).
+    """A registered stepper by its ``kind``, in plain values. ``schedule`` lets its rate fall over the run.
 
-    Wherever a Stepper is accepted, so is any function of parameters that returns a ``torch.optim.Optimizer``.
+    Wherever a Stepper is accepted, so is any function of parameters that returns a ``torch.optim.Optimizer``. Those
+    that are registered are functions of parameters and a Stepper, and take from it what they need.
     """
 
     kind: str = "adam"
     rate: float = 0.05
     momentum: float = 0.9
-    decay: Literal["cosine", "quarters", "constant"] = "constant"
+    schedule: Schedule = Constant()
     noise: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(unknown("stepper", self.kind, KINDS))
-        if self.decay not in DECAYS:
-            raise ValueError(unknown("decay", self.decay, DECAYS))
-        if not self.rate > 0:
-            raise ValueError(f"the rate must be positive, not {self.rate}")
+        lookup("stepper", self.kind)
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"the rate must be positive and finite, not {self.rate}")
 
     def __call__(self, params: list[Tensor]) -> torch.optim.Optimizer:
-        if self.kind == "adam":
-            return torch.optim.Adam(params, lr=self.rate, betas=(self.momentum, 0.999))
-        if self.kind == "sgd":
-            return torch.optim.SGD(params, lr=self.rate, momentum=self.momentum)
-        if self.kind == "sign":
-            return SignGradient(params, lr=self.rate)
-        return Langevin(params, lr=self.rate, noise=self.noise)
+        return lookup("stepper", self.kind)(params, self)
 
     def rate_at(self, progress: float) -> float:
         """The rate at a progress in [0, 1]."""
-        if self.decay == "quarters":
-            return self.rate * 0.6 ** min(3, int(4 * progress))
-        return self.rate * (0.5 * (1 + math.cos(math.pi * progress)) if self.decay == "cosine" else 1.0)
+        return self.rate * self.schedule(progress)
+
+
+@register("stepper", "adam")
+def adam(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """``torch.optim.Adam``; the momentum is its first beta."""
+    return torch.optim.Adam(params, lr=settings.rate, betas=(settings.momentum, 0.999))
+
+
+@register("stepper", "sgd")
+def sgd(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """``torch.optim.SGD`` with momentum."""
+    return torch.optim.SGD(params, lr=settings.rate, momentum=settings.momentum)
+
+
+@register("stepper", "sign")
+def sign(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """Every value moves by the rate, against the sign of its gradient."""
+    return SignGradient(params, lr=settings.rate)
+
+
+@register("stepper", "langevin")
+def langevin(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """A Langevin chain; ``noise`` scales what is added at each step."""
+    return Langevin(params, lr=settings.rate, noise=settings.noise)
 
 
 AnyStepper = Stepper | Callable[[list[Tensor]], torch.optim.Optimizer]

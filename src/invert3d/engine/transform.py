@@ -21,6 +21,9 @@ from invert3d.registry import register
 class Transform:
     """``(x, target, draws) -> (view, target)``; a chain is a sequence of them, applied first to last."""
 
+    #: names of the spaces it is for, ``points``, ``voxels`` or ``image``; None for any
+    spaces: frozenset[str] | None = None
+
     def __call__(self, x: Tensor, target: Any, draws: Draws) -> tuple[Tensor, Any]:
         raise NotImplementedError
 
@@ -36,6 +39,8 @@ def chained(transforms: Sequence[Transform], x: Tensor, target: Any, draws: Draw
 @dataclass(frozen=True, kw_only=True)
 class Rotate(Transform):
     """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about others."""
+
+    spaces = frozenset({"points"})
 
     degrees: float = 10.0
     tilt: float = 0.0
@@ -68,6 +73,8 @@ def rotation_matrices(angles: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
 class Scale(Transform):
     """Scale each cloud by a factor in [low, high]; ``stretch`` lets each axis vary by that fraction more."""
 
+    spaces = frozenset({"points"})
+
     low: float = 0.8
     high: float = 1.2
     stretch: float = 0.0
@@ -83,6 +90,8 @@ class Scale(Transform):
 class Shift(Transform):
     """Move each cloud by up to ``distance`` along each axis."""
 
+    spaces = frozenset({"points"})
+
     distance: float = 0.05
 
     def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
@@ -93,6 +102,8 @@ class Shift(Transform):
 @dataclass(frozen=True, kw_only=True)
 class Jitter(Transform):
     """Move every point by Gaussian noise of a strength drawn up to ``sigma`` for each cloud."""
+
+    spaces = frozenset({"points"})
 
     sigma: float = 0.01
 
@@ -106,6 +117,8 @@ class Jitter(Transform):
 class DropPoints(Transform):
     """Replace up to a ``share`` of the points by the cloud's first, as PointNet++ is trained (the count stays)."""
 
+    spaces = frozenset({"points"})
+
     share: float = 0.5
 
     def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
@@ -118,6 +131,8 @@ class DropPoints(Transform):
 @dataclass(frozen=True, kw_only=True)
 class Warp(Transform):
     """Bend each cloud smoothly: a sum of three plane waves of up to ``strength`` along each axis."""
+
+    spaces = frozenset({"points"})
 
     strength: float = 0.06
     frequency: float = 2.5
@@ -134,6 +149,8 @@ class Warp(Transform):
 class Normalize(Transform):
     """Center on the mean and divide by the largest norm: the unit sphere that public checkpoints are trained in."""
 
+    spaces = frozenset({"points"})
+
     def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
         x = x - x.mean(1, keepdim=True)
         return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6), target
@@ -147,6 +164,8 @@ class Abstract(Transform):
     A shape is still itself when its parts are: trained so, networks learn the arrangement and not the texture of
     surfaces (for images, Geirhos et al. 2019 call this a shape bias).
     """
+
+    spaces = frozenset({"points"})
 
     share: float = 0.5
     least: int = 8

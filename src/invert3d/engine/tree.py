@@ -42,6 +42,11 @@ def rows_of(tree: Any, rows: Tensor | Sequence[int]) -> Any:
     return mapped(lambda leaf: leaf[places.to(leaf.device)], tree)
 
 
+def copied(tree: Any) -> Any:
+    """The same tensors in dictionaries of their own."""
+    return mapped(lambda leaf: leaf, tree)
+
+
 def detached(tree: Any) -> Any:
     """The same values without a graph."""
     return mapped(Tensor.detach, tree)

@@ -23,5 +23,9 @@ class Direct(Parameterization):
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
         return theta["x"]
 
+    def encode(self, x: Tensor, space: Space) -> dict[str, Tensor]:
+        """The theta that stands for x: x."""
+        return {"x": x}
+
     def assign(self, theta: dict[str, Tensor], x: Tensor) -> None:
         theta["x"].data.copy_(x)

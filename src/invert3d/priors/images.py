@@ -18,6 +18,8 @@ class TotalVariation(Objective):
     A mean, so a weight carries over between sizes. ``power`` 1 keeps edges, 2 is smooth everywhere.
     """
 
+    spaces = frozenset({"image"})
+
     power: float = 1.0
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
@@ -29,6 +31,8 @@ class TotalVariation(Objective):
 class PublishedVariation(Objective):
     """Sum of squared differences of neighboring pixels, in units of ImageNet's deviations: as the code of *Inverting
     3D Deep Learning Architectures* has it, with a weight of 3e-5. Grows with the size of the picture."""
+
+    spaces = frozenset({"image"})
 
     deviation: float = 0.226
 
@@ -44,12 +48,7 @@ def _differences(x: Tensor, power: float) -> Tensor:
 @register("prior", "nearness")
 @dataclass(frozen=True, kw_only=True)
 class Nearness(Objective):
-    """Mean absolute change of the pixels since the first step, or from what ``state.memory["nearness"]`` holds before
-    it: the smallest change that does what is asked."""
-
-    def update(self, state: State) -> None:
-        if "nearness" not in state.memory:
-            state.memory["nearness"] = state.x.detach().clone()
+    """Mean absolute change of the pixels since the start: the smallest change that does what is asked."""
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        return (state.x - state.memory["nearness"]).abs().flatten(1).mean(1)
+        return (state.x - state.start).abs().flatten(1).mean(1)

@@ -27,6 +27,8 @@ class Repulsion(Objective):
     PU-Net (Yu et al. 2018), equation 3, divided by h.
     """
 
+    spaces = frozenset({"points"})
+
     k: int = 5
     h: float = 0.05
 
@@ -41,6 +43,8 @@ class Repulsion(Objective):
 class Uniformity(Objective):
     """Variance of the distance to the k-th nearest neighbor over the points, divided by its squared mean."""
 
+    spaces = frozenset({"points"})
+
     k: int = 8
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
@@ -53,6 +57,8 @@ class Uniformity(Objective):
 @dataclass(frozen=True, kw_only=True)
 class Symmetry(Objective):
     """Mean squared distance from each point to the mirror image of the cloud in the plane where ``axis`` is 0."""
+
+    spaces = frozenset({"points"})
 
     axis: str = "x"
 

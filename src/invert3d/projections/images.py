@@ -23,6 +23,8 @@ class ClipImage(Projection):
     darker than ImageNet's average. ``swapped`` exchanges the means of red and blue, as CenterNet does.
     """
 
+    spaces = frozenset({"image"})
+
     range: Literal["legal", "authors"] = "legal"
     swapped: bool = False
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -42,6 +44,8 @@ class Blur(Projection):
 
     The published schedule: 5 pixels, 0.985, 0.5, every 5 steps. Borders are reflected, as SciPy does.
     """
+
+    spaces = frozenset({"image"})
 
     sigma: float = 5.0
     decay: float = 0.985

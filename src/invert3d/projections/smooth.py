@@ -23,6 +23,8 @@ class KnnSmooth(Projection):
     Raises ValueError where K is not smaller than the number of points.
     """
 
+    spaces = frozenset({"points"})
+
     k: int = 8
     strength: float = 1.0
     including_self: bool = False
