@@ -1,7 +1,8 @@
-"""What does a PointNet think a chair and a cup are? Five lines, a table, and the shapes as arrays."""
+"""What does a PointNet think a chair and a cup are? Six lines, a table, and the shapes as arrays."""
 
 import invert3d
 
-result = invert3d.invert("pointnet-shapes", ["chair", "cup"], judge="own", steps=20, starts=2, progress=False)
+recipe = invert3d.load_recipe("ours", judge="own", steps=20, starts=2)
+result = invert3d.invert("pointnet-shapes", ["chair", "cup"], recipe=recipe)
 for name, cloud, right in zip(result.facts["names"], result.x, result.success, strict=True):
     print(f"{name}: {tuple(cloud.shape)} points in the unit sphere, {'as asked' if right else 'not as asked'}")

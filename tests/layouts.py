@@ -11,8 +11,11 @@ from torch import Tensor
 
 from invert3d.data.kitti import usual_projection
 from invert3d.ops.boxes import project
+from invert3d.ops.center_losses import assign_centers, center_losses
+from invert3d.ops.center_losses import corner_loss as corner_loss_of
 from invert3d.ops.centers import HEADS, CenterCodec
 from invert3d.ops.layouts import Layout
+from invert3d.ops.objects import Objects
 
 KINDS = ("Pedestrian", "Car", "Cyclist")
 #: camera 2 of a KITTI frame of 375 x 1242: offsets in all three rows
@@ -135,3 +138,19 @@ def encoded(layout: Layout, codec: CenterCodec, *, loud: float = 3.0, quiet: flo
         for name, value in values.items():
             maps[places[name], y, x] = torch.tensor(value, dtype=maps.dtype)
     return maps
+
+
+def split(raw: Tensor) -> dict[str, Tensor]:
+    """The maps of all heads, one after the other in (B, 19, h, w), as a detector gives them."""
+    return dict(zip(HEADS, raw.split(list(HEADS.values()), 1), strict=True))
+
+
+def head_losses(raw: Tensor, objects: Objects, codec: CenterCodec, per="object", jitter=None, depth="meters"):
+    """The losses of maps (B, 19, h, w) by head, without that of the corners."""
+    found = center_losses(split(raw), assign_centers(split(raw), objects, codec, jitter), codec, per, depth)
+    return {name: found[name] for name in HEADS}
+
+
+def corner_loss(raw: Tensor, objects: Objects, codec: CenterCodec) -> Tensor:
+    """How far the corners that maps (B, 19, h, w) stand for are off, (B, N)."""
+    return corner_loss_of(split(raw), assign_centers(split(raw), objects, codec), codec)

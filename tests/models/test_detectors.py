@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from invert3d import registry
+from invert3d.models.detectors import Detector, detect
 from invert3d.models.detectors.centernet3d import MEAN, STD, CenterNet3D
 from invert3d.models.detectors.dla import ModulatedConv, bilinear
 from invert3d.models.detectors.networks import CenterNetDLA34, CenterNetResNet18
 from invert3d.ops.boxes import project
 from invert3d.ops.centers import HEADS, CenterCodec
+from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import pack
 from invert3d.registry import registered
 from invert3d.study.detectors import open_detector
-from tests.layouts import camera, random_layout
+from tests.layouts import camera, encoded, random_layout, split
+from tests.ops.test_centers import PROJECTED
 
 TINY = {
     "dla34": {"channels": (4, 4, 8, 8, 16, 16), "hidden": 8},
@@ -208,7 +212,7 @@ def test_a_checkpoint_in_the_public_layout_is_opened(tmp_path: Path, shrunk: nn.
     assert all(torch.equal(found[key], value) for key, value in shrunk.state_dict().items())
     with torch.no_grad():
         raw = detector.raw(torch.rand(1, 3, 64, 128))
-    assert raw.shape == (1, 19, 16, 32) and raw.isfinite().all()
+    assert raw["hm"].shape == (1, 3, 16, 32) and all(value.isfinite().all() for value in raw.values())
     mine = open_detector("dla34", checkpoint=path, codec=CenterCodec(center="projected"))
     assert (mine.height, mine.width, mine.codec.center) == (384, 1280, "projected")
 
@@ -232,7 +236,7 @@ def test_the_whole_of_dla_34_comes_through_a_checkpoint(tmp_path: Path, dla: nn.
     detector = open_detector("dla34", checkpoint=saved(tmp_path / "x.pth", dla.state_dict()), height=64, width=128)
     with torch.no_grad():
         raw = detector.raw(torch.rand(1, 3, 64, 128))
-    assert raw.shape == (1, 19, 16, 32) and raw.isfinite().all()
+    assert raw["rot"].shape == (1, 8, 16, 32) and all(value.isfinite().all() for value in raw.values())
     assert torch.equal(detector.network.state_dict()["base.level5.root.conv.weight"], dla.base.level5.root.conv.weight)
 
 
@@ -252,14 +256,18 @@ def test_what_a_detector_says_is_what_its_parts_say_bit_for_bit(backbone: str) -
     with torch.no_grad():
         raw = detector.raw(x)
         stride = detector.codec.stride
-        assert raw.shape == (3, 19, 32 // stride, 64 // stride) and torch.equal(detector(x), raw)
-    found, whole = detector.finalize(raw, cameras, 0.05), detector.detect(x, cameras, 0.05)
+        assert {name: tuple(value.shape) for name, value in raw.items()} == {
+            name: (3, channels, 32 // stride, 64 // stride) for name, channels in HEADS.items()
+        }
+        assert all(torch.equal(value, raw[name]) for name, value in detector(x).items())
+    found, whole = detector.finalize(raw, cameras, 0.05), detect(detector, x, cameras, 0.05)
     assert sum(len(layout) for layout in whole) > 0
     for one, other in zip(found, whole, strict=True):
         assert one.kinds == other.kinds and (one.height, one.width) == (32, 64)
         for name in ("scores", "boxes", "sizes", "centers", "yaws"):
             assert torch.equal(getattr(one, name), getattr(other, name))
-    assert torch.allclose(raw[1:2], detector.raw(x[1:2]).detach(), atol=1e-4), "a picture does not mind its batch"
+    for name, value in detector.raw(x[1:2]).items():
+        assert torch.allclose(raw[name][1:2], value, atol=1e-4), "a picture does not mind its batch"
 
 
 def test_skips_bring_resnet_18_to_half_the_size() -> None:
@@ -267,8 +275,8 @@ def test_skips_bring_resnet_18_to_half_the_size() -> None:
     torch.manual_seed(0)
     network = CenterNetResNet18(**TINY_SKIPS).eval()
     x = torch.rand(2, 3, 64, 96)
-    maps = network(x)
-    assert maps.shape == (2, 19, 32, 48) and len(network.across) == 4
+    maps = network(x)["hm"]
+    assert maps.shape == (2, 3, 32, 48) and len(network.across) == 4
     assert CenterNet3D("resnet18", height=64, width=96, options=TINY_SKIPS).codec.stride == 2
     for lateral in network.across:
         for value in lateral.parameters():
@@ -276,14 +284,14 @@ def test_skips_bring_resnet_18_to_half_the_size() -> None:
     published = CenterNetResNet18(**TINY["resnet18"])
     assert not len(published.across) and published.stride == 4
     assert {k for k in published.state_dict() if k.startswith(("conv1", "layer"))} <= set(network.state_dict())
-    assert (network(x) - maps).abs().max() > 1e-4
+    assert (network(x)["hm"] - maps).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("backbone", TINY)
 def test_a_gradient_reaches_every_pixel(backbone: str) -> None:
     detector = tiny(backbone)
     x = torch.rand(2, 3, 64, 96, requires_grad=True)
-    (gradient,) = torch.autograd.grad(detector.raw(x).square().sum(), x)
+    (gradient,) = torch.autograd.grad(sum(value.square().sum() for value in detector.raw(x).values()), x)
     assert gradient.isfinite().all() and (gradient != 0).float().mean() > 0.95
 
 
@@ -294,16 +302,49 @@ def test_the_public_order_of_channels_is_a_quirk_that_is_kept() -> None:
     x = torch.rand(1, 3, 32, 64)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
     with torch.no_grad():
-        assert torch.equal(bgr.raw(x), bgr.network((x[:, [2, 1, 0]] - mean) / std))
-        assert torch.equal(rgb.raw(x), rgb.network((x - mean) / std))
-        assert torch.equal(bgr.raw(x), rgb.raw(x.flip(1)))
+        for name in HEADS:
+            assert torch.equal(bgr.raw(x)[name], bgr.network((x[:, [2, 1, 0]] - mean) / std)[name])
+            assert torch.equal(rgb.raw(x)[name], rgb.network((x - mean) / std)[name])
+            assert torch.equal(bgr.raw(x)[name], rgb.raw(x.flip(1))[name])
 
 
-def test_targets_are_packed_layouts() -> None:
+def test_targets_are_the_fields_of_packed_layouts() -> None:
     detector = tiny()
     layouts = [random_layout(n, n, 32, 64, dtype=torch.float32) for n in (1, 3)]
-    assert torch.equal(detector.targets(layouts), pack(layouts, detector.kinds))
+    found, wanted = detector.targets(layouts), pack(layouts, detector.kinds).fields()
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in found)
     assert detector.kinds == ("Pedestrian", "Car", "Cyclist")
+
+
+def test_a_center_network_is_a_detector_and_says_what_it_lacks() -> None:
+    detector = tiny()
+    assert isinstance(detector, Detector) and not isinstance(detector.network, Detector)
+    with pytest.raises(ValueError, match="give the projections"):
+        detector.finalize(detector.raw(torch.rand(1, 3, 32, 64)))
+    flat = Layout.of_boxes(["Car"], torch.tensor([[1.0, 2, 3, 4]]), 32, 64)
+    with pytest.raises(ValueError, match="layout 1 has boxes in the picture only"):
+        detector.targets([random_layout(1, 1, 32, 64), flat])
+
+
+def agrees(raw: Tensor, *layouts: Layout, codec: CenterCodec = PROJECTED) -> list[bool]:
+    """Whether maps (B, 19, h, w) stand for exactly these layouts."""
+    detector = tiny("resnet18", 64, 160, codec=codec)
+    return detector.agrees(split(raw.float()), detector.targets(layouts), threshold=0.3, within=0.02).tolist()
+
+
+def exact(raw: Tensor, layout: Layout) -> bool:
+    return agrees(raw[None], layout)[0]
+
+
+@pytest.fixture
+def scene() -> Layout:
+    return replace(random_layout(3, 5, 48, 160), kinds=("Car", "Pedestrian", "Car"))
+
+
+def cell(layout: Layout, i: int) -> tuple[int, int]:
+    objects = pack([layout], PROJECTED.kinds)
+    x, y = PROJECTED.cells(objects, layout.height // 4, layout.width // 4)[0, i].tolist()
+    return y, x
 
 
 @pytest.mark.parametrize(("height", "width"), [(30, 64), (32, 70), (0, 64)])
@@ -360,3 +401,68 @@ def test_a_wide_picture_is_scaled_by_its_width_and_centered_on_black() -> None:
 def test_a_picture_of_another_size_than_its_layout_is_refused() -> None:
     with pytest.raises(ValueError, match="the picture is 10 x 20, its layout says 96 x 320"):
         tiny().prepare(torch.zeros(3, 10, 20), random_layout(1, 7))
+
+
+def test_what_is_written_is_read_exactly(scene: Layout) -> None:
+    assert exact(encoded(scene, PROJECTED), scene)
+    nothing = Layout.empty(camera(), 48, 160)
+    assert exact(encoded(nothing, PROJECTED), nothing)
+    assert not exact(encoded(nothing, PROJECTED), scene) and not exact(encoded(scene, PROJECTED), nothing)
+
+
+def test_a_missing_a_quiet_and_a_mistaken_object_are_not_exact(scene: Layout) -> None:
+    y, x = cell(scene, 1)
+    raw = encoded(scene, PROJECTED)
+    raw[0, y, x] = -1.0  # a score of 0.27
+    assert not exact(raw, scene)
+    raw[0, y, x] = -0.5
+    assert exact(raw, scene)
+    raw[:3, y, x] = torch.tensor([-7.0, -7.0, 3.0])  # a cyclist
+    assert not exact(raw, scene)
+
+
+def test_a_stray_object_is_not_exact(scene: Layout) -> None:
+    raw = encoded(scene, PROJECTED)
+    raw[2, 1, 1] = 0.0
+    assert not exact(raw, scene)
+    raw[2, 1, 1] = -2.0
+    assert exact(raw, scene), "below the threshold nobody sees it"
+    y, x = cell(scene, 0)
+    raw[1, y, x + 1] = 2.5
+    assert exact(raw, scene), "beside a higher cell it is no peak"
+    raw[1, y, x + 1], raw[1, y, x + 2] = -7.0, 2.5
+    assert not exact(raw, scene), "two cells off it is another car"
+
+
+@pytest.mark.parametrize(("channel", "by"), [(3, 0.3), (6, 0.5), (12, 0.4), (17, 1.0)])
+def test_a_wrong_depth_angle_size_or_place_is_not_exact(scene: Layout, channel: int, by: float) -> None:
+    y, x = cell(scene, 2)
+    raw = encoded(scene, PROJECTED)
+    raw[channel, y, x] += by
+    if channel == 6:
+        raw[10, y, x] += by
+    assert not exact(raw, scene)
+
+
+def test_neighbors_may_be_seen_or_not(scene: Layout) -> None:
+    asked = replace(scene, kinds=("Car", "Van", "DontCare"))
+    raw = encoded(replace(scene, kinds=("Car", "Car", "Cyclist")), PROJECTED)
+    assert exact(raw, asked), "a van taken for a car, and anything in a region"
+    assert exact(encoded(scene.select(torch.tensor([0])), PROJECTED), asked)
+    y, x = cell(scene, 1)
+    assert not exact(encoded(scene.select(torch.tensor([1])), PROJECTED), asked), "but the car must be"
+
+
+def test_what_is_seen_beside_a_region_is_forgiven_up_to_two_cells(scene: Layout) -> None:
+    asked = replace(scene.select(torch.tensor([0, 2])), kinds=("Car", "DontCare"))
+    y, x = cell(asked, 1)
+    for away, right in ((2, True), (3, False)):
+        raw = encoded(asked.select(torch.tensor([0])), PROJECTED)
+        raw[0, y, x - away] = 3.0
+        assert exact(raw, asked) == right
+
+
+def test_agreement_is_told_sample_by_sample(scene: Layout) -> None:
+    other = random_layout(1, 9, 48, 160)
+    raw = torch.stack([encoded(layout, PROJECTED) for layout in (scene, other, scene)])
+    assert agrees(raw, scene, other, other) == [True, True, False]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from invert3d.ops.center_losses import averaged, bins_of, corner_loss, head_losses, heatmap_focal, rotation_loss
-from invert3d.ops.centers import HEADS, CenterCodec, corners_round
+from invert3d.ops.center_losses import averaged, bins_of, heatmap_focal, rotation_loss
+from invert3d.ops.centers import HEADS, CenterCodec, centered_corners
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
-from tests.layouts import KINDS, camera, encoded, in_bins, kitti_camera, random_layout
+from tests.layouts import KINDS, camera, corner_loss, encoded, head_losses, in_bins, kitti_camera, random_layout, split
 from tests.ops.slow_centers import slow_losses
 from tests.ops.test_centers import BOTH, PROJECTED, objects_of
 
@@ -52,7 +52,7 @@ def test_regressions_beside_a_cell_are_those_of_maps_moved_there(codec: CenterCo
     moved = raw.roll((y, x), (2, 3))
     moved[:, 17:] -= torch.tensor([x, y])[:, None, None]
     here = head_losses(raw, objects, codec)
-    there = head_losses(moved, objects, codec, beside=torch.tensor([x, y]).expand(2, 3, 2))
+    there = head_losses(moved, objects, codec, jitter=torch.tensor([x, y]).expand(2, 3, 2))
     for name in HEADS:
         assert (name == "hm" and step != (0, 0)) or torch.allclose(here[name], there[name]), name
 
@@ -65,10 +65,10 @@ def test_depth_as_a_ratio_is_meters_at_twenty_meters() -> None:
         layout = Layout.of(["Car"], sizes, center, yaws, camera(), 96, 320)
         objects = objects_of(layout)
         raw = torch.zeros(1, 19, 24, 80).double()
-        raw[:, 3] = -math.log(float(objects.depth[0, 0]) * 1.01)  # depth is 1 / sigmoid - 1, 1 % too large here
+        raw[:, 3] = -math.log(float(objects.depths[0, 0]) * 1.01)  # depth is 1 / sigmoid - 1, 1 % too large here
         both = [float(head_losses(raw, objects, PROJECTED, depth=depth)["dep"]) for depth in ("meters", "log")]  # type: ignore[arg-type]
         losses[meters] = both
-        assert both[0] == pytest.approx(float(objects.depth[0, 0]) * 0.01, rel=0.02)
+        assert both[0] == pytest.approx(float(objects.depths[0, 0]) * 0.01, rel=0.02)
         assert both[1] == pytest.approx(20 * math.log(1.01), rel=0.02)
     assert losses[40.0][0] > 3 * losses[10.0][0]
 
@@ -155,7 +155,7 @@ def test_a_sample_costs_the_same_in_any_batch_and_with_any_padding(codec: Center
     assert whole.isfinite().all()
     for i, layout in enumerate(layouts):
         alone = every_loss(raw[i : i + 1], objects_of(layout), codec)
-        padded = Objects(pack([layout.to("cpu")], KINDS, slots=9))
+        padded = pack([layout.to("cpu")], KINDS, slots=9)
         assert torch.allclose(alone[0], whole[i])
         assert torch.allclose(every_loss(raw[i : i + 1], padded, codec)[0], whole[i])
 
@@ -214,6 +214,6 @@ def test_a_box_that_faces_the_wrong_way_gains_nothing_by_being_narrow() -> None:
     ]
     ours = [float(corner_loss(raw, objects, PROJECTED)) for raw in raws]
     cells = PROJECTED.cells(objects, 12, 40)
-    corners = [corners_round(*PROJECTED.boxes_at(raw, cells, objects.camera))[0] for raw in raws]
+    corners = [centered_corners(*PROJECTED.boxes_at(split(raw), cells, objects.projection))[0] for raw in raws]
     whole = [float((each - layout.corners).norm(dim=-1).mean()) for each in corners]
     assert ours[1] > ours[0] + 0.05 and whole[1] < whole[0]

@@ -14,22 +14,20 @@ from torch.autograd import gradcheck
 
 from invert3d.ops.boxes import project, wrapped
 from invert3d.ops.centers import (
-    HEADS,
     CenterCodec,
     alpha_of_bins,
     bin_angles,
-    corners_round,
+    centered_corners,
     depth_of,
     gather_cells,
     gaussian_radius,
     gaussians,
     peaks,
-    split_heads,
     unproject,
 )
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
-from tests.layouts import KINDS, camera, drawn, encoded, kitti_camera, random_layout, sketches
+from tests.layouts import KINDS, camera, drawn, encoded, kitti_camera, random_layout, sketches, split
 from tests.ops.slow_centers import slow_decode, slow_heatmap, slow_radius
 
 BOX, PROJECTED = CenterCodec(), CenterCodec(center="projected")
@@ -37,7 +35,7 @@ BOTH = pytest.mark.parametrize("codec", [BOX, PROJECTED], ids=["box", "projected
 
 
 def objects_of(*layouts: Layout) -> Objects:
-    return Objects(pack([layout.to("cpu") for layout in layouts], KINDS))
+    return pack([layout.to("cpu") for layout in layouts], KINDS)
 
 
 def radius(height: float, width: float, rule: str = "published", overlap: float = 0.7) -> float:
@@ -121,7 +119,7 @@ def test_what_cannot_be_seen_is_not_asked_for() -> None:
     sizes = torch.tensor([[1.5, 1.6, 4.0]] * 3)
     centers = torch.tensor([[0.0, 1.6, 12], [0, 1.6, -12], [-80, 1.6, 12]])
     layout = Layout.of(["Car"] * 3, sizes, centers, torch.zeros(3), camera(dtype=torch.float32), 96, 320)
-    found = [codec.assignable(objects_of(layout), 24, 80).packed[0, :, 0].tolist() for codec in (BOX, PROJECTED)]
+    found = [codec.assignable(objects_of(layout), 24, 80).states[0].tolist() for codec in (BOX, PROJECTED)]
     assert found == [[1, 0, 0], [1, 0, -1]], "beyond the border its point is left alone, behind the camera it has none"
     assert [codec.count_assignable(layout, 96, 320) for codec in (BOX, PROJECTED)] == [1, 1]
     assert PROJECTED.count_assignable(layout.select(torch.tensor([1])), 96, 320) == 0
@@ -131,14 +129,6 @@ def test_what_cannot_be_seen_is_not_asked_for() -> None:
 def test_a_codec_that_is_none_is_refused(settings: dict) -> None:
     with pytest.raises((ValueError, TypeError), match=next(iter(settings))):
         CenterCodec(**settings)
-
-
-def test_heads_lie_one_after_the_other() -> None:
-    raw = torch.arange(19.0)[None, :, None, None].expand(2, 19, 3, 4)
-    heads = split_heads(raw)
-    assert {name: value.shape[1] for name, value in heads.items()} == HEADS
-    in_order = torch.cat([heads[name][0, :, 0, 0] for name in ("hm", "dep", "rot", "dim", "wh", "reg")])
-    assert in_order.tolist() == list(range(19))
 
 
 def test_gathering_is_indexing_cell_by_cell() -> None:
@@ -206,7 +196,7 @@ def assert_read(found: Layout, asked: Layout, *, yaw: float = 1e-6, pixels: floa
 def test_boxes_written_at_their_projected_middles_are_read_again(sketch: tuple) -> None:
     count, seed, height, width, _ = sketch
     layout = drawn((count, seed, max(height, 20), max(width, 60), (0.0, 0.0, 0.0)))  # room for a peak each
-    (found,) = PROJECTED.decode(encoded(layout, PROJECTED)[None], layout.projection[None], threshold=0.3)
+    (found,) = PROJECTED.decode(split(encoded(layout, PROJECTED)[None]), layout.projection[None], threshold=0.3)
     assert_read(found, layout)
 
 
@@ -217,7 +207,7 @@ def test_every_observation_angle_is_read_again_through_either_bin() -> None:
     turned = [replace(one, alphas=wrapped(a.deg2rad())[None], yaws=one.yaws + a.deg2rad() - one.alphas) for a in alphas]
     for codec in (BOX, PROJECTED):
         raw = torch.stack([encoded(layout, codec) for layout in turned])
-        for layout, found in zip(turned, codec.decode(raw, one.projection.expand(len(raw), 3, 4)), strict=True):
+        for layout, found in zip(turned, codec.decode(split(raw), one.projection.expand(len(raw), 3, 4)), strict=True):
             ray = math.atan2(float(found.centers[0, 0]), float(found.centers[0, 2]))
             assert wrapped(found.yaws[0] - layout.alphas[0] - ray).abs() < 1e-6
             assert wrapped(found.alphas[0] - layout.alphas[0]).abs() < 1e-6
@@ -230,7 +220,7 @@ def test_offsets_of_kittis_camera_are_taken_into_account() -> None:
     offset = kitti_camera()
     offset[2, 3] = 0.4
     layout = random_layout(4, 8, 375 // 4 * 4, 1240, projection=offset)
-    (found,) = PROJECTED.decode(encoded(layout, PROJECTED)[None], offset[None])
+    (found,) = PROJECTED.decode(split(encoded(layout, PROJECTED)[None]), offset[None])
     assert_read(found, layout, yaw=0.45 / float(layout.centers[:, 2].min()), pixels=4)
     assert torch.allclose(found.projection, offset)
     for i in range(len(found)):
@@ -245,7 +235,7 @@ def test_the_published_convention_does_not_read_what_was_written() -> None:
     """The middle of the box in the picture is read as if it were the middle in space: the reference's section 2."""
     layout = random_layout(3, 9)
     raw = encoded(layout, BOX)
-    (found,) = BOX.decode(raw[None], layout.projection[None])
+    (found,) = BOX.decode(split(raw[None]), layout.projection[None])
     slow = slow_decode(raw, layout.projection, BOX, 0.1)
     assert_slow(found, slow)
     order = [int((layout.sizes - size).abs().sum(1).argmin()) for size in found.sizes]
@@ -275,7 +265,7 @@ def test_random_maps_are_read_as_the_slow_loop_reads_them(seed: int) -> None:
     raw[:, 12:15] = raw[:, 12:15].abs() + 0.5
     cameras = torch.stack([camera(32, 80), kitti_camera()])
     for codec in (BOX, PROJECTED):
-        for found, one, p in zip(codec.decode(raw, cameras, threshold=0.4), raw, cameras, strict=True):
+        for found, one, p in zip(codec.decode(split(raw), cameras, threshold=0.4), raw, cameras, strict=True):
             slow = slow_decode(one, p, codec, 0.4)
             for each in slow if codec is PROJECTED else ():
                 del each["box"]  # it follows from the box in space
@@ -285,20 +275,21 @@ def test_random_maps_are_read_as_the_slow_loop_reads_them(seed: int) -> None:
 
 def test_detections_have_scores_kinds_and_a_limit() -> None:
     raw = torch.randn(1, 19, 16, 16, generator=torch.Generator().manual_seed(3))
-    assert len(BOX.decode(raw, camera(64, 64, torch.float32)[None], threshold=0.0, limit=7)[0]) == 7
-    assert len(BOX.decode(raw, camera(64, 64, torch.float32)[None], threshold=0.9999)[0]) == 0
+    assert len(BOX.decode(split(raw), camera(64, 64, torch.float32)[None], threshold=0.0, limit=7)[0]) == 7
+    assert len(BOX.decode(split(raw), camera(64, 64, torch.float32)[None], threshold=0.9999)[0]) == 0
 
 
 def corners_at(raw: Tensor, objects: Objects, codec: CenterCodec) -> Tensor:
     """The corners of the boxes read in the cells of the objects."""
-    return corners_round(*codec.boxes_at(raw, codec.cells(objects, *raw.shape[-2:]), objects.camera))
+    cells = codec.cells(objects, *raw.shape[-2:])
+    return centered_corners(*codec.boxes_at(split(raw), cells, objects.projection))
 
 
 @BOTH
 def test_corners_in_given_cells_are_those_that_are_decoded(codec: CenterCodec) -> None:
     layout = random_layout(3, 10)
     raw = encoded(layout, codec)[None]
-    (found,) = codec.decode(raw, layout.projection[None])
+    (found,) = codec.decode(split(raw), layout.projection[None])
     order = [int((found.sizes - size).abs().sum(1).argmin()) for size in layout.sizes]
     objects = objects_of(layout)
     corners = corners_at(raw, objects, codec)[0]
@@ -314,7 +305,7 @@ def test_corners_are_read_through_the_bin_with_the_larger_logit_as_decoding_does
     x, y = PROJECTED.cells(objects, 24, 80)[0, 0].tolist()
     right = corners_at(raw, objects, PROJECTED)
     raw[:, 9, y, x], raw[:, 10, y, x] = 50.0, -raw[:, 10, y, x]  # now the other bin is louder, and wrong
-    (found,) = PROJECTED.decode(raw, layout.projection[None])
+    (found,) = PROJECTED.decode(split(raw), layout.projection[None])
     assert not torch.allclose(corners_at(raw, objects, PROJECTED), right, atol=0.1)
     assert torch.allclose(corners_at(raw, objects, PROJECTED)[0], found.corners[:1], atol=1e-3)
 
@@ -326,14 +317,9 @@ def test_reading_is_differentiable() -> None:
     assert gradcheck(lambda raw: corners_at(raw, objects, PROJECTED), raw.requires_grad_(), fast_mode=True)
 
 
-def test_maps_of_another_number_of_channels_are_refused() -> None:
-    with pytest.raises((ValueError, TypeError), match="19"):
-        split_heads(torch.zeros(1, 18, 4, 4))
-
-
 def test_reading_a_picture_does_not_depend_on_its_batch_mates() -> None:
     raw: Tensor = torch.randn(3, 19, 8, 20, generator=torch.Generator().manual_seed(5))
     cameras = camera(32, 80, torch.float32).expand(3, 3, 4)
-    whole = BOX.decode(raw, cameras)
-    alone = BOX.decode(raw[1:2], cameras[:1])[0]
+    whole = BOX.decode(split(raw), cameras)
+    alone = BOX.decode(split(raw[1:2]), cameras[:1])[0]
     assert torch.equal(whole[1].centers, alone.centers) and whole[1].kinds == alone.kinds

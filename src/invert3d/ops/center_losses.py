@@ -1,8 +1,8 @@
 """Losses of center maps, head by head: what such a network is trained with, and inverted with.
 
-Every function returns one number a sample (B,). ``per`` says what the sum over the objects of a sample is divided by:
-their number (``object``), or 50 (``slot``) as the published code does, whose regression therefore fades against the
-heatmap by n / 50. In that code ``slot`` also leaves a constant 2 ln 2 (50 - n) / 50 in the rotation loss.
+Every loss is one number a sample (B,). ``per`` says what the sum over the objects of a sample is divided by: their
+number (``object``), or 50 (``slot``) as the published code does, whose regression therefore fades against the heatmap
+by n / 50. In that code ``slot`` also leaves a constant 2 ln 2 (50 - n) / 50 in the rotation loss.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from invert3d.ops.centers import CenterCodec, corners_round, depth_of, gather_cells, split_heads
+from invert3d.ops.centers import CenterCodec, Maps, centered_corners, depth_of, gather_cells
 from invert3d.ops.objects import Objects
 
 Per = Literal["object", "slot"]
@@ -22,47 +22,62 @@ SLOTS = 50
 WEIGHTS = {"hm": 1.0, "dep": 1.0, "rot": 1.0, "dim": 1.0, "wh": 0.1, "reg": 1.0}
 
 
-def head_losses(
-    raw: Float[Tensor, "b 19 h w"],
-    objects: Objects,
+@torch.no_grad()
+def assign_centers(
+    heads: Maps, objects: Objects, codec: CenterCodec, jitter: Int[Tensor, "b n 2"] | None = None
+) -> dict[str, Tensor]:
+    """What the maps should say, and in which cells; (B, ...) each.
+
+    ``jitter`` reads the regressions of each object that many cells (x, y) from its own.
+    """
+    height, width = heads["hm"].shape[-2:]
+    objects = codec.assignable(objects, height, width)
+    cells = codec.cells(objects, height, width)
+    if jitter is not None:
+        cells = torch.minimum((cells + jitter).clamp_min(0), cells.new_tensor([width - 1, height - 1]))
+    return {
+        "asked": objects.asked,
+        "cells": cells,
+        "hm": codec.heatmap(objects, height, width),
+        "dep": objects.depths[..., None],
+        "dim": objects.sizes,
+        "wh": codec.sides(objects),
+        "reg": codec.points(objects) - cells,
+        "alphas": objects.alphas,
+        "middles": objects.middles,
+        "yaws": objects.yaws,
+        "projection": objects.projection,
+    }
+
+
+def center_losses(
+    heads: Maps,
+    assigned: dict[str, Tensor],
     codec: CenterCodec,
     per: Per = "object",
-    beside: Int[Tensor, "b n 2"] | None = None,
     depth: Literal["meters", "log"] = "meters",
 ) -> dict[str, Float[Tensor, "b"]]:
-    """The loss of each head: hm, dep, rot, dim, wh, reg.
+    """The loss of each head, hm, dep, rot, dim, wh, reg, and of the decoded ``corners``.
 
     Args:
-        raw: the maps.
-        objects: what they should say.
+        heads: the maps.
+        assigned: what they should say, from ``assign_centers``.
         codec: their conventions.
         per: see above.
-        beside: read the regressions of each object that many cells (x, y) from its own.
         depth: the error is in meters, or, ``log``, the logarithm of the ratio, times 20: meters at 20 m.
     """
-    heads = split_heads(raw)
-    height, width = raw.shape[-2:]
-    objects = codec.assignable(objects, height, width)
-    points = codec.points(objects)
-    cells = codec.cells(objects, height, width)
-    if beside is not None:
-        cells = torch.minimum((cells + beside).clamp_min(0), cells.new_tensor([width - 1, height - 1]))
-    found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
-    sides = (objects.box[..., 2:] - objects.box[..., :2]) / codec.stride
-    depths = depth_of(found["dep"]), objects.depth[..., None]
-    regressions = {
-        "dep": depths if depth == "meters" else tuple(20 * z.clamp_min(1e-3).log() for z in depths),
-        "dim": (found["dim"], objects.size),
-        "wh": (found["wh"], sides),
-        "reg": (found["reg"], points - cells),
-    }
-    losses = {
-        "hm": heatmap_focal(heads["hm"], codec.heatmap(objects, height, width)),
-        "rot": rotation_loss(found["rot"], objects.alpha, objects.asked, per),
-    }
-    for name, (given, asked) in regressions.items():
-        losses[name] = averaged((given - asked).abs().mean(-1), objects.asked, per)
-    return {name: losses[name] for name in heads}
+    asked = assigned["asked"]
+    found = {name: gather_cells(heads[name], assigned["cells"]) for name in ("dep", "rot", "dim", "wh", "reg")}
+    pairs = {name: (found[name], assigned[name]) for name in ("dim", "wh", "reg")}
+    pairs["dep"] = depth_of(found["dep"]), assigned["dep"]
+    if depth == "log":
+        given, wanted = (20 * z.clamp_min(1e-3).log() for z in pairs["dep"])
+        pairs["dep"] = given, wanted
+    losses = {name: averaged((given - wanted).abs().mean(-1), asked, per) for name, (given, wanted) in pairs.items()}
+    losses["hm"] = heatmap_focal(heads["hm"], assigned["hm"])
+    losses["rot"] = rotation_loss(found["rot"], assigned["alphas"], asked, per)
+    losses["corners"] = averaged(corner_loss(heads, assigned, codec), asked, per)
+    return losses
 
 
 def averaged(values: Float[Tensor, "b n"], asked: Tensor, per: Per) -> Float[Tensor, "b"]:
@@ -111,17 +126,17 @@ def rotation_loss(
     return total
 
 
-def corner_loss(raw: Float[Tensor, "b 19 h w"], objects: Objects, codec: CenterCodec) -> Float[Tensor, "b n"]:
+def corner_loss(heads: Maps, assigned: dict[str, Tensor], codec: CenterCodec) -> Float[Tensor, "b n"]:
     """Mean distance of the eight decoded corners from where they should be, in diagonals of the asked box, (B, N).
 
     The size, the place and the angle are each judged with the other two as they should be, and added up (Simonelli et
     al., *Disentangling Monocular 3D Object Detection*, 2019): judged together, a box that faces the wrong way would
     rather be narrow than turn round.
     """
-    asked = (objects.size, objects.middle, objects.yaw)
-    found = codec.boxes_at(raw, codec.cells(objects, *raw.shape[-2:]), objects.camera)
-    wanted, total = corners_round(*asked), 0.0
+    asked = (assigned["dim"], assigned["middles"], assigned["yaws"])
+    found = codec.boxes_at(heads, assigned["cells"], assigned["projection"])
+    wanted, total = centered_corners(*asked), torch.zeros_like(assigned["yaws"])
     for i in range(3):
-        given = corners_round(*(found[k] if k == i else asked[k] for k in range(3)))
+        given = centered_corners(*(found[k] if k == i else asked[k] for k in range(3)))
         total = total + (given - wanted).norm(dim=-1).mean(-1)
-    return total / objects.size.norm(dim=-1).clamp_min(1e-3)  # type: ignore[union-attr]
+    return total / asked[0].norm(dim=-1).clamp_min(1e-3)

@@ -1,8 +1,8 @@
 """Objects as points: what a center heatmap network is trained for and how its maps are read.
 
-Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, for boxes in space (``ddd``). The maps of one image are one tensor
-(19, h, w), the heads one after the other (`HEADS`). Three things in the published code are slips, kept under the name
-``published`` because checkpoints depend on them, with what was meant beside them:
+Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, for boxes in space (``ddd``). The maps of images are a dictionary of
+heads (`HEADS`): hm (B, 3, h, w), dep (B, 1, h, w), and so on. Three things in the published code are slips, kept under
+the name ``published`` because checkpoints depend on them, with what was meant beside them:
 
 * the radius of a heatmap's bump divides by 2 where the root of a quadratic divides by 2a;
 * regression losses average over all slots of a batch, empty ones too, and so fade with the number of slots;
@@ -25,6 +25,7 @@ from invert3d.ops.objects import Objects, pack
 #: heads and their channels; hm has one per kind
 HEADS = {"hm": 3, "dep": 1, "rot": 8, "dim": 3, "wh": 2, "reg": 2}
 Rule = Literal["published", "corrected"]
+Maps = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +52,15 @@ class CenterCodec:
 
         A region without a box in space stands, in either convention, in the middle of its box in the picture.
         """
-        middle = (objects.box[..., :2] + objects.box[..., 2:]) / 2
+        middle = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
         if self.center == "projected":
-            in_space = project(objects.middle[..., None, :], objects.camera)[..., 0, :2]
-            middle = torch.where((objects.size > 0).all(-1, keepdim=True), in_space, middle)
+            in_space = project(objects.middles, objects.projection)[..., :2]
+            middle = torch.where((objects.sizes > 0).all(-1, keepdim=True), in_space, middle)
         return middle.nan_to_num(0.0).clamp(-1e6, 1e6) / self.stride  # what lies in the camera's plane is nowhere
 
     def cells(self, objects: Objects, height: int, width: int) -> Int[Tensor, "b n 2"]:
         """The cell (x, y) each object's point falls into, inside maps of that size."""
-        limits = torch.tensor([width - 1, height - 1], device=objects.packed.device)
+        limits = torch.tensor([width - 1, height - 1], device=objects.boxes.device)
         return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
 
     def assignable(self, objects: Objects, height: int, width: int) -> Objects:
@@ -68,40 +69,37 @@ class CenterCodec:
         points = self.points(objects)
         limits = points.new_tensor([width, height])
         outside = ((points < 0) | (points >= limits)).any(-1) & objects.asked
-        unseen = (objects.size > 0).all(-1) & (objects.depth <= 0)
+        unseen = (objects.sizes > 0).all(-1) & (objects.depths <= 0)
         if self.center == "box":
-            unseen |= objects.asked & (objects.box[..., 2:] <= objects.box[..., :2]).any(-1)
-        packed = objects.packed.clone()
-        packed[..., 0] = torch.where(unseen, 0.0, torch.where(outside, -1.0, packed[..., 0]))
-        return Objects(packed)
+            unseen |= objects.asked & (objects.boxes[..., 2:] <= objects.boxes[..., :2]).any(-1)
+        states = torch.where(unseen, 0, torch.where(outside, -1, objects.states))
+        return replace(objects, states=states)
 
     def count_assignable(self, layout: Layout, height: int, width: int) -> int:
         """How many objects of a layout of pictures (height, width) can be asked for."""
-        objects = Objects(pack([layout], self.kinds))
+        objects = pack([layout], self.kinds)
         return int(self.assignable(objects, height // self.stride, width // self.stride).asked.sum())
+
+    def sides(self, objects: Objects) -> Float[Tensor, "b n 2"]:
+        """Width and height of each object's box in the picture, in cells."""
+        return (objects.boxes[..., 2:] - objects.boxes[..., :2]) / self.stride
 
     def heatmap(self, objects: Objects, height: int, width: int) -> Float[Tensor, "b k h w"]:
         """Target heatmaps: a bump of height 1 around each object's cell, of 0.9999 around one to be ignored, which
         therefore is neither asked for nor blamed."""
         cells = self.cells(objects, height, width)
-        sides = (objects.box[..., 2:] - objects.box[..., :2]) / self.stride
+        sides = self.sides(objects)
         radii = gaussian_radius(sides[..., 1], sides[..., 0], rule=self.radius).floor().clamp_min(0)
         tall = objects.asked + 0.9999 * objects.ignored
         bumps = gaussians(cells, radii, height, width) * tall[..., None, None]
-        kinds = objects.kind[..., None, None]
+        kinds = objects.kinds[..., None, None]
         return torch.stack([(bumps * ((kinds == k) | (kinds == -1))).amax(1) for k in range(len(self.kinds))], 1)
 
     def decode(
-        self,
-        raw: Float[Tensor, "b 19 h w"],
-        cameras: Float[Tensor, "b 3 4"],
-        *,
-        threshold: float = 0.1,
-        limit: int = 100,
+        self, heads: Maps, cameras: Float[Tensor, "b 3 4"], *, threshold: float = 0.1, limit: int = 100
     ) -> list[Layout]:
         """The layouts that maps stand for: peaks of the heatmap above the threshold, best first, with their boxes."""
-        heads = split_heads(raw)
-        height, width = raw.shape[-2:]
+        height, width = heads["hm"].shape[-2:]
         scores, kinds, cells = peaks(heads["hm"].sigmoid(), limit)
         found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
         points = (cells + found["reg"]) * self.stride
@@ -113,7 +111,7 @@ class CenterCodec:
         half = found["wh"] * self.stride / 2
         boxes = torch.cat([points - half, points + half], -1)
         layouts = []
-        for i in range(len(raw)):
+        for i in range(len(scores)):
             keep = scores[i] > threshold
             layout = Layout.of(
                 [self.kinds[k] for k in kinds[i][keep].tolist()],
@@ -129,35 +127,27 @@ class CenterCodec:
         return layouts
 
     def boxes_at(
-        self, raw: Float[Tensor, "b 19 h w"], cells: Int[Tensor, "b n 2"], camera: Float[Tensor, "b n 3 4"]
+        self, heads: Maps, cells: Int[Tensor, "b n 2"], cameras: Float[Tensor, "b 3 4"]
     ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"], Float[Tensor, "b n"]]:
         """Size, middle and rotation_y of the boxes that maps stand for in cells (B, N, 2); meters and radians.
 
         As ``decode`` reads them, the bin of the angle included, but differentiable.
         """
-        heads = split_heads(raw)
         found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
-        points = (cells + found["reg"]) * self.stride
-        middle = unproject(points, depth_of(found["dep"][..., 0]), camera)
-        ray = torch.atan2(points[..., 0] - camera[..., 0, 2], camera[..., 0, 0])
+        points, cameras = (cells + found["reg"]) * self.stride, cameras[:, None]
+        middle = unproject(points, depth_of(found["dep"][..., 0]), cameras)
+        ray = torch.atan2(points[..., 0] - cameras[..., 0, 2], cameras[..., 0, 0])
         return found["dim"], middle, alpha_of_bins(found["rot"]) + ray
 
 
-def corners_round(size: Float[Tensor, "*n 3"], middle: Float[Tensor, "*n 3"], yaw: Float[Tensor, "*n"]) -> Tensor:
-    """Corners (..., 8, 3) of boxes about their middles."""
+def centered_corners(size: Float[Tensor, "*n 3"], middle: Float[Tensor, "*n 3"], yaw: Float[Tensor, "*n"]) -> Tensor:
+    """Corners (..., 8, 3) of boxes given by their middles instead of their bottom faces."""
     return corners3d(size, middle + F.pad(size[..., :1] / 2, (1, 1)), yaw)
 
 
 def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:
     limits = boxes.new_tensor([layout.width - 1.0, layout.height - 1.0] * 2)
     return replace(layout, boxes=torch.minimum(boxes.clamp_min(0), limits))
-
-
-def split_heads(raw: Float[Tensor, "b 19 h w"]) -> dict[str, Tensor]:
-    """The maps of each head, (B, c, h, w). Raises ValueError for another number of channels."""
-    if raw.dim() != 4 or raw.shape[1] != sum(HEADS.values()):
-        raise ValueError(f"center maps are (B, {sum(HEADS.values())}, h, w), these are {tuple(raw.shape)}")
-    return dict(zip(HEADS, raw.split(list(HEADS.values()), 1), strict=True))
 
 
 def gaussian_radius(height: Tensor, width: Tensor, overlap: float = 0.7, rule: Rule = "published") -> Tensor:

@@ -1,21 +1,29 @@
-"""A layout: the objects of a scene, in space and in a picture of it, and the camera that took the picture.
+"""A layout: the objects in a picture, in pixels and, where they are known, in space, and the camera of the picture.
 
 What a detector is asked for and what it answers are both layouts; so are labels. Moving the picture moves the layout.
+``flip_fields`` and ``warp_fields`` do that for one layout and for a batch of them (``ops.objects``) alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from invert3d.ops.boxes import alpha_of, boxes_of, corners3d, wrapped
+
+#: fields with a row for each object
+ROWS = ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions", "masks")
 
 
 @dataclass(frozen=True)
 class Layout:
     """n objects and their camera. Lengths in meters (camera coordinates, see ``ops.boxes``), angles in radians.
+
+    What is not known is NaN: sizes, centers and angles of a region, and also the projection for a layout in the picture
+    only, as a 2-D detector has it (``of_boxes``).
 
     Attributes:
         kinds: what each is, e.g. ``Car``.
@@ -26,6 +34,7 @@ class Layout:
         projection: (3, 4), KITTI's P2. height, width: of the image in pixels.
         scores: (n,), NaN for labels.
         truncations: (n,) share outside the image. occlusions: (n,) 0 visible, 1 partly, 2 largely occluded, 3 unknown.
+        masks: (n, H, W) which pixels show each object; None where there are none.
     """
 
     kinds: tuple[str, ...]
@@ -40,6 +49,7 @@ class Layout:
     scores: Float[Tensor, "n"]
     truncations: Float[Tensor, "n"]
     occlusions: Float[Tensor, "n"]
+    masks: Bool[Tensor, "n h w"] | None = None
 
     @classmethod
     def of(
@@ -79,6 +89,34 @@ class Layout:
         )
 
     @classmethod
+    def of_boxes(
+        cls,
+        kinds: Sequence[str],
+        boxes: Float[Tensor, "n 4"],
+        height: int,
+        width: int,
+        scores: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> "Layout":
+        """A layout in the picture only: nothing in space is known of it."""
+        unknown = boxes.new_full((len(boxes), 3), torch.nan)
+        return cls(
+            kinds=tuple(kinds),
+            boxes=boxes,
+            sizes=unknown,
+            centers=unknown,
+            yaws=unknown[:, 0],
+            alphas=unknown[:, 0],
+            projection=boxes.new_full((3, 4), torch.nan),
+            height=height,
+            width=width,
+            scores=unknown[:, 0] if scores is None else scores,
+            truncations=unknown[:, 0],
+            occlusions=unknown[:, 0],
+            masks=masks,
+        )
+
+    @classmethod
     def empty(cls, projection: Tensor, height: int, width: int) -> "Layout":
         """A scene without objects."""
         nothing = projection.new_zeros(0, 3)
@@ -95,10 +133,7 @@ class Layout:
     def select(self, chosen: Tensor) -> "Layout":
         """The objects of a mask (n,) or of places (m,)."""
         places = chosen.nonzero()[:, 0] if chosen.dtype == torch.bool else chosen
-        rows = {
-            name: getattr(self, name)[places]
-            for name in ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions")
-        }
+        rows = {name: value[places] for name in ROWS if (value := getattr(self, name)) is not None}
         return replace(self, kinds=tuple(self.kinds[i] for i in places.tolist()), **rows)
 
     def of_kinds(self, kinds: Sequence[str]) -> "Layout":
@@ -118,31 +153,63 @@ class Layout:
 
         The camera takes it all: the intrinsics change, the boxes in space do not.
         """
-        move = self.projection.new_tensor([[across, 0, right], [0, down, below], [0, 0, 1]])
-        limits = self.boxes.new_tensor([width - 1.0, height - 1.0] * 2)
-        boxes = self.boxes * self.boxes.new_tensor([across, down] * 2) + self.boxes.new_tensor([right, below] * 2)
-        boxes = torch.minimum(boxes.clamp_min(0), limits)
-        return replace(self, boxes=boxes, projection=move @ self.projection, height=height, width=width)
+        scale, move = self.boxes.new_tensor([across, down]), self.boxes.new_tensor([right, below])
+        return replace(self, **warp_fields(vars(self), scale, move, height, width), height=height, width=width)
 
     def flipped(self) -> "Layout":
         """The layout in the mirrored picture: x and rotation_y change sign with the camera's horizontal terms."""
-        left, top, right, bottom = self.boxes.unbind(1)
-        edge = self.width - 1
-        mirror = self.projection.new_tensor([[-1, 0, edge], [0, 1, 0], [0, 0, 1]])
-        world = self.projection.new_tensor([-1, 1, 1, 1])
-        return replace(
-            self,
-            boxes=torch.stack([edge - right, top, edge - left, bottom], 1),
-            centers=self.centers * self.centers.new_tensor([-1, 1, 1]),
-            yaws=wrapped(torch.pi - self.yaws),
-            alphas=wrapped(torch.pi - self.alphas),
-            projection=(mirror @ self.projection) * world,
-        )
+        return replace(self, **flip_fields(vars(self), self.width))
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Layout":
         """The layout with its tensors on a device."""
-        moved = {name: value.to(device, dtype) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        kept = {name: value.dtype if value.dtype == torch.bool else dtype for name, value in tensors.items()}
+        return replace(self, **{name: value.to(device, kept[name]) for name, value in tensors.items()})
+
+
+def flip_fields(fields: Mapping[str, Any], width: int) -> dict[str, Tensor]:
+    """What mirroring a picture changes in the fields of a layout, or of a batch of them, as far as they are there."""
+    left, top, right, bottom = fields["boxes"].unbind(-1)
+    found = {"boxes": torch.stack([width - 1 - right, top, width - 1 - left, bottom], -1)}
+    if fields.get("masks") is not None:
+        found["masks"] = fields["masks"].flip(-1)
+    if "centers" in fields:
+        mirror = fields["boxes"].new_tensor([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
+        world = fields["boxes"].new_tensor([-1, 1, 1, 1])
+        found |= {name: wrapped(torch.pi - fields[name]) for name in ("yaws", "alphas")}
+        found |= {"centers": fields["centers"] * world[:3], "projection": (mirror @ fields["projection"]) * world}
+    return found
+
+
+def warp_fields(
+    fields: Mapping[str, Any], scale: Float[Tensor, "*b 2"], move: Float[Tensor, "*b 2"], height: int, width: int
+) -> dict[str, Tensor]:
+    """What changes in the fields of a layout, or of a batch of them, when pictures are scaled by (across, down), then
+    moved by (right, below) pixels, and cut to a size. Boxes in space stay: the camera takes it."""
+    scale, move = scale.to(fields["boxes"]), move.to(fields["boxes"])
+    limits = scale.new_tensor([width - 1.0, height - 1.0] * 2)
+    boxes = fields["boxes"] * torch.cat([scale] * 2, -1)[..., None, :] + torch.cat([move] * 2, -1)[..., None, :]
+    found = {"boxes": torch.minimum(boxes.clamp_min(0), limits)}
+    if fields.get("masks") is not None:
+        found["masks"] = _warped_masks(fields["masks"], scale, move, height, width)
+    if "projection" in fields:
+        change = torch.diag_embed(torch.cat([scale, torch.ones_like(scale[..., :1])], -1))
+        change[..., :2, 2] = move
+        found["projection"] = change @ fields["projection"]
+    return found
+
+
+def _warped_masks(masks: Tensor, scale: Tensor, move: Tensor, height: int, width: int) -> Tensor:
+    """Masks (..., n, H, W) scaled and moved, each pixel from the nearest; nothing outside."""
+    places, inside = [], []
+    for axis, (count, size) in enumerate(((width, masks.shape[-1]), (height, masks.shape[-2]))):
+        pixels = torch.arange(count, dtype=scale.dtype, device=scale.device)
+        source = ((pixels - move[..., axis, None]) / scale[..., axis, None]).round()
+        inside.append((source >= 0) & (source < size))
+        places.append(source.clamp(0, size - 1).long())
+    rows = places[1][..., None, :, None].expand(*masks.shape[:-2], height, masks.shape[-1])
+    columns = places[0][..., None, None, :].expand(*masks.shape[:-2], height, width)
+    return masks.gather(-2, rows).gather(-1, columns) & (inside[1][..., None, :, None] & inside[0][..., None, None, :])
 
 
 def area(boxes: Float[Tensor, "*n 4"]) -> Tensor:

@@ -1,4 +1,6 @@
-"""How much boxes overlap: in the picture, on the ground (bird's eye view, BEV) and in space. All differentiable.
+"""How much boxes overlap: on the ground (bird's eye view, BEV) and in space. All differentiable.
+
+In the picture ``torchvision.ops.box_iou`` says it.
 
 Boxes in space are a triple (sizes, centers, yaws) as in a ``Layout``: KITTI's conventions, see ``ops.boxes``. A box
 without a size, or with NaN in it (not known), overlaps nothing.
@@ -16,16 +18,11 @@ Boxes = tuple[Float[Tensor, "*n 3"], Float[Tensor, "*n 3"], Float[Tensor, "*n"]]
 Others = tuple[Float[Tensor, "*m 3"], Float[Tensor, "*m 3"], Float[Tensor, "*m"]]
 
 
-def iou2d(a: Float[Tensor, "*k n 4"], b: Float[Tensor, "*k m 4"]) -> Float[Tensor, "*k n m"]:
-    """Intersection over union of boxes left, top, right, bottom; their edges are lines, as in KITTI's own program:
-    a box from 0 to 10 is 10 wide, not 11."""
-    shared = _shared(a, b)
-    return _share(shared, area(a)[..., :, None] + area(b)[..., None, :] - shared)
-
-
 def intersection_over_first(a: Float[Tensor, "*k n 4"], b: Float[Tensor, "*k m 4"]) -> Float[Tensor, "*k n m"]:
     """The share of each box of ``a`` that lies in each of ``b``: how KITTI asks if one is in a DontCare region."""
-    return _share(_shared(a, b), area(a)[..., :, None])
+    one, other = a[..., :, None, :], b[..., None, :, :]
+    corners = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
+    return _share(area(torch.cat(corners, -1)), area(one))
 
 
 def iou_bev(a: Boxes, b: Others) -> Float[Tensor, "n m"]:
@@ -118,13 +115,6 @@ def _of_all(a: Boxes, b: Others, which: int) -> Tensor:
     i, j = near.nonzero(as_tuple=True)
     found = paired_overlaps((a[0][i], a[1][i], a[2][i]), (b[0][j], b[1][j], b[2][j]))[which]
     return torch.zeros(near.shape, dtype=found.dtype, device=found.device).index_put((i, j), found)
-
-
-def _shared(a: Tensor, b: Tensor) -> Tensor:
-    """The areas (..., n, m) that boxes in a picture share."""
-    a, b = a[..., :, None, :], b[..., None, :, :]
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    return area(torch.cat([low, high], -1))
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:

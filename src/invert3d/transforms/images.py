@@ -1,7 +1,7 @@
-"""Random views of images (B, 3, H, W), RGB in [0, 1], whose target is a packed layout (B, N, 26), see ``ops.objects``.
+"""Random views of images (B, 3, H, W), RGB in [0, 1], whose target is that of a detector: fields of ``ops.objects``.
 
 A picture that a detector understands from one exact set of pixels only is an adversarial example. Flipping, scaling and
-moving it asks for more, but only if the boxes and the camera go along: that is what these do.
+moving it asks for more, but only if boxes, masks and the camera go along: that is what these do.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.transform import Transform
 from invert3d.ops.boxes import alpha_of
-from invert3d.ops.objects import Objects
+from invert3d.ops.layouts import flip_fields, warp_fields
 from invert3d.registry import register
 
 
@@ -24,6 +24,8 @@ from invert3d.registry import register
 class FlipScene(Transform):
     """Mirror a ``share`` of the pictures: x and rotation_y change sign, and the camera's horizontal terms."""
 
+    spaces = frozenset({"image"})
+
     share: float = 0.5
 
     def __call__(self, x: Float[Tensor, "b 3 h w"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
@@ -31,20 +33,24 @@ class FlipScene(Transform):
         view = torch.where(flip[:, None, None, None], x.flip(-1), x)
         if target is None:
             return view, None
-        return view, torch.where(flip[:, None, None], Objects(target).flipped(x.shape[-1]).packed, target)
+        flipped = flip_fields(target, x.shape[-1])
+        rows = {name: flip.view(-1, *(1,) * (value.dim() - 1)) for name, value in flipped.items()}
+        return view, target | {name: torch.where(rows[name], flipped[name], target[name]) for name in flipped}
 
 
 @register("transform", "move_scene")
 @dataclass(frozen=True, kw_only=True)
 class MoveScene(Transform):
-    """Scale pictures by a factor in 1 +- ``scale`` about the principal point, and move them sideways by up to a
-    share ``shift`` of their width.
+    """Scale pictures by a factor in 1 +- ``scale`` about the principal point (their middle, where the target has no
+    camera), and move them sideways by up to a share ``shift`` of their width.
 
     What the picture shows has then changed in one of two ways, and ``takes`` says which: the ``camera`` has another
     focal length and principal point, exactly; or, for a network that has learned one camera and reads depth from it,
     the ``objects`` are nearer or farther (depth / factor), exactly but for their own extent in depth. A shift sideways
     is the camera's in either case.
     """
+
+    spaces = frozenset({"image"})
 
     scale: float = 0.1
     shift: float = 0.03
@@ -55,13 +61,14 @@ class MoveScene(Transform):
         factor = 1 + draws.uniform(x, -self.scale, self.scale, 1)
         right = width * draws.uniform(x, -self.shift, self.shift, 1)
         size = x.new_tensor([width, height])
-        middle = (size - 1) / 2 if target is None else Objects(target).camera[:, 0, :2, 2]
+        camera = None if target is None else target.get("projection")
+        middle = (size - 1) / 2 if camera is None else camera[:, :2, 2]
         move = (1 - factor) * middle + torch.cat([right, torch.zeros_like(right)], 1)
         view = _warped(x, factor, move)
         if target is None:
             return view, None
-        moved = Objects(target).warped(factor.expand(-1, 2), move, height, width)
-        return view, (moved if self.takes == "camera" else _nearer(Objects(target), moved, factor, right)).packed
+        moved = target | warp_fields(target, factor.expand(-1, 2), move, height, width)
+        return view, moved if camera is None or self.takes == "camera" else moved | _nearer(target, factor, right)
 
 
 def _warped(x: Tensor, factor: Float[Tensor, "b 1"], move: Float[Tensor, "b 2"]) -> Tensor:
@@ -74,16 +81,12 @@ def _warped(x: Tensor, factor: Float[Tensor, "b 1"], move: Float[Tensor, "b 2"])
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _nearer(before: Objects, moved: Objects, factor: Float[Tensor, "b 1"], right: Tensor) -> Objects:
-    """The boxes in the picture as moved, the camera moved sideways only, the middles at depth / factor."""
-    middle = before.middle
-    depth = middle[..., 2:] / factor[:, None]
-    center = torch.cat([middle[..., :2], depth], -1)
-    center = torch.stack([center[..., 0], center[..., 1] + before.size[..., 0] / 2, center[..., 2]], -1)
-    camera = before.camera.clone()
-    camera[..., 0, 2] += right
-    yaw = before.yaw
-    return moved.changed(center=center, yaw=yaw, alpha=alpha_of(yaw, center), camera=camera)
+def _nearer(target: dict[str, Tensor], factor: Float[Tensor, "b 1"], right: Tensor) -> dict[str, Tensor]:
+    """The boxes in space with their middles at depth / factor, and the camera moved sideways only."""
+    centers, projection = target["centers"].clone(), target["projection"].clone()
+    centers[..., 2] /= factor
+    projection[:, 0, 2] += right[:, 0]
+    return {"centers": centers, "alphas": alpha_of(target["yaws"], centers), "projection": projection}
 
 
 @register("transform", "light")
@@ -91,6 +94,8 @@ def _nearer(before: Objects, moved: Objects, factor: Float[Tensor, "b 1"], right
 class Light(Transform):
     """Another exposure, contrast and tint: x -> gain * tint * x ** power, each within 1 +- ``strength`` (tint a third),
     and Gaussian noise of up to ``noise``; cut to [0, 1]."""
+
+    spaces = frozenset({"image"})
 
     strength: float = 0.15
     noise: float = 0.1

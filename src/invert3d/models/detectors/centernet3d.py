@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from invert3d.ops.centers import CenterCodec
+from invert3d.ops.boxes import corners3d
+from invert3d.ops.center_losses import WEIGHTS, Per, assign_centers, center_losses
+from invert3d.ops.centers import CenterCodec, Maps, centered_corners, peaks
 from invert3d.ops.layouts import Layout
-from invert3d.ops.objects import pack
+from invert3d.ops.objects import Objects, pack
 from invert3d.registry import lookup
 
 #: ImageNet's statistics, which the public code applies in this order to channels in the order blue, green, red
@@ -31,6 +33,9 @@ class CenterNet3D(nn.Module):
     Raises:
         ValueError: for an unknown backbone or a size that 32 does not divide.
     """
+
+    #: a loss for each head as published, and one for the boxes that are decoded
+    heads = {**WEIGHTS, "corners": 0.0}
 
     def __init__(
         self,
@@ -60,23 +65,23 @@ class CenterNet3D(nn.Module):
         """What it finds."""
         return self.codec.kinds
 
-    def prepare(self, image: Float[Tensor, "3 H W"], layout: Layout) -> tuple[Tensor, Layout]:
+    def prepare(self, picture: Float[Tensor, "3 H W"], layout: Layout) -> tuple[Tensor, Layout]:
         """The picture scaled by its width to the network's, centered vertically on black, and its layout with it.
 
         Raises ValueError where picture and layout differ in size.
         """
-        size = tuple(image.shape[1:])
+        size = tuple(picture.shape[1:])
         if size != (layout.height, layout.width):
             raise ValueError(f"the picture is {size[0]} x {size[1]}, its layout says {layout.height} x {layout.width}")
         if size == (self.height, self.width):
-            return image, layout
+            return picture, layout
         scale = self.width / size[1]
         high = round(size[0] * scale)
         down = (self.height - high) // 2
         if scale < 1:
-            small = F.interpolate(image[None], (high, self.width), mode="bilinear", antialias=True)[0]
+            small = F.interpolate(picture[None], (high, self.width), mode="bilinear", antialias=True)[0]
         else:
-            small = F.interpolate(image[None], (high, self.width), mode="bilinear", align_corners=False)[0]
+            small = F.interpolate(picture[None], (high, self.width), mode="bilinear", align_corners=False)[0]
         placed = F.pad(small, (0, 0, down, self.height - high - down))
         return placed.clamp(0, 1), self.prepare_layout(layout)
 
@@ -89,26 +94,71 @@ class CenterNet3D(nn.Module):
         right, lower = scale / 2 - 0.5, below + tall / 2 - 0.5
         return layout.warped(scale, tall, right, lower, self.height, self.width)
 
-    def raw(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 rows columns"]:
+    def count_assignable(self, layout: Layout) -> int:
+        """How many objects of a prepared layout can be asked for: of its kinds, with their middles in the picture."""
+        return self.codec.count_assignable(layout, self.height, self.width)
+
+    def raw(self, images: Float[Tensor, "b 3 h w"]) -> Maps:
         """The maps of pictures, RGB in [0, 1]."""
         if images.shape[2] % 32 or images.shape[3] % 32:
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, these are {tuple(images.shape)}")
         images = images.flip(1) if self.order == "bgr" else images
         return self.network((images - self.mean) / self.std)
 
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 19 rows columns"]:
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Maps:
         """As ``raw``."""
         return self.raw(images)
 
-    def finalize(self, raw: Tensor, cameras: Float[Tensor, "b 3 4"], threshold: float = 0.1) -> list[Layout]:
-        """The detections of each picture above a score (0.1 as in the public code), best first."""
-        return self.codec.decode(raw, cameras.to(raw), threshold=threshold)
+    def finalize(
+        self, raw: Maps, cameras: Float[Tensor, "b 3 4"] | None = None, threshold: float = 0.1
+    ) -> list[Layout]:
+        """The detections of each picture above a score (0.1 as in the public code), best first.
 
-    def targets(self, layouts: Sequence[Layout]) -> Float[Tensor, "b n 26"]:
-        """Layouts of prepared pictures as one target."""
-        return pack(layouts, self.kinds)
+        Raises ValueError without the cameras.
+        """
+        if cameras is None:
+            raise ValueError("boxes in space are read with a camera: give the projections (B, 3, 4) of the pictures")
+        return self.codec.decode(raw, cameras.to(raw["hm"]), threshold=threshold)
+
+    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
+        """Layouts of prepared pictures as one target. Raises ValueError for a layout in the picture only."""
+        for number, layout in enumerate(layouts):
+            if layout.projection.isnan().any():
+                raise ValueError(f"layout {number} has boxes in the picture only: this detector needs them in space")
+        return pack(layouts, self.kinds).fields()
+
+    def assign(self, raw: Maps, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The heatmaps, and what the other heads should say in the cells of the objects."""
+        return assign_centers(raw, Objects(**targets), self.codec)
+
+    def losses(self, raw: Maps, assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
+        """The published losses of the heads, and the distance of the decoded ``corners``; see ``ops.center_losses``."""
+        return center_losses(raw, assigned, self.codec, per)
 
     @torch.no_grad()
-    def detect(self, images: Tensor, cameras: Tensor, threshold: float = 0.1) -> list[Layout]:
-        """What the detector says of prepared pictures (B, 3, h, w)."""
-        return self.finalize(self.raw(images), cameras, threshold)
+    def agrees(
+        self, raw: Maps, targets: dict[str, Tensor], threshold: float = 0.3, within: float = 0.02
+    ) -> Bool[Tensor, "b"]:
+        """Whether the peaks above a score are exactly the objects, each at most a cell off, its box as asked.
+
+        A peak of another object's neighbor, or near a region, is neither needed nor counted.
+        """
+        codec, (height, width) = self.codec, raw["hm"].shape[-2:]
+        objects = codec.assignable(Objects(**targets), height, width)
+        scores, kinds, cells = peaks(raw["hm"].sigmoid(), 100)
+        above = scores > threshold
+        away = (cells[:, :, None] - codec.cells(objects, height, width)[:, None]).abs().amax(-1)
+        same = (away <= 1) & (kinds[:, :, None] == objects.kinds[:, None])
+        claimed = (same & objects.asked[:, None]) | ((same | (away <= 2)) & objects.ignored[:, None])
+        false = (above & ~claimed.any(-1)).any(1)
+        same &= above[..., None]
+        once = (same.sum(1) == 1) | ~objects.asked
+        near = self._gaps(raw, objects, same, cells) <= within
+        return ~false & once.all(1) & (near | ~objects.asked).all(1)
+
+    def _gaps(self, raw: Maps, objects: Objects, same: Tensor, cells: Tensor) -> Tensor:
+        """For each object (B, N) how far its corners are from those read at its peak on average, in diagonals."""
+        at = cells.gather(1, same.float().argmax(1)[..., None].expand(-1, -1, 2))
+        found = centered_corners(*self.codec.boxes_at(raw, at, objects.projection))
+        gap = (found - corners3d(objects.sizes, objects.centers, objects.yaws)).norm(dim=-1).mean(-1)
+        return torch.where(same.any(1), gap / objects.sizes.norm(dim=-1).clamp_min(1e-3), torch.inf)

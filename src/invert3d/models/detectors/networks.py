@@ -1,17 +1,16 @@
 """Center heatmap networks: a backbone to features at a quarter or half of the size, and six heads on them.
 
-Images (B, 3, H, W), normalized, H and W multiples of 32 -> maps (B, 19, H/s, W/s), the heads of ``ops.centers.HEADS``
-one after the other; s is the network's ``stride``, 4 in the public ones.
+Images (B, 3, H, W), normalized, H and W multiples of 32 -> a dictionary of maps (B, C, H/s, W/s), the heads of
+``ops.centers.HEADS``; s is the network's ``stride``, 4 in the public ones.
 """
 
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.models.detectors.dla import CHANNELS, DLA, DLAUp, Merge, conv_norm
-from invert3d.ops.centers import HEADS
+from invert3d.ops.centers import HEADS, Maps
 from invert3d.registry import register
 
 
@@ -29,9 +28,9 @@ def add_heads(network: nn.Module, channels: int, hidden: int) -> None:
         network.add_module(name, head)
 
 
-def read_heads(network: nn.Module, features: Tensor) -> Tensor:
-    """The maps (B, 19, h, w) of all heads on features (B, C, h, w)."""
-    return torch.cat([network.get_submodule(name)(features) for name in HEADS], 1)
+def read_heads(network: nn.Module, features: Tensor) -> Maps:
+    """The maps of all heads on features (B, C, h, w)."""
+    return {name: network.get_submodule(name)(features) for name in HEADS}
 
 
 @register("center_network", "dla34")
@@ -46,7 +45,7 @@ class CenterNetDLA34(nn.Module):
         self.ida_up = Merge(channels[2], channels[2:5], (1, 2, 4))
         add_heads(self, channels[2], hidden)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Maps:
         fine = self.dla_up(self.base(images)[2:])
         return read_heads(self, self.ida_up(fine[:3])[-1])
 
@@ -76,7 +75,7 @@ class CenterNetResNet18(nn.Module):
         self.stride = 2 if skips else 4
         add_heads(self, outputs[-1], hidden)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Maps:
         maps = [F.relu(self.bn1(self.conv1(x)))]
         x = F.max_pool2d(maps[0], 3, 2, 1)
         for i in range(4):
@@ -124,7 +123,7 @@ class CenterNetSmall(nn.Module):
         self.smooth = nn.ModuleList(map(partial(conv_norm, size=3), merged[1:], merged[:-1]))
         add_heads(self, fine, hidden)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Maps:
         maps = []
         for stage, across in zip(self.stages, self.across, strict=True):
             x = stage(x)

@@ -1,0 +1,56 @@
+"""What is asked of a detector: a layout. One objective for all detectors (``models.detectors``)."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from invert3d.engine.objective import Objective
+from invert3d.engine.state import State
+from invert3d.registry import register, unknown
+
+
+@register("objective", "detection_loss")
+@dataclass(frozen=True, kw_only=True)
+class DetectionLoss(Objective):
+    """The weighted sum of a detector's own losses, against what its candidates should be (``Detector.assign``).
+
+    What they should be is worked out anew at every step, without gradient, from what they are: the alternation of Cao &
+    Johnson 2021, *Inverting and Understanding Object Detectors*, section 3.2. For a center heatmap network it is its
+    training loss (*Inverting 3D Deep Learning Architectures*, equation 2).
+
+    Attributes:
+        weights: of the heads that are asked anything, a table or pairs; by default those the detector is trained with.
+        per: a sum over objects is divided by their number (``object``), or, as CenterNet does, by 50 (``slot``).
+    """
+
+    spaces = frozenset({"image"})
+
+    weights: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+    per: Literal["object", "slot"] = "object"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(dict(self.weights).items()))  # hashable, and one form in a repr
+        if self.per not in ("object", "slot"):
+            raise ValueError(f"per is object or slot, not {self.per!r}")
+
+    def update(self, state: State) -> None:
+        state.memory_of(self).update(state.model.assign(state.outputs, state.view_target))
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        weights = dict(self.weights) or dict(state.model.heads)
+        check_heads(weights, state.model.heads)
+        losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
+        return torch.stack([weight * losses[name] for name, weight in weights.items() if weight]).sum(0)
+
+
+def check_heads(names: Collection[str], heads: Collection[str]) -> None:
+    """Raise ValueError for no head, or one that a detector does not have."""
+    if not names:
+        raise ValueError(f"name at least one head of {', '.join(heads)}")
+    for name in names:
+        if name not in heads:
+            raise ValueError(unknown("head", name, heads))
