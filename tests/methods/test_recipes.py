@@ -1,8 +1,14 @@
 """Recipes: TOML there and back, and every mistake in one refused with a name that is near."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from invert3d.methods.recipes import built, described, load_recipe, recipe_from, recipe_names, recipe_table, recipe_toml
+from invert3d.engine.objective import Objective
+from invert3d.engine.recorder import StopWhen
+from invert3d.methods.layouts import Agrees
+from invert3d.methods.recipes import load_recipe, overridden, recipe_from, recipe_names, recipe_table, recipe_toml
+from invert3d.methods.stages import Recipe, Stage
 from invert3d.registry import registered
 
 
@@ -15,17 +21,41 @@ def test_built_in_recipes_survive_the_way_through_toml(name):
     assert recipe_from(tomllib.loads(recipe_toml(recipe)), name) == recipe
 
 
-@pytest.mark.parametrize("kind", ["transform", "parameterization", "prior", "objective", "projection"])
+#: how a recipe holds a member of each kind
+HOLDS = {
+    "transform": lambda table: {"transforms": [table]},
+    "parameterization": lambda table: {"parameterization": table},
+    "prior": lambda table: {"objective": [table, {"name": "cross_entropy", "weight": 2}]},
+    "objective": lambda table: {"objective": [table]},
+    "projection": lambda table: {"stages": [{"steps": 1, "projections": [table, table]}]},
+    "stop": lambda table: {"stages": [{"steps": 1, "stop": table}]},
+    "schedule": lambda table: {"stages": [{"steps": 1, "stepper": {"schedule": table}}]},
+}
+FOUND = {
+    "transform": lambda recipe: recipe.transforms[0],
+    "parameterization": lambda recipe: recipe.parameterization,
+    "prior": lambda recipe: recipe.objective.terms[0][1],
+    "objective": lambda recipe: recipe.objective,
+    "projection": lambda recipe: recipe.stages[0].projections[1],
+    "stop": lambda recipe: recipe.stages[0].stop,
+    "schedule": lambda recipe: recipe.stages[0].stepper.schedule,
+}
+
+
+@pytest.mark.parametrize("kind", HOLDS)
 def test_every_registered_class_survives_the_way_through_a_table(kind):
     for name, cls in registered(kind).items():
         needed = {
             "feature_match": {"layer": "fc1"},
             "clip": {"low": -1.0, "high": 1.0},
-            "every": {"period": 3, "projection": {"name": "knn_smooth", "k": 2}},
+            "every": {
+                "period": 3,
+                "projection": {"name": "every", "period": 2, "projection": {"name": "knn_smooth", "k": 2}},
+            },
         }.get(name, {})
-        thing = built(kind, {"name": name, **needed})
-        assert isinstance(thing, cls)
-        assert built(kind, described(thing, kind)) == thing
+        recipe = recipe_from(HOLDS[kind]({"name": name, **needed}), "any")
+        assert type(FOUND[kind](recipe)) is cls
+        assert recipe_from(recipe_table(recipe), "any") == recipe
 
 
 @pytest.mark.parametrize(
@@ -40,8 +70,22 @@ def test_every_registered_class_survives_the_way_through_a_table(kind):
         ({"transforms": [{"degrees": 10}]}, "needs a name"),
         ({"objective": [{"name": "cross_entrpy"}]}, "did you mean cross_entropy"),
         ({"stages": [{"steps": 5, "stepper": {"kind": "adm"}}]}, "did you mean adam"),
-        ({"stages": [{"steps": 5, "projections": [{"name": "clip", "low": 0.0}]}]}, "needs high"),
-        ({"stages": [{"stps": 5}]}, "did you mean steps"),
+        (
+            {"stages": [{"steps": 5, "stepper": {"schedule": {"name": "cosin"}}}]},
+            "unknown schedule 'cosin'; did you mean cosine",
+        ),
+        ({"stages": [{"steps": 5, "projections": [{"name": "clip", "low": 0.0}]}]}, "missing required field `high`"),
+        ({"stages": [{"stps": 5}]}, "unknown key of stage 'stps'; did you mean steps"),
+        ({"stages": [{"steps": 5, "stop": {"name": "agree"}}]}, "unknown stop 'agree'; did you mean agrees"),
+        ({"stages": [{"steps": 5, "stop": {"name": "agrees", "evry": 3}}]}, "did you mean every"),
+        ({"stages": [{"steps": 5, "stop": {"name": "agrees", "every": 0}}]}, "recipe mistaken: every and patience"),
+        ({"stages": [{"steps": 5, "precision": "ful"}]}, "unknown stage precision 'ful'; did you mean full"),
+        (
+            {"stages": [{"steps": 5, "projections": [{"name": "every", "period": 2, "projection": {"name": "clp"}}]}]},
+            "clip",
+        ),
+        ({"objective": []}, "length >= 1"),
+        ({"stages": 5}, "Expected `array`, got `int`"),
     ],
 )
 def test_mistakes_are_refused(table, says):
@@ -58,6 +102,46 @@ def test_overrides_share_steps_out_over_the_stages():
     assert recipe_table(short)["judge"] == recipe.judge
 
 
-def test_unknown_recipe_names_the_nearest():
-    with pytest.raises(ValueError, match="published"):
+def test_steps_are_shared_out_exactly_and_a_stage_without_any_goes():
+    recipe = Recipe(name="test", stages=tuple(Stage(steps=steps) for steps in (90, 120, 90)))
+    for steps in (1, 2, 3, 7, 20, 300, 1001):
+        short = overridden(recipe, {"steps": steps, "points": None})
+        assert short.steps == steps and short.points == recipe.points
+        for stage, share in zip(short.stages, (0.3, 0.4, 0.3), strict=len(short.stages) == 3):
+            assert len(short.stages) < 3 or abs(stage.steps - share * steps) <= 1
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
+        overridden(recipe, {"steps": 0})
+
+
+def test_recipes_are_found_by_task_and_unknown_ones_refused_with_the_nearest(tmp_path):
+    assert {"ours", "published", "boxes/ours", "boxes/published"} <= set(recipe_names())
+    assert (
+        load_recipe("boxes/ours") == load_recipe("ours", "boxes") != load_recipe("ours") == load_recipe("classes/ours")
+    )
+    with pytest.raises(ValueError, match="unknown recipe 'publishd'; did you mean published"):
         load_recipe("publishd")
+    with pytest.raises(ValueError, match="unknown recipe 'smalest_change'; did you mean smallest_change"):
+        load_recipe("smalest_change", "boxes")
+    with pytest.raises(ValueError, match=r"unknown recipe '\.\./classes/ours'"):
+        load_recipe("../classes/ours")
+    with pytest.raises(ValueError, match=r"no recipe file .*mine\.toml"):
+        load_recipe(str(tmp_path / "mine.toml"))
+    for text in (b"stages = [", b"\xff\xfe"):
+        (tmp_path / "mine.toml").write_bytes(text)
+        with pytest.raises(ValueError, match=r"mine\.toml is not TOML"):
+            load_recipe(str(tmp_path / "mine.toml"))
+
+
+def test_stop_rules_are_read():
+    stages = [{"steps": 2, "stop": {"name": "probable", "probability": 0.9}}, {"steps": 1, "stop": {"name": "agrees"}}]
+    first, second = recipe_from({"stages": stages}, "any").stages
+    assert first.stop == StopWhen(probability=0.9, patience=10) and second.stop == Agrees(every=10, patience=1)
+
+
+def test_a_class_that_is_not_registered_cannot_be_written():
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(Objective):
+        pass
+
+    with pytest.raises(ValueError, match="Mine is not a registered objective"):
+        recipe_toml(Recipe(name="mine", objective=Mine()))

@@ -95,7 +95,12 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
 
     Returns:
         The copy, in eval mode, and what was measured of each layer.
+
+    Raises:
+        ValueError: for fewer than one repeat.
     """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}")
     fast = copy.deepcopy(model).eval()
     seen: dict[str, Tensor] = {}
     layers = {name: module for name, module in fast.named_modules() if isinstance(module, nn.Conv3d)}
