@@ -60,20 +60,22 @@ def test_a_mesh_in_every_convention(tmp_path: Path, convention: str) -> None:
 def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
     np.save(tmp_path / "gray.npy", np.full((8, 8, 8), 0.5))
     np.save(tmp_path / "flat.npy", np.zeros((8, 8)))
-    np.save(tmp_path / "large.npy", np.zeros((40, 40, 40)))
+    np.save(tmp_path / "large.npy", np.ones((40, 40, 40)))
+    np.save(tmp_path / "empty.npy", np.zeros((8, 8, 8)))
     np.savez(tmp_path / "two.npz", a=np.zeros((4, 4, 4)), b=np.zeros((4, 4, 4)))
     (tmp_path / "broken.mat").write_bytes(b"not a matlab file" * 20)
     for name, words in (
         ("gray.npy", "accepted are 0 and 1"),
         ("flat.npy", "accepted is one grid"),
+        ("empty.npy", "empty.npy: found an empty grid"),
         ("large.npy", "40 voxels a side, the network takes 32"),
-        ("two.npz", "accepted is one array"),
-        ("broken.mat", "not readable as a MATLAB file"),
+        ("two.npz", "accepted is one grid"),
+        ("broken.mat", "broken.mat: not readable"),
         ("a.txt", "accepted are files ending in"),
     ):
         with pytest.raises(ValueError, match=words):
             read_grid(tmp_path / name)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="absent.npy: there is no file"):
         read_grid(tmp_path / "absent.npy")
 
 

@@ -97,7 +97,9 @@ def test_a_fault_in_a_label_file_is_named_with_its_line(tmp_path, line, says):
 
 
 def test_an_absent_label_file_says_where_to_get_it(tmp_path):
-    with pytest.raises(ValueError, match="no file .*training labels, 5 MB: https://www.cvlibs.net"):
+    with pytest.raises(
+        ValueError, match="x.txt: there is no file, expected .*training labels, 5 MB: https://www.cvlibs.net"
+    ):
         read_labels(tmp_path / "x.txt", CAMERA, 375, 1242)
 
 
@@ -243,7 +245,7 @@ def test_splits_are_lists_of_frames(tmp_path):
     assert KittiFolder(tmp_path, "val").ids == ["000003"]
     with pytest.raises(ValueError, match="unknown split 'vall'; did you mean val"):
         KittiFolder(tmp_path, "vall")
-    with pytest.raises(ValueError, match="train.txt: an empty list"):
+    with pytest.raises(ValueError, match="train.txt: found an empty list"):
         KittiFolder(tmp_path, "train")
 
 
@@ -257,10 +259,10 @@ def test_what_a_folder_lacks_is_said(tmp_path):
     (frames.folder / "image_2" / "000003.png").write_bytes(b"12345")
     with pytest.raises(ValueError, match="5 bytes, expected 16"):
         frames.scan("000000")
-    with pytest.raises(ValueError, match="not readable as an image"):
+    with pytest.raises(ValueError, match="000003.png: found no image"):
         frames.image("000003")
     for get, download in ((frames.image, "images, 12 GB"), (frames.layout, "calibration"), (frames.scan, "29 GB")):
-        with pytest.raises(ValueError, match=f"no file .*000009.*{download}"):
+        with pytest.raises(ValueError, match=f"000009.*there is no file.*{download}"):
             get("000009")
 
 

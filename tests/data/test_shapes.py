@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from invert3d.data.clouds import normalize_unit_sphere, sample_cloud
+from invert3d.data.modelnet import read_modelnet
 from invert3d.data.worlds.clutter import make_clutter, make_clutter_clouds
 from invert3d.data.worlds.parts import (
     Part,
@@ -23,6 +25,7 @@ from invert3d.data.worlds.parts import (
     torus,
     vessel,
 )
+from invert3d.data.worlds.shape_files import MARK, write_shapes
 from invert3d.data.worlds.shapes import CATEGORIES, make_clouds, make_mesh
 
 SYMMETRIC = ("airplane", "bathtub", "bed", "bench", "car", "chair", "dresser", "monitor", "night_stand", "toilet")
@@ -140,7 +143,9 @@ def test_normalization_takes_batches_and_refuses_nonsense() -> None:
     assert done.shape == batch.shape
     assert np.allclose(np.linalg.norm(done, axis=-1).max(axis=-1), 1, atol=1e-6)
     assert np.array_equal(done[1, 2], normalize_unit_sphere(batch[1, 2]))
-    assert not normalize_unit_sphere(np.ones((7, 3))).any()
+    assert not normalize_unit_sphere(np.ones((1, 3))).any()
+    with pytest.raises(ValueError, match="all coincide"):
+        normalize_unit_sphere(np.full((7, 3), 5e6))
     with pytest.raises(ValueError, match="shape"):
         normalize_unit_sphere(np.zeros((5, 2)))
     with pytest.raises(ValueError, match="finite"):
@@ -191,6 +196,49 @@ def test_clutter_is_normalized_and_reproducible() -> None:
     assert np.array_equal(clouds[:7], make_clutter_clouds(7, 96, seed=2))
     assert len(np.unique(clouds[:, 0], axis=0)) == 60
     assert make_clutter(1, np.random.default_rng(0)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("form", ["points", "voxels", "meshes"])
+def test_shapes_are_written_whole_or_not_at_all(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, names = tmp_path / ("set" if form == "meshes" else "set.npz"), ("bed", "chair")
+
+    def write(seed: int, overwrite: bool = False) -> None:
+        write_shapes(out, names, 5, seed, form=form, size=8, overwrite=overwrite)  # type: ignore[arg-type]
+
+    def content() -> np.ndarray:
+        if form == "meshes":
+            return read_modelnet(out, "test", points=8, classes=names)[0]
+        with np.load(out) as arrays:
+            assert list(arrays["classes"]) == list(names) and np.array_equal(arrays["labels"], np.repeat([0, 1], 5))
+            return arrays["clouds" if form == "points" else "voxels"]
+
+    write(1)
+    before = content()
+    with pytest.raises(ValueError, match="exists already: give --overwrite"):
+        write(2)
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.savez_compressed" if form != "meshes" else "trimesh.Trimesh.export", out_of_space)
+        with pytest.raises(ValueError, match="set.*: not written: No space left on device"):
+            write(2, overwrite=True)
+    assert np.array_equal(content(), before) and [path.name for path in tmp_path.iterdir()] == [out.name]
+    write(2, overwrite=True)
+    assert not np.array_equal(content(), before) and [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def out_of_space(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep")
+    for out, form in ((tmp_path, "meshes"), (tmp_path / "set.npz", "points")):
+        if form == "points":
+            out.mkdir()
+        with pytest.raises(ValueError, match="did not make"):
+            write_shapes(out, ("bed",), 1, 0, form=form, overwrite=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ends in .npz"):
+        write_shapes(tmp_path / "set", ("bed",), 1, 0)
+    assert (tmp_path / "notes.txt").read_text() == "keep" and not (tmp_path / MARK).exists()
 
 
 def test_no_torch_is_imported() -> None:

@@ -189,7 +189,7 @@ def test_damaged_files_are_wrong_not_fatal(tmp_path):
         file["data"] = np.zeros(3)
     assert [finding.status for finding in check("modelnet40-hdf5", root)] == ["present", "wrong", "wrong"]
     (root / "shape_names.txt").unlink()
-    assert "no shape_names.txt" in check("modelnet40-hdf5", root)[1].text
+    assert "shape_names.txt: there is no file" in check("modelnet40-hdf5", root)[1].text
     file = make_voxels(tmp_path / "v") / VOXELS_FILE
     file.write_bytes(b"PK\x03\x04 broken")
     assert [finding.status for finding in check("modelnet10-voxels", file)] == ["present", "wrong", "wrong"]

@@ -11,7 +11,7 @@ from invert3d.data.kitti import KittiFolder
 from invert3d.data.worlds.composition import corners_of, overlap
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.road import make_road
-from invert3d.data.worlds.street_files import MARK, calibration_of, clear_streets, run_lengths
+from invert3d.data.worlds.street_files import MARK, calibration_of, check_target, run_lengths
 from invert3d.data.worlds.streets import KINDS, make_frame, write_streets
 from invert3d.data.worlds.templates import Template
 from invert3d.data.worlds.traffic import CARS, car_template
@@ -180,14 +180,44 @@ def test_a_folder_reads_back(tmp_path):
         assert np.array_equal(masks, frame.instances)
     with pytest.raises(ValueError, match="already"):
         write_streets(tmp_path / "out", 1, **SIZE)
-    clear_streets(tmp_path / "out")
-    assert not any((tmp_path / "out").iterdir())
+    write_streets(tmp_path / "out", 1, **SIZE, overwrite=True)
+    assert KittiFolder(tmp_path / "out").ids == ["000000"]
+
+
+def test_an_interrupted_writer_leaves_what_was_there(tmp_path, monkeypatch):
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_streets(tmp_path / "out", 2, **SIZE, report=stop)
+    assert not any(tmp_path.iterdir())
+    write_streets(tmp_path / "out", 1, **SIZE)
+    with pytest.raises(KeyboardInterrupt):
+        write_streets(tmp_path / "out", 2, **SIZE, overwrite=True, report=stop)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    with pytest.raises(ValueError, match="000000.png: not written: No space left on device"):
+        write_streets(tmp_path / "out", 2, **SIZE, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert KittiFolder(tmp_path / "out").image("000000").shape == (48, 160, 3)
+
+
+def test_an_empty_picture_in_a_folder_is_named(tmp_path):
+    write_streets(tmp_path / "out", 1, **SIZE)
+    folder = KittiFolder(tmp_path / "out")
+    folder.path("image_2", "000000").write_bytes(b"")
+    for read in (folder.layout, folder.size, folder.image):
+        with pytest.raises(ValueError, match="image_2/000000.png: found an empty file, expected one of KITTI's left"):
+            read("000000")
 
 
 def test_others_data_are_left_alone(tmp_path):
     (tmp_path / "training").mkdir()
     with pytest.raises(ValueError, match="did not make"):
-        clear_streets(tmp_path)
+        check_target(tmp_path, overwrite=True)
     assert not (tmp_path / MARK).exists()
 
 
@@ -239,11 +269,15 @@ def test_overlap():
 
 
 def test_the_command(tmp_path, capsys):
-    from invert3d.cli.data import make
+    from functools import partial
+
+    from tests.cli.calls import command
+
+    make = partial(command, "data", "make")
 
     make("streets", tmp_path / "out", frames=2, size="32x96", seed=1)
     assert "2 streets of 32 x 96 pixels" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="--overwrite"):
+    with pytest.raises(ValueError, match="give --overwrite"):
         make("streets", tmp_path / "out", frames=1, size="32x96")
     make("streets", tmp_path / "out", frames=1, size="32x96", overwrite=True)
     assert len(KittiFolder(tmp_path / "out")) == 1

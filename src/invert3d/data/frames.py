@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from invert3d.data.files import bad_file, in_folder, reading
+from invert3d.ops.names import checked_name
 from invert3d.registry import unknown
 
 WHERE = "https://www.cvlibs.net/datasets/kitti/eval_object.php?obj_benchmark=3d"
@@ -16,11 +18,12 @@ FILES = {
 
 def kitti_folder(root: str | Path) -> Path:
     """``root/training``, or root itself if it is one. ValueError if neither has images or labels."""
-    root = Path(root).expanduser()
-    for folder in (root / "training", root):
-        if any((folder / what).is_dir() for what in ("label_2", "image_2")):
-            return folder
-    found = "there is no such folder" if not root.is_dir() else "it has no training/label_2 and no training/image_2"
+    with in_folder(root) as place:
+        for folder in (place / "training", place):
+            if any((folder / what).is_dir() for what in ("label_2", "image_2")):
+                return folder
+        lacks = "it has no training/label_2 and no training/image_2"
+        found = lacks if place.is_dir() else "there is no such folder"
     raise ValueError(f"root: got {root}, {found}; expected KITTI's object data, get it: {WHERE}")
 
 
@@ -37,22 +40,32 @@ def listed_frames(folder: Path, split: str) -> list[str]:
     """The frames of ``ImageSets/<split>.txt``, in the folder or beside it.
 
     Raises:
-        ValueError: there is no such list, or it is empty.
+        ValueError: there is no such list, or it is empty, names a frame twice or one that could lead out of the folder.
     """
+    checked_name(split, "split")
     folders = [place / "ImageSets" for place in (folder, folder.parent)]
     for each in folders:
-        if (path := each / f"{split}.txt").is_file():
-            if frames := path.read_text().split():
-                return frames
-            raise ValueError(f"{path}: an empty list, expected frames, one a line, e.g. 000007")
+        with in_folder(each / f"{split}.txt") as path:
+            if path.exists():
+                return _frames_in(path)
     if known := sorted({path.stem for each in folders for path in each.glob("*.txt")}):
         raise ValueError(unknown("split", split, known))
     absent = f"split: there is no {folders[1] / split}.txt"
     raise ValueError(f"{absent}; write it, a frame a line, or take it from a detector's code (KITTI has none)")
 
 
-def existing_file(path: Path, what: str) -> Path:
-    """A path that is a file. Raises ValueError saying which download has it."""
-    if path.is_file():
-        return path
-    raise ValueError(f"there is no file {path}; KITTI's are in {FILES[what][1]}: {WHERE}")
+def _frames_in(path: Path) -> list[str]:
+    expected = "a list of frames, one a line, e.g. 000007"
+    with reading(path, expected) as file:
+        frames = file.read_text("utf-8").split()
+        if not frames:
+            raise bad_file(file, f"found an empty list, expected {expected}")
+        if len(set(frames)) < len(frames):
+            twice = next(frame for frame in frames if frames.count(frame) > 1)
+            raise bad_file(file, f"found frame {twice} more than once, expected {expected}")
+        return [checked_name(frame, f"frame {row}") for row, frame in enumerate(frames, 1)]
+
+
+def download_of(what: str) -> str:
+    """Which of KITTI's downloads has the files of a folder, to say what is expected."""
+    return f"one of KITTI's {FILES[what][1]}: {WHERE}"

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from invert3d.data.arrays import read_arrays
 from invert3d.data.binvox import read_binvox
 from invert3d.data.clouds import to_up
-from invert3d.data.meshes import read_off
+from invert3d.data.files import bad_file
+from invert3d.data.meshes import MESHES, read_mesh
 from invert3d.data.voxels import padded
 from invert3d.registry import unknown
 
@@ -24,7 +26,6 @@ Fill = Literal["solid", "surface"]
 
 #: voxels along the longest side, and of the grid
 CONVENTIONS: dict[str, tuple[int, int]] = {"24-in-30": (24, 30), "24-in-32": (24, 32), "32-in-32": (32, 32)}
-MESHES = (".off", ".obj", ".stl", ".ply", ".glb")
 GRIDS = (".mat", ".binvox", ".npy", ".npz")
 
 
@@ -102,76 +103,46 @@ def read_grid(
         (size, size, size) uint8 of 0 and 1.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no cubic grid of 0 and 1, or one larger than ``size``, or cannot be read.
+        BadFile: it cannot be read, or holds no cubic grid of 0 and 1, an empty one, or one larger than ``size``.
+        ValueError: the convention is of another size.
     """
     path = Path(path)
-    if path.suffix.lower() not in (*GRIDS, *MESHES):
-        raise ValueError(f"path: got {path.name!r}, accepted are files ending in {', '.join((*GRIDS, *MESHES))}")
-    if not path.is_file():
-        raise FileNotFoundError(f"path: there is no file {path}")
-    if path.suffix.lower() in MESHES:
+    kind = path.suffix.lower()
+    if kind not in (*GRIDS, *MESHES):
+        raise bad_file(path, f"accepted are files ending in {', '.join((*GRIDS, *MESHES))}")
+    if kind in MESHES:
         across, whole = CONVENTIONS[convention] if convention else (min(24, size), size)
         if whole != size:
             raise ValueError(f"{convention} makes grids of {whole} voxels a side, the network takes {size}")
-        return voxelize(_mesh(path, up), size, across, fill)
-    grid = _checked(_array(path), path.name)
+        mesh = read_mesh(path)
+        mesh.vertices = to_up(np.asarray(mesh.vertices), "y" if kind == ".glb" else up, "z")
+        return voxelize(mesh, size, across, fill)
+    grid = _checked(read_binvox(path).grid if kind == ".binvox" else _array(path), path)
     grid = np.flip(grid.transpose(0, 2, 1), 1) if up == "y" else grid  # (x, y, z) with y up: depth runs toward -z
     if len(grid) > size:
-        raise ValueError(f"{path.name} is a grid of {len(grid)} voxels a side, the network takes {size}")
+        raise bad_file(path, f"found a grid of {len(grid)} voxels a side, the network takes {size}")
     return padded(grid, size)
 
 
 def _array(path: Path) -> np.ndarray:
     """The array in a file of a grid."""
-    kind = path.suffix.lower()
-    if kind == ".binvox":
-        return read_binvox(path).grid
-    if kind == ".npy":
-        return np.load(path, allow_pickle=False)
-    if kind == ".mat":
-        from scipy.io import loadmat
-
-        try:
-            table = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
-        except (ValueError, NotImplementedError, TypeError) as error:
-            raise ValueError(f"{path.name}: not readable as a MATLAB file: {error}") from error
-    else:
-        with np.load(path, allow_pickle=False) as pack:
-            table = {name: pack[name] for name in pack.files}
-    fitting = [name for name, value in table.items() if value.ndim >= 3 and len(set(value.shape[-3:])) == 1]
+    arrays = read_arrays(path)
+    fitting = [name for name, value in arrays.items() if value.ndim >= 3 and len(set(value.shape[-3:])) == 1]
     named = [name for name in ("instance", "grid") if name in fitting] or (fitting if len(fitting) == 1 else [])
     if not named:
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in table.items())
-        raise ValueError(f"{path.name}: found {shapes}; accepted is one array (n, n, n), 'instance' or 'grid'")
-    return table[named[0]]
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in arrays.items())
+        raise bad_file(path, f"found {shapes}; accepted is one grid (n, n, n), 'instance' or 'grid'")
+    return arrays[named[0]]
 
 
-def _checked(array: np.ndarray, name: str) -> np.ndarray:
-    """An array as a cubic uint8 grid of 0 and 1."""
+def _checked(array: np.ndarray, path: Path) -> np.ndarray:
+    """An array as a cubic uint8 grid of 0 and 1 that is not empty."""
     grid = array.reshape(array.shape[-3:]) if array.size == np.prod(array.shape[-3:]) else array
     if grid.ndim != 3 or len(set(grid.shape)) != 1:
-        raise ValueError(f"{name}: got shape {array.shape}, accepted is one grid (n, n, n)")
+        raise bad_file(path, f"found shape {array.shape}, accepted is one grid (n, n, n)")
     if not np.isin(grid, (0, 1)).all():
         low, high = float(np.min(grid)), float(np.max(grid))
-        raise ValueError(f"{name}: got values {low:.3g} to {high:.3g}, accepted are 0 and 1 (threshold it first)")
+        raise bad_file(path, f"found values {low:.3g} to {high:.3g}, accepted are 0 and 1 (threshold it first)")
+    if not grid.any():
+        raise bad_file(path, "found an empty grid, accepted is one with at least one filled voxel")
     return grid.astype(np.uint8)
-
-
-def _mesh(path: Path, up: str) -> "trimesh.Trimesh":
-    """The triangles of a file, z up."""
-    import trimesh
-
-    if path.suffix.lower() == ".off":
-        mesh = read_off(path)
-    else:
-        try:
-            mesh = trimesh.load_mesh(path, process=False)
-        except Exception as error:
-            raise ValueError(f"{path.name}: not readable as {path.suffix}: {error}") from error
-        mesh = mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
-    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise ValueError(f"{path.name}: holds no triangles; a cloud has no inside")
-    source: Literal["z", "y"] = "y" if path.suffix.lower() == ".glb" or up == "y" else "z"
-    mesh.vertices = to_up(np.asarray(mesh.vertices), source, "z")
-    return mesh

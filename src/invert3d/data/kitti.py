@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.data.frames import FILES, all_frames, existing_file, kitti_folder, listed_frames
+from invert3d.data.files import BadFile, bad_file, reading, writing
+from invert3d.data.frames import FILES, all_frames, download_of, kitti_folder, listed_frames
+from invert3d.data.images import opened_image, read_image
 from invert3d.ops.layouts import Layout, area
+from invert3d.ops.names import checked_name
 from invert3d.registry import unknown
 
 #: what an object can be; a label file has DontCare regions besides
@@ -81,21 +84,11 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
     Raises:
         ValueError: there is no such file, it has no P2, or a matrix has the wrong number of numbers.
     """
-    path = existing_file(Path(path), "calib")
-    found: dict[str, Tensor] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        name, _, rest = line.partition(":")
-        name = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}.get(name, name)
-        if name not in _MATRICES:
-            continue
-        rows, columns = _MATRICES[name]
-        values = _numbers(rest.split(), f"{path}, line {number}: {name}")
-        if len(values) != rows * columns:
-            raise ValueError(f"{path}, line {number}: {name} has {len(values)} numbers, expected {rows * columns}")
-        found[name] = torch.tensor(values, dtype=dtype).reshape(rows, columns)
+    with reading(path, download_of("calib")) as file:
+        found = _matrices(file, dtype)
     if "P2" not in found:
         have = ", ".join(found) or "no matrix at all"
-        raise ValueError(f"{path}: found {have}, expected P2, the projection of the left color camera")
+        raise bad_file(path, f"found {have}, expected P2, the projection of the left color camera")
     return Calibration(
         projection=found["P2"],
         projections={name: value for name, value in sorted(found.items()) if name[0] == "P"},
@@ -103,6 +96,22 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
         velo_to_cam=found.get("Tr_velo_to_cam", torch.eye(3, 4, dtype=dtype)),
         imu_to_velo=found.get("Tr_imu_to_velo"),
     )
+
+
+def _matrices(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """All matrices of a calibration file that have a name we know."""
+    found: dict[str, Tensor] = {}
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+        name, _, rest = line.partition(":")
+        name = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}.get(name, name)
+        if name not in _MATRICES:
+            continue
+        rows, columns = _MATRICES[name]
+        values = _numbers(rest.split(), f"{file}, line {number}: {name}")
+        if len(values) != rows * columns:
+            raise BadFile(f"{file}, line {number}: {name} has {len(values)} numbers, expected {rows * columns}")
+        found[name] = torch.tensor(values, dtype=dtype).reshape(rows, columns)
+    return found
 
 
 def write_calibration(path: str | Path, calibration: Calibration) -> None:
@@ -119,8 +128,8 @@ def write_calibration(path: str | Path, calibration: Calibration) -> None:
         for name in _MATRICES
         if matrices.get(name) is not None
     ]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text("\n".join(lines) + "\n")
+    with writing(path) as part:
+        part.write_text("\n".join(lines) + "\n")
 
 
 def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -> Layout:
@@ -133,13 +142,13 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
         ValueError: there is no such file, or a line has too few fields, a word for a number, or a size that is not
             positive. The message names file and line.
     """
-    path = existing_file(Path(path), "label_2")
     kinds: list[str] = []
     rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if line.strip():
-            rows.append(_fields(line.split(), f"{path}, line {number}"))
-            kinds.append(line.split()[0])
+    with reading(path, download_of("label_2"), empty=True) as file:
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            if line.strip():
+                rows.append(_fields(line.split(), f"{file}, line {number}"))
+                kinds.append(checked_name(line.split()[0], f"line {number}"))
     table = torch.tensor(rows, dtype=projection.dtype).reshape(-1, 15)
     return Layout(
         kinds=tuple(kinds),
@@ -160,12 +169,12 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
 def _fields(words: Sequence[str], where: str) -> list[float]:
     """The fifteen numbers of a line after its type, NaN for what is not known, and for the score of a label."""
     if len(words) not in (15, 16):
-        raise ValueError(f"{where}: {len(words)} fields, expected 15, or 16 with a score: {_COLUMNS}")
+        raise BadFile(f"{where}: {len(words)} fields, expected 15, or 16 with a score: {_COLUMNS}")
     values = _numbers(words[1:], where)
     sizes, center = values[7:10], values[10:13]
     absent = words[0] == "DontCare" or center == [-1000.0] * 3 or sizes == [-1.0] * 3
     if not absent and min(sizes) <= 0:
-        raise ValueError(f"{where}: height, width, length are {sizes}, expected more than 0 meters each")
+        raise BadFile(f"{where}: height, width, length are {sizes}, expected more than 0 meters each")
     if absent:
         values[7:14] = [np.nan] * 7
     for column, mark in ((0, -1.0), (1, -1.0), (2, -10.0), (13, -10.0)):
@@ -199,8 +208,8 @@ def write_labels(path: str | Path, layout: Layout) -> None:
     for kind, row, score in zip(layout.kinds, table.tolist(), layout.scores.tolist(), strict=True):
         words = [kind, _short(row[0]), str(round(row[1])), *(f"{value:.2f}" for value in row[2:])]
         lines.append(" ".join([*words, f"{score:.4f}"] if bool(scored.any()) else words))
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text("".join(f"{line}\n" for line in lines))
+    with writing(path) as part:
+        part.write_text("".join(f"{line}\n" for line in lines))
 
 
 def check_visible(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> None:
@@ -267,21 +276,12 @@ class KittiFolder:
 
     def image(self, frame: str) -> np.ndarray:
         """The image of the left color camera, (H, W, 3) uint8 RGB. ValueError if it is absent or broken."""
-        from PIL import Image
-
-        path = existing_file(self.path("image_2", frame), "image_2")
-        try:
-            with Image.open(path) as file:
-                return np.asarray(file.convert("RGB"))
-        except OSError as error:
-            raise ValueError(f"{path}: not readable as an image: {error}") from error
+        return read_image(self.path("image_2", frame), download_of("image_2"))
 
     def size(self, frame: str) -> tuple[int, int]:
         """Height and width of the image in pixels, from its header; most of KITTI's are (375, 1242)."""
-        from PIL import Image
-
-        with Image.open(existing_file(self.path("image_2", frame), "image_2")) as file:
-            return file.height, file.width
+        with opened_image(self.path("image_2", frame), download_of("image_2")) as picture:
+            return picture.height, picture.width
 
     def calibration(self, frame: str) -> Calibration:
         """The cameras of a frame, see ``read_calibration``."""
@@ -293,11 +293,14 @@ class KittiFolder:
 
     def scan(self, frame: str) -> np.ndarray:
         """The LiDAR scan (N, 4) float32: x forward, y left, z up in meters from the LiDAR, and reflectance 0 to 1."""
-        path = existing_file(self.path("velodyne", frame), "velodyne")
-        values = np.fromfile(path, dtype="<f4")
-        if path.stat().st_size % 16:
-            raise ValueError(f"{path}: {path.stat().st_size} bytes, expected 16 (four float32) a point")
-        return values.reshape(-1, 4)
+        with reading(self.path("velodyne", frame), download_of("velodyne")) as file:
+            data = file.read_bytes()
+            if len(data) % 16:
+                raise bad_file(file, f"found {len(data)} bytes, expected 16 (four float32) a point")
+            values = np.frombuffer(data, dtype="<f4").reshape(-1, 4).copy()
+            if not np.isfinite(values).all():
+                raise bad_file(file, "found NaN or infinity, expected finite numbers")
+        return values
 
 
 def _numbers(words: Sequence[str], where: str) -> list[float]:
@@ -307,9 +310,9 @@ def _numbers(words: Sequence[str], where: str) -> list[float]:
         try:
             value = float(word)
         except ValueError:
-            raise ValueError(f"{where}: {word!r} is not a number") from None
-        if not np.isfinite(value):
-            raise ValueError(f"{where}: {word!r} is not a finite number")
+            raise BadFile(f"{where}: {word!r} is not a number") from None
+        if not abs(value) < 1e30:  # a float32 holds no more
+            raise BadFile(f"{where}: {word!r} is not a finite number")
         values.append(value)
     return values
 

@@ -1,36 +1,73 @@
-"""Triangle meshes from files."""
+"""Triangle meshes, and what else lies in their files, read by trimesh."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from invert3d.data.files import bad_file, reading
 
 if TYPE_CHECKING:
     import trimesh
 
+MESHES = (".off", ".obj", ".stl", ".ply", ".glb")
 
-def read_off(path: str | Path) -> trimesh.Trimesh:
-    """One OFF mesh in its own units and frame, also with ModelNet's header `OFF123 456 0` on one line.
+
+def read_geometry(path: str | Path) -> list[Any]:
+    """The meshes and clouds of a mesh file, in its own units and frame, placed as the file places them.
+
+    Accepted are .off .obj .stl .ply .glb, OFF also with ModelNet's header `OFF123 456 0` on one line. No other file
+    (texture, material) is opened.
 
     Raises:
-        ValueError: the file is no OFF mesh or has no face.
+        BadFile: the file cannot be read, has no vertices, faces of absent vertices, or numbers that are not finite.
     """
     import trimesh
 
-    file = Path(path)
-    text = file.read_bytes().lstrip()
-    if not text.startswith(b"OFF"):
-        raise ValueError(f"{file}: found a file that starts with {text[:12]!r}, expected an OFF mesh")
-    text = b"OFF\n" + text[3:].lstrip()
-    try:
-        mesh = trimesh.load_mesh(io.BytesIO(text), file_type="off", process=False)
-    except (ValueError, IndexError, KeyError, TypeError, NameError) as error:
-        raise ValueError(f"{file}: found a broken OFF mesh ({error})") from error
-    if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
-        raise ValueError(f"{file}: found an OFF mesh without faces")
-    if int(mesh.faces.max()) >= len(mesh.vertices) or not np.isfinite(mesh.vertices).all():
-        raise ValueError(f"{file}: found an OFF mesh with faces of absent vertices, or vertices that are not finite")
+    kind = Path(path).suffix.lower()
+    with reading(path, f"a mesh or a cloud in a {kind} file") as file:
+        data = file.read_bytes()
+        if kind == ".off":
+            data = data.lstrip()
+            if not data.startswith(b"OFF"):
+                raise bad_file(file, f"found a file that starts with {data[:12]!r}, expected an OFF mesh")
+            data = b"OFF\n" + data[3:].lstrip()
+        options: dict[str, Any] = {"skip_materials": True} if kind in (".obj", ".ply") else {}
+        scene = trimesh.load_scene(io.BytesIO(data), file_type=kind[1:], process=False, **options)
+        found: list[Any] = [part for part in scene.dump() if len(getattr(part, "vertices", ()))]
+        if not found:
+            raise bad_file(file, "holds no points, accepted is a mesh or a cloud")
+        for part in found:
+            faces = np.asarray(getattr(part, "faces", ()), dtype=np.int64).reshape(-1, 3)
+            if part.vertices.shape[1:] != (3,) or not np.isfinite(part.vertices).all():
+                raise bad_file(file, f"found vertices {part.vertices.shape} that are not x, y, z, or not finite")
+            if len(faces) and not 0 <= faces.min() <= faces.max() < len(part.vertices):
+                raise bad_file(file, "found faces of absent vertices")
+    return found
+
+
+def joined(parts: list[Any]) -> trimesh.Trimesh | None:
+    """The meshes among what a file holds as one; None if there are only clouds."""
+    import trimesh
+
+    meshes = [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    if len(meshes) < 2:
+        return meshes[0] if meshes else None
+    return trimesh.util.concatenate(meshes)  # type: ignore[return-value]
+
+
+def read_mesh(path: str | Path) -> trimesh.Trimesh:
+    """The triangles of a mesh file as one mesh, see `read_geometry`.
+
+    Raises:
+        BadFile: as `read_geometry`, or there is no triangle, or none has an area.
+    """
+    mesh = joined(read_geometry(path))
+    if mesh is None:
+        raise bad_file(path, "holds no triangles, accepted is a mesh with faces; a cloud has no inside")
+    if not mesh.area > 0:
+        raise bad_file(path, f"found {len(mesh.faces)} faces without area, accepted is a surface with area")
     return mesh

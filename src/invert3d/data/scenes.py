@@ -10,6 +10,7 @@ import msgspec
 import torch
 from msgspec import Meta, Struct
 
+from invert3d.data.files import BadFile, bad_file, reading, writing
 from invert3d.data.kitti import KINDS, usual_projection
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
@@ -27,7 +28,7 @@ MEAN_SIZES: dict[str, tuple[float, float, float]] = {
 }
 
 _Length = Annotated[float, Meta(gt=0)]
-_Pixels = Annotated[int, Meta(ge=1)]
+_Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 _Row = tuple[float, float, float, float]
 
 
@@ -63,22 +64,22 @@ def read_scene(path: str | Path) -> Layout:
     Raises:
         ValueError: there is no such file, it is not JSON, a key or kind is not known, or a value is of the wrong type.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        table = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: not JSON: {error}") from error
-    _check_keys(table, path.name)
-    try:
-        scene = msgspec.convert(table, _Scene)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-    for i, each in enumerate(scene.objects):
-        if each.kind not in MEAN_SIZES:
-            raise ValueError(f"{path.name}, object {i + 1}: {unknown('kind', each.kind, KINDS)}")
-    return _layout(scene)
+    with reading(path, "a scene in a JSON file") as file:
+        try:
+            table = msgspec.json.decode(file.read_bytes())
+            _check_keys(table, str(file))
+            scene = msgspec.convert(table, _Scene)
+        except msgspec.ValidationError as error:
+            raise bad_file(file, error) from error
+        except msgspec.DecodeError as error:
+            raise bad_file(file, f"not JSON: {error}") from error
+        for i, each in enumerate(scene.objects):
+            if each.kind not in MEAN_SIZES:
+                raise bad_file(file, f"object {i + 1}: {unknown('kind', each.kind, KINDS)}")
+        layout = _layout(scene)
+        if not all(bool(part.isfinite().all()) for part in (layout.centers, layout.sizes, layout.projection)):
+            raise bad_file(file, "found numbers that a float32 does not hold")
+    return layout
 
 
 def write_scene(path: str | Path, layout: Layout) -> None:
@@ -108,8 +109,8 @@ def write_scene(path: str | Path, layout: Layout) -> None:
         "projection": [_rounded(row, 6) for row in layout.projection.tolist()],
         "objects": objects,
     }
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(table, indent=1) + "\n")
+    with writing(path) as part:
+        part.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def _layout(scene: _Scene) -> Layout:
@@ -140,7 +141,7 @@ def _check_keys(table: Any, name: str) -> None:
     for each, struct, where in tables:
         for key in each if isinstance(each, dict) else ():
             if key not in struct.__struct_fields__:
-                raise ValueError(f"{where}: {unknown('key', key, struct.__struct_fields__)}")
+                raise BadFile(f"{where}: {unknown('key', key, struct.__struct_fields__)}")
 
 
 def _rounded(values: Iterable[float], digits: int = 4) -> list[float]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 
+from invert3d.data.files import BadFile, bad_file, in_folder, reading
 from invert3d.data.frames import FILES, all_frames, kitti_folder
 from invert3d.data.frames import WHERE as KITTI_WHERE
-from invert3d.data.modelnet import MODELNET10, MODELNET40, WHERE, class_list, detect_layout
+from invert3d.data.modelnet import detect_layout
+from invert3d.data.modelnet_folders import MODELNET10, MODELNET40, WHERE, class_list, datasets
 from invert3d.data.voxels import VOXELS_FILE, VOXELS_WHERE
 
 _RESEARCH = "ModelNet: research use, the shapes belong to their authors"
@@ -203,7 +204,7 @@ def check(name: str, root: str | Path | None = None) -> list[Finding]:
     for split, expected in zip(("train", "test"), source.shapes, strict=True):
         try:
             counts = _COUNTERS[name](where, split)
-        except (ValueError, OSError, KeyError, BadZipFile) as error:
+        except BadFile as error:
             findings.append(Finding(status="wrong", text=f"{split}: {error}"))
         else:
             findings.append(_compare(name, split, expected, counts))
@@ -252,8 +253,9 @@ def _checkouts() -> list[Path]:
 
 def _recognize(name: str, folder: Path) -> Path | None:
     if name == "modelnet10-voxels":
-        file = folder / VOXELS_FILE if folder.is_dir() else folder
-        return file if file.is_file() and file.suffix == ".npz" else None
+        with in_folder(folder) as place:
+            file = place / VOXELS_FILE if place.is_dir() else place
+            return file if file.is_file() and file.suffix == ".npz" else None
     if name == "kitti":
         try:
             kitti_folder(folder)
@@ -262,7 +264,7 @@ def _recognize(name: str, folder: Path) -> Path | None:
         return folder
     try:
         layout = detect_layout(folder)
-    except (ValueError, OSError):
+    except ValueError:
         return None
     if layout != name.rpartition("-")[2]:
         return None
@@ -278,16 +280,13 @@ def _count_off(root: Path, split: str) -> dict[str, int]:
 
 
 def _count_hdf5(root: Path, split: str) -> dict[str, int]:
-    import h5py
-
     names = class_list(root / "shape_names.txt")
     counts = np.zeros(len(names), dtype=np.int64)
     for path in sorted(root.glob(f"ply_data_{split}*.h5")):
-        with h5py.File(path, "r") as file:
-            labels = file.get("label")
-            if not isinstance(labels, h5py.Dataset):
-                raise ValueError(f"{path}: found {', '.join(file) or 'nothing'}, expected label (M, 1)")
-            counts += np.bincount(np.asarray(labels[()]).reshape(-1), minlength=len(names))[: len(names)]
+        with datasets(path) as parts:
+            if "label" not in parts:
+                raise bad_file(path, f"found {', '.join(parts) or 'nothing'}, expected label (M, 1)")
+            counts += np.bincount(np.asarray(parts["label"][()]).reshape(-1), minlength=len(names))[: len(names)]
     return dict(zip(names, counts.tolist(), strict=True))
 
 
@@ -302,7 +301,7 @@ def _count_text(root: Path, split: str) -> dict[str, int]:
 
 
 def _count_voxels(file: Path, split: str) -> dict[str, int]:
-    with np.load(file, allow_pickle=False) as arrays:
+    with reading(file, f"y_{split} of 0 to 9") as place, np.load(place) as arrays:
         counts = np.bincount(arrays[f"y_{split}"].reshape(-1), minlength=len(MODELNET10))
     return dict(zip(MODELNET10, counts.tolist(), strict=True))
 

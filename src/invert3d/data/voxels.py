@@ -14,12 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 
+from invert3d.data.arrays import read_arrays
 from invert3d.data.clouds import normalize_unit_sphere
-from invert3d.data.modelnet import MODELNET10
+from invert3d.data.files import bad_file, reading
+from invert3d.data.modelnet_folders import MODELNET10
 
 Facing = Literal["front", "stored"]
 
@@ -64,7 +65,7 @@ def read_modelnet10_grids(path: str | Path, *, facing: Facing = "front") -> Voxe
         raise ValueError(f"facing: got {facing!r}, accepted are 'front' and 'stored'")
     kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     empty: dict[str, int] = {}
-    for split, (grids, labels) in _load_arrays(_voxels_file(Path(path))).items():
+    for split, (grids, labels) in _load_arrays(Path(path).expanduser()).items():
         filled = grids.any(axis=(1, 2, 3))
         kept[split] = grids[filled], labels[filled]
         empty[split] = int((~filled).sum())
@@ -207,30 +208,24 @@ def _smoothed(faces: np.ndarray, shape: tuple[int, ...], amount: float) -> np.nd
     return (1 - amount) * faces + amount * means
 
 
-def _voxels_file(path: Path) -> Path:
-    file = path.expanduser()
-    if file.is_dir():
-        file = file / VOXELS_FILE
-    if not file.is_file():
-        raise ValueError(f"{file}: found nothing there, expected {VOXELS_WHERE}")
-    return file
-
-
-def _load_arrays(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    expected = "X_train, X_test (M, n, n, n) of 0 and 1 and y_train, y_test (M,) of 0 to 9"
+def _load_arrays(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    file = path / VOXELS_FILE if path.is_dir() else path
+    expected = f"X_train, X_test (M, n, n, n) of 0 and 1 and y_train, y_test (M,) of 0 to 9; {VOXELS_WHERE}"
     splits = {}
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            for split in ("train", "test"):
-                grids, labels = arrays[f"X_{split}"], arrays[f"y_{split}"].reshape(-1)
-                side = grids.shape[-1] if grids.ndim == 4 else 0
-                if grids.shape != (len(labels), side, side, side) or not len(labels):
-                    raise ValueError(f"X_{split} {grids.shape} with y_{split} {labels.shape}")
-                if grids.min() < 0 or grids.max() > 1 or not np.isin(labels, range(10)).all():
-                    raise ValueError(f"values {grids.min()} to {grids.max()}, labels {np.unique(labels)[:12]}")
-                splits[split] = grids.astype(np.uint8), labels.astype(np.int64)
-    except (KeyError, ValueError, OSError, BadZipFile) as error:
-        raise ValueError(f"{file}: found {error}, expected {expected}; {VOXELS_WHERE}") from error
+    with reading(file, expected):
+        arrays = read_arrays(file, expected)
+        for split in ("train", "test"):
+            if lacks := ", ".join({f"X_{split}", f"y_{split}"} - set(arrays)):
+                raise bad_file(file, f"found no {lacks}, expected {expected}")
+            grids, labels = arrays[f"X_{split}"], arrays[f"y_{split}"].reshape(-1)
+            side = grids.shape[-1] if grids.ndim == 4 else 0
+            if grids.shape != (len(labels), side, side, side) or not grids.size:
+                raise bad_file(file, f"found X_{split} {grids.shape}, y_{split} {labels.shape}, expected {expected}")
+            bits = grids.astype(np.uint8)
+            if bits.max() > 1 or (bits != grids).any() or not np.isin(labels, range(10)).all():
+                found = f"values {grids.min()} to {grids.max()}, labels {np.unique(labels)[:12]}"
+                raise bad_file(file, f"found {found}, expected {expected}")
+            splits[split] = bits, labels.astype(np.int64)
     return splits
 
 

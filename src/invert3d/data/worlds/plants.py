@@ -51,16 +51,8 @@ def _broad_leaves(rng: np.random.Generator, soil: float, r: float) -> list[Part]
         lean = rng.uniform(0.02, 0.12)
         start = np.array([lean * np.cos(heading), lean * np.sin(heading), level])
         parts.append(bar((0, 0, soil), tuple(start), 0.006, segments=4))
-        parts.append(
-            _leaf(
-                start,
-                heading,
-                rng.uniform(5, 55),
-                rng.uniform(0.18, 0.3),
-                rng.uniform(0.04, 0.08),
-                rng.uniform(0.2, 0.7),
-            )
-        )
+        tilt, long, wide, droop = rng.uniform((5, 0.18, 0.04, 0.2), (55, 0.3, 0.08, 0.7))
+        parts.append(_leaf(start, heading, tilt, long, wide, droop))
     return parts
 
 
@@ -80,16 +72,8 @@ def _palm(rng: np.random.Generator, soil: float, r: float) -> list[Part]:
     parts = [sweep([(0, 0, soil), (bend * 0.3, 0, soil + high * 0.5), tuple(crown)], [0.03, 0.025, 0.018])]
     for k in range(count):
         heading = 2 * np.pi * k / count + rng.normal(0, 0.15)
-        parts.append(
-            _leaf(
-                crown,
-                heading,
-                rng.uniform(15, 60),
-                rng.uniform(0.35, 0.55),
-                rng.uniform(0.03, 0.06),
-                rng.uniform(0.5, 0.9),
-            )
-        )
+        tilt, long, wide, droop = rng.uniform((15, 0.35, 0.03, 0.5), (60, 0.55, 0.06, 0.9))
+        parts.append(_leaf(crown, heading, tilt, long, wide, droop))
     return parts
 
 

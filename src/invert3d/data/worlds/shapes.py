@@ -72,6 +72,11 @@ def _maker(category: str, index: int, seed: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, CATEGORIES.index(category), index]))
 
 
+def shape_mesh(category: str, index: int, seed: int) -> trimesh.Trimesh:
+    """The mesh of shape `index` of a class in `make_clouds`, in meters."""
+    return make_mesh(category, _maker(category, index, seed))
+
+
 def cloud_with_edges(category: str, index: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The cloud `index` of a class in `make_clouds`, (points, 3), and the sharp edges of its mesh in the same frame."""
     rng = _maker(category, index, seed)
@@ -84,10 +89,19 @@ def cloud_with_edges(category: str, index: int, points: int, seed: int) -> tuple
 
 def grid_with_edges(category: str, index: int, size: int, seed: int, across: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """The grid `index` of a class in `make_grids`, (size, size, size), and the sharp edges of its mesh in voxels."""
-    mesh = make_mesh(category, _maker(category, index, seed))
+    mesh = shape_mesh(category, index, seed)
     edges = sharp_edges(mesh)
     placed = in_voxels(edges.reshape(-1, 3), np.asarray(mesh.bounds), size, across)
     return voxelize(mesh, size, across), placed.reshape(-1, 2, 3)
+
+
+def _check_request(categories: Sequence[str], **counts: int) -> None:
+    for name in categories:
+        if name not in _MAKERS:
+            make_mesh(name, np.random.default_rng(0))  # says which there are
+    for name, value in counts.items():
+        if value < (least := 0 if name == "seed" else 1):
+            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
 
 
 def _cloud_of(task: tuple[str, int, int, int]) -> np.ndarray:
@@ -114,17 +128,7 @@ def make_clouds(
     Raises:
         ValueError: a class is unknown, or a number is out of range.
     """
-    unknown = [name for name in categories if name not in _MAKERS]
-    if unknown:
-        make_mesh(unknown[0], np.random.default_rng(0))
-    for name, value, least in (
-        ("per_class", per_class, 1),
-        ("points", points, 1),
-        ("seed", seed, 0),
-        ("jobs", jobs, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
+    _check_request(categories, per_class=per_class, points=points, seed=seed, jobs=jobs)
     tasks = [(name, index, points, seed) for name in categories for index in range(per_class)]
     labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
     clouds = np.empty((len(tasks), points, 3), dtype=np.float32)
@@ -154,11 +158,10 @@ def make_grids(
     Raises:
         ValueError: a class is unknown, or the shape does not fit.
     """
+    _check_request(categories, per_class=per_class, size=size, seed=seed)
     labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
     grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
     for row in range(len(labels)):
         name = categories[row // per_class]
-        if name not in CATEGORIES:
-            make_mesh(name, np.random.default_rng(0))  # says which there are
-        grids[row] = voxelize(make_mesh(name, _maker(name, row % per_class, seed)), size, across)
+        grids[row] = voxelize(shape_mesh(name, row % per_class, seed), size, across)
     return grids, labels

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from invert3d.data.files import in_folder, writing
 from invert3d.data.kitti import Calibration, write_calibration, write_labels
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.lidar import TO_CAMERA
@@ -75,35 +75,35 @@ def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: boo
     from PIL import Image
 
     place = folder / "training"
-    for what in ("image_2", *["velodyne"] * scan, *["depth_2"] * depth):
-        (place / what).mkdir(parents=True, exist_ok=True)
-    Image.fromarray(frame.image).save(place / "image_2" / f"{name}.png", compress_level=3)
+    with writing(place / "image_2" / f"{name}.png") as part:
+        Image.fromarray(frame.image).save(part, compress_level=3)
     write_labels(place / "label_2" / f"{name}.txt", frame.layout)
     write_calibration(place / "calib" / f"{name}.txt", calibration_of(frame))
     if scan:
-        frame.scan.astype("<f4").tofile(place / "velodyne" / f"{name}.bin")
+        with writing(place / "velodyne" / f"{name}.bin") as part:
+            frame.scan.astype("<f4").tofile(part)
     if depth:
         far = np.where(np.isfinite(frame.depth), np.clip(frame.depth * 256, 1, 65535), 0)
-        Image.fromarray(far.astype(np.uint16)).save(place / "depth_2" / f"{name}.png")
+        with writing(place / "depth_2" / f"{name}.png") as part:
+            Image.fromarray(far.astype(np.uint16)).save(part)
 
 
 def write_lists(folder: Path, names: list[str]) -> None:
     """Write the splits, the last tenth held out."""
-    lists = folder / "ImageSets"
-    lists.mkdir(parents=True, exist_ok=True)
     held = max(1, round(len(names) * HELD_OUT)) if len(names) > 1 else 0
     for split, chosen in (
         ("train", names[: len(names) - held]),
         ("val", names[len(names) - held :]),
         ("trainval", names),
     ):
-        (lists / f"{split}.txt").write_text("".join(f"{name}\n" for name in chosen))
+        with writing(folder / "ImageSets" / f"{split}.txt") as part:
+            part.write_text("".join(f"{name}\n" for name in chosen))
 
 
 def write_mark(folder: Path, facts: dict[str, Any]) -> None:
     """Note how a folder of streets is made, first of all, so that one that was interrupted is known for what it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n")
+    with writing(folder / MARK) as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def write_coco(
@@ -115,18 +115,20 @@ def write_coco(
     ]
     flat = [{"id": k + 1, **each} for k, each in enumerate(one for many in found for one in many)]
     categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(kinds)]
-    path.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))
+    with writing(path) as part:
+        part.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))
 
 
-def clear_streets(folder: Path) -> None:
-    """Remove streets written before.
+def check_target(folder: Path, overwrite: bool) -> None:
+    """See that streets may be written to a folder; nothing is changed.
 
     Raises:
-        ValueError: the folder has other data, which are left alone.
+        ValueError: it is a file, or has data: such as invert3d did not make, or streets that are not to be replaced.
     """
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).is_file()):
-        raise ValueError(f"{folder} has data that invert3d did not make: give another folder")
-    for name in ("training", "ImageSets"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("instances.json", MARK):
-        (folder / name).unlink(missing_ok=True)
+    with in_folder(folder) as place:
+        if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+            return
+        if not place.is_dir() or not (place / MARK).is_file():
+            raise ValueError(f"{folder} has data already that invert3d did not make: give another folder")
+    if not overwrite:
+        raise ValueError(f"{folder} exists already: give --overwrite to replace it")

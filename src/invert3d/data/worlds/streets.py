@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from invert3d.data.files import writing_folder
 from invert3d.data.worlds.composition import cast_objects, furnish
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.labels import label_objects
@@ -20,7 +21,14 @@ from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import Weather, develop, make_weather
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.stage import Hits, Stage
-from invert3d.data.worlds.street_files import annotations_of, write_coco, write_frame, write_lists, write_mark
+from invert3d.data.worlds.street_files import (
+    annotations_of,
+    check_target,
+    write_coco,
+    write_frame,
+    write_lists,
+    write_mark,
+)
 from invert3d.data.worlds.terrain import ground_instance
 
 KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
@@ -148,38 +156,39 @@ def write_streets(
     coco: bool = True,
     depth: bool = False,
     clutter: bool = False,
+    overwrite: bool = False,
     report: Callable[[int], object] | None = None,
 ) -> None:
     """Write frames in KITTI's object layout: training/image_2, label_2, calib, and ImageSets, the last tenth as val.
 
     Args:
-        folder: where to; made if need be.
+        folder: where to; it takes its name once it is whole, so an interrupted call leaves nothing, or what was there.
         frames: how many, at least 1. height, width, seed, clutter: see ``make_frame``.
         jobs: processes.
         scan: also write velodyne/*.bin. depth: also write depth_2/*.png, 16 bits, 1/256 m, 0 for the sky.
         coco: also write instances.json with masks.
+        overwrite: replace streets that were written before.
         report: called with the number of frames done, after each.
 
     Raises:
-        ValueError: no frames, no jobs, a folder that has ``training`` already, or what ``make_frame`` refuses.
+        ValueError: no frames, no jobs, a folder that has data already, what ``make_frame`` refuses, or the system.
     """
     if frames < 1 or jobs < 1:
         raise ValueError(f"frames and jobs must be at least 1, got {frames} and {jobs}")
     check_size(height, width)
-    folder = Path(folder)
-    if (folder / "training").exists():
-        raise ValueError(f"{folder} has a folder 'training' already: give another one")
+    check_target(Path(folder), overwrite)
     names = [f"{k:06d}" for k in range(frames)]
-    write_mark(folder, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
-    work = partial(_written, folder, height=height, width=width, seed=seed, clutter=clutter, scan=scan, depth=depth)
-    found = []
-    for done, each in enumerate(_mapped(work, frames, jobs), 1):
-        found.append(each)
-        if report is not None:
-            report(done)
-    if coco:
-        write_coco(folder / "instances.json", names, found, (height, width), KINDS)
-    write_lists(folder, names)
+    with writing_folder(folder) as part:
+        write_mark(part, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
+        work = partial(_written, part, height=height, width=width, seed=seed, clutter=clutter, scan=scan, depth=depth)
+        found = []
+        for done, each in enumerate(_mapped(work, frames, jobs), 1):
+            found.append(each)
+            if report is not None:
+                report(done)
+        if coco:
+            write_coco(part / "instances.json", names, found, (height, width), KINDS)
+        write_lists(part, names)
 
 
 def _written(
