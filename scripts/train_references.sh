@@ -1,34 +1,51 @@
 #!/usr/bin/env bash
-# Train every bundled network again: first on shapes as they are, then with half of them redrawn as lumps.
+# Train every bundled network again, in build/train, and put what came of it into the package: first on shapes as they
+# are, then with half of them redrawn as lumps. What was interrupted goes on.
 set -euo pipefail
-run() { # architecture, steps, batch, steps with lumps
-    invert3d train "$1" --data shapes --name "$1-shapes" --steps "$2" --batch "$3" --abstract 0 --out build/first
-    invert3d train "$1" --data shapes --name "$1-shapes" --steps "$4" --batch "$3" --rate 1e-3 --seed 1 --data-seed 0 \
-        --start "build/first/$1-shapes.safetensors"
+weights=src/invert3d/weights
+train() { # name of the run, name of the weights, then the options
+    local folder="build/train/$1" name=$2
+    shift 2
+    if [ -f "$folder/run.json" ]; then set -- "$@" --resume; fi
+    invert3d train "$@" --name "$name" --out "$folder"
 }
-run pointnet_vanilla 2200 32 500
-run pointnet 2200 24 600
-run pointnet2_ssg 1400 16 450
-invert3d train pointnet2_ssg --data shapes --name pointnet2_ssg-shapes --steps 1500 --batch 16 --rate 1e-3 \
-    --abstract 0.4 --seed 2 --start src/invert3d/weights/pointnet2_ssg-shapes.safetensors  # and on new shapes
-run dgcnn 1300 16 400
-invert3d train pointnet2_ssg --data modelnet10-voxels --name pointnet2_ssg-modelnet10 --steps 900 --abstract 0
+keep() { cp "build/train/$1/$2.safetensors" "build/train/$1/$2.json" "$weights/"; }
+run() { # architecture, steps, batch, steps with lumps
+    train "$1-first" "$1-shapes" "$1" --data shapes --steps "$2" --batch "$3" --abstract 0
+    train "$1" "$1-shapes" "$1" --data shapes --steps "$4" --batch "$3" --rate 1e-3 --seed 1 --data-seed 0 \
+        --start "build/train/$1-first/$1-shapes.safetensors"
+}
+once() { # name of the weights, then the options
+    local name=$1
+    train "$name" "$@"
+    keep "$name" "$name"
+}
+for each in "pointnet_vanilla 2200 32 500" "pointnet 2200 24 600" "pointnet2_ssg 1400 16 450" "dgcnn 1300 16 400"; do
+    # shellcheck disable=SC2086
+    run $each
+done
+train pointnet2_ssg-third pointnet2_ssg-shapes pointnet2_ssg --data shapes --steps 1500 --batch 16 --rate 1e-3 \
+    --abstract 0.4 --seed 2 --start build/train/pointnet2_ssg/pointnet2_ssg-shapes.safetensors # and on new shapes
+for name in pointnet_vanilla pointnet dgcnn; do keep "$name" "$name-shapes"; done
+keep pointnet2_ssg-third pointnet2_ssg-shapes
+once pointnet2_ssg-modelnet10 pointnet2_ssg --data modelnet10-voxels --steps 900 --abstract 0
 
 # Networks of voxels; ModelNet10's grids must be here (invert3d data where modelnet10-voxels).
-invert3d train voxel_nin --data modelnet10-voxels --name voxel_nin-modelnet10 --steps 3000 --batch 32 --rate 1e-3
-invert3d train voxnet --data modelnet10-voxels --name voxnet-modelnet10 --steps 4000 --batch 32 --rate 1e-3
-invert3d train voxnet --data shapes --name voxnet-shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
-invert3d train voxel_nin --data shapes --name voxel_nin-shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
-invert3d train vrn --data modelnet10-voxels --name vrn-modelnet10 --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
+once voxel_nin-modelnet10 voxel_nin --data modelnet10-voxels --steps 3000 --batch 32 --rate 1e-3
+once voxnet-modelnet10 voxnet --data modelnet10-voxels --steps 4000 --batch 32 --rate 1e-3
+once voxnet-shapes voxnet --data shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
+once voxel_nin-shapes voxel_nin --data shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
+once vrn-modelnet10 vrn --data modelnet10-voxels --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
+
 # Detectors, on procedural streets.
 streets=(--data streets --size 96x320 --frames 8000 --held-out 200 --steps 7400 --batch 16 --rate 0.002)
-invert3d train centernet3d --backbone small --name centernet3d-small "${streets[@]}"
-invert3d train centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 24 --skips --name centernet3d-resnet18 \
-    "${streets[@]}"
+once centernet3d-small centernet3d --backbone small "${streets[@]}"
+once centernet3d-resnet18 centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 24 --skips "${streets[@]}"
 
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)
-    invert3d prune vrn-modelnet10 --density "$density" --way "$way" --rate 1e-3 --out "build/pruned-$density" \
-        --name "vrn-modelnet10-pruned${density#0.0}"
-    cp "build/pruned-$density"/vrn-modelnet10-pruned*.* src/invert3d/weights/
+    name="vrn-modelnet10-pruned${density#0.0}"
+    invert3d prune vrn-modelnet10 --density "$density" --way "$way" --rate 1e-3 --out "build/train/$name" \
+        --name "$name" --overwrite
+    keep "$name" "$name"
 done

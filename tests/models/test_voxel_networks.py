@@ -69,12 +69,12 @@ def test_a_network_of_grids_is_not_asked_about_clouds() -> None:
         open_network(VoxNet(5, width=4), classes=["a", "b", "c", "d", "e"], size=30)
 
 
-@pytest.mark.parametrize("name", [name for name, card in bundled().items() if card.size])
+@pytest.mark.parametrize("name", [name for name, card in bundled("classifier").items() if "size" in card.inputs])
 def test_the_bundled_networks_know_real_grids(name: str, real: Path) -> None:
     network, grids = open_network(name), read_modelnet10_grids(real / "modelnet10_voxels", facing="stored")
     if network.card is None or "ModelNet10" not in network.card.data:
         pytest.skip("trained on procedural shapes")
     fresh = np.setdiff1d(np.arange(len(grids.test)), grids.repeats)[::8]
-    x = torch.from_numpy(padded(grids.test[fresh], network.card.size)).float()[:, None]
+    x = torch.from_numpy(padded(grids.test[fresh], network.card.inputs["size"])).float()[:, None]
     right = network.frozen(x).argmax(-1) == torch.from_numpy(grids.test_labels[fresh])
-    assert right.double().mean() > network.card.accuracy_fresh - 0.06
+    assert right.double().mean() > network.card.scores["accuracy_fresh"] - 0.06

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from invert3d.data.modelnet import MODELNET40
@@ -19,12 +23,15 @@ from invert3d.models.pointnet import PointNetVanilla
 from invert3d.models.weights import (
     WeightCard,
     bundled,
+    card_json,
     load_bundled,
     load_checkpoint,
+    read_card,
     read_checkpoint,
+    save_network,
     save_weights,
-    write_card,
 )
+from invert3d.study.detectors import open_detector
 
 
 @pytest.fixture
@@ -158,48 +165,177 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "nowhere.pth")
 
 
-def test_half_precision_weights_and_their_card_round_trip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: nn.Module
-) -> None:
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: nn.Module) -> WeightCard:
+    """Bundled weights, the only ones."""
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    digest, size = save_weights(trained, tmp_path / "toy.safetensors")
     card = WeightCard(
         name="toy",
+        kind="classifier",
         architecture="pointnet_vanilla",
         classes=("a", "b", "c", "d", "e"),
-        data="none",
-        command="none",
-        seed=0,
-        accuracy=0.2,
-        held_out=0,
-        points=64,
-        up="z",
+        inputs={"points": 64, "up": "z"},
+        scores={"accuracy": 0.2},
         licence="Apache-2.0",
-        parameters=sum(p.numel() for p in trained.parameters()),
-        bytes=size,
-        sha256=digest,
-        environment="",
     )
-    write_card(card, tmp_path / "toy.json")
-    assert bundled() == {"toy": card}
-    model, read = load_bundled("toy")
-    assert read == card and not model.training
-    for key, value in trained.state_dict().items():
-        assert torch.allclose(model.state_dict()[key].float(), value.float(), atol=1e-3), key
-    write_card(replace(card, sha256="0" * 64), tmp_path / "toy.json")
-    with pytest.raises(ValueError, match="not the file its card describes"):
-        load_bundled("toy")
+    return save_network(trained, card, tmp_path)
+
+
+def test_half_precision_weights_and_their_card_round_trip(tmp_path: Path, toy: WeightCard, trained: nn.Module) -> None:
+    assert bundled() == bundled("classifier") == {"toy": toy} and not bundled("detector")
+    assert toy.parameters == sum(p.numel() for p in trained.parameters())
+    assert toy.bytes == (tmp_path / "toy.safetensors").stat().st_size
+    for name in ("toy", str(tmp_path / "toy.json")):
+        model, read = load_bundled(name)
+        assert read == toy and not model.training
+        for key, value in trained.state_dict().items():
+            assert torch.allclose(model.state_dict()[key].float(), value.float(), atol=1e-3), key
     with pytest.raises(ValueError, match="did you mean toy"):
         load_bundled("tuy")
+
+
+def test_altered_weights_are_refused(tmp_path: Path, toy: WeightCard) -> None:
+    (tmp_path / "toy.json").write_bytes(card_json(replace(toy, sha256="0" * 64)))
+    with pytest.raises(ValueError, match="toy.safetensors is not the file its card describes"):
+        load_bundled("toy")
+    (tmp_path / "toy.safetensors").unlink()
+    with pytest.raises(ValueError, match="no weights at .*toy.safetensors"):
+        load_bundled("toy")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"architecture": "pointnett"}, "did you mean pointnet"),
+        ({"options": {"depth": 3}}, "the card of toy does not fit pointnet_vanilla: .*depth"),
+        ({"kind": "detector"}, "toy is a detector, and a classifier is asked for"),
+        ({"classes": ("a", "b")}, "toy.safetensors does not fit PointNetVanilla"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, toy: WeightCard, change: dict, says: str) -> None:
+    (tmp_path / "toy.json").write_bytes(card_json(replace(toy, **change)))
+    with pytest.raises(ValueError, match=says):
+        load_bundled("toy")
+
+
+CARDS = {
+    b"": "is an empty file, not a weight card",
+    b"{": "is not a weight card: ",
+    b"\xff\xfe": "is not a weight card: ",
+    b"[1]": "is not a weight card: Expected `object`, got `array`",
+    b'{"name": "a"}': "is not a weight card: Object missing required field `kind`",
+    b'{"name": "a", "kind": "x", "architecture": "b"}': "is not a weight card: Invalid enum value 'x'",
+    b'{"name": "a", "kind": "detector", "architecture": "b", "clases": []}': "unknown key 'clases'; did you mean",
+    b'{"name": "a", "kind": "detector", "architecture": "b", "held_out": "many"}': "Expected `int`, got `str`",
+}
+
+
+@pytest.mark.parametrize("data", CARDS)
+def test_a_file_that_is_no_card_is_refused_in_one_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "mine.json").write_bytes(data)
+    with pytest.raises(ValueError, match="mine.json") as error:
+        read_card(tmp_path / "mine.json")
+    assert CARDS[data] in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("read", [read_card, read_checkpoint])
+@pytest.mark.parametrize("what", ["a folder", "a long name", "below a file", "not readable"])
+def test_what_cannot_be_read_is_named(tmp_path: Path, read: Callable, what: str) -> None:
+    path = tmp_path / "here.json"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a long name":
+        path = tmp_path / ("x" * 300)
+    elif what == "below a file":
+        path.touch()
+        path = path / "here.json"
+    else:
+        path.touch(0)
+        if os.access(path, os.R_OK):
+            pytest.skip("NOT CHECKED: this user may read every file")
+    with pytest.raises(ValueError, match="no (weight card|checkpoint) can be read from .*(here.json|xxx): [A-Z]"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../up", "/root", "a/b", "a\\b", ".hidden", " x", "x" * 101, "a\nb", "\0"])
+def test_names_that_leave_the_folder_are_refused(
+    tmp_path: Path, toy: WeightCard, trained: nn.Module, name: str
+) -> None:
+    before = sorted(tmp_path.parent.rglob("*"))
+    with pytest.raises(ValueError, match="the weights: got the name"):
+        save_network(trained, replace(toy, name=name), tmp_path)
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+def test_a_link_in_the_place_of_weights_is_not_written_to(tmp_path: Path, toy: WeightCard, trained: nn.Module) -> None:
+    (tmp_path / "target").touch()
+    (tmp_path / "linked.safetensors").symlink_to(tmp_path / "target")
+    with pytest.raises(ValueError, match="linked.safetensors is a link"):
+        save_network(trained, replace(toy, name="linked"), tmp_path)
+    assert not (tmp_path / "target").read_bytes() and not (tmp_path / "linked.json").exists()
+
+
+def test_a_full_disk_leaves_weights_and_card_as_they_were(
+    tmp_path: Path, toy: WeightCard, trained: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the weights still fit and the card does not."""
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for room in (0, 1):
+        calls = iter(range(9))
+
+        def sync(handle: int, calls: Iterator[int] = calls, room: int = room) -> None:
+            if next(calls) >= room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", sync)
+        with torch.no_grad():
+            trained.linear3.weight.add_(1)
+        with pytest.raises(OSError, match="No space left"):
+            save_network(trained, toy, tmp_path)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e5])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, trained: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        trained.linear3.weight[0, 0] = value
+    with pytest.raises(ValueError, match="not finite in half precision, linear3.weight first"):
+        save_weights(trained, tmp_path / "bad.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["values", "shape"])
+def test_packed_weights_without_a_part_are_refused(tmp_path: Path, lost: str) -> None:
+    state = {
+        "fc:kept": torch.zeros(1, dtype=torch.uint8),
+        "fc:values": torch.zeros(0),
+        "fc:shape": torch.tensor([2, 2]),
+    }
+    save_file({key: value for key, value in state.items() if key != f"fc:{lost}"}, tmp_path / "packed.safetensors")
+    with pytest.raises(ValueError, match="packed.safetensors is not a safetensors file"):
+        read_checkpoint(tmp_path / "packed.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path, trained: nn.Module, suffix: str) -> None:
+    path = tmp_path / f"short{suffix}"
+    if suffix == ".pth":
+        torch.save(trained.state_dict(), path)
+    else:
+        save_weights(trained, path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match=f"short{suffix}") as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", bundled())
 def test_bundled_weights_are_what_their_cards_say(name: str) -> None:
     card, path = bundled()[name], weights.FOLDER / f"{name}.safetensors"
-    assert card.name == name and card.licence and card.data and card.command
+    assert card.name == name and card.licence and card.data and card.command and card.scores and card.held_out
     assert path.stat().st_size == card.bytes
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
-    model, _ = load_bundled(name)
+    model = load_bundled(name)[0] if card.kind == "classifier" else open_detector(name)
     assert sum(p.numel() for p in model.parameters()) == card.parameters
     assert all(value.isfinite().all() for value in model.state_dict().values())
 

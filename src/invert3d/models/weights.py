@@ -1,86 +1,171 @@
 """Weights and their cards: what is bundled, where it came from, and how other people's checkpoints are read.
 
-A bundled network is two files in ``invert3d/weights``: ``NAME.safetensors`` (half precision) and ``NAME.json``, its
-card. Foreign ``.pth``/``.t7`` files are opened with ``weights_only=True``, so a pickle cannot run code.
+A network is two files: ``NAME.safetensors`` (half precision) and ``NAME.json``, its card; bundled ones are in
+``invert3d/weights``. Foreign ``.pth``/``.t7`` files are opened with ``weights_only=True``, so a pickle cannot run code.
 """
 
 import codecs
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from invert3d.ops.files import write_bytes, write_together
+from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, unknown
 
 FOLDER = Path(str(resources.files("invert3d"))) / "weights"
 
+WeightKind = Literal["classifier", "detector"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightCard:
-    """What one ought to know before trusting a set of weights."""
+    """What one ought to know before trusting a set of weights.
+
+    Attributes:
+        name: of its files.
+        kind: ``classifier`` or ``detector``.
+        architecture: the registered name of the network.
+        classes: names of its outputs.
+        options: keyword arguments of the architecture.
+        inputs: what it takes: ``points`` and ``up`` of clouds; ``size`` and ``values`` (what it is fed for an empty and
+            for a full voxel) of grids.
+        scores: on ``held_out`` samples. ``accuracy`` of a classifier (0 to 1), and ``accuracy_fresh`` without samples
+            that equal a training sample; AP of a detector (percent, moderate, 40 recall points), by "view kind".
+        data: what it was trained on, and the one that ``command`` and ``seed`` trained it with.
+        parameters, bytes, sha256: of the network, of the file, of the file.
+    """
 
     name: str
-    architecture: str  # registered model name
-    classes: tuple[str, ...]
-    data: str
-    command: str
-    seed: int
-    accuracy: float  # share of held-out shapes classified right, 0 to 1
-    held_out: int  # how many shapes that is measured on
-    points: int  # points a cloud it was trained with
-    up: str  # the axis that points up, "z" or "y"
-    licence: str
-    parameters: int
-    bytes: int
-    sha256: str
-    environment: str
-    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
+    kind: WeightKind
+    architecture: str
+    classes: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    held_out: int = 0
+    data: str = ""
+    command: str = ""
+    seed: int = 0
+    licence: str = ""
+    parameters: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    environment: str = ""
     notes: str = ""
-    accuracy_fresh: float = 0.0  # without the held-out shapes that equal a training shape; 0 where it was not measured
-    size: int = 0  # voxels a side of the grids it takes; 0 for clouds
-    values: tuple[float, ...] = ()  # what it is fed for an empty and for a full voxel
 
 
-def bundled() -> dict[str, WeightCard]:
-    """The cards of all bundled weights, by name."""
-    return {path.stem: read_card(path) for path in sorted(FOLDER.glob("*.json"))}
+def bundled(kind: WeightKind | None = None) -> dict[str, WeightCard]:
+    """The cards of all bundled weights, or of one kind, by name."""
+    cards = {path.stem: read_card(path) for path in sorted(FOLDER.glob("*.json"))}
+    return {name: card for name, card in cards.items() if kind in (None, card.kind)}
 
 
 def read_card(path: Path) -> WeightCard:
-    """A card from its JSON file."""
-    table = json.loads(path.read_text())
-    return WeightCard(**{**table, "classes": tuple(table["classes"]), "values": tuple(table.get("values", ()))})
+    """A card from its JSON file. Raises ValueError, naming the file, if there is none or it is no card."""
+    path = Path(path)
+    try:
+        table = msgspec.json.decode(readable(path, "weight card").read_bytes(), type=dict[str, Any])
+        if strange := sorted(set(table) - {each.name for each in fields(WeightCard)}):
+            raise msgspec.ValidationError(unknown("key", strange[0], [each.name for each in fields(WeightCard)]))
+        return msgspec.convert(table, WeightCard)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a weight card: {error}") from error
+
+
+def find_card(spec: str, kind: WeightKind) -> tuple[WeightCard, Path] | None:
+    """The card of bundled weights, or the one at a path that ends in ``.json``, and the file of its weights.
+
+    Returns None where ``spec`` is neither. Raises ValueError if the weights are not there, not the ones that the card
+    describes, or of another kind.
+    """
+    cards = bundled()
+    if spec in cards:
+        card, path = cards[spec], FOLDER / f"{spec}.safetensors"
+    elif spec.endswith(".json"):
+        card, path = read_card(Path(spec)), Path(spec).with_suffix(".safetensors")
+    else:
+        return None
+    if card.kind != kind:
+        raise ValueError(f"{spec} is a {card.kind}, and a {kind} is asked for: {', '.join(bundled(kind))}")
+    found = hashlib.sha256(readable(path, "weights").read_bytes()).hexdigest()
+    if found != card.sha256:
+        raise ValueError(f"{path} is not the file its card describes: sha256 {found[:12]}, not {card.sha256[:12]}")
+    return card, path
 
 
 def load_bundled(name: str) -> tuple[nn.Module, WeightCard]:
-    """A bundled network in eval mode and its card. Raises ValueError for an unknown name or altered weights."""
-    cards = bundled()
-    if name not in cards:
-        raise ValueError(unknown("model", name, cards))
-    card = cards[name]
-    path = FOLDER / f"{name}.safetensors"
-    if (found := hashlib.sha256(path.read_bytes()).hexdigest()) != card.sha256:
-        raise ValueError(f"{path.name} is not the file its card describes: sha256 {found[:12]}, not {card.sha256[:12]}")
-    model = lookup("model", card.architecture)(len(card.classes), **card.options)
-    return load_checkpoint(model, path).eval(), card
+    """A classifier in eval mode and its card, by the name of bundled weights or the path of a card beside its weights.
+
+    Raises ValueError for an unknown name, a damaged card, or altered weights.
+    """
+    found = find_card(name, "classifier")
+    if found is None:
+        raise ValueError(unknown("model", name, bundled("classifier")))
+    return load_card(*found), found[0]
 
 
-def save_weights(model: nn.Module, path: Path) -> tuple[str, int]:
-    """Write the state of a model in half precision, pruned tensors packed; returns the file's sha256 and its bytes."""
+def load_card(card: WeightCard, path: Path) -> nn.Module:
+    """The classifier that a card describes, in eval mode, with its weights. Raises ValueError if they do not fit."""
+    try:
+        model = lookup("model", card.architecture)(len(card.classes), **card.options)
+    except TypeError as error:
+        raise ValueError(f"the card of {card.name} does not fit {card.architecture}: {error}") from error
+    return load_checkpoint(model, path).eval()
+
+
+def save_network(model: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
+    """Write a network in half precision and its card: both files, or none.
+
+    Returns the card, with parameters, bytes and sha256. Raises ValueError for a name that is no plain file name, a
+    link in the place of a file, or weights that are not finite.
+    """
+    checked_name(card.name, "the weights")
+    weights, about = (Path(folder) / f"{card.name}{end}" for end in (".safetensors", ".json"))
+    for path in (weights, about):
+        if path.is_symlink():
+            raise ValueError(f"{path} is a link: it is not written to")
+    data = encoded(model)
+    count = sum(p.numel() for p in model.parameters())
+    card = replace(card, parameters=count, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    write_together({weights: data, about: card_json(card)})
+    return card
+
+
+def card_json(card: WeightCard) -> bytes:
+    """A card as the bytes of its file."""
+    return (json.dumps(asdict(card), indent=2) + "\n").encode()
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the state of a model in half precision. Raises ValueError for weights that are not finite."""
+    write_bytes(Path(path), encoded(model))
+
+
+def encoded(model: nn.Module) -> bytes:
+    """The state of a model as a safetensors file: half precision, pruned tensors packed.
+
+    Raises ValueError for weights that are not finite, or too large for half precision.
+    """
     from safetensors.torch import save
 
     state = {k: v.half() if v.is_floating_point() else v for k, v in unique_state(model).items()}
-    data = save({k: v.contiguous() for k, v in packed(state).items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return hashlib.sha256(data).hexdigest(), len(data)
+    if bad := [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]:
+        raise ValueError(f"the weights are not finite in half precision, {bad[0]} first: they are not saved")
+    return save({k: v.contiguous() for k, v in packed(state).items()})
+
+
+def round_to_half(model: nn.Module) -> None:
+    """Round the state of a model to half precision, in place."""
+    model.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()})
 
 
 def packed(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,9 +205,17 @@ def unique_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def write_card(card: WeightCard, path: Path) -> None:
-    """Write a card as JSON."""
-    path.write_text(json.dumps(asdict(card), indent=2) + "\n")
+def readable(path: Path, what: str) -> Path:
+    """The path, once it is seen that it is a file that can be read and is not empty. Raises ValueError naming it."""
+    try:
+        with Path(path).open("rb") as file:
+            if not file.read(1):
+                raise ValueError(f"{path} is an empty file, not a {what}")
+    except FileNotFoundError as error:
+        raise ValueError(f"no {what} at {path}") from error
+    except OSError as error:
+        raise ValueError(f"no {what} can be read from {path}: {error.strerror or error}") from error
+    return Path(path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -130,25 +223,22 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     Raises ValueError if the file is missing, needs more than tensors to open, or holds no state dict.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no checkpoint at {path}")
+    path = readable(Path(path), "checkpoint")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return unpacked(load_file(path))
-        except SafetensorError as error:
-            raise ValueError(f"{path.name} is not a safetensors file: {error}") from error
+        except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+            raise ValueError(f"{path.name} is not a safetensors file: {first_line(error)}") from error
     try:
         with torch.serialization.safe_globals(_plain_numbers()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        text = str(error).partition("Unpickler error:")[2] or str(error)
-        reason = text.strip().split("\n")[0].split(". Please")[0][:160]
+    except Exception as error:  # a damaged pickle can raise anything, and has run nothing
         raise ValueError(
-            f"{path.name} cannot be opened safely (weights_only): {reason}. Save it again as a plain state dict"
+            f"{path.name} cannot be opened safely (weights_only): {first_line(error)}. "
+            "Save it again as a plain state dict"
         ) from error
     for key in ("model_state_dict", "state_dict", "model", "net"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
@@ -158,6 +248,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path.name} holds {type(loaded).__name__}, not a state dict")
     state = {str(key).removeprefix("module."): value for key, value in loaded.items() if isinstance(value, Tensor)}
     return {k: v.float() if v.is_floating_point() and v.dtype is not torch.float64 else v for k, v in state.items()}
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a reader says, in at most 160 characters."""
+    text = str(error).partition("Unpickler error:")[2] or str(error) or type(error).__name__
+    return text.strip().split("\n")[0].split(". Please")[0][:160]
 
 
 def _plain_numbers() -> list[Any]:

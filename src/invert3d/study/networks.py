@@ -1,11 +1,14 @@
 """Opening a network by what a user calls it: bundled weights, a public checkpoint, or a factory of their own."""
 
+import copy
 import importlib
+import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -13,10 +16,9 @@ from torch import nn
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Space, Voxels
-from invert3d.models.weights import WeightCard, bundled, load_bundled, load_checkpoint, read_checkpoint
+from invert3d.models.weights import WeightCard, bundled, find_card, load_card, load_checkpoint, read_checkpoint
 from invert3d.registry import lookup, registered, unknown
-
-Kind = Literal["auto", "points", "voxels", "image"]
+from invert3d.study.options import UNNAMED, ModelOptions, Up, checked_classes
 
 CLUTTER = "clutter"  # the class of the bundled networks that means "none of the others"
 
@@ -63,6 +65,27 @@ class Network:
         """The same network on clouds of another number of points. Raises ValueError if it takes something else."""
         return replace(self, frozen=self.frozen.on(replace(self.space, points=points)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it for another process: the module on the CPU, and the name of the device that it goes back to.
+
+        Raises ValueError for a module that cannot be pickled.
+        """
+        frozen, others = self.frozen, {name: getattr(self, name) for name in ("name", "classes", "card", "options")}
+        try:
+            model = frozen.model if frozen.device.type == "cpu" else copy.deepcopy(frozen.model).cpu()
+            data = pickle.dumps(model)
+        except Exception as error:  # whatever the user's module raises
+            raise ValueError(
+                f"{self.name} cannot be sent to a worker process: give it as package.module:factory"
+            ) from error
+        reading = {"output": frozen.output, "key": frozen.key, "bf16": frozen.bf16}
+        return _unpickled, (data, str(frozen.device), frozen.space, reading, others)
+
+
+def _unpickled(data: bytes, device: str, space: Space, reading: dict[str, Any], others: dict[str, Any]) -> Network:
+    model = pickle.loads(data).to(checked_device(device))
+    return Network(frozen=Frozen(model, space, **reading), **others)
+
 
 def checked_device(name: str) -> torch.device:
     """A torch device. Raises ValueError if there is none of that name here."""
@@ -77,89 +100,143 @@ def checked_device(name: str) -> torch.device:
 
 def open_network(
     spec: str | nn.Module,
+    options: ModelOptions | None = None,
     *,
     checkpoint: str | Path | None = None,
-    layout: str = "bn3",
+    layout: str | None = None,
     up: str | None = None,
     classes: Sequence[str] | None = None,
-    points: int = 1024,
-    output: str = "auto",
-    device: str = "cpu",
-    kind: Kind = "auto",
+    points: int | None = None,
+    output: str | None = None,
+    kind: str | None = None,
     size: int | None = None,
     values: tuple[float, float] | None = None,
+    device: str | None = None,
 ) -> Network:
     """Open a network.
 
     Args:
-        spec: the name of bundled weights (``invert3d models``), of an architecture (then with a checkpoint in the key
-            layout of its public code), ``package.module:factory``, or an ``nn.Module``.
-        checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
-        layout: what the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
-        up: the axis that points up in what the model was trained on; ``y`` for public ModelNet40 checkpoints.
-        classes: names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
-        points: points a cloud.
-        output: what the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
-        kind: what the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
-        size: voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
-        values: what a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
+        spec: the name of bundled weights (``invert3d models``), the path of a card beside its weights, an architecture
+            (then with a checkpoint in the key layout of its public code), ``package.module:factory``, or an
+            ``nn.Module``.
+        options: how. Each keyword after it replaces one of them.
 
     Raises:
-        ValueError: for an unknown name, a factory that cannot be imported, a checkpoint that does not fit, a missing
-            device.
+        ValueError: for an unknown name, a factory that cannot be imported or fails, a checkpoint that does not fit, a
+            missing device, outputs that are not (B, K) finite numbers, or as many class names as there are outputs.
     """
-    where = checked_device(device)
-    card, theirs = None, False
-    options: dict[str, Any] = {}
+    given: dict[str, Any] = {
+        "checkpoint": Path(checkpoint) if checkpoint is not None else None,
+        "layout": layout,
+        "up": up,
+        "classes": tuple(classes) if classes is not None else None,
+        "points": points,
+        "output": output,
+        "kind": kind,
+        "size": size,
+        "values": values,
+        "device": device,
+    }
+    chosen = replace(options or ModelOptions(), **{name: value for name, value in given.items() if value is not None})
+    where = checked_device(chosen.device)
+    found = find_model(spec, chosen)
+    frozen = Frozen(found.model.to(where), space_of(found, chosen), output=chosen.output)
+    known = found.card.classes if found.card else None
+    names = chosen.classes or known
+    return Network(
+        name=found.name,
+        frozen=frozen,
+        classes=UNNAMED if names == UNNAMED else named(frozen, names, len(known) if known else None),
+        card=None if found.theirs else found.card,
+        options=found.options,
+    )
+
+
+@lru_cache(maxsize=8)
+def cached_network(name: str, points: int = 1024, device: str = "cpu") -> Network:
+    """Bundled weights, opened once a process."""
+    return open_network(name, points=points, device=device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A model that was asked for by name.
+
+    Attributes:
+        name: what it is called in tables.
+        model: the module.
+        card: of bundled weights.
+        theirs: the weights are not those of the card.
+        up: the axis that points up in what it was trained on, where that is known.
+        options: keyword arguments of the architecture.
+    """
+
+    name: str
+    model: nn.Module
+    card: WeightCard | None = None
+    theirs: bool = False
+    up: Up = "z"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
+    """The model that ``spec`` names. Raises ValueError as ``open_network``."""
+    checkpoint = options.checkpoint
+    if isinstance(spec, str) and spec in registered("model"):
+        if checkpoint is None:
+            weights = ", ".join(bundled("classifier"))
+            raise ValueError(f"{spec} is an architecture: give --checkpoint, or one of the weights {weights}")
+        model, keywords = fitted(spec, checkpoint)
+        up: Up = "z" if hasattr(model, "grid_sizes") else "y"
+        return Found(name=f"{spec} from {checkpoint.name}", model=model, up=up, options=keywords)
     if isinstance(spec, nn.Module):
-        model, name = spec, type(spec).__name__
-    elif spec in bundled():
-        model, card = load_bundled(spec)
-        name, classes, up = spec, classes or card.classes, up or card.up
+        found = Found(name=type(spec).__name__, model=spec)
+    elif (entry := find_card(spec, "classifier")) is not None:
+        model, card = load_card(*entry), entry[0]
+        found = Found(name=card.name, model=model, card=card, up=card.inputs.get("up", "z"), options=dict(card.options))
         if checkpoint is not None:  # somebody's weights for the same architecture
-            name, theirs = f"{card.architecture} from {Path(checkpoint).name}", True
+            found = replace(found, name=f"{card.architecture} from {checkpoint.name}", theirs=True)
     elif ":" in spec:
-        model, name = made(spec), spec
-    elif spec in registered("model") and checkpoint is not None:
-        (model, options), name = fitted(spec, Path(checkpoint)), f"{spec} from {Path(checkpoint).name}"
-        up = up or ("z" if hasattr(model, "grid_sizes") else "y")
-    elif spec in registered("model"):
-        raise ValueError(f"{spec} is an architecture: give --checkpoint, or one of the weights {', '.join(bundled())}")
+        found = Found(name=spec, model=made(spec))
     else:
-        raise ValueError(unknown("model", spec, [*bundled(), *registered("model")]) + ", or package.module:factory")
-    if checkpoint is not None and not (isinstance(spec, str) and spec in registered("model")):
-        load_checkpoint(model, Path(checkpoint))
-    sizes = (card.size,) if card and card.size else getattr(model, "grid_sizes", ())
-    if kind == "voxels" or (kind == "auto" and sizes):
-        space: Space = Voxels(size=size or (sizes or (32,))[0], **_range(values or (card.values if card else ())))
-        if sizes and space.shape[-1] not in sizes:
-            raise ValueError(f"{name} takes grids of {' or '.join(map(str, sizes))} voxels a side, not {size}")
-    elif kind == "image":
-        space = Image(height=size or 224, width=size or 224)
-    else:
-        normals = bool(card and card.options.get("normals")) or getattr(model, "normals", False)
-        if points < (least := getattr(model, "least_points", 1)):
-            raise ValueError(f"{name} needs clouds of at least {least} points, not {points}")
-        space = Points(points=points, layout=layout, up=up or "z", normals=normals)  # type: ignore[arg-type]
-    frozen = Frozen(model.to(where), space, output=output)  # type: ignore[arg-type]
-    options = dict(card.options) if card else options
-    names = tuple(classes or class_names(frozen))
-    return Network(name=name, frozen=frozen, classes=names, card=None if theirs else card, options=options)
+        known = [*bundled("classifier"), *registered("model")]
+        raise ValueError(unknown("model", spec, known) + ", or package.module:factory")
+    if checkpoint is not None:
+        load_checkpoint(found.model, checkpoint)
+    return found
 
 
-def _range(values: Sequence[float]) -> dict[str, float]:
-    return {"low": values[0], "high": values[1]} if values else {}
+def space_of(found: Found, options: ModelOptions) -> Space:
+    """The input of a model. Raises ValueError for a size, or a number of points, that it does not take."""
+    model, inputs = found.model, found.card.inputs if found.card else {}
+    sizes = (inputs["size"],) if "size" in inputs else getattr(model, "grid_sizes", ())
+    if options.kind == "voxels" or (options.kind == "auto" and sizes):
+        size = options.size or (sizes or (32,))[0]
+        if sizes and size not in sizes:
+            raise ValueError(f"{found.name} takes grids of {' or '.join(map(str, sizes))} voxels a side, not {size}")
+        low, high = options.values or inputs.get("values", (0.0, 1.0))
+        return Voxels(size=size, low=low, high=high)
+    if options.kind == "image":
+        return Image(height=options.size or 224, width=options.size or 224)
+    if options.points < (least := getattr(model, "least_points", 1)):
+        raise ValueError(f"{found.name} needs clouds of at least {least} points, not {options.points}")
+    normals = bool(found.options.get("normals")) or getattr(model, "normals", False)
+    return Points(points=options.points, layout=options.layout, up=options.up or found.up, normals=normals)
 
 
 def made(spec: str) -> nn.Module:
-    """The module that ``package.module:factory`` returns; the current directory is searched too."""
+    """The module that ``package.module:factory`` returns; the current directory is searched too.
+
+    Raises ValueError, in one sentence, whatever goes wrong.
+    """
     module, _, factory = spec.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         thing: Any = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot make a model from {spec!r}: {error}") from error
+    except Exception as error:  # the user's code can raise anything
+        reason = str(error).split("\n")[0] or "no reason given"
+        raise ValueError(f"cannot make a model from {spec!r}: {type(error).__name__}: {reason}") from error
     if not isinstance(thing, nn.Module):
         raise ValueError(f"{spec} returns {type(thing).__name__}, not an nn.Module")
     return thing
@@ -192,18 +269,42 @@ def _channels(architecture: str, state: dict[str, torch.Tensor]) -> int:
     return state[first].shape[1] if first in state else 3
 
 
-def class_names(frozen: Frozen) -> list[str]:
-    """Names for the outputs of a network, by their number: ModelNet10's, ModelNet40's, else class_0, class_1, ..."""
+def named(frozen: Frozen, names: Sequence[str] | None, count: int | None = None) -> tuple[str, ...]:
+    """Names for the outputs of a network; by their number ModelNet10's, ModelNet40's, else class_0, class_1, ...
+
+    Args:
+        names: those that were given.
+        count: how many outputs there are, if that is known.
+
+    Raises:
+        ValueError: the model does not take the input, does not return finite (B, K) numbers, or as many as names.
+    """
     from invert3d.data.modelnet import MODELNET10, MODELNET40
 
+    count = count or count_outputs(frozen)
+    if names is None:
+        known = {10: MODELNET10, 40: MODELNET40}.get(count)
+        return tuple(known or [f"class_{i}" for i in range(count)])
+    if len(names) != count:
+        many = "class names were" if len(names) > 1 else "class name was"
+        raise ValueError(f"the network has {count} outputs, {len(names)} {many} given")
+    return checked_classes(names)
+
+
+def count_outputs(frozen: Frozen) -> int:
+    """How many classes a network scores, found by running it. Raises ValueError as ``named``."""
     space = frozen.space
     like = torch.zeros(2, 0, device=frozen.device, dtype=frozen.dtype)
     probe = space.start("uniform", like, Draws.seeded(0, range(2)))
     try:
-        count = frozen(probe).shape[1]
-    except (RuntimeError, IndexError) as error:
+        with torch.no_grad():
+            outputs = frozen(probe)
+    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
         reason, taken = str(error).split("\n")[0], tuple(space.encode(probe).shape)
         hint = "try the other --points-layout (bn3 or b3n), or --kind voxels or image"
         raise ValueError(f"the model does not take inputs {taken} ({reason}); {hint}") from error
-    known = {10: MODELNET10, 40: MODELNET40}.get(count)
-    return list(known) if known else [f"class_{i}" for i in range(count)]
+    if outputs.dim() != 2 or len(outputs) != 2 or not outputs.shape[1]:
+        raise ValueError(f"the model returns {tuple(outputs.shape)} for 2 inputs: class scores (2, K) are needed")
+    if not outputs.isfinite().all():
+        raise ValueError("the model returns NaN or infinite class scores")
+    return outputs.shape[1]

@@ -14,10 +14,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from invert3d.models.detectors.centernet3d import CenterNet3D
-from invert3d.ops.layouts import Layout
-from invert3d.ops.objects import Objects, pack
-
-#: held-out streets are another seed's
+from invert3d.ops.layouts import Layout, flip_fields
+from invert3d.ops.seeds import seed_of
+from invert3d.training.fit import Batches
 
 
 @dataclass(frozen=True)
@@ -101,19 +100,20 @@ def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, m
     )
 
 
-def batches(
-    frames: Frames, detector: CenterNet3D, size: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented batches without end: pictures (size, 3, h, w), half of them mirrored, in another light, under noise of
-    three grains; and their targets (size, N, 26).
+def batches(frames: Frames, detector: CenterNet3D, size: int, seed: int) -> Batches:
+    """Augmented batches: pictures (size, 3, h, w), half of them mirrored, in another light, under noise of three
+    grains; and their targets.
 
     Noise is strong on some (a deviation of up to 0.15): networks that have seen it have gradients that people can read
     (Kaur, Cohen, Lipton, *Are perceptually-aligned gradients a general property of robust classifiers?*, 2019).
     """
-    targets = pack(frames.layouts, detector.kinds)
-    width = frames.images.shape[-1]
-    mirrored = Objects(targets).flipped(width).packed
-    while True:
+    targets = detector.targets(frames.layouts)
+    both = {name: torch.stack([value, value]) for name, value in targets.items()}  # as it is, and mirrored
+    for name, value in flip_fields(targets, frames.images.shape[-1]).items():
+        both[name][1] = value
+
+    def batch(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        generator = torch.Generator().manual_seed(seed_of(seed, "batch", step))
         rows = torch.randint(len(frames), (size,), generator=generator)
         flip = torch.rand(size, generator=generator) < 0.5
         x = frames.images[rows].float() / 255
@@ -125,7 +125,9 @@ def batches(
         noise *= 0.15 * torch.rand(size, 1, 1, 1, generator=generator) ** 2
         x = gain * tint * x.clamp_min(1e-4) ** power + F.interpolate(noise, x.shape[2:])
         x = x.clamp(0, 1).contiguous(memory_format=torch.channels_last)
-        yield x, torch.where(flip[:, None, None], mirrored[rows], targets[rows])
+        return x, {name: value[flip.long(), rows] for name, value in both.items()}
+
+    return batch
 
 
 def nominal(layout: Layout, height: int = 384) -> Layout:

@@ -10,12 +10,14 @@ on learning, as surgery does, so that a weight can return.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from invert3d.methods.pruning import LAYERS, Operation, Surgery, prune_by_magnitude, rate_for
+from invert3d.ops.seeds import seed_of
+from invert3d.registry import unknown
 from invert3d.training.classifiers import TrainSettings, accuracy_by_class, train
 from invert3d.training.data import Data
 
@@ -64,8 +66,15 @@ def prune(
         begun: told the accuracies as they are measured.
 
     Raises:
-        ValueError: the density is not between 0 and 1, or nothing can be pruned.
+        ValueError: the density is not between 0 and 1, epochs are not positive, the way is unknown, or nothing can be
+            pruned.
     """
+    if way not in get_args(Way):
+        raise ValueError(unknown("way", way, get_args(Way)))
+    if not 0 < density < 1:
+        raise ValueError(f"density must lie between 0 and 1, not {density}")
+    if not 0 < epochs <= 10_000:
+        raise ValueError(f"epochs must be above 0 and at most 10000, not {epochs}")
     chosen = settings or TrainSettings(batch=32, rate=1e-3)
     steps = max(1, round(epochs * len(data.train) / chosen.batch))
     patient = copy.deepcopy(model).eval()
@@ -81,17 +90,17 @@ def prune(
         begun(f"pruned to {left:.2%}: {cut:.2%}")
         layer = shown_layer(patient)
         filters = {"whole": weights_of(model, layer), "pruned": weights_of(patient, layer)}
-        generator = torch.Generator().manual_seed(chosen.seed)
 
         def after(step: int) -> None:
             if way == "surgery":
+                generator = torch.Generator().manual_seed(seed_of(chosen.seed, "surgery", step))
                 operation.update(step + 1, generator)
             elif way == "gradual" and step % 4 == 0:
                 prune_by_magnitude(operation, scheduled(density, (step + 1) / steps), adaptive=True)
 
         if way == "gradual":
             prune_by_magnitude(operation, scheduled(density, 0.0), adaptive=True)
-        train(patient, data, replace(chosen, steps=steps), report, after)
+        train(patient, data, replace(chosen, steps=steps), report=report, after=after)
         if way == "gradual":
             prune_by_magnitude(operation, density, adaptive=True)
         layers = {name: float(mask.mask.double().mean()) for name, mask, _ in operation.masks() if "bias" not in name}

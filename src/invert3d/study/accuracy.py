@@ -1,0 +1,51 @@
+"""The accuracy of the bundled networks, measured again."""
+
+from pathlib import Path
+
+import torch
+
+from invert3d.engine.space import Voxels
+from invert3d.models.weights import WeightCard
+from invert3d.study.networks import open_network
+
+
+def record_accuracies(cards: dict[str, WeightCard]) -> Path:
+    """Measure the accuracy of the bundled networks on what they were not trained on, and write it down.
+
+    Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid.
+    """
+    from invert3d.jobs.record import record
+    from invert3d.training.classifiers import accuracy_by_class, predictions
+    from invert3d.training.data import held_out_shapes, modelnet10_grids
+
+    clouds, labels = held_out_shapes()
+    headline, rows, real, grids = {}, [], {}, []
+    for name, card in cards.items():
+        accuracy, fresh = card.scores["accuracy"], card.scores.get("accuracy_fresh", 0.0)
+        measured, model = "by its card", open_network(name).frozen
+        if card.data.startswith("procedural shapes") and "points" in card.inputs:
+            right = predictions(model.model, torch.from_numpy(clouds[:, :1024])) == torch.from_numpy(labels)
+            accuracy, measured = right.double().mean().item(), f"{len(labels)} held-out shapes"
+            headline[
+                {"pointnet2_ssg": "accuracy_pointnet2"}.get(card.architecture, f"accuracy_{card.architecture}")
+            ] = round(accuracy, 4)
+        if isinstance(model.space, Voxels) and "ModelNet10" in card.data:
+            data = modelnet10_grids(None, model.space)
+            shares = accuracy_by_class(model.model, data, 0)
+            accuracy, fresh, measured = shares["all"], shares["fresh"], f"{len(data.test)} test grids"
+            if "pruning" not in card.notes:
+                key = {"voxel_nin": "volumetric"}.get(card.architecture, card.architecture)
+                real[f"modelnet10_accuracy_{key}"] = round(accuracy, 4)
+        row = {
+            "weights": name,
+            "accuracy": round(accuracy, 4),
+            "measured on": measured,
+            "trained on": card.data,
+            "MB": round(card.bytes / 1e6, 1),
+        }
+        if "size" in card.inputs:
+            grids.append({"table": "accuracy of voxels", **row, "without repeats": round(fresh, 4)})
+        else:
+            rows.append({"table": "accuracy", **row})
+    record("explain", real, grids)
+    return record("points", headline, rows)

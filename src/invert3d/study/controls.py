@@ -1,0 +1,35 @@
+"""The control of a comparison: the same architecture with its weights shuffled.
+
+What others recognize in what was inverted from it, the recipe drew and not the network.
+"""
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from invert3d.evaluate.inversion import randomize
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.ops.seeds import seed_of
+from invert3d.study.networks import Network
+
+
+def randomized(network: Network, seed: int = 0) -> Network:
+    """A classifier of clouds with its weights shuffled and its batch norms measured again on procedural clutter."""
+    from invert3d.data.worlds.clutter import make_clutter_clouds
+
+    clouds = torch.from_numpy(make_clutter_clouds(32, network.space.points, seed_of(seed, "control", "clutter")))
+    frozen = network.frozen
+    model = copy.deepcopy(frozen.model)
+    randomize(model, frozen.space.encode(clouds.to(frozen.device)), seed_of(seed, "control", "weights"))
+    return replace(network, name=f"{network.name} shuffled", frozen=frozen.on(network.space, model), card=None)
+
+
+def randomized_detector(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
+    """A detector with its weights shuffled and its batch norms measured again on streets."""
+    from invert3d.training.frames import street_frames
+
+    model = copy.deepcopy(detector)
+    streets = street_frames(8, detector.height, detector.width, seed=seed_of(seed, "control", "streets"))
+    randomize(model, streets.pictures.to(detector.mean.device), seed_of(seed, "control", "weights"))
+    return model.eval()

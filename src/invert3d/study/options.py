@@ -1,0 +1,73 @@
+"""How a network is opened. Imports nothing heavy: the command line reads it for ``--help``."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from invert3d.registry import unknown
+
+Kind = Literal["auto", "points", "voxels", "image"]
+Layout = Literal["bn3", "b3n"]
+Up = Literal["z", "y"]
+OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities"]
+
+UNNAMED = ("?",)  # as class names: the outputs of the network are not looked at
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a network is opened.
+
+    Attributes:
+        checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
+        layout: what the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
+        up: the axis that points up in what the model was trained on; by default as the card says, ``y`` for public
+            ModelNet40 checkpoints.
+        classes: names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
+        points: points a cloud.
+        output: what the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
+        kind: what the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
+        size: voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
+        values: what a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...
+
+    Raises:
+        ValueError: an unknown word; a number below 1; values that are not finite, or not low and high; no class names,
+            or one twice.
+    """
+
+    checkpoint: Path | None = None
+    layout: Layout = "bn3"
+    up: Up | None = None
+    classes: tuple[str, ...] | None = None
+    points: int = 1024
+    output: OutputKind = "auto"
+    kind: Kind = "auto"
+    size: int | None = None
+    values: tuple[float, float] | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, known in (("layout", Layout), ("up", Up), ("output", OutputKind), ("kind", Kind)):
+            if (given := getattr(self, name)) is not None and given not in get_args(known):
+                raise ValueError(unknown(name, given, get_args(known)))
+        for name, most in (("points", 1_000_000), ("size", 4096)):
+            if (given := getattr(self, name)) is not None and not 1 <= given <= most:
+                raise ValueError(f"{name} must be between 1 and {most}, not {given}")
+        if self.values is not None:
+            low, high = self.values
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"values must be two finite numbers, the lower one first, not {low} and {high}")
+        if self.classes is not None:
+            checked_classes(self.classes)
+
+
+def checked_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """The names. Raises ValueError if there are none, or one is there twice."""
+    if not names:
+        raise ValueError("no class names were given")
+    if twice := sorted({name for name in names if list(names).count(name) > 1}):
+        raise ValueError(f"class names must differ: {', '.join(twice[:3])} is there more than once")
+    return tuple(names)

@@ -1,0 +1,293 @@
+"""``invert3d train``: a run folder with settings, a log, a checkpoint, and in the end the weights and their card.
+
+run.json          what was asked, command, environment
+log.jsonl         step and running loss, about a hundred lines
+checkpoint.pt     where it stands, until it is done
+NAME.safetensors  the weights, and NAME.json, their card: ``--model FOLDER/NAME.json`` opens them
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from invert3d.engine.progress import Meter
+from invert3d.jobs.crew import Ask
+from invert3d.jobs.execute import interruptions
+from invert3d.jobs.folder import RunFolder, agree, checked_folder, opened, read_run
+from invert3d.jobs.provenance import command_line, environment
+from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.models.weights import WeightCard, WeightKind, find_card, load_checkpoint
+from invert3d.ops.centers import CenterCodec
+from invert3d.ops.names import checked_name
+from invert3d.ops.seeds import HELD_OUT, seed_of
+from invert3d.registry import lookup, registered, unknown
+from invert3d.study.networks import checked_device
+from invert3d.study.options import ModelOptions
+from invert3d.training.classifiers import TrainSettings, data_space, save, train
+from invert3d.training.data import training_data
+from invert3d.training.detectors import save_detector, train_detector
+from invert3d.training.fit import Checkpoints, FitSettings, check
+from invert3d.training.frames import Frames, folder_frames, street_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRun:
+    """Where a training is kept.
+
+    Attributes:
+        name: of the weights: letters, digits, spaces and - _ . +
+        out: the folder, ``runs/train-NAME`` by default.
+        resume: go on with an interrupted training.
+        overwrite: replace a run that is there.
+        every: steps from one checkpoint to the next.
+        device: ``cpu``, ``cuda``, ...
+    """
+
+    name: str
+    out: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    every: int = 200
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        checked_name(self.name, "the weights")
+        check("every", self.every, 1, 10_000_000)
+        checked_device(self.device)
+        if self.resume and self.overwrite:
+            raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.out or Path("runs") / f"train-{self.name}"
+
+    def check(self, asked: Mapping[str, Any]) -> None:
+        """Raise ValueError unless this can be written there; nothing is changed."""
+        checked_folder(self.folder, resume=self.resume, overwrite=self.overwrite)
+        if self.resume:
+            agree(self.folder, {"kind": "training", "settings": asked})
+
+    def finished(self, kind: WeightKind) -> WeightCard | None:
+        """The card of a training that is done, where one is to be resumed."""
+        card = self.folder / f"{self.name}.json"
+        found = find_card(str(card), kind) if self.resume and card.is_file() else None
+        return found[0] if found else None
+
+    @contextlib.contextmanager
+    def opened(self, asked: Mapping[str, Any], steps: int) -> Iterator["Opened"]:
+        """The folder, while something is trained. Ctrl-C and SIGTERM end it after a checkpoint."""
+        about = {"command": command_line(), "environment": environment()}
+        what = {"kind": "training", "settings": dict(asked)}
+        with opened(self.folder, what, about, resume=self.resume, overwrite=self.overwrite) as run:
+            keep = Checkpoints(path=run.path / "checkpoint.pt", every=self.every, resume=self.resume)
+            meter, ask = Meter("training", steps), Ask()
+            try:
+                with interruptions(ask):
+                    yield Opened(run, keep, str(read_run(run.path)["command"]), steps, meter, ask)
+            finally:
+                meter.stop()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A training that is running: its folder, its checkpoints, the command that began it."""
+
+    run: RunFolder
+    keep: Checkpoints
+    command: str
+    steps: int
+    meter: Meter
+    ask: Ask
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self.run.path
+
+    def report(self, step: int, loss: float) -> None:
+        """Show and log a step. Raises KeyboardInterrupt where the training is to stop."""
+        self.meter.update(step, loss=f"{loss:.3f}")
+        if step % max(1, self.steps // 100) == 0 or step == self.steps:
+            self.run.log(step=step, loss=round(loss, 5))
+        if self.ask.stop:
+            raise KeyboardInterrupt(f"interrupted after {step} steps: --resume goes on with {self.folder}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining:
+    """A classifier to train.
+
+    Attributes:
+        architecture: a registered model.
+        data: ``shapes``, ``modelnet10-voxels``, or the path of a ModelNet folder.
+        data_seed: of procedural shapes; that of the settings by default.
+        per_class: procedural shapes of each class.
+        clutter: one class more, of things that are none of the others.
+        width: channels of the first convolution of a voxel network.
+        values: what a voxel network is fed for an empty and for a full voxel.
+        start: a checkpoint to begin with.
+        settings: how.
+    """
+
+    architecture: str
+    data: str = "shapes"
+    data_seed: int | None = None
+    per_class: int = 400
+    clutter: bool = True
+    width: int | None = None
+    values: tuple[float, float] = (0.0, 1.0)
+    start: Path | None = None
+    settings: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        made = lookup("model", self.architecture)
+        check("per_class", self.per_class, 1, 100_000)
+        ModelOptions(values=self.values)
+        if self.width is not None:
+            check("width", self.width, 1, 4096)
+            if not hasattr(made, "grid_sizes"):
+                raise ValueError(f"{self.architecture} has no width; networks of voxels have")
+
+
+def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
+    """Train a classifier, from a checkpoint if there is one; measure it on the held-out shapes; write weights and card.
+
+    Raises:
+        ValueError: data or a checkpoint that is not there or does not fit, or a folder that cannot be written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint in the folder.
+    """
+    asked, settings = asked_of(options, run), options.settings
+    run.check(asked)
+    if (done := run.finished("classifier")) is not None:
+        return done
+    seed = settings.seed if options.data_seed is None else options.data_seed
+    voxels = data_space(options.architecture, options.values)
+    data = training_data(options.data, per_class=options.per_class, seed=seed, clutter=options.clutter, voxels=voxels)
+    width = {} if options.width is None else {"width": options.width}
+    torch.manual_seed(seed_of(settings.seed, "weights"))
+    model = lookup("model", options.architecture)(len(data.classes), **width)
+    if options.start is not None:
+        load_checkpoint(model, options.start)
+    model.to(run.device)
+    with run.opened(asked, settings.steps) as opened:
+        train(model, data, settings, keep=opened.keep, report=opened.report)
+        card = WeightCard(
+            name=run.name,
+            kind="classifier",
+            architecture=options.architecture,
+            command=opened.command,
+            options=width,
+            notes=f"{settings.steps} steps of {settings.batch}",
+        )
+        card = save(model, data, settings, card, opened.folder)
+        opened.keep.path.unlink(missing_ok=True)
+    return card
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorTraining:
+    """A monocular 3-D detector to train.
+
+    Attributes:
+        backbone: a registered network of center maps.
+        data: ``streets``, or the path of a folder in KITTI's form.
+        height, width: of the pictures it takes.
+        frames, held_out: streets to train on, frames to measure on.
+        options: of the backbone.
+        center, radius: conventions of its maps.
+        jobs: processes that make streets.
+        settings: how.
+    """
+
+    backbone: str = "small"
+    data: str = "streets"
+    height: int = 96
+    width: int = 320
+    frames: int = 4000
+    held_out: int = 200
+    options: Mapping[str, Any] = field(default_factory=dict)
+    center: str = "projected"
+    radius: str = "published"
+    jobs: int = 1
+    settings: FitSettings = field(default_factory=lambda: FitSettings(steps=6000))
+
+    def __post_init__(self) -> None:
+        if self.backbone not in registered("center_network"):
+            raise ValueError(unknown("backbone", self.backbone, registered("center_network")))
+        for name in ("frames", "held_out"):
+            check(name, getattr(self, name), 1, 1_000_000)
+        check("jobs", self.jobs, 1, 1024)
+
+
+def new_detector(options: DetectorTraining) -> CenterNet3D:
+    """The detector with random weights. Raises ValueError for options that its backbone does not have."""
+    codec = CenterCodec(center=options.center, radius=options.radius)  # type: ignore[arg-type]
+    torch.manual_seed(seed_of(options.settings.seed, "weights"))
+    return CenterNet3D(
+        options.backbone,
+        height=options.height,
+        width=options.width,
+        codec=codec,
+        order="rgb",
+        options=dict(options.options),
+    )
+
+
+def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
+    """Train a detector; measure it on held-out frames; write weights and card. Raises as ``train_classifier``."""
+    asked, settings = asked_of(options, run), options.settings
+    run.check(asked)
+    if (done := run.finished("detector")) is not None:
+        return done
+    detector = new_detector(options).to(run.device)
+    train_on, test = frames_of(options, detector)
+    with run.opened(asked, settings.steps) as opened:
+        train_detector(detector, train_on, settings, keep=opened.keep, report=opened.report)
+        card = WeightCard(
+            name=run.name,
+            kind="detector",
+            architecture="centernet3d",
+            data=train_on.source,
+            licence=train_on.licence,
+            command=opened.command,
+            seed=settings.seed,
+            options=dict(options.options),
+            notes=f"{settings.steps} steps of {settings.batch}",
+        )
+        card = save_detector(detector, test, card, opened.folder)
+        opened.keep.path.unlink(missing_ok=True)
+    return card
+
+
+def frames_of(options: DetectorTraining, detector: CenterNet3D) -> tuple[Frames, Frames]:
+    """The frames to train on and those that are held out."""
+    if options.data != "streets":
+        root = Path(options.data)
+        return folder_frames(detector, root, "train"), folder_frames(detector, root, "val", options.held_out)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    count, size = options.frames, (options.height, options.width)
+    meter = Meter("making streets", count + options.held_out)
+    try:
+        made = street_frames(count, *size, seed=options.settings.seed, jobs=options.jobs, report=meter.update)
+        test = street_frames(
+            options.held_out, *size, seed=HELD_OUT, jobs=options.jobs, report=lambda done: meter.update(count + done)
+        )
+    finally:
+        meter.stop()
+    return made, test
+
+
+def asked_of(options: ClassifierTraining | DetectorTraining, run: TrainRun) -> dict[str, Any]:
+    """What the weights depend on, as plain values: a training is resumed only where all of it is the same."""
+    table = asdict(options)
+    settings = table.pop("settings")
+    table.pop("jobs", None)
+    if table.get("start") is not None:
+        table["start"] = Path(table["start"]).name
+    return {"name": run.name, **table, **settings}

@@ -1,0 +1,202 @@
+"""The one loop over weights: AdamW, clipped gradients, a guard against losses that are not finite, checkpoints.
+
+What a step draws follows from the seed and the number of the step alone, so a training that goes on from a checkpoint
+gives the weights, bit for bit, of one that was never interrupted.
+"""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invert3d.engine.memory import keep_freed_memory
+from invert3d.ops.files import write_bytes
+from invert3d.ops.seeds import seed_of
+
+#: batches in a row whose gradient may be infinite or NaN; such a batch changes no weight
+LOST = 10
+
+Values = Tensor | Mapping[str, Tensor]
+#: inputs (B, ...) and targets of a step
+Batches = Callable[[int], tuple[Tensor, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How a network is trained: ``steps`` batches with AdamW.
+
+    The rate rises to ``rate`` over the first twentieth and falls to almost nothing on half a cosine.
+
+    Raises ValueError for fewer than one step or sample, a rate that is not positive, or numbers that are not finite.
+    """
+
+    steps: int = 2500
+    batch: int = 16
+    rate: float = 2e-3
+    weight_decay: float = 1e-2
+    bf16: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check("steps", self.steps, 1, 10_000_000)
+        check("batch", self.batch, 1, 65_536)
+        check("weight_decay", self.weight_decay, 0, 1e3)
+        check("seed", self.seed, 0, 2**63 - 1)
+        if not 0 < self.rate <= 100:
+            raise ValueError(f"rate must be above 0 and at most 100, not {self.rate}")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step; the first is 0."""
+        warm = max(1, self.steps // 20)
+        return self.rate * min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / self.steps)) + 1e-3)
+
+
+def check(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError unless ``low <= value <= high``; NaN is not."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, not {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Where a training is kept, and how often.
+
+    Attributes:
+        path: the file.
+        every: steps from one checkpoint to the next.
+        resume: go on from the file, if it is there.
+    """
+
+    path: Path
+    every: int = 200
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        check("every", self.every, 1, 10_000_000)
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    criterion: Callable[[Any, Any], Tensor],
+    settings: FitSettings,
+    *,
+    keep: Checkpoints | None = None,
+    report: Callable[[int, float], None] | None = None,
+    after: Callable[[int], None] | None = None,
+) -> None:
+    """Train a network in place. It ends in eval mode.
+
+    Args:
+        model: on the device on which it is trained.
+        batches: inputs and targets of a step, which must depend on the step alone.
+        criterion: the loss, a scalar, of outputs (in single precision) and targets.
+        settings: how.
+        keep: write a checkpoint now and then, and when ``report`` raises KeyboardInterrupt.
+        report: called after each step with the number of steps done and the running loss.
+        after: called with the step once the weights have changed. The first step is 0.
+
+    Raises:
+        ValueError: the loss was not finite for more than ten batches in a row; or the checkpoint is damaged, or is one
+            of another network or other settings.
+        KeyboardInterrupt: from ``report``, once the checkpoint is written.
+    """
+    keep_freed_memory()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+    training = Training(model, optimizer, settings)
+    if keep is not None and keep.resume and keep.path.exists():
+        training.load(keep.path)
+    model.train()
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for step in range(training.step, settings.steps):
+            torch.manual_seed(seed_of(settings.seed, "step", step))
+            x, target = batches(step)
+            training.take(x.to(device), moved(target, device), criterion)
+            if after:
+                after(step)
+            try:
+                if report:
+                    report(training.step, training.loss)
+            except KeyboardInterrupt:
+                if keep is not None:
+                    training.save(keep.path)
+                raise
+            if keep is not None and training.step % keep.every == 0:
+                training.save(keep.path)
+    model.eval()
+
+
+class Training:
+    """A training between two steps: weights, optimizer, steps done, running loss.
+
+    ``lost`` counts the latest batches that could not be used.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings) -> None:
+        self.model, self.optimizer, self.settings = model, optimizer, settings
+        self.step, self.loss, self.lost = 0, math.nan, 0
+
+    def take(self, x: Tensor, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
+        """One step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.rate_at(self.step)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            outputs = self.model(x)
+        loss = criterion(moved(outputs, torch.float32), target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        size = nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.step += 1
+        self.lost = 0 if bool(torch.isfinite(size)) else self.lost + 1
+        if self.lost > LOST:
+            raise ValueError(
+                f"the loss has not been finite for {self.lost} batches (step {self.step}): try a smaller rate"
+            )
+        if not self.lost:
+            self.optimizer.step()
+            self.loss = loss.item() if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        table = {
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "loss": self.loss,
+            "lost": self.lost,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(table, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint. Raises ValueError, and nothing is changed, if it is not one of this training."""
+        try:
+            table = torch.load(path, map_location="cpu", weights_only=True)
+            earlier, step, loss, lost = (table[key] for key in ("settings", "step", "loss", "lost"))
+            weights, optimizer = table["model"], table["optimizer"]
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, UnpicklingError) as error:
+            raise ValueError(f"{path} is not a checkpoint that training can go on from") from error
+        now = asdict(self.settings)
+        other = [each.name for each in fields(self.settings) if earlier.get(each.name) != now[each.name]]
+        if other:
+            raise ValueError(f"{path} was begun with other values of {', '.join(other)}")
+        own = {key: value.shape for key, value in self.model.state_dict().items()}
+        if own != {key: value.shape for key, value in weights.items()}:
+            raise ValueError(f"{path} is the checkpoint of another network than this {type(self.model).__name__}")
+        self.model.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
+        self.step, self.loss, self.lost = step, loss, lost
+
+
+def moved(values: Values, to: torch.device | torch.dtype) -> Any:
+    """A tensor, or each of a table of tensors, on another device or in another dtype."""
+    return {key: each.to(to) for key, each in values.items()} if isinstance(values, Mapping) else values.to(to)
