@@ -128,6 +128,22 @@ def test_dont_care_is_a_dashed_rectangle() -> None:
     assert 0.4 < mask[30, 100:200].mean() < 0.95
 
 
+def test_what_is_known_in_the_picture_only_is_a_rectangle_with_a_name() -> None:
+    """As a 2-D detector says it: nothing in space, no camera."""
+    given = layout(("Car",), [[0.0, 1.5, 9.0]], [0.6], [0.87])
+    unknown = {
+        name: torch.full_like(getattr(given, name), torch.nan) for name in ("sizes", "centers", "yaws", "projection")
+    }
+    given = replace(given, boxes=torch.tensor([[100.0, 40.0, 200.0, 90.0]]), **unknown)
+    bare, named = (draw_layout(GRAY, given, labels=labels, scale=3) for labels in (False, True))
+    mask = changed(bare)
+    assert mask[120, 306:594].all() and mask[271, 306:594].all()
+    assert not mask[130:260, 310:590].any()
+    assert near_color(bare, kind_color("Car"), 3).sum() > 600
+    assert changed(named).sum() > mask.sum() + 500
+    assert birds_eye(given, given).shape == (960, 720, 3)
+
+
 def test_labels_name_scores_and_stay_inside() -> None:
     near = layout(("Car",), [[0.0, 1.5, 5.0]], [0.0])
     bare, named = (draw_layout(GRAY, near, labels=labels) for labels in (False, True))

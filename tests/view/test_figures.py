@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from invert3d.view import Panel, contact_sheet, matrix_plot, save_png, trace_plot
-from invert3d.view.axis import decades, rounded, short, thin, ticks
+from invert3d.view.axis import scale_of, short, thin
 from invert3d.view.color import THEMES, rgb
-from invert3d.view.sheet import text_width, wrapped
+from invert3d.view.style import text_width, wrapped
 
 CLOUD = np.random.default_rng(0).normal(size=(64, 3)) * 0.3
 PHOTO = np.full((20, 30, 3), 128, np.uint8)
@@ -77,9 +77,11 @@ def test_trace_plot_survives_gaps_and_many_curves(count: int, log: bool) -> None
 
 
 def test_trace_plot_takes_a_constant_a_single_step_and_steps_of_its_own() -> None:
-    trace_plot({"flat": np.ones(5)}, size=(200, 160), scale=1)
-    trace_plot({"one": np.ones(1)}, size=(200, 160), scale=1)
-    trace_plot({"some": np.arange(3.0)}, steps=np.array([0, 10, 100]), size=(200, 160), scale=1)
+    flat = trace_plot({"flat": np.ones(5)}, size=(200, 160), scale=1)
+    one = trace_plot({"one": np.ones(1)}, size=(200, 160), scale=1)
+    some = trace_plot({"some": np.arange(3.0)}, steps=np.array([0, 10, 100]), size=(200, 160), scale=1)
+    colored = [(np.ptp(np.asarray(image).astype(int), axis=2) > 60).sum() for image in (flat, one, some)]
+    assert min(colored[0], colored[2]) > 80 and colored[1] > 0, "a line, a dot, a line"
 
 
 @pytest.mark.parametrize(
@@ -123,6 +125,16 @@ def test_save_png_round_trip(tmp_path: Path) -> None:
         save_png(PHOTO / 255, tmp_path / "photo.png")
 
 
+def test_dollars_in_words_are_letters() -> None:
+    plain, odd = (
+        contact_sheet([[Panel(image=PHOTO, caption=text)]], title=text, panel_size=(90, 60), scale=1)
+        for text in ("a b", "$a_b$ \\frac")
+    )
+    assert plain.width == odd.width
+    matrix_plot(np.eye(1), ["$\\x$"], ["$x"], row_label="$^$", column_label="a$b$")
+    trace_plot({"$\\y$": np.arange(3.0)}, y_label="$", x_label="$\\$", size=(200, 160), scale=1)
+
+
 def test_words_are_wrapped_between_words() -> None:
     lines = wrapped("one two three four five six", 12, 70)
     assert len(lines) > 1
@@ -130,13 +142,28 @@ def test_words_are_wrapped_between_words() -> None:
     assert all(text_width(line, 12) <= 70 for line in lines)
 
 
-def test_ticks_are_round_and_inside() -> None:
-    assert np.allclose(ticks(0, 10), [0, 2.5, 5, 7.5, 10])
-    assert np.allclose(ticks(0.04, 0.9998, 3), [0.5])
-    assert rounded(0.04, 0.9998, 3) == (0.0, 1.0)
-    assert np.allclose(decades(1e-4, 20, 6), [1e-4, 1e-3, 1e-2, 1e-1, 1, 10])
-    assert len(decades(1e-12, 1, 4)) <= 5
-    assert len(decades(2, 3)) == 2
+@pytest.mark.parametrize(
+    ("numbers", "log", "count", "ticks", "ends"),
+    [
+        ([0, 10], False, 4, [0, 2.5, 5, 7.5, 10], (0, 10)),
+        ([0.04, 0.9998], False, 3, [0, 0.5, 1], (0, 1)),  # opened to the next tick, which is near
+        ([-0.04, 3.2], False, 4, [0, 1, 2, 3], (-0.04, 3.2)),  # which is far
+        ([7.0], False, 4, [6.5, 6.75, 7, 7.25, 7.5], (6.5, 7.5)),
+        ([], False, 4, [0, 0.25, 0.5, 0.75, 1], (0, 1)),
+        ([1e-4, 20], True, 6, [1e-4, 1e-3, 1e-2, 1e-1, 1, 10], (1e-4, 20)),
+        ([2, 3], True, 4, [2, 3], (2, 3)),
+    ],
+)
+def test_ticks_are_round_and_inside(numbers: list, log: bool, count: int, ticks: list, ends: tuple) -> None:
+    marks, span = scale_of(np.array(numbers), log, count)
+    assert np.allclose(marks, ticks)
+    assert np.allclose(span, ends)
+
+
+def test_many_decades_have_few_ticks() -> None:
+    marks, _ = scale_of(np.array([1e-12, 1.0]), True, 4)
+    assert 2 <= len(marks) <= 5
+    assert np.allclose(np.log10(marks), np.round(np.log10(marks)))
 
 
 def test_thinning_keeps_ends_and_spikes() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 
+from invert3d.ops.files import write_bytes
 from invert3d.view import read_points, write_glb, write_ply
 from invert3d.view.color import colorize
 
@@ -91,15 +93,28 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         ("a.xyz", None, "one point a line"),
         ("b.xyz", None, r"\(2, 2\)"),
         ("a.pcd", None, "binary_compressed, accepted are ascii and binary"),
-        ("a.npz", None, r"one \(200, 3\), two \(200, 3\)"),
-        ("a.npy", 201, "got 201, but a.npy is a cloud of 200 points"),
+        ("a.npz", None, r"one \(200, 3\) float32, two \(200, 3\)"),
+        ("a.npy", 201, "a.npy: found a cloud of 200 points, count asks for 201"),
         ("a.npy", 0, "count: got 0"),
     ]
     for name, count, message in cases:
         with pytest.raises(ValueError, match=message):
             read_points(tmp_path / name, count)
-    with pytest.raises(FileNotFoundError, match=r"none\.ply"):
+    with pytest.raises(ValueError, match=r"none\.ply: there is no file"):
         read_points(tmp_path / "none.ply")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_bytes(tmp_path / "new" / "a.html", b"first")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_bad_clouds_are_not_written(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from urllib.request import urlopen
@@ -20,8 +21,14 @@ CLOUDS = [
 ]
 
 
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 def test_the_server_starts_answers_and_stops(capsys: pytest.CaptureFixture) -> None:
-    server = serve(CLOUDS, port=18_653, block=False)
+    server = serve(CLOUDS, port=free_port(), block=False)
     try:
         with urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=10) as answer:
             assert answer.status == 200
@@ -34,7 +41,7 @@ def test_the_controls_move_the_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     build = live._Stage
     monkeypatch.setattr(live, "_Stage", lambda server, clouds: stages.append(build(server, clouds)))
     monkeypatch.setattr(live, "_FRAME", 0.0)
-    server = serve(CLOUDS, port=18_654, block=False)
+    server = serve(CLOUDS, port=free_port(), block=False)
     try:
         stage = stages[0]
         shown = lambda: server.scene.get_handle_by_name("/cloud").points  # noqa: E731
@@ -61,7 +68,7 @@ def test_bad_clouds_are_refused_before_anything_starts() -> None:
 
 
 def test_importing_the_pictures_imports_no_heavy_library() -> None:
-    heavy = "torch", "matplotlib", "PIL", "viser", "trimesh", "scipy"
+    heavy = "torch", "matplotlib", "PIL", "viser", "trimesh", "scipy", "jinja2"
     code = f"import sys, invert3d.view; print([name for name in {heavy} if name in sys.modules])"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)

@@ -142,6 +142,17 @@ def test_scenes_without_objects_are_scenes(tmp_path: Path) -> None:
     assert scenes[0]["boxes"] == {"truth": [], "inverted": []}
 
 
+def test_scenes_known_in_the_picture_only_are_scenes(tmp_path: Path) -> None:
+    unknown = {
+        name: torch.full_like(getattr(TRUTH, name), torch.nan) for name in ("sizes", "centers", "yaws", "projection")
+    }
+    flat = replace(TRUTH, **unknown)
+    frames = [SceneFrame(name="flat", truth=flat, inverted=PHOTO, on_inverted=flat)]
+    reader = read(write_scene_page(tmp_path, frames))
+    assert json.loads(reader.data)["scenes"][0]["eye"] == []
+    assert "Found in it" in reader.words
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -1,11 +1,12 @@
-"""Pictures: clouds splatted without OpenGL, figures, files for other programs, a page and a live view."""
+"""Pictures: clouds splatted without OpenGL, figures, files for other programs, pages and a live view."""
 
+from invert3d.data.clouds import read_points
 from invert3d.view.boxes import difference_map, draw_layout, kind_color
 from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
 from invert3d.view.camera import Camera, to_z_up
 from invert3d.view.color import colorize
 from invert3d.view.figures import Panel, contact_sheet, save_png
-from invert3d.view.files import read_points, write_glb, write_ply
+from invert3d.view.files import write_glb, write_ply
 from invert3d.view.gallery import Cloud
 from invert3d.view.live import serve
 from invert3d.view.matrix import matrix_plot

@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """The rectangle of a plot, y running down, and the numbers at its ends; `log` is for powers of ten."""
+def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, tuple[float, float]]:
+    """The ticks of an axis, about `count` intervals, and both of its ends, low < high, at a tick where one is near.
 
-    left: float
-    top: float
-    right: float
-    bottom: float
-    x: tuple[float, float]
-    y: tuple[float, float]
-    log: bool = False
+    Args:
+        known: (n,) finite numbers, positive where `log` is set; n may be 0.
+        log: whether the axis counts in powers of ten.
+        count: intervals between ticks, about.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
-    def across(self, steps: np.ndarray) -> np.ndarray:
-        """Where steps (n,) stand from left to right."""
-        steps = np.asarray(steps, np.float64)
-        return self.left + (steps - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - self.left)
-
-    def down(self, values: np.ndarray) -> np.ndarray:
-        """Where values (n,) stand from top to bottom."""
-        ends, values = np.array(self.y), np.asarray(values, np.float64)
-        if self.log:
-            ends, values = np.log10(ends), np.log10(values)
-        return self.bottom - (values - ends[0]) / (ends[1] - ends[0]) * (self.bottom - self.top)
-
-
-def value_span(known: np.ndarray, log: bool, count: int = 4) -> tuple[float, float]:
-    """Both ends of an axis for the finite numbers (n,), rounded outward where a tick is near; low < high."""
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     if low == high:
-        return (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
-    return (low, high) if log else rounded(low, high, count)
-
-
-def ticks(low: float, high: float, count: int = 4) -> np.ndarray:
-    """About `count` round numbers inside [low, high]: multiples of 1, 2, 2.5 or 5 times a power of ten."""
-    if not high > low:
-        return np.array([low])
-    step = _step(low, high, count)
-    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
-
-
-def rounded(low: float, high: float, count: int = 4) -> tuple[float, float]:
-    """[low, high] opened to the next tick on each side where that is near (within half a step)."""
-    step = _step(low, high, count)
-    below, above = float(np.floor(low / step + 1e-9) * step), float(np.ceil(high / step - 1e-9) * step)
-    return (below if low - below <= step / 2 else low), (above if above - high <= step / 2 else high)
-
-
-def _step(low: float, high: float, count: int) -> float:
-    """The round distance between ticks."""
-    rough = (high - low) / max(1, count)
-    power = 10.0 ** np.floor(np.log10(rough))
-    return float(next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= rough * 0.999))
-
-
-def decades(low: float, high: float, count: int = 4) -> np.ndarray:
-    """Powers of ten inside [low, high], both positive, about `count` at most; the ends if there is none."""
-    first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
-    if first > last:
-        return np.array([low, high])
-    return 10.0 ** np.arange(first, last + 1, max(1, round((last - first + 1) / count)))
+        room = max(0.5, abs(low) * 1e-3)
+        low, high = (low / 2, high * 2) if log else (low - room, high + room)
+    if not log:
+        marks = np.asarray(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1).tick_values(low, high))
+        below, above, step = float(marks[0]), float(marks[-1]), float(marks[1] - marks[0])
+        low = below if low - below <= step / 2 else low
+        high = above if above - high <= step / 2 else high
+        return marks[(marks >= low - step * 1e-9) & (marks <= high + step * 1e-9)], (low, high)
+    marks = np.asarray(LogLocator(numticks=count + 1).tick_values(low, high))
+    inside = marks[(marks >= low * (1 - 1e-9)) & (marks <= high * (1 + 1e-9))]
+    return (inside if len(inside) else np.array([low, high])), (low, high)
 
 
 def short(value: float) -> str:

@@ -60,6 +60,7 @@ function ground(flat, item, sight, dense) {
     flat.fillText(`${y} m`, run[0][0] + 5 * dense, run[0][1] + 4 * dense);
   }
   for (const side of scene.sides) stroke(flat, cut([[0, 0, 0], side], sight), muted, dense);
+  if (!scene.eye.length) return; // nothing is known of the camera
   const [top, ...corners] = scene.eye;
   stroke(flat, cut([...corners, corners[0]], sight), muted, 1.2 * dense);
   for (const corner of corners) stroke(flat, cut([top, corner], sight), muted, 1.2 * dense);

@@ -7,17 +7,17 @@ pictures, seen from above and on pages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invert3d.view.color import RGB, colorize, palette
-from invert3d.view.sheet import face
+from invert3d.view.color import RGB, code_of, colorize, palette
+from invert3d.view.style import Sheet, text_width
 from invert3d.view.wires import FRONT, half_spaces, pixels_of, polygon_in, segments_in
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
     from invert3d.ops.layouts import Layout
 
@@ -26,9 +26,8 @@ _PLACES = {"Car": 1, "Pedestrian": 5, "Cyclist": 3, "Van": 0}
 #: the color of a picture where there is none to draw on
 EMPTY: RGB = (30, 32, 40)
 _OTHER: RGB = (154, 157, 165)
-_HALO = (10, 11, 15, 190)
-_FAINT: RGB = (255, 255, 255)
-_FINE = 3  # lines are drawn this much larger and shrunk
+_HALO = "#0a0b0f"
+WEIGHT = 1.4  # of lines and letters in pictures that are shrunk
 _WIDE = 960  # pixels that a picture should have at least for its lines to be thin
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
@@ -53,6 +52,32 @@ def array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor, np.float64)
 
 
+def shots(
+    original: np.ndarray | None,
+    truth: Layout,
+    on_original: Layout | None,
+    inverted: np.ndarray | None,
+    on_inverted: Layout | None,
+) -> dict[str, np.ndarray]:
+    """The pictures of a scene (H, W, 3) uint8 by name: "asked", "on original", "inverted", "on inverted", as far as
+    there are any.
+
+    What was asked for is drawn on the original, else on an empty picture, and faintly below what was found.
+    """
+    ground = np.full((truth.height, truth.width, 3), EMPTY, np.uint8)
+    if original is not None:
+        ground = checked_picture(original, "original")
+    seen = {"asked": draw_layout(ground, truth, scale=None, weight=WEIGHT)}
+    if original is not None and on_original is not None:
+        seen["on original"] = draw_layout(ground, on_original, faint=truth, scale=None, weight=WEIGHT)
+    if inverted is not None:
+        seen["inverted"] = checked_picture(inverted, "inverted")
+        if on_inverted is not None:
+            below = truth.resized(*inverted.shape[:2])
+            seen["on inverted"] = draw_layout(inverted, on_inverted, faint=below, scale=None, weight=WEIGHT)
+    return seen
+
+
 def draw_layout(
     image: np.ndarray,
     layout: Layout,
@@ -66,7 +91,8 @@ def draw_layout(
 
     Args:
         image: (H, W, 3) uint8, of the size that the layout is for.
-        layout: what is drawn, the farthest first. What has no box in space is a dashed rectangle.
+        layout: what is drawn, the farthest first. What has no box in space is a
+            rectangle, dashed for DontCare.
         faint: drawn below in thin white lines, such as the truth below what was found.
         scale: pixels of the result for each of the image; None makes small pictures at least 960 pixels wide.
         labels: whether each object is named, with its score if it has one, else with its depth in meters. A name that
@@ -83,18 +109,27 @@ def draw_layout(
                 f"{name}: is for a picture of {given.height} x {given.width}, but the image has "
                 f"{image.shape[0]} x {image.shape[1]}; Layout.resized moves it"
             )
-    canvas = _Canvas.of(image, fitting_scale(image) if scale is None else scale, weight)
+    scale = fitting_scale(image) if scale is None else scale
+    if not isinstance(scale, int) or scale < 1:
+        raise ValueError(f"scale: got {scale!r}, accepted is None or a whole number >= 1")
+    height, width = image.shape[0] * scale, image.shape[1] * scale
+    sheet = Sheet(width, height, scale=1, top=0)
+    sheet.picture(0, 0, width, height, image)
+    axes = sheet.plot(0, 0, width, height)
+    axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5), zorder=1)
+    axes.set_axis_off()
+    line = max(1.6, width / 500) * weight
     if faint is not None:
         for place in _far_to_near(faint):
-            canvas.box(faint, place, faint=True)
+            _draw_box(axes, faint, place, line, faint=True)
     for place in _far_to_near(layout):
-        canvas.box(layout, place)
-    for place in sorted(set(range(len(layout))) - set(in_space(layout))):
-        canvas.dashed(array(layout.boxes)[place])
-    picture = canvas.finished()
+        _draw_box(axes, layout, place, line)
+    for place in _flat(layout):
+        kind = layout.kinds[place]
+        _draw_flat(axes, array(layout.boxes)[place], line, None if kind == "DontCare" else code_of(kind_color(kind)))
     if labels:
-        _label(picture, layout, canvas.scale, weight)
-    return np.asarray(picture).copy()
+        _label(sheet, layout, scale, weight)
+    return np.asarray(sheet.image()).copy()
 
 
 def fitting_scale(image: np.ndarray) -> int:
@@ -139,143 +174,96 @@ def _far_to_near(layout: Layout) -> list[int]:
     return sorted(in_space(layout), key=lambda place: -depth[place])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Canvas:
-    """A picture enlarged to draw on it. Lengths are pixels of the result, places pixels of the image."""
-
-    image: Image.Image
-    draw: ImageDraw.ImageDraw
-    scale: int
-    line: float
-
-    @classmethod
-    def of(cls, image: np.ndarray, scale: int, weight: float) -> _Canvas:
-        from PIL import Image, ImageDraw
-
-        if not isinstance(scale, int) or scale < 1:
-            raise ValueError(f"scale: got {scale!r}, accepted is None or a whole number >= 1")
-        size = (image.shape[1] * scale, image.shape[0] * scale)
-        whole = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS if scale > 1 else None)
-        fine = whole.resize((size[0] * _FINE, size[1] * _FINE), Image.Resampling.NEAREST)
-        return cls(image=fine, draw=ImageDraw.Draw(fine, "RGBA"), scale=scale, line=max(1.6, size[0] / 500) * weight)
-
-    def finished(self) -> Image.Image:
-        """The picture with what was drawn."""
-        return self.image.reduce(_FINE)
-
-    def box(self, layout: Layout, place: int, *, faint: bool = False) -> None:
-        """One box: the front face, dark lines, and the colored ones on them."""
-        from invert3d.ops.boxes import EDGES
-
-        projection = array(layout.projection)
-        planes = half_spaces(projection, layout.height, layout.width, margin=4 * self.line)
-        corners = array(layout.corners)[place]
-        color = _FAINT if faint else kind_color(layout.kinds[place])
-        front = polygon_in(corners[list(FRONT)], planes)
-        whole = pixels_of(front, projection) if len(front) else np.zeros((0, 2))
-        if len(front) and not faint:
-            self.draw.polygon(self._places(whole), fill=(*color, 74))
-        large = len(front) > 0 and float(np.ptp(whole, axis=0).min()) * self.scale > 14 * self.line
-        cross = [(FRONT[0], FRONT[2]), (FRONT[1], FRONT[3])] if large and not faint else []
-        pairs = [*EDGES, *cross]
-        thick = self.line * min(1.0, max(0.6, float(np.ptp(array(layout.boxes)[place, 1::2])) * self.scale / 64))
-        widths = [0.55 if faint else 1.0 if set(pair) <= set(FRONT) else 0.72 for pair in pairs]
-        widths[len(EDGES) :] = [0.45] * len(cross)
-        parts, seen = segments_in(corners[np.array(pairs)], planes)
-        lines = [self._places(pixels_of(part, projection)) for part in parts[seen]]
-        kept = [width * thick for width, shown in zip(widths, seen, strict=True) if shown]
-        for ends, width in zip(lines, kept, strict=True):
-            self._stroke(ends, width + (0.7 if faint else 1.0) * thick, _HALO[:3], 90 if faint else _HALO[3])
-        for ends, width in zip(lines, kept, strict=True):
-            self._stroke(ends, width, color, 205 if faint else 255)
-
-    def dashed(self, box: np.ndarray) -> None:
-        """A rectangle (left, top, right, bottom) in dashes."""
-        left, top, right, bottom = box.tolist()
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
-        for start, end in zip(corners[:-1], corners[1:], strict=True):
-            length = float(np.abs(end - start).max()) * self.scale
-            count = max(1, round(length / (7 * self.line)))
-            shares = [((i + low) / count) for i in range(count) for low in (0.0, 0.55)]
-            for first, last in zip(shares[::2], shares[1::2], strict=True):
-                ends = self._places(np.stack([start + first * (end - start), start + last * (end - start)]))
-                self._stroke(ends, 1.6 * self.line, _HALO[:3], _HALO[3])
-                self._stroke(ends, 0.8 * self.line, (222, 224, 230), 255)
-
-    def _places(self, pixels: np.ndarray) -> list[tuple[float, float]]:
-        """Pixels (n, 2) of the image, the middle of the first one at (0, 0), on the canvas."""
-        return [(x, y) for x, y in ((pixels + 0.5) * self.scale * _FINE - 0.5).tolist()]
-
-    def _stroke(self, ends: Sequence[tuple[float, float]], width: float, color: RGB, opacity: int) -> None:
-        """A line with round ends, which only solid lines need."""
-        wide = max(1, round(width * _FINE))
-        self.draw.line(ends, fill=(*color, opacity), width=wide)
-        if opacity == 255:
-            for x, y in ends:
-                self.draw.ellipse([x - wide / 2, y - wide / 2, x + wide / 2, y + wide / 2], fill=color)
+def _flat(layout: Layout) -> list[int]:
+    """Places of what is known in the picture only."""
+    return sorted(set(range(len(layout))) - set(in_space(layout)))
 
 
-def _label(picture: Image.Image, layout: Layout, scale: int, weight: float) -> None:
+def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: bool = False) -> None:
+    """One box: the front face, dark lines, and the colored ones on them, `line` pixels wide. The axes count in pixels
+    of the layout's picture."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.patches import Polygon
+
+    from invert3d.ops.boxes import EDGES
+
+    projection = array(layout.projection)
+    scale = axes.bbox.width / layout.width
+    planes = half_spaces(projection, layout.height, layout.width, margin=4 * line)
+    corners = array(layout.corners)[place]
+    color = "#ffffff" if faint else code_of(kind_color(layout.kinds[place]))
+    front = polygon_in(corners[list(FRONT)], planes)
+    whole = pixels_of(front, projection) if len(front) else np.zeros((0, 2))
+    if len(front) and not faint:
+        axes.add_patch(Polygon(whole, facecolor=color, alpha=0.29, linewidth=0))
+    large = len(front) > 0 and float(np.ptp(whole, axis=0).min()) * scale > 14 * line
+    cross = [(FRONT[0], FRONT[2]), (FRONT[1], FRONT[3])] if large and not faint else []
+    pairs = [*EDGES, *cross]
+    line *= min(1.0, max(0.6, float(np.ptp(array(layout.boxes)[place, 1::2])) * scale / 64))
+    widths = np.array([0.55 if faint else 1.0 if set(pair) <= set(FRONT) else 0.72 for pair in pairs])
+    widths[len(EDGES) :] = 0.45
+    parts, seen = segments_in(corners[np.array(pairs)], planes)
+    places, widths = list(pixels_of(parts[seen], projection)), widths[seen] * line
+    halo = widths + (0.7 if faint else 1.0) * line
+    axes.add_collection(LineCollection(places, linewidths=halo, colors=_HALO, alpha=0.35 if faint else 0.75))
+    alpha = 0.8 if faint else 1.0
+    axes.add_collection(LineCollection(places, linewidths=widths, colors=color, alpha=alpha, capstyle="round"))
+
+
+def _draw_flat(axes: Axes, box: np.ndarray, line: float, color: str | None) -> None:
+    """A rectangle (left, top, right, bottom); in dashes where it has no color, for it is no object."""
+    from matplotlib.patches import Rectangle
+
+    left, top, right, bottom = box.tolist()
+    for paint, width in ((_HALO, 1.8), (color or "#dee0e6", 1.0)):
+        dashes = (0, () if color else (3.85 / width, 3.15 / width))  # in widths of the line
+        frame = Rectangle((left, top), right - left, bottom - top, fill=False, color=paint, linestyle=dashes)
+        frame.set_linewidth(width * line)
+        axes.add_patch(frame)
+
+
+def _label(sheet: Sheet, layout: Layout, scale: int, weight: float) -> None:
     """Names at the boxes, the nearest first, moved up or down until they are clear of each other."""
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(picture, "RGBA")
-    size = max(10.5, picture.width / 88) * weight
-    letters = face(round(size, 1), True)
+    sheet.axes.set_zorder(2)
+    size = round(max(10.5, sheet.width / 88) * weight, 1)
     high, pad = round(size * 1.42), round(size * 0.38)
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[Bbox] = []
     scores, depths = array(layout.scores), array(layout.centers)[:, 2]
-    for place in reversed(_far_to_near(layout)):
+    for place in [*reversed(_far_to_near(layout)), *_flat(layout)]:
         left, top, right, bottom = ((array(layout.boxes)[place] + 0.5) * scale).tolist()
-        if right - left < 1 or bottom - top < 1:
+        if right - left < 1 or bottom - top < 1 or layout.kinds[place] == "DontCare":
             continue
-        known = np.isfinite(scores[place])
-        text = f"{layout.kinds[place]} {scores[place]:.2f}" if known else f"{layout.kinds[place]} {depths[place]:.0f} m"
-        wide = round(letters.getlength(text)) + 2 * pad
-        spot = _free_spot((left, top, right, bottom), (wide, high), picture.size, taken)
+        score, depth = scores[place], depths[place]
+        fact = f" {score:.2f}" if np.isfinite(score) else f" {depth:.0f} m" if np.isfinite(depth) else ""
+        text = layout.kinds[place] + fact
+        wide = round(text_width(text, size, bold=True)) + 2 * pad
+        spot = _free_spot((left, top, right, bottom), (wide, high), sheet.size, taken)
         if spot is None:
             continue
         taken.append(spot)
-        color = kind_color(layout.kinds[place])
-        middle = min(max((left + right) / 2, spot[0] + 4), spot[2] - 4)
-        if spot[3] < top - high:
-            draw.line([(middle, spot[3]), (middle, top)], fill=(*color, 220), width=max(1, round(size / 11)))
-        draw.rounded_rectangle(spot, radius=high * 0.24, fill=(14, 15, 20, 205))
-        draw.text((spot[0] + pad, spot[1] + high * 0.5), text, fill=_lighter(color), font=letters, anchor="lm")
-
-
-def _lighter(color: RGB) -> RGB:
-    """The color for letters on a dark ground."""
-    red, green, blue = (round(part + (255 - part) * 0.42) for part in color)
-    return red, green, blue
+        color = np.array(kind_color(layout.kinds[place]))
+        middle = min(max((left + right) / 2, spot.x0 + 4), spot.x1 - 4)
+        if spot.y1 < top - high:
+            sheet.axes.plot([middle, middle], [spot.y1, top], color=code_of(color), linewidth=max(1, round(size / 11)))
+        sheet.box(spot.x0, spot.y0, wide, high, fill="#0e0f14cd", corner=high * 0.24)
+        lighter = code_of(np.rint(color + (255 - color) * 0.42))
+        sheet.text(spot.x0 + pad, spot.y0 + high / 2, text, size=size, color=lighter, bold=True)
 
 
 def _free_spot(
-    box: tuple[float, float, float, float],
-    size: tuple[int, int],
-    picture: tuple[int, int],
-    taken: Sequence[tuple[float, float, float, float]],
-) -> tuple[float, float, float, float] | None:
-    """The rectangle for a name: above the box, below it, else further up or down; None where all is taken."""
-    left, top, right, bottom = box
-    wide, high = size
-    gap = 3
+    box: tuple[float, float, float, float], size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Bbox]
+) -> Bbox | None:
+    """Where a name has room, y down: above the box, below it, further up or down, else inside; None without any."""
+    from matplotlib.transforms import Bbox
+
+    (left, top, right, bottom), (wide, high) = box, size
+    gap, rise = 3, high + 2
     rises = [top - gap - high, bottom + gap]
-    rises += [top - gap - high - rise * (high + 2) for rise in range(1, 6)]
-    rises += [bottom + gap + rise * (high + 2) for rise in range(1, 4)]
-    for y in rises:
-        for x in (left, right - wide, (left + right - wide) / 2):
-            x = min(max(round(x), 1), picture[0] - wide - 1)
-            spot = (x, round(y), x + wide, round(y) + high)
-            inside = spot[0] >= 0 and spot[1] >= 0 and spot[3] <= picture[1]
-            if inside and not any(_overlap(spot, other) for other in taken):
-                return spot
-    y = min(max(round(top) + gap, 0), picture[1] - high)  # a box as high as the picture: inside of it
-    spot = (min(max(round(left) + gap, 1), picture[0] - wide - 1), y)
-    whole = (spot[0], y, spot[0] + wide, y + high)
-    return None if spot[0] < 0 or y < 0 or any(_overlap(whole, other) for other in taken) else whole
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two rectangles (left, top, right, bottom) touch."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    rises += [rises[0] - rise * row for row in range(1, 6)] + [rises[1] + rise * row for row in range(1, 4)]
+    spots = [(x, y) for y in rises for x in (left, right - wide, (left + right - wide) / 2)]
+    spots.append((left + gap, min(max(top + gap, 0), picture[1] - high)))  # a box as high as the picture
+    for x, y in spots:
+        spot = Bbox.from_bounds(min(max(round(x), 1), picture[0] - wide - 1), round(y), wide, high)
+        if min(spot.x0, spot.y0) >= 0 and spot.y1 <= picture[1] and not spot.padded(-0.5).count_overlaps(taken):
+            return spot
+    return None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from invert3d.ops.files import write_bytes
 from invert3d.view.axis import short
-from invert3d.view.boxes import EMPTY, checked_picture, draw_layout, in_space
-from invert3d.view.color import ThemeName, rgb, theme_of
+from invert3d.view.boxes import WEIGHT, checked_picture, draw_layout, in_space, shots
+from invert3d.view.color import ThemeName
 from invert3d.view.figures import Panel, contact_sheet, save_png
 from invert3d.view.plan import birds_eye, fitting_reach
-from invert3d.view.sheet import MARGIN, Sheet, face, heading_height
+from invert3d.view.style import MARGIN, SMALL, Sheet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 _WIDE = 620.0  # of a picture, in design pixels
 _GAP, _CAPTION = 16.0, 25.0
 _LOW = 260.0  # that a plan and its words are high at least
-_TYPE = 11.5
-_WEIGHT = 1.4  # of lines and letters in pictures that are shrunk
 
 
 def four_panels(
@@ -66,9 +66,8 @@ def four_panels(
     total = [max(_LOW, sum(rows) + _CAPTION * len(rows) + _GAP * (len(rows) - 1)) for rows in heights]
     plan_width = max(240, min(400, round((min(total) - _CAPTION) * 0.78)))
     width = 2 * MARGIN + _WIDE + _GAP + plan_width
-    top = heading_height(title, note, width)
-    sheet = Sheet(width, top + sum(total) + _GAP * (len(total) - 1) + MARGIN, theme, scale)
-    sheet.heading(title, note)
+    top = 0.0
+    sheet = Sheet(width, sum(total) + _GAP * (len(total) - 1) + MARGIN, theme, scale, title=title, note=note)
     reach, letters = fitting_reach(truth, on_original, on_inverted), iter("abcd")
     for (pictures, found), rows, block in zip(blocks, heights, total, strict=True):
         y = top
@@ -104,11 +103,8 @@ def picture_sheet(
         images: at least one, each `width` design pixels wide and as high as the highest.
         captions: one a picture.
         columns: pictures in a row.
-        title: the headline.
-        note: a sentence or two below it.
         width: of a picture in design pixels.
-        theme: "light" or "dark".
-        scale: pixels of the image for each design pixel.
+        title, note, theme, scale: as of `contact_sheet`.
 
     Raises:
         ValueError: there is no picture, one is none, the captions are not as many, or `columns` is not positive.
@@ -145,11 +141,8 @@ def strip(
         layouts: what is found in each; None leaves a picture bare.
         captions: one a picture.
         truth: drawn faintly below what is found, moved to the size of each picture.
-        title: the headline.
-        note: a sentence or two below it.
         columns: pictures in a row, by default all up to three.
-        theme: "light" or "dark".
-        scale: pixels of the image for each design pixel.
+        title, note, theme, scale: as of `contact_sheet`.
 
     Raises:
         ValueError: the numbers of pictures, layouts and captions differ, or a layout is for another size.
@@ -161,7 +154,7 @@ def strip(
     for picture, layout in zip(pictures, layouts, strict=True):
         below = None if truth is None else truth.resized(*picture.shape[:2])
         drawn.append(
-            picture if layout is None else draw_layout(picture, layout, faint=below, scale=None, weight=_WEIGHT)
+            picture if layout is None else draw_layout(picture, layout, faint=below, scale=None, weight=WEIGHT)
         )
     columns = columns or min(3, len(drawn))
     return picture_sheet(path, drawn, captions, columns, title=title, note=note, width=420, theme=theme, scale=scale)
@@ -196,34 +189,26 @@ def write_gif(
     frames = [frame.quantize(palette=frame.quantize(256), dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     stays = [max(20, round(100 / fps) * 10)] * len(frames)
     stays[-1] = max(stays[-1], round(hold * 100) * 10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=stays, loop=0, optimize=False)
-    return path
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=stays, loop=0, optimize=False)
+    return write_bytes(path, file.getvalue())
 
 
 def _blocks(
     original: np.ndarray | None, truth: Layout, on_original: Layout | None, inverted: np.ndarray, on_inverted: Layout
 ) -> list[tuple[list[tuple[np.ndarray, str]], Layout]]:
     """The pictures that stand beside one plan, each with its words, and what the plan shows as found."""
-    inverted = checked_picture(inverted, "inverted")
-    if original is not None:
-        original = checked_picture(original, "original")
-    empty = np.full((truth.height, truth.width, 3), EMPTY, np.uint8)
-    asked = f"asked for: {_count(truth)}" + ("" if original is None else ", on the original")
-    first = [(draw_layout(empty if original is None else original, truth, scale=None, weight=_WEIGHT), asked)]
-    below = truth.resized(*inverted.shape[:2])
-    second = [
-        (inverted, "the inverted picture"),
-        (
-            draw_layout(inverted, on_inverted, faint=below, scale=None, weight=_WEIGHT),
-            f"found in it: {_count(on_inverted)}",
-        ),
-    ]
+    words = {
+        "asked": f"asked for: {_count(truth)}" + ("" if original is None else ", on the original"),
+        "on original": "" if on_original is None else f"found in the original: {_count(on_original)}",
+        "inverted": "the inverted picture",
+        "on inverted": f"found in it: {_count(on_inverted)}",
+    }
+    seen = shots(original, truth, on_original, inverted, on_inverted)
+    rows = [(picture, words[name]) for name, picture in seen.items()]
     if original is None or on_original is None:
-        return [([*first, *second], on_inverted)]
-    drawn = draw_layout(original, on_original, faint=truth, scale=None, weight=_WEIGHT)
-    first.append((drawn, f"found in the original: {_count(on_original)}"))
-    return [(first, on_original), (second, on_inverted)]
+        return [(rows, on_inverted)]
+    return [(rows[:2], on_original), (rows[2:], on_inverted)]
 
 
 def _count(layout: Layout) -> str:
@@ -236,12 +221,10 @@ def _picture(
     sheet: Sheet, corner: tuple[float, float], size: tuple[float, float], picture: np.ndarray, words: str
 ) -> None:
     """A picture in a hairline, and its words below."""
-    theme = theme_of(sheet.theme)
     (x, y), (width, height) = corner, size
-    line = rgb(theme.line)
-    sheet.box(x - 1, y - 1, width + 2, height + 2, fill=line)
+    sheet.box(x - 1, y - 1, width + 2, height + 2, fill=sheet.theme.line)
     sheet.picture(x, y, width, height, picture)
-    sheet.text(x, y + height + 14, words, size=_TYPE, color=rgb(theme.muted))
+    sheet.text(x, y + height + 14, words, size=SMALL, color=sheet.theme.muted)
 
 
 def _checked(images: Sequence[np.ndarray], captions: Sequence[str]) -> list[np.ndarray]:
@@ -253,17 +236,14 @@ def _checked(images: Sequence[np.ndarray], captions: Sequence[str]) -> list[np.n
 
 def _captioned(picture: np.ndarray, words: str) -> Image.Image:
     """The picture, enlarged where it is small, on a strip with its caption."""
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
     zoom = max(1, -(-480 // picture.shape[1]))
-    image = Image.fromarray(picture).resize(
-        (picture.shape[1] * zoom, picture.shape[0] * zoom), Image.Resampling.LANCZOS if zoom > 1 else None
-    )
-    size = max(13.0, image.width / 60)
-    strip_height = round(size * 2)
-    theme = theme_of("dark")
-    whole = Image.new("RGB", (image.width, image.height + strip_height), theme.background)
-    whole.paste(image, (0, 0))
-    place = (round(size * 0.7), image.height + strip_height / 2)
-    ImageDraw.Draw(whole).text(place, words, fill=theme.ink, font=face(round(size, 1), False), anchor="lm")
-    return whole
+    height, width = picture.shape[0] * zoom, picture.shape[1] * zoom
+    if zoom > 1:
+        picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    size = max(13.0, width / 60)
+    sheet = Sheet(width, height + round(size * 2), "dark", scale=1, top=0)
+    sheet.picture(0, 0, width, height, picture)
+    sheet.text(round(size * 0.7), height + size, words, size=round(size, 1))
+    return sheet.image()

@@ -1,14 +1,15 @@
 """Color with a meaning: three maps that read on paper and on a dark screen, and the two themes around them.
 
-The maps are drawn in OKLab (Ottosson, "A perceptual color space for image processing", 2020), so that equal
-steps in value look like equal steps in color. Both ends of every map keep clear of black and of white.
+The stops of the maps are equal steps in OKLab (Ottosson, "A perceptual color space for image processing", 2020), so
+that equal steps in value look like equal steps in color. Both ends of every map keep clear of black and of white.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,38 +17,19 @@ Kind = Literal["sequential", "diverging", "categorical"]
 ThemeName = Literal["light", "dark"]
 RGB = tuple[int, int, int]
 
-# (position, lightness 0-1, chroma, hue in degrees): hues run on past 360 where the path crosses red.
-_SEQUENTIAL = (
-    (0.0, 0.47, 0.19, 277.0),
-    (0.28, 0.57, 0.205, 315.0),
-    (0.55, 0.67, 0.185, 366.0),
-    (0.8, 0.76, 0.155, 409.0),
-    (1.0, 0.84, 0.145, 442.0),
-)
-_DIVERGING = (
-    (0.0, 0.50, 0.17, 262.0),
-    (0.25, 0.64, 0.11, 250.0),
-    (0.5, 0.74, 0.0, 250.0),
-    (0.5, 0.74, 0.0, 45.0),
-    (0.75, 0.66, 0.12, 45.0),
-    (1.0, 0.54, 0.19, 30.0),
-)
-_CATEGORICAL = (
-    (0.60, 0.17, 277.0),
-    (0.72, 0.16, 55.0),
-    (0.66, 0.11, 195.0),
-    (0.65, 0.19, 5.0),
-    (0.69, 0.16, 135.0),
-    (0.70, 0.12, 240.0),
-    (0.78, 0.14, 90.0),
-    (0.62, 0.18, 325.0),
-)
+_MAPS: dict[Kind, str] = {
+    "sequential": "4644c2 5c44c7 6f44ca 8244cb 9545ca a846c4 bb48b8 cd4baa dc509a"
+    " e9578a f2617b f96d6d fd7a60 fe8755 ff954d ffa448 fdb247 f9c04c",
+    "diverging": "285cc2 2f69c5 3876c8 4482ca 538dcb 6696c7 7a9cc0 8ea2b8 a1a7ae"
+    " afa4a0 ba9a8d c28f78 c98263 cd754f cc6640 cb5633 c84428 c52d1f",
+    "categorical": "6971e3 ef852e 12a7a7 e85080 6db041 4fa8e1 dab33a ba58c1",
+}
 _MISSING: RGB = (137, 140, 148)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:
-    """The seven flat colors of a page or a figure, each as "#rrggbb".
+    """The flat colors of a page or a figure, each as "#rrggbb".
 
     `background` is the sheet, `surface` a card on it, `ink` the text, `muted` what may be skipped, `line` a
     rule or a grid, `accent` the one thing to act on, `shadow` what a cloud casts on the ground.
@@ -103,6 +85,11 @@ def rgb(code: str) -> RGB:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
+def code_of(color: Sequence[int] | np.ndarray) -> str:
+    """Three bytes (3,) as "#rrggbb"."""
+    return f"#{bytes(int(part) for part in color).hex()}"
+
+
 @cache
 def palette(kind: Kind = "sequential") -> np.ndarray:
     """The table behind a map: (256, 3) uint8, or (8, 3) for the categorical set. Read only.
@@ -110,12 +97,14 @@ def palette(kind: Kind = "sequential") -> np.ndarray:
     Raises:
         ValueError: `kind` is none of the three.
     """
-    if kind == "categorical":
-        table = _from_oklab(_cartesian(*np.array(_CATEGORICAL).T))
-    elif kind in ("sequential", "diverging"):
-        table = _from_oklab(_path(np.array(_SEQUENTIAL if kind == "sequential" else _DIVERGING)))
-    else:
-        raise ValueError(f"kind: got {kind!r}, accepted are {', '.join(map(repr, get_args(Kind)))}")
+    if kind not in _MAPS:
+        raise ValueError(f"kind: got {kind!r}, accepted are {', '.join(map(repr, _MAPS))}")
+    table = np.array([rgb(f"#{stop}") for stop in _MAPS[kind].split()], np.uint8)
+    if kind != "categorical":
+        at, stops = np.linspace(0, 255, len(table)).round(), table
+        table = (
+            np.stack([np.interp(np.arange(256), at, channel) for channel in stops.T], axis=1).round().astype(np.uint8)
+        )
     table.setflags(write=False)
     return table
 
@@ -173,36 +162,3 @@ def limits(
         low = float(known.min()) if vmin is None else vmin
         high = float(known.max()) if vmax is None else vmax
     return (low, high) if low < high else (low - 0.5, low + 0.5)
-
-
-def _path(stops: np.ndarray) -> np.ndarray:
-    """(3, 256) OKLab along straight LCh lines through the stops, whose corners are rounded off."""
-    width = 24
-    at = np.arange(-width, 256 + width) / 255
-    lab = _cartesian(*(np.interp(at, stops[:, 0], column) for column in stops.T[1:]))
-    lab[:, :width] = 2 * lab[:, [width]] - lab[:, 2 * width : width : -1]
-    lab[:, -width:] = 2 * lab[:, [-width - 1]] - lab[:, -width - 2 : -2 * width - 2 : -1]
-    kernel = np.hanning(2 * width + 3)[1:-1]
-    return np.stack([np.convolve(row, kernel / kernel.sum(), mode="valid") for row in lab])
-
-
-def _cartesian(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """OKLCh, hue in degrees, (n,) each, to OKLab (3, n)."""
-    return np.stack([lightness, chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))])
-
-
-def _from_oklab(lab: np.ndarray) -> np.ndarray:
-    """OKLab (3, n) to 8-bit sRGB (n, 3)."""
-    to_lms = np.array(
-        [[1.0, 0.3963377774, 0.2158037573], [1.0, -0.1055613458, -0.0638541728], [1.0, -0.0894841775, -1.2914855480]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.7076147010],
-        ]
-    )
-    linear = np.clip(to_rgb @ (to_lms @ lab) ** 3, 0.0, 1.0)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded.T * 255).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from invert3d.ops.files import write_bytes
 from invert3d.view.camera import THREE_QUARTER, Camera
-from invert3d.view.color import ThemeName, rgb, theme_of
+from invert3d.view.color import ThemeName
 from invert3d.view.raster import splat
-from invert3d.view.sheet import MARGIN, Sheet, heading_height, text_width, wrapped
+from invert3d.view.style import LEADING, MARGIN, SMALL, Sheet, text_width, wrapped
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _GAP = 14.0
-_TITLE, _CAPTION = 12.5, 11.5  # sizes of type
+_TITLE = 12.5  # size of type
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,18 +38,6 @@ class Panel:
     colors: np.ndarray | None = None
     cube: float | None = None
     caption: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Grid:
-    """Where the panels stand, in design pixels."""
-
-    lefts: list[float]
-    tops: list[float]
-    panel: tuple[int, int]
-    side: float
-    width: float
-    height: float
 
 
 def contact_sheet(
@@ -78,19 +68,25 @@ def contact_sheet(
     Raises:
         ValueError: there is no panel, the titles do not match the rows, or a panel has no picture or two.
     """
-    grid = _layout(rows, column_titles, row_titles, panel_size, title, note)
-    sheet = Sheet(grid.width, grid.height, theme, scale)
-    sheet.heading(title, note)
-    for x, text in zip(grid.lefts, column_titles, strict=False):
-        line = wrapped(text, _TITLE, panel_size[0], bold=True)[0] if text else ""
-        sheet.text(x + panel_size[0] / 2, grid.tops[0] - 14, line, size=_TITLE, bold=True, anchor="m")
-    for y, text in zip(grid.tops, row_titles, strict=False):
-        lines = wrapped(text, _TITLE, grid.side, bold=True)
-        for place, line in enumerate(lines):
-            middle = y + panel_size[1] / 2 + 17 * (place - (len(lines) - 1) / 2)
-            sheet.text(MARGIN, middle, line, size=_TITLE, bold=True)
-    for y, row in zip(grid.tops, rows, strict=True):
-        for x, panel in zip(grid.lefts, row, strict=False):
+    wide, high = panel_size
+    columns = _columns(rows, column_titles, row_titles)
+    side = min(150.0, max((text_width(text, _TITLE, bold=True) + 1 for text in row_titles), default=0.0))
+    lefts = MARGIN + (side + 20 if side else 0) + np.arange(columns) * (wide + _GAP)
+    tops = [28.0 if column_titles else 0.0]
+    for row in rows:
+        lines = max((len(_caption(panel, wide)) for panel in row), default=0)
+        tops.append(tops[-1] + high + (LEADING * SMALL * lines + 18 if lines else _GAP))
+    width = max(lefts[-1] + wide + MARGIN, 380.0 if title or note else 0.0)
+    sheet = Sheet(width, tops[-1] + MARGIN - _GAP, theme, scale, title=title, note=note)
+    for x, text in zip(lefts, column_titles, strict=False):
+        line = wrapped(text, _TITLE, wide, bold=True)[0] if text else ""
+        sheet.text(x + wide / 2, tops[0] - 14, line, size=_TITLE, bold=True, anchor="m")
+    for y, text in zip(tops, row_titles, strict=False):
+        lines = wrapped(text, _TITLE, side, bold=True)
+        middle = y + high / 2 - LEADING * _TITLE * (len(lines) - 1) / 2
+        sheet.text(MARGIN, middle, "\n".join(lines), size=_TITLE, bold=True)
+    for y, row in zip(tops, rows, strict=False):
+        for x, panel in zip(lefts, row, strict=False):
             if panel is not None:
                 _place(sheet, panel, (x, y), panel_size, camera)
     return sheet.image()
@@ -109,47 +105,32 @@ def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
         raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in .png")
     if not isinstance(image, Image.Image):
         image = Image.fromarray(_checked_image(image, "image"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, optimize=True)
-    return path
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return write_bytes(path, file.getvalue())
 
 
-def _layout(
-    rows: Sequence[Sequence[Panel | None]],
-    column_titles: Sequence[str],
-    row_titles: Sequence[str],
-    panel: tuple[int, int],
-    title: str,
-    note: str,
-) -> _Grid:
-    """Room for every title and caption, refusing titles that do not match the panels."""
+def _columns(rows: Sequence[Sequence[Panel | None]], column_titles: Sequence[str], row_titles: Sequence[str]) -> int:
+    """How many columns there are, refusing titles that do not match the panels."""
     columns = max((len(row) for row in rows), default=0)
     if columns == 0:
         raise ValueError("rows: got no panel, accepted is at least one")
     for name, titles, count in (("column_titles", column_titles, columns), ("row_titles", row_titles, len(rows))):
         if len(titles) not in (0, count):
             raise ValueError(f"{name}: got {len(titles)}, accepted are 0 or {count}")
-    side = min(150.0, max((text_width(text, _TITLE, bold=True) + 1 for text in row_titles), default=0.0))
-    left = MARGIN + (side + 20 if side else 0)
-    lefts = [left + column * (panel[0] + _GAP) for column in range(columns)]
-    width = max(lefts[-1] + panel[0] + MARGIN, 380.0 if title or note else 0.0)
-    tops = [heading_height(title, note, width) + (28 if column_titles else 0)]
-    for row in rows:
-        lines = max((len(_caption(item, panel[0])) for item in row), default=0)
-        tops.append(tops[-1] + panel[1] + (15 * lines + 18 if lines else _GAP))
-    return _Grid(lefts=lefts, tops=tops[:-1], panel=panel, side=side, width=width, height=tops[-1] + MARGIN - _GAP)
+    return columns
 
 
 def _caption(panel: Panel | None, width: float) -> list[str]:
     """The lines of a panel's caption."""
-    return wrapped(panel.caption, _CAPTION, width) if panel is not None and panel.caption else []
+    return wrapped(panel.caption, SMALL, width) if panel is not None and panel.caption else []
 
 
 def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[int, int], camera: Camera) -> None:
     """A panel on its card, and the caption below."""
     (x, y), (width, height) = corner, size
-    theme = theme_of(sheet.theme)
-    sheet.box(x, y, width, height, fill=rgb(theme.surface), line=rgb(theme.line), corner=9)
+    theme = sheet.theme
+    sheet.box(x, y, width, height, fill=theme.surface, line=theme.line, corner=9)
     if (panel.cloud is None) == (panel.image is None):
         raise ValueError(f"panel {panel.caption!r}: accepted is a cloud or an image, one of them")
     if panel.cloud is not None:
@@ -161,7 +142,7 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
             values=panel.values,
             colors=panel.colors,
             cube=panel.cube,
-            theme=sheet.theme,
+            theme=theme.name,
         )
         sheet.picture(x, y, width, height, picture)
     else:
@@ -169,8 +150,8 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
         shrink = min((width - 12) / picture.shape[1], (height - 12) / picture.shape[0])
         wide, high = picture.shape[1] * shrink, picture.shape[0] * shrink
         sheet.picture(x + (width - wide) / 2, y + (height - high) / 2, wide, high, picture)
-    for place, line in enumerate(_caption(panel, width)):
-        sheet.text(x + width / 2, y + height + 15 + 15 * place, line, size=_CAPTION, color=rgb(theme.muted), anchor="m")
+    words = "\n".join(_caption(panel, width))
+    sheet.text(x + width / 2, y + height + 15, words, size=SMALL, color=theme.muted, anchor="m")
 
 
 def _checked_image(picture: np.ndarray | None, name: str) -> np.ndarray:

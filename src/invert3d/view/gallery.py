@@ -12,8 +12,7 @@ import numpy as np
 
 from invert3d.view.axis import short
 from invert3d.view.camera import checked_points, to_z_up
-from invert3d.view.color import limits, palette
-from invert3d.view.markup import piece
+from invert3d.view.color import code_of, limits, palette
 
 _LEVELS = 2047  # a coordinate is stored in 12 bits: steps of 1/2000 of the cloud, finer than any screen shows
 _STATE_POINTS = 640_000  # points a page may hold over all states: about 2.5 MB
@@ -132,46 +131,21 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def gallery_html(clouds: Sequence[Cloud], states: Sequence[int]) -> str:
-    """The section with a card a cloud, each of so many states, and the tools above; "" without clouds."""
-    if not clouds:
-        return ""
-    by_height = any(cloud.values is None for cloud in clouds)
-    tools = {
-        "play": piece("play-all", {"icon": piece("icon")}) if max(states) > 1 < len(clouds) else "",
-        "together": piece("together") if len(clouds) > 1 else "",
-        "least": piece("least") if any(cloud.values is not None for cloud in clouds) else "",
-        "legend": _legend("sequential", "Height: low", "high") if by_height else "",
-    }
-    cards = "\n".join(map(_card, clouds, states))
-    size = "one" if len(clouds) == 1 else "few" if len(clouds) <= 3 else ""
-    what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
-    title = f"{what}s" if len(clouds) > 1 else what
-    return piece(
-        "section",
-        {"title": title, "tools": piece("tools", tools), "body": piece("gallery", {"cards": cards, "size": size})},
-    )
-
-
-def _card(cloud: Cloud, states: int) -> str:
-    """One cloud: its canvas, its name, its slider where it has a history, its facts."""
-    player = {"name": cloud.name, "last": states - 1, "icon": piece("icon")}
-    ends = limits(np.zeros(1) if cloud.values is None else cloud.values, kind=cloud.kind)
-    low, high = (short(float(f"{end:.2g}")) for end in ends)
-    facts = {
+def card(cloud: Cloud, states: int) -> dict[str, Any]:
+    """What the template writes the card of a cloud from: its words, how many states it has, its color map."""
+    low, high = limits(np.zeros(1) if cloud.values is None else cloud.values, kind=cloud.kind)
+    ends = (short(float(f"{end:.2g}")) for end in (low, high))
+    size = f"a cloud of {len(cloud.points)} points" if cloud.cube is None else f"{len(cloud.points)} voxels"
+    return {
         "name": cloud.name,
         "caption": cloud.caption,
-        "said": f"{cloud.name}, "
-        + (f"a cloud of {len(cloud.points)} points" if cloud.cube is None else f"{len(cloud.points)} voxels")
-        + f". {cloud.caption}".strip(),
-        "player": piece("player", player) if states > 1 else "",
-        "legend": "" if cloud.values is None else _legend(cloud.kind, low, high),
-        "badges": "".join(piece("badge", {"name": name, "value": value}) for name, value in cloud.badges.items()),
+        "said": f"{cloud.name}, {size}. {cloud.caption}".strip(),
+        "states": states,
+        "legend": None if cloud.values is None else legend(cloud.kind, *ends),
+        "badges": cloud.badges,
     }
-    return piece("card", facts)
 
 
-def _legend(kind: Literal["sequential", "diverging"], low: str, high: str) -> str:
-    """A strip of the color map between what its two ends mean."""
-    stops = ", ".join(f"#{bytes(color.tolist()).hex()}" for color in palette(kind)[::17])
-    return piece("legend", {"low": low, "high": high, "stops": stops})
+def legend(kind: Literal["sequential", "diverging"], low: str, high: str) -> dict[str, str]:
+    """A strip of the color map, and what its two ends mean."""
+    return {"low": low, "high": high, "stops": ", ".join(map(code_of, palette(kind)[::17]))}

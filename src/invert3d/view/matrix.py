@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from invert3d.view.color import ThemeName, colorize, limits, rgb, theme_of
-from invert3d.view.sheet import MARGIN, Sheet, heading_height, text_width
+from invert3d.view.color import Theme, ThemeName, code_of, colorize, limits, rgb
+from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, text_width
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_SMALL, _NAME = 11.5, 12.0  # sizes of type
-_DARK_INK, _LIGHT_INK = (20, 21, 26), (255, 255, 255)
+_TALL = 34.0  # of a tile, in design pixels
+_DARK_INK, _LIGHT_INK = "#14151a", "#ffffff"
 
 
 def matrix_plot(
@@ -39,16 +39,13 @@ def matrix_plot(
         matrix: (R, C) numbers; NaN leaves an empty tile.
         rows: R names, down the side.
         columns: C names, across the top.
-        title: the headline.
-        note: a sentence or two below it.
         row_label: what the rows are.
         column_label: what the columns are.
         form: the format of a number, such as ".2f" or ".0%".
         vmin: the number at the low end of the map; low numbers of a sequential map fade into the sheet.
         vmax: the number at the high end.
         kind: the map.
-        theme: "light" or "dark".
-        scale: pixels of the image for each design pixel.
+        title, note, theme, scale: as of `contact_sheet`.
 
     A tile whose row and column have the same name is set in bold.
 
@@ -62,71 +59,43 @@ def matrix_plot(
         ["" if np.isnan(value) else format(value, form).replace("-", "\N{MINUS SIGN}") for value in row]
         for row in matrix.tolist()
     ]
-    widest = max(text_width(name, _NAME) for name in columns)
+    widest = max(text_width(name, NAME) for name in columns)
     upright = len(columns) > 6 and widest > 64
-    number = max(text_width(text, _NAME, bold=True) for row in texts for text in row)
-    tile = (max(40.0, number + 14, 0 if upright else widest + 14), 34.0)
-    left = MARGIN + (26 if row_label else 0) + max(text_width(name, _NAME) for name in rows) + 14
-    width = max(left + tile[0] * len(columns) + MARGIN, 380.0 if title or note else 0.0)
-    head = heading_height(title, note, width)
-    top = head + (24 if column_label else 0) + (widest + 12 if upright else 24)
-    sheet = Sheet(width, top + tile[1] * len(rows) + MARGIN, theme, scale)
-    sheet.heading(title, note)
-    muted, middle = rgb(theme_of(theme).muted), top + tile[1] * len(rows) / 2
-    sheet.text(left, head + 6, column_label, size=_SMALL, color=muted)
-    low_end = middle + text_width(row_label, _SMALL) / 2
-    sheet.text(MARGIN + 5, low_end, row_label, size=_SMALL, color=muted, upright=True)
-    _names(sheet, (left, top), tile, rows, columns, upright=upright)
-    paints = _tile_colors(matrix, vmin, vmax, kind, theme)
-    for row, name in enumerate(rows):
-        for column, other in enumerate(columns):
-            corner = (left + tile[0] * column, top + tile[1] * row)
-            _tile(sheet, corner, tile, texts[row][column], paints[row][column], bold=name == other)
+    number = max(text_width(text, NAME, bold=True) for row in texts for text in row)
+    wide = max(40.0, number + 14, 0 if upright else widest + 14)
+    left = MARGIN + (26 if row_label else 0) + max(text_width(name, NAME) for name in rows) + 14
+    top = (24 if column_label else 0) + (widest + 12 if upright else 24)
+    size = (wide * len(columns), _TALL * len(rows))
+    width = max(left + size[0] + MARGIN, 380.0 if title or note else 0.0)
+    sheet = Sheet(width, top + size[1] + MARGIN, theme, scale, title=title, note=note)
+    axes = sheet.plot(left, top, *size)
+    axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90 * upright, parse_math=False)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows, parse_math=False)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0, labelsize=NAME, labelcolor=sheet.theme.ink, pad=9)
+    words = {"color": sheet.theme.muted, "fontproperties": font(SMALL), "parse_math": False}
+    axes.set_xlabel(column_label, loc="left", labelpad=16, **words)
+    axes.set_ylabel(row_label, labelpad=17, **words)
+    paints = _tile_colors(matrix, vmin, vmax, kind, sheet.theme)
+    for (row, column), paint in np.ndenumerate(paints):
+        x, y = left + wide * column, top + _TALL * row
+        sheet.box(x + 1, y + 1, wide - 2, _TALL - 2, fill=paint, corner=5)
+        light = (np.array(rgb(paint)) / 255) ** 2.2 @ (0.2126, 0.7152, 0.0722)
+        ink, bold = _DARK_INK if light > 0.2 else _LIGHT_INK, rows[row] == columns[column]
+        sheet.text(x + wide / 2, y + _TALL / 2 + 1, texts[row][column], color=ink, bold=bold, anchor="m")
     return sheet.image()
 
 
-def _names(
-    sheet: Sheet,
-    corner: tuple[float, float],
-    tile: tuple[float, float],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    upright: bool,
-) -> None:
-    """The names above and beside the tiles."""
-    left, top = corner
-    for column, name in enumerate(columns):
-        x = left + tile[0] * (column + 0.5)
-        sheet.text(x, top - (8 if upright else 13), name, size=_NAME, anchor="m", upright=upright)
-    for row, name in enumerate(rows):
-        sheet.text(left - 12, top + tile[1] * (row + 0.5), name, size=_NAME, anchor="r")
-
-
 def _tile_colors(
-    matrix: np.ndarray,
-    vmin: float | None,
-    vmax: float | None,
-    kind: Literal["sequential", "diverging"],
-    theme: ThemeName,
+    matrix: np.ndarray, vmin: float | None, vmax: float | None, kind: Literal["sequential", "diverging"], theme: Theme
 ) -> np.ndarray:
-    """(R, C, 3) uint8; low numbers of a sequential map fade into the sheet, empty tiles are its surface."""
+    """ "#rrggbb" (R, C); low numbers of a sequential map fade into the sheet, empty tiles are its surface."""
     low, high = limits(matrix, vmin, vmax, kind)
-    colors = colorize(matrix, low, high, kind).astype(np.float64)
-    surface = np.array(rgb(theme_of(theme).surface), np.float64)
+    surface = np.array(rgb(theme.surface), np.float64)
     place = np.clip((matrix - low) / (high - low), 0, 1)
     strength = 0.14 + 0.86 * np.minimum(1, 2.2 * (place if kind == "sequential" else np.abs(2 * place - 1)))
     strength = np.where(np.isnan(matrix), 0, strength)[..., None]
-    return np.rint(surface + (colors - surface) * strength).astype(np.uint8)
-
-
-def _tile(
-    sheet: Sheet, corner: tuple[float, float], size: tuple[float, float], text: str, paint: np.ndarray, *, bold: bool
-) -> None:
-    """One colored tile and its number, in the ink that reads better on it."""
-    red, green, blue = (int(value) for value in paint)
-    (x, y), (width, height) = corner, size
-    sheet.box(x + 1, y + 1, width - 2, height - 2, fill=(red, green, blue), corner=5)
-    light = 0.2126 * (red / 255) ** 2.2 + 0.7152 * (green / 255) ** 2.2 + 0.0722 * (blue / 255) ** 2.2
-    ink = _DARK_INK if light > 0.2 else _LIGHT_INK
-    sheet.text(x + width / 2, y + height / 2, text, size=_NAME, color=ink, bold=bold, anchor="m")
+    colors = np.rint(surface + (colorize(matrix, low, high, kind) - surface) * strength).astype(np.uint8)
+    return np.apply_along_axis(code_of, 2, colors)

@@ -167,7 +167,7 @@ function point(share) {
 }
 for (const { svg } of figures) {
   svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect(), left = 46, right = 332; // the plot, as in page.html
+    const box = svg.getBoundingClientRect(), left = 46, right = 332; // the plot, as in run.html.j2
     const at = (event.clientX - box.left) / box.width * svg.viewBox.baseVal.width;
     point(Math.max(0, Math.min(1, (at - left) / (right - left))));
   });

@@ -12,20 +12,24 @@ rest.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from invert3d.view.axis import Plot, decades, short, thin, ticks, value_span, wants_decades
+from invert3d.ops.files import write_bytes
+from invert3d.view.axis import scale_of, short, thin, wants_decades
 from invert3d.view.camera import THREE_QUARTER
-from invert3d.view.color import THEMES, Theme, palette
-from invert3d.view.gallery import Cloud, base64_of, checked_cloud, gallery_html, packed
-from invert3d.view.markup import asset, piece
+from invert3d.view.color import THEMES, palette
+from invert3d.view.gallery import Cloud, base64_of, card, checked_cloud, legend, packed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Cell = str | float | int | bool | None
 
@@ -33,8 +37,7 @@ _DIGITS = r"[-+\u2212]?[\d.,]+(e[-\u2212]?\d+)?( ?%)?"
 _NUMBER = re.compile(rf"{_DIGITS}( ?(±|\+/-) ?{_DIGITS})?|\u2013")
 _VIEW = ("azimuth", "elevation", "distance", "height")  # what the browser knows of a camera
 _SCRIPTS = ("base.js", "scene.js", "page.js")
-# The plot inside a chart, as in page.html.
-_FRAME = {"left": 46.0, "right": 332.0, "top": 10.0, "bottom": 132.0}
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 332.0, 10.0, 132.0  # of the plot inside a chart, as in its template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,54 +91,69 @@ def write_page(
         "maps": {kind: base64_of(palette(kind).tobytes()) for kind in ("sequential", "diverging")},
         "clouds": entries,
     }
-    sections = [gallery_html(clouds, [len(entry["steps"]) for entry in entries]), *map(_picture, pictures)]
-    sections += [_traces(trace or {})]
-    sections += [*map(table_html, tables), notes_html(notes), recipe_html(recipe), provenance_html(provenance or {})]
-    return write_document(path, title=title, subtitle=subtitle, sections=sections, data=data, scripts=_SCRIPTS)
-
-
-def write_document(
-    path: str | Path, *, title: str, subtitle: str, sections: Sequence[str], data: object, scripts: Sequence[str]
-) -> Path:
-    """Write sections of HTML as one page with all that they need, and return its path.
-
-    Args:
-        path: the file, or a folder (it gets `index.html`); folders are made.
-        title: the headline.
-        subtitle: the sentence below it.
-        sections: in their order; empty ones are left out.
-        data: what the scripts read, as JSON values.
-        scripts: names of files beside this one, in the order in which they run.
-    """
+    what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
     fields = {
         "title": title,
         "subtitle": subtitle,
-        "theme": _theme_css(),
-        "style": asset("page.css"),
-        "sections": "\n".join(filter(None, sections)),
-        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        "script": "".join(map(asset, scripts)),
+        "heading": what if len(clouds) == 1 else f"{what}s",
+        "height": legend("sequential", "Height: low", "high"),
+        "cards": [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)],
+        "pictures": [(words, base64_of(Path(picture).read_bytes())) for words, picture in pictures],
+        "charts": _charts(trace or {}),
+        "tables": [table_fields(table) for table in tables],
+        "recipe": recipe,
+        "provenance": provenance or {},
+        "notes": notes,
     }
+    return write_document(path, "run.html.j2", fields, data=data, scripts=_SCRIPTS)
+
+
+def write_document(
+    path: str | Path, template: str, fields: Mapping[str, object], *, data: object, scripts: Sequence[str]
+) -> Path:
+    """Write a page with all that it needs in one file, and return its path.
+
+    Args:
+        path: the file, or a folder (it gets `index.html`); folders are made.
+        template: the name of a file in `templates`, which extends `page.html.j2`.
+        fields: what the template says, by name; of any page `title`, `subtitle`, `tables`, `recipe`, `notes` and
+            `provenance`.
+        data: what the scripts read, as JSON values.
+        scripts: names of files beside this one, in the order in which they run.
+    """
+    from markupsafe import Markup
+
+    files = resources.files("invert3d.view")
+    style, *parts = ((files / name).read_text("utf-8") for name in ("page.css", *scripts))
+    names = ("background", "surface", "ink", "muted", "line", "accent", "shadow")
+    colors = {
+        name: Markup(" ".join(f"--{part}: {getattr(theme, part)};" for part in names)) for name, theme in THEMES.items()
+    }
+    given = {**fields, "colors": colors, "style": Markup(style), "script": Markup("".join(parts)), "data": data}
     path = Path(path)
     path = path if path.suffix in (".html", ".htm") else path / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(piece("page", fields) + "\n", "utf-8")
-    return path
+    return write_bytes(path, _templates().get_template(template).render(given).encode())
 
 
-def _theme_css() -> str:
-    """The colors of `color.THEMES` for the style sheet: light, dark where preferred, light on paper."""
+@cache
+def _templates() -> Environment:
+    """The templates in the folder beside this file. Whatever is put into one is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    def properties(theme: Theme) -> str:
-        names = ("background", "surface", "ink", "muted", "line", "accent", "shadow")
-        return " ".join(f"--{name}: {getattr(theme, name)};" for name in names)
+    made = Environment(
+        loader=PackageLoader("invert3d.view"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return made
 
-    light, dark = properties(THEMES["light"]), properties(THEMES["dark"])
-    return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
-
-def _traces(trace: Mapping[str, Sequence[float]]) -> str:
-    """The section with one small chart a number, all over the same steps."""
+def _charts(trace: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
+    """One small chart a number, all over the same steps."""
     steps = trace.get("step")
     charts = []
     for name, given in trace.items():
@@ -148,27 +166,26 @@ def _traces(trace: Mapping[str, Sequence[float]]) -> str:
         if over.shape != values.shape:
             raise ValueError(f"trace {name!r}: got {len(values)} numbers for {len(over)} steps")
         charts.append(_chart(name, over, values))
-    if not charts:
-        return ""
-    body = piece("traces", {"charts": "\n".join(charts)})
-    return piece("section", {"title": "Along the way", "tools": "", "body": body})
+    return charts
 
 
-def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> str:
-    """One number over the steps as inline SVG; long traces are thinned, their spikes stay."""
+def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object]:
+    """What the template draws one number over the steps from; long traces are thinned, their spikes stay."""
     kept = thin(values)
     final = values[np.isfinite(values)][-1:]
     steps, values = steps[kept], values[kept]
     log, known = wants_decades(values), np.isfinite(values)
     first, last = float(steps[0]), float(steps[-1])
-    ends = (first, last if last > first else first + 1)
-    plot = Plot(**_FRAME, x=ends, y=value_span(values[known], log, 3), log=log)
-    x = np.round(plot.across(steps), 1).tolist()
-    heights = np.full(len(values), np.nan)
-    heights[known] = np.round(plot.down(values[known]), 1)
-    y = [height if seen else None for height, seen in zip(heights.tolist(), known, strict=True)]
-    marks = decades(*plot.y, 3) if log else ticks(*plot.y, 3)
-    rules = [{"at": round(float(plot.down(mark)), 1), "mark": short(float(mark))} for mark in marks]
+    marks, ends = scale_of(values[known], log, 3)
+
+    def down(numbers: np.ndarray) -> np.ndarray:
+        low, high, place = (np.log10(part) if log else part for part in (*ends, numbers))
+        return np.round(_BOTTOM - (place - low) / (high - low) * (_BOTTOM - _TOP), 1)
+
+    x = np.round(_LEFT + (steps - first) / (last - first if last > first else 1) * (_RIGHT - _LEFT), 1).tolist()
+    y: list[float | None] = [None] * len(values)
+    for place, height in zip(np.flatnonzero(known), down(values[known]).tolist(), strict=True):
+        y[place] = height
     pens = np.where(known & ~np.r_[False, known[:-1]], "M", "L")
     facts = {
         "x": x,
@@ -177,48 +194,30 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> str:
         "values": [value if seen else None for value, seen in zip(values.tolist(), known, strict=True)],
     }
     end = int(np.flatnonzero(known)[-1]) if known.any() else 0
-    fields = {
+    return {
         "name": name,
-        "facts": json.dumps(facts, separators=(",", ":")),
-        "scale": piece("log") if log else "",
+        "facts": facts,
+        "log": log,
         "end": f"{short(float(final[0]))} at the end" if len(final) else "never finite",
-        "rules": "\n".join(piece("rule", rule) for rule in rules),
+        "rules": [(at, short(float(mark))) for at, mark in zip(down(marks).tolist(), marks, strict=True)],
         "first": short(first),
         "last": short(last),
         "curve": "".join(f"{pen}{across} {up}" for pen, across, up in zip(pens, x, y, strict=True) if up is not None),
         "x": x[end],
         "y": -99 if y[end] is None else y[end],
     }
-    return piece("chart", fields)
 
 
-def _picture(picture: tuple[str, Path]) -> str:
-    """A picture, in the page itself."""
-    words, path = picture
-    body = piece("picture", {"title": words, "data": base64_of(Path(path).read_bytes())})
-    return piece("section", {"title": words, "tools": "", "body": body})
-
-
-def table_html(table: Table) -> str:
-    """A table as a section of its own; ValueError where a row has another length than the head."""
-    return piece("section", {"title": table.title, "tools": "", "body": table_body(table)})
-
-
-def table_body(table: Table) -> str:
-    """A table without its title; ValueError where a row has another length than the head."""
+def table_fields(table: Table) -> dict[str, object]:
+    """What a template writes a table from; ValueError where a row has another length than the head."""
     width = len(table.columns)
     for number, row in enumerate(table.rows):
         if len(row) != width:
             raise ValueError(f"table {table.title!r}: row {number} has {len(row)} cells for {width} columns")
     cells = [[_cell(value) for value in row] for row in table.rows]
     looks = ["number" if cells and all(_NUMBER.fullmatch(row[i]) for row in cells) else "" for i in range(width)]
-
-    def line(kind: str, texts: Sequence[str]) -> str:
-        return "".join(piece(kind, {"look": look, "text": text}) for look, text in zip(looks, texts, strict=True))
-
-    rows = "\n".join(piece("row", {"cells": line("cell", row)}) for row in cells)
-    fields = {"title": table.title, "head": line("head-cell", table.columns), "rows": rows, "note": table.note}
-    return piece("table", fields)
+    head, *rows = ([*zip(looks, texts, strict=True)] for texts in (table.columns, *cells))
+    return {"title": table.title, "head": head, "rows": rows, "note": table.note}
 
 
 def _cell(value: Cell) -> str:
@@ -228,27 +227,3 @@ def _cell(value: Cell) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return short(float(value)) if isinstance(value, float | np.floating) else str(value)
-
-
-def notes_html(notes: Sequence[str]) -> str:
-    """What to read with care."""
-    if not notes:
-        return ""
-    body = piece("notes", {"notes": "\n".join(piece("note", {"text": note}) for note in notes)})
-    return piece("section", {"title": "Notes", "tools": "", "body": body})
-
-
-def recipe_html(recipe: str) -> str:
-    """The text that repeats the run, with a button that copies it."""
-    if not recipe.strip():
-        return ""
-    body = piece("recipe", {"text": recipe.strip()})
-    return piece("section", {"title": "Recipe", "tools": piece("copy"), "body": body})
-
-
-def provenance_html(provenance: Mapping[str, str]) -> str:
-    """Where the page comes from."""
-    if not provenance:
-        return ""
-    facts = "\n".join(piece("fact", {"name": name, "value": value}) for name, value in provenance.items())
-    return piece("section", {"title": "Provenance", "tools": "", "body": piece("provenance", {"facts": facts})})

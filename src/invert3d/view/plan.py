@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from invert3d.view.boxes import array, in_space, kind_color
-from invert3d.view.color import RGB, rgb, theme_of
-from invert3d.view.sheet import Sheet
+from invert3d.view.color import Theme, code_of, rgb
+from invert3d.view.style import Sheet, font
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from invert3d.ops.layouts import Layout
 
 _SMALL = 9.5  # size of type
@@ -52,13 +54,22 @@ def birds_eye(
         raise ValueError(
             f"reach, width, height: got {reach}, {width}, {height}, accepted are meters > 0 and sides of 120 or more"
         )
-    plan = _Plan(width=width, height=height, reach=reach, dark=dark, scale=scale)
-    plan.field(camera)
-    outside = {"found": plan.boxes(found, "filled"), "of the truth": plan.boxes(truth, "outlined")}
+    sheet = Sheet(width, height, "dark" if dark else "light", scale, top=0)
+    sheet.box(0, 0, width, height, fill=sheet.theme.surface)
+    meter = (height - _BELOW - 6) / reach
+    axes = sheet.plot(0, 0, width, height)
+    axes.set_axis_off()
+    axes.set(xlim=(-width / 2 / meter, width / 2 / meter), ylim=(-_BELOW / meter, (height - _BELOW) / meter))
+    _field(axes, camera, reach, meter, sheet.theme)
+    outside = {
+        "found": _footprints(axes, found, meter, filled=True, theme=sheet.theme),
+        "of the truth": _footprints(axes, truth, meter, filled=False, theme=sheet.theme),
+    }
     words = ", ".join(f"{count} {name}" for name, count in outside.items() if count)
-    plan.sheet.text(_PAD, 13, f"outside: {words}" if words else "", size=_SMALL, color=plan.muted)
-    plan.legend(truth, found)
-    return np.asarray(plan.sheet.image()).copy()
+    style = {"color": sheet.theme.muted, "fontproperties": font(_SMALL)}
+    axes.annotate(f"outside: {words}" if words else "", (0, 1), (_PAD, -17), "axes fraction", "offset points", **style)
+    _legends(axes, truth, found, sheet.theme)
+    return np.asarray(sheet.image()).copy()
 
 
 def fitting_reach(*layouts: Layout | None) -> float:
@@ -67,97 +78,93 @@ def fitting_reach(*layouts: Layout | None) -> float:
     return float(np.clip(np.ceil((max(far, default=0.0) + 3) / 10) * 10, 30, 80))
 
 
-class _Plan:
-    """A sheet on which meters have a place."""
+def _field(axes: Axes, layout: Layout, reach: float, meter: float, theme: Theme) -> None:
+    """What the camera sees of the ground, and the rings with their meters, on axes of `meter` pixels each."""
+    from matplotlib.patches import Arc, Polygon
 
-    def __init__(self, *, width: int, height: int, reach: float, dark: bool, scale: int) -> None:
-        self.theme = theme_of("dark" if dark else "light")
-        self.sheet = Sheet(width, height, self.theme.name, scale)
-        self.sheet.box(0, 0, width, height, fill=rgb(self.theme.surface))
-        self.width, self.height, self.reach = width, height, reach
-        self.meter = (height - _BELOW - 6) / reach
-        self.muted: RGB = rgb(self.theme.muted)
-
-    def place(self, ground: np.ndarray) -> np.ndarray:
-        """Where (x, z) (..., 2) meters, to the right and forward, are on the sheet."""
-        return np.stack(
-            [self.width / 2 + ground[..., 0] * self.meter, self.height - _BELOW - ground[..., 1] * self.meter], axis=-1
+    inverse = np.linalg.inv(array(layout.projection)[:, :3])
+    rays = [inverse @ (u, layout.height / 2, 1.0) for u in (-0.5, layout.width - 0.5)]
+    ends = [(ray[0] / ray[2] * 2 * reach, 2 * reach) for ray in rays]
+    shade = _mixed(theme.surface, theme.accent, 0.09 if theme.name == "dark" else 0.06)
+    axes.add_patch(Polygon([(0, 0), *ends], facecolor=shade, linewidth=0))
+    room = axes.get_xlim()[1] - 24 / meter
+    for radius in np.arange(step := 10 if reach <= 40 else 20, reach * 1.5, step):
+        axes.add_patch(
+            Arc((0, 0), 2 * radius, 2 * radius, theta2=180, color=_mixed(theme.line, theme.muted, 0.18), linewidth=0.9)
         )
+        turn = min(np.arctan(rays[1][0] / rays[1][2]) + 0.06, np.arcsin(min(1.0, room / radius)))
+        x, y = np.sin(turn) * radius, np.cos(turn) * radius
+        if y < axes.get_ylim()[1] - 20 / meter:
+            name = f"{radius:.0f} m"
+            axes.text(x, y + 7 / meter, name, ha="center", va="center", color=theme.muted, fontproperties=font(_SMALL))
+    for end in ends:
+        axes.plot(*np.transpose([(0, 0), end]), color=_mixed(theme.line, theme.muted, 0.35), linewidth=0.9, zorder=1)
+    axes.plot(0, 0, marker="^", markersize=10, color=theme.muted, markeredgewidth=0)
 
-    def field(self, layout: Layout) -> None:
-        """What the camera sees of the ground, and the rings."""
-        line = rgb(self.theme.line)
-        inverse = np.linalg.inv(array(layout.projection)[:, :3])
-        rays = [inverse @ (u, layout.height / 2, 1.0) for u in (-0.5, layout.width - 0.5)]
-        sides = [ray[0] / ray[2] for ray in rays]
-        far = self.reach * 2
-        ends = np.array([[0, 0], [sides[0] * far, far], [sides[1] * far, far]])
-        shade = rgb(self.theme.accent)
-        self.sheet.area(self.place(ends), color=shade, opacity=0.09 if self.theme.name == "dark" else 0.06)
-        step = 10 if self.reach <= 40 else 20
-        turns = np.linspace(-np.pi / 2, np.pi / 2, 181)
-        for radius in np.arange(step, self.reach * 1.5, step):
-            arc = np.stack([np.sin(turns), np.cos(turns)], axis=1) * radius
-            self.sheet.path(self.place(arc), color=_between(line, self.muted, 0.18), width=0.9)
-            self._ring_name(float(radius), np.arctan(sides[1]))
-        for end in ends[1:]:
-            self.sheet.path(self.place(np.stack([ends[0], end])), color=_between(line, self.muted, 0.35), width=0.9)
-        x, y = self.place(np.zeros(2)).tolist()
-        self.sheet.area(np.array([[x, y - 4], [x - 5, y + 6], [x + 5, y + 6]]), color=self.muted)
 
-    def _ring_name(self, radius: float, edge: float) -> None:
-        """The meters of a ring, where the ring leaves the view of the camera or the sheet on the right."""
-        room = self.width / 2 - 24
-        turn = min(edge + 0.06, np.arcsin(min(1.0, room / (radius * self.meter))))
-        x, y = self.place(np.array([np.sin(turn), np.cos(turn)]) * radius).tolist()
-        if y > 20:
-            self.sheet.text(x, y - 7, f"{radius:.0f} m", size=_SMALL, color=self.muted, anchor="m")
+def _mixed(one: str, other: str, share: float) -> np.ndarray:
+    """A mixture of two colors, 0 to 1: `share` of the other."""
+    low, high = np.array(rgb(one)) / 255, np.array(rgb(other)) / 255
+    return low + (high - low) * share
 
-    def boxes(self, layout: Layout | None, how: Literal["filled", "outlined"]) -> int:
-        """The footprints of a layout; returns how many are outside of the sheet."""
-        outside = 0
-        if layout is None:
-            return outside
-        for place in in_space(layout):
-            corners = array(layout.corners)[place][:4, [0, 2]]
-            dots = self.place(corners)
-            if (dots.max(axis=0) < 0).any() or (dots.min(axis=0) > (self.width, self.height)).any():
-                outside += 1
-                continue
-            color = kind_color(layout.kinds[place])
-            middle, front = dots.mean(axis=0), dots[:2].mean(axis=0)
-            tip = front + (front - middle) * 0.3 + _unit(front - middle) * 3.5
-            if how == "filled":
-                self.sheet.area(dots, color=color, opacity=0.55)
-                self.sheet.path(
-                    np.stack([middle, tip]), color=_between(rgb(self.theme.surface), color, 0.75), width=2.6
-                )
-            else:
-                self.sheet.path(dots[[0, 1, 2, 3, 0]], color=color, width=1.5)
-                self.sheet.path(np.stack([middle, tip]), color=color, width=1.5)
+
+def _footprints(axes: Axes, layout: Layout | None, meter: float, *, filled: bool, theme: Theme) -> int:
+    """Draw the objects of a layout, each with a line to its front; returns how many are outside of the axes."""
+    from matplotlib.patches import Polygon
+
+    outside = 0
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    if layout is None:
         return outside
-
-    def legend(self, truth: Layout | None, found: Layout | None) -> None:
-        """What is outlined and what filled, and the kinds with their colors, beside the camera."""
-        given = [layout for layout in (truth, found) if layout is not None]
-        y = self.height - 12.0
-        if len(given) == 2:
-            self.sheet.box(_PAD, y - 20, 10, 7, fill=rgb(self.theme.surface), line=self.muted)
-            self.sheet.box(_PAD, y - 4, 10, 7, fill=_between(rgb(self.theme.surface), self.muted, 0.6))
-            self.sheet.text(_PAD + 15, y - 16, "truth", size=_SMALL, color=self.muted)
-            self.sheet.text(_PAD + 15, y, "found", size=_SMALL, color=self.muted)
-        kinds = {layout.kinds[place]: kind_color(layout.kinds[place]) for layout in given for place in in_space(layout)}
-        for row, (kind, color) in enumerate(sorted(kinds.items(), reverse=True)):
-            self.sheet.dot(self.width - _PAD - 3, y - 15 * row, radius=3.2, color=color)
-            self.sheet.text(self.width - _PAD - 11, y - 15 * row, kind, size=_SMALL, color=self.muted, anchor="r")
-
-
-def _unit(way: np.ndarray) -> np.ndarray:
-    """The direction (2,), or 0 where there is none."""
-    return way / max(float(np.hypot(*way)), 1e-9)
+    for place in in_space(layout):
+        corners = array(layout.corners)[place][:4, [0, 2]]
+        if (corners.max(axis=0) < low).any() or (corners.min(axis=0) > high).any():
+            outside += 1
+            continue
+        color = code_of(kind_color(layout.kinds[place]))
+        middle, front = corners.mean(axis=0), corners[:2].mean(axis=0)
+        way = front - middle
+        tip = front + way * 0.3 + way / max(float(np.hypot(*way)), 1e-9) * 3.5 / meter
+        pen = _mixed(theme.surface, color, 0.75) if filled else color
+        if filled:
+            axes.add_patch(Polygon(corners, facecolor=color, alpha=0.55, linewidth=0))
+        else:
+            axes.add_patch(Polygon(corners, fill=False, edgecolor=color, linewidth=1.5, zorder=2))
+        axes.plot(*np.transpose([middle, tip]), color=pen, linewidth=2.6 if filled else 1.5, solid_capstyle="round")
+    return outside
 
 
-def _between(one: RGB, other: RGB, share: float) -> RGB:
-    """A mixture of two colors: `share` of the other."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
+def _legends(axes: Axes, truth: Layout | None, found: Layout | None, theme: Theme) -> None:
+    """What is outlined and what filled, and the kinds with their colors, beside the camera."""
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    given = [layout for layout in (truth, found) if layout is not None]
+    kinds = sorted({layout.kinds[place] for layout in given for place in in_space(layout)})
+    paints = [code_of(kind_color(kind)) for kind in kinds]
+    dots = [
+        Line2D([], [], linestyle="", marker="o", markersize=6.4, color=paint, markeredgewidth=0) for paint in paints
+    ]
+    shapes = [
+        Patch(facecolor=theme.surface, edgecolor=theme.muted, linewidth=0.75),
+        Patch(facecolor=theme.muted, alpha=0.6, linewidth=0),
+    ]
+    sides = [("lower left", shapes, ["truth", "found"], True, 1.05)] if len(given) == 2 else []
+    for corner, handles, names, first, wide in [*sides, ("lower right", dots, kinds, False, 0.7)]:
+        axes.add_artist(
+            Legend(
+                axes,
+                handles,
+                names,
+                loc=corner,
+                markerfirst=first,
+                frameon=False,
+                prop=font(_SMALL),
+                labelcolor=theme.muted,
+                handlelength=wide,
+                handletextpad=0.5,
+                labelspacing=0.62,
+                borderaxespad=0.6,
+            )
+        )

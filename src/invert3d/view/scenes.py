@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invert3d.view.boxes import EMPTY, array, checked_picture, draw_layout, in_space, kind_color
+from invert3d.view.boxes import array, in_space, kind_color, shots
 from invert3d.view.camera import checked_points
+from invert3d.view.color import code_of
 from invert3d.view.gallery import base64_of
-from invert3d.view.markup import piece
-from invert3d.view.page import Table, notes_html, provenance_html, recipe_html, table_body, table_html, write_document
+from invert3d.view.page import Table, table_fields, write_document
 from invert3d.view.pairs import RULE, numbered, object_rows, pairs
 from invert3d.view.plan import fitting_reach
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 16_000  # of a LiDAR in one scene
 _LARGE_PNG = 300_000  # bytes from which a picture is kept as JPEG
-_WEIGHT = 1.4  # of lines and letters in pictures that are shrunk
 _CAMERA = {"azimuth": -100.0, "elevation": 31.0}
 _UNIT = 0.01  # meters: places of LiDAR points are kept to the centimeter
 _CAMERA_HEIGHT = 1.65  # meters above the ground in KITTI, where no object tells
@@ -89,21 +88,28 @@ def write_scene_page(
     """
     if len(frames) == 0:
         raise ValueError("frames: got none, accepted is at least one")
-    sections, scenes = [], []
+    written, scenes = [], []
     for place, frame in enumerate(frames):
         founds = _founds(frame)
         matched = {name: pairs(frame.truth, found) for name, found in founds.items()}
         columns, rows = object_rows(frame.truth, founds, matched)
-        table = table_body(Table(title=frame.name, columns=columns, rows=rows, note=RULE if place == 0 else ""))
-        body = _body(frame, table) + (piece("scene-help") if place == 0 else "")
-        tools = _tools(frames) if place == 0 else ""
-        sections.append(piece("section", {"title": frame.name, "tools": tools, "body": body}))
+        table = Table(title=frame.name, columns=columns, rows=rows, note=RULE if place == 0 else "")
+        written.append({**_written(frame), "table": table_fields(table)})
         scenes.append(_packed(frame, founds, matched))
-    sections += [*map(table_html, tables), notes_html(notes), recipe_html(recipe), provenance_html(facts or {})]
+    names = {name for frame in frames for name in _founds(frame)}
+    fields = {
+        "title": title,
+        "subtitle": subtitle,
+        "founds": [name for name in ("inverted", "original") if name in names] + ["nothing"],
+        "points": any(frame.points is not None for frame in frames),
+        "scenes": written,
+        "tables": [table_fields(table) for table in tables],
+        "recipe": recipe,
+        "notes": notes,
+        "provenance": facts or {},
+    }
     data = {"camera": _CAMERA, "scenes": scenes}
-    return write_document(
-        path, title=title, subtitle=subtitle, sections=sections, data=data, scripts=("base.js", "boxes.js")
-    )
+    return write_document(path, "scenes.html.j2", fields, data=data, scripts=("base.js", "boxes.js"))
 
 
 def _founds(frame: SceneFrame) -> dict[str, Layout]:
@@ -112,66 +118,32 @@ def _founds(frame: SceneFrame) -> dict[str, Layout]:
     return {name: layout for name, layout in both.items() if layout is not None}
 
 
-def _tools(frames: Sequence[SceneFrame]) -> str:
-    """What is shown in all scenes, and from where."""
-    names = {name for frame in frames for name in _founds(frame)}
-    order = [name for name in ("inverted", "original") if name in names] + ["nothing"]
-    founds = [
-        piece("scene-found", {"value": name, "name": name, "checked": "" if place else " checked"})
-        for place, name in enumerate(order)
-    ]
-    views = [piece("scene-view", {"value": name, "name": name}) for name in ("Above", "Behind", "Side")]
-    points = piece("scene-points") if any(frame.points is not None for frame in frames) else ""
-    return piece("scene-tools", {"founds": "\n".join(founds), "points": points, "views": "".join(views)})
-
-
-def _body(frame: SceneFrame, table: str) -> str:
-    """The pictures of a scene, its card and the table of its objects."""
-    kinds = {frame.truth.kinds[place]: None for place in in_space(frame.truth)}
-    for layout in _founds(frame).values():
-        kinds |= {layout.kinds[place]: None for place in in_space(layout)}
-    spans = [piece("kind", {"name": kind, "color": f"#{bytes(kind_color(kind)).hex()}"}) for kind in sorted(kinds)]
-    fields = {
-        "caption": frame.caption,
-        "shots": "\n".join(_shot(words, picture) for words, picture in _pictures(frame)),
-        "said": f"{frame.name}: a scene of {len(in_space(frame.truth))} boxes, from a point behind the camera",
-        "name": frame.name,
-        "kinds": "".join(spans),
-        "badges": "".join(piece("badge", {"name": name, "value": value}) for name, value in frame.badges.items()),
-        "table": table,
+def _written(frame: SceneFrame) -> dict[str, Any]:
+    """What the template writes a scene from: its words, its pictures, and the colors of its kinds."""
+    layouts = [frame.truth, *_founds(frame).values()]
+    kinds = sorted({layout.kinds[place] for layout in layouts for place in in_space(layout)})
+    try:
+        pictures = shots(frame.original, frame.truth, frame.on_original, frame.inverted, frame.on_inverted)
+    except ValueError as error:
+        raise ValueError(f"{frame.name}: {error}") from error
+    words = {
+        "asked": "What was asked for" + ("" if frame.original is None else ", on the original"),
+        "on original": "Found in the original",
+        "inverted": "Inverted",
+        "on inverted": "Found in it",
     }
-    return piece("scene", fields)
+    return {
+        "name": frame.name,
+        "caption": frame.caption,
+        "shots": [(words[name], _uri(picture), *picture.shape[1::-1]) for name, picture in pictures.items()],
+        "said": f"{frame.name}: a scene of {len(in_space(frame.truth))} boxes, from a point behind the camera",
+        "kinds": [(kind, code_of(kind_color(kind))) for kind in kinds],
+        "badges": frame.badges,
+    }
 
 
-def _pictures(frame: SceneFrame) -> list[tuple[str, np.ndarray]]:
-    """The pictures of a scene and what each shows."""
-    shots = []
-    if frame.original is not None:
-        shots.append(
-            (
-                "What was asked for, on the original",
-                draw_layout(frame.original, frame.truth, scale=None, weight=_WEIGHT),
-            )
-        )
-        if frame.on_original is not None:
-            drawn = draw_layout(frame.original, frame.on_original, faint=frame.truth, scale=None, weight=_WEIGHT)
-            shots.append(("Found in the original", drawn))
-    else:
-        empty = np.full((frame.truth.height, frame.truth.width, 3), EMPTY, np.uint8)
-        shots.append(("What was asked for", draw_layout(empty, frame.truth, scale=None, weight=_WEIGHT)))
-    if frame.inverted is not None:
-        inverted = checked_picture(frame.inverted, f"{frame.name}: inverted")
-        shots.append(("Inverted", inverted))
-        if frame.on_inverted is not None:
-            faint = frame.truth.resized(*inverted.shape[:2])
-            shots.append(
-                ("Found in it", draw_layout(inverted, frame.on_inverted, faint=faint, scale=None, weight=_WEIGHT))
-            )
-    return shots
-
-
-def _shot(words: str, picture: np.ndarray) -> str:
-    """A picture inside the page: PNG, or JPEG where that would be large."""
+def _uri(picture: np.ndarray) -> str:
+    """A picture as a link that holds it: PNG, or JPEG where that would be large."""
     from PIL import Image
 
     kind, file = "png", io.BytesIO()
@@ -179,8 +151,7 @@ def _shot(words: str, picture: np.ndarray) -> str:
     if len(file.getvalue()) > _LARGE_PNG:
         kind, file = "jpeg", io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=90, subsampling=0)
-    uri = f"data:image/{kind};base64,{base64_of(file.getvalue())}"
-    return piece("shot", {"words": words, "uri": uri, "width": picture.shape[1], "height": picture.shape[0]})
+    return f"data:image/{kind};base64,{base64_of(file.getvalue())}"
 
 
 def _packed(
@@ -227,6 +198,8 @@ def _box(layout: Layout, place: int, number: int, ground: float) -> dict[str, An
 def _camera(layout: Layout, ground: float, field_: Sequence[float]) -> dict[str, Any]:
     """The camera as a small pyramid, its tip first, and the ends of what it sees of the ground."""
     projection = array(layout.projection)
+    if not np.isfinite(projection).all():  # a layout in the picture only
+        return {"eye": [], "sides": []}
     inverse = np.linalg.inv(projection[:, :3])
     tip = -inverse @ projection[:, 3]
     front = field_[3]
