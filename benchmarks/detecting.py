@@ -26,15 +26,13 @@ from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.stepper import Stepper
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.jobs.record import record
-from invert3d.methods.layouts import LayoutRecipe, invert_layouts, layout_recipe, ours
+from invert3d.methods.layouts import invert_layouts, layout_recipe
+from invert3d.methods.stages import Recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
-from invert3d.objectives.boxes3d import CenterHeads
-from invert3d.ops.center_losses import WEIGHTS, head_losses
+from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
-from invert3d.ops.objects import Objects
 from invert3d.parameterizations.direct import Direct
-from invert3d.priors.statistics import norm_layers
 from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import frozen
 
@@ -42,23 +40,24 @@ Row = dict[str, Any]
 HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", "streets_frames_per_second_96x320": "at least 20"}
 
 
-def bare(detector: CenterNet3D, target: Tensor, steps: int) -> None:
+def bare(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
     """Forward, the training loss, backward to the input, a step of gradient descent: nothing else."""
-    x = torch.rand(len(target), 3, detector.height, detector.width, requires_grad=True)
+    x = torch.rand(len(target["boxes"]), 3, detector.height, detector.width, requires_grad=True)
     with frozen(detector):
         for _ in range(steps):
-            losses = head_losses(detector.raw(x), Objects(target), detector.codec)
-            loss = torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()
+            raw = detector.raw(x)
+            losses = detector.losses(raw, detector.assign(raw, target))
+            loss = torch.stack([weight * losses[name] for name, weight in detector.heads.items()]).sum()
             (gradient,) = torch.autograd.grad(loss, x)
             with torch.no_grad():
                 x -= 0.05 * gradient
 
 
-def looped(detector: CenterNet3D, target: Tensor, steps: int) -> None:
+def looped(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
     """The same through the loop."""
     optimize(
         frozen(detector),
-        CenterHeads(codec=detector.codec),
+        DetectionLoss(),
         Direct(),
         target=target,
         steps=steps,
@@ -66,10 +65,10 @@ def looped(detector: CenterNet3D, target: Tensor, steps: int) -> None:
     )
 
 
-def whole(recipe: LayoutRecipe) -> Callable[[CenterNet3D, Tensor, int], None]:
+def whole(recipe: Recipe) -> Callable[[CenterNet3D, dict[str, Tensor], int], None]:
     """A recipe, never stopping early."""
 
-    def run(detector: CenterNet3D, target: Tensor, steps: int) -> None:
+    def run(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
         invert_layouts(frozen(detector), target, recipe)
 
     return run
@@ -90,8 +89,8 @@ def overheads(steps: int, rounds: int) -> list[Row]:
     sides = {
         "bare": bare,
         "loop_overhead_centernet3d": looped,
-        "recipe published": whole(layout_recipe("published", detector.codec, steps=steps)),
-        "recipe ours": whole(ours(detector.codec, norms=norm_layers(detector), steps=steps)),
+        "recipe published": whole(layout_recipe("published", detector, steps=steps)),
+        "recipe ours": whole(layout_recipe("ours", detector, steps=steps)),
     }
     times: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(rounds + 1):  # the first warms up

@@ -97,6 +97,7 @@ def test_two_processes_write_the_same_bytes(plain, tmp_path) -> None:
     assert written(tmp_path / "run") == plain
 
 
+@pytest.mark.fault("kill -9 of a worker process in the middle of a batch")
 def test_a_killed_process_loses_nothing(plain, tmp_path) -> None:
     worker = Walk(marker=tmp_path / "killed", fault="kill", at=("walk-2", 7))
     execute(walks(worker), quiet(tmp_path / "run", workers=2))
@@ -105,11 +106,13 @@ def test_a_killed_process_loses_nothing(plain, tmp_path) -> None:
     assert [line["lost"] for line in lost if "lost" in line] == ["process ended with -9"]
 
 
+@pytest.mark.fault("a batch that kills every process that works at it")
 def test_a_batch_that_kills_every_process_is_given_up_by_name(tmp_path) -> None:
     with pytest.raises(ChildProcessError, match=r"worker of walk-\d died 3 times"):
         execute(walks(Deadly()), quiet(tmp_path / "run", workers=2))
 
 
+@pytest.mark.fault("an error in a worker process")
 def test_an_error_in_a_process_is_raised_here(tmp_path) -> None:
     worker = Walk(marker=tmp_path / "x", fault="error", at=("walk-1", 3))
     for workers in (1, 2):
@@ -117,6 +120,7 @@ def test_an_error_in_a_process_is_raised_here(tmp_path) -> None:
             execute(walks(worker), quiet(tmp_path / f"run{workers}", workers=workers))
 
 
+@pytest.mark.fault("Ctrl-C")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(plain, tmp_path, workers) -> None:
     out = tmp_path / "run"
@@ -149,6 +153,7 @@ class _SelfStop:
         return self.walk(units, context)
 
 
+@pytest.mark.fault("SIGTERM")
 def test_sigterm_ends_a_run_in_order_and_a_second_signal_at_once(tmp_path) -> None:
     program = f"""
 import os, signal, sys
@@ -169,6 +174,7 @@ print(outcome.interrupted, outcome.signal == signal.SIGTERM)
     assert done.stdout.split() == ["True", "True"] and "keeping what is done" in done.stderr
 
 
+@pytest.mark.fault("a damaged, cut or missing file of a unit")
 @pytest.mark.parametrize("damage", ["cut", "gone", "changed", "no mark"])
 def test_damaged_parts_are_done_again(plain, tmp_path, damage) -> None:
     out = tmp_path / "run"
@@ -232,6 +238,20 @@ def test_a_run_is_overwritten_whole(plain, tmp_path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["run"], "nothing is left beside it"
 
 
+def test_what_is_refused_at_work_leaves_all_as_it_was(tmp_path) -> None:
+    refusing = walks(Walk(marker=tmp_path / "x", fault="error", at=("walk-0", 0)))
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match="walk-0 is not legal"):
+        execute(refusing, quiet(out))
+    assert not list(tmp_path.iterdir())
+    execute(walks(), quiet(out))
+    before = written(out)
+    with pytest.raises(ValueError, match="walk-0 is not legal"):
+        execute(refusing, quiet(out, overwrite=True))
+    assert written(out) == before and [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.fault("a second process writes to the same run folder")
 def test_a_second_writer_is_refused(tmp_path) -> None:
     out = tmp_path / "run"
     execute(walks(), quiet(out))
@@ -244,6 +264,7 @@ def test_a_second_writer_is_refused(tmp_path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.fault("a full disk, at the first write and later")
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch) -> None:
     """The disk is full after some writes: the run can be resumed, or begun anew where nothing was written."""
     out, left = tmp_path / "run", [0]

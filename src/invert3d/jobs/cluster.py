@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from invert3d.jobs.execute import Ended, Lost, Plan, run_batch
+from invert3d.jobs.crew import Ended, Lost, Plan, run_batch
 from invert3d.jobs.job import Batch, Context
 from invert3d.jobs.processes import sendable
 

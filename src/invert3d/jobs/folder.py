@@ -22,26 +22,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from invert3d.jobs.job import Batch, Made
+from invert3d.jobs.job import Batch, Made, file_name
+from invert3d.ops.files import write_bytes
 
 MARK = "run.json"
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then rename it. A full disk leaves the old file, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def write_json(path: Path, table: Any) -> None:
@@ -63,6 +47,27 @@ def read_run(folder: Path) -> dict[str, Any]:
     return table
 
 
+def read_job(folder: Path, kind: str, source: Sequence[str]) -> dict[str, Any]:
+    """The facts of a finished or interrupted job of one source: ``run.json``, and what it says of the source.
+
+    A run folder may be somebody else's: names that leave it, and facts that are missing, are refused.
+
+    Raises ValueError if it is no run of this kind, or lacks one of the facts in ``source``.
+    """
+    run = read_run(folder)
+    try:
+        known, units, names = run["settings"]["sources"][""], run["units"], run["names"]
+        right = run["kind"] == kind and len(units) == len(names) and all(file_name(unit) == unit for unit in units)
+        missing = [key for key in source if key not in known]
+    except (KeyError, TypeError, AttributeError):
+        right, missing, known = False, [], {}
+    if not right:
+        raise ValueError(f"{folder} is not a run of {kind}: its {MARK} says something else")
+    if missing:
+        raise ValueError(f"{folder / MARK} is damaged: it has no {', '.join(missing)}")
+    return {**run, **known}
+
+
 def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """The folder, once it is seen that a run may be written there; nothing is changed.
 
@@ -74,26 +79,17 @@ def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fals
         raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a run folder")
-    parent = next(each for each in [*folder.absolute().parents] if each.exists())
+    parent = next(each for each in (*folder.absolute().parents, folder.absolute()) if each.exists())
     if not parent.is_dir():
         raise ValueError(f"{folder} cannot be made: {parent} is a file")
     there = folder / MARK
-    full = folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
+    full = folder.is_dir() and any(not is_leftover(each) for each in folder.iterdir())
     if full and not there.is_file() and (resume or overwrite):
         raise ValueError(f"{folder} is not a run folder (no {MARK}): it is left as it is")
     if full and not (resume or overwrite):
         raise ValueError(f"{folder} exists already: give --resume to go on from it or --overwrite to replace it")
     if resume and not there.is_file():
         raise ValueError(f"there is nothing to resume in {folder}")
-    return folder
-
-
-def prepared(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """An empty or resumable run folder. Raises ValueError as ``checked_folder``."""
-    folder = checked_folder(folder, resume=resume, overwrite=overwrite)
-    if overwrite and folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -157,47 +153,53 @@ def opened(
 ) -> Iterator[RunFolder]:
     """A run folder to write into: begun, or gone on with. One process at a time.
 
-    A new one appears with its ``run.json`` in it. An overwritten one goes when the new one is ready.
+    A new one appears with its ``run.json`` in it. If what is done there is refused (ValueError, TypeError) before a
+    unit is written, all is as it was before: a new folder goes, an overwritten one is back.
 
     Raises ValueError as ``checked_folder`` and ``agree`` do, and if another process writes there.
     """
     checked_folder(path, resume=resume, overwrite=overwrite)
+    old = None
     if resume:
         agree(path, asked)
     else:
-        _begin(path, {**asked, **about}, overwrite)
-    lock = FileLock(path / ".lock")
+        old = _begin(path, {**asked, **about})
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"another process is writing to {path}") from error
-    try:
-        yield RunFolder(path)
+        with _alone(path):
+            yield RunFolder(path)
+    except (ValueError, TypeError):
+        if not resume and not (path / "units").is_dir():
+            shutil.rmtree(path)
+            if old is not None:
+                os.replace(old, path)
+        raise
     finally:
-        lock.release()
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def _begin(path: Path, table: Mapping[str, Any], overwrite: bool) -> None:
+def _begin(path: Path, table: Mapping[str, Any]) -> Path | None:
+    """Make a run folder, and return where the one is that was there before."""
     parent = path.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".new"))
+    fresh, old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".new")), None
     try:
         fresh.chmod(0o755)
         write_json(fresh / MARK, dict(table))
-        if overwrite and path.exists():
+        if path.exists():
             with _alone(path):
-                old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".old"))
+                old = fresh.with_suffix(".old")
                 os.replace(path, old)
-            os.replace(fresh, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            if path.is_dir():  # empty, or with hidden files only
-                for each in path.iterdir():
-                    each.unlink() if not each.is_dir() else shutil.rmtree(each)
-            os.replace(fresh, path)
+        os.replace(fresh, path)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+    return old
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file or folder is of ours, from a write that did not end."""
+    return path.name == ".lock" or (path.name.startswith(".") and path.suffix in (".tmp", ".new", ".old"))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """How a job is run. Imports nothing heavy: the command line reads it for ``--help``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +40,7 @@ class RunOptions:
                 raise ValueError(f"{name} must be between 1 and 1024, not {getattr(self, name)}")
         if self.resume and self.overwrite:
             raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
-        if self.resume and self.out is None:
-            raise ValueError("resume needs the run folder to go on with")
+
+    def into(self, out: str | Path | None) -> Self:
+        """The same in another run folder, where one is given."""
+        return self if out is None else replace(self, out=Path(out))

@@ -9,7 +9,7 @@ import sys
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from invert3d.jobs.execute import Ended, Lost, Plan, run_batch
+from invert3d.jobs.crew import Ended, Lost, Plan, run_batch
 from invert3d.jobs.job import Batch, Context, Worker
 
 

@@ -1,10 +1,12 @@
 """Where a number comes from: the command, the versions and the processor."""
 
+import hashlib
 import platform
 import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from invert3d import __version__
 
@@ -36,3 +38,16 @@ def command_line() -> str:
     """The command as a person would type it, without the path of the program."""
     words = [Path(sys.argv[0]).name if Path(sys.argv[0]).name != "__main__.py" else "invert3d", *sys.argv[1:]]
     return " ".join(word if word and " " not in word else repr(word) for word in words)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits that change with any weight of a model."""
+    known = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        known.update(name.encode() + value.detach().cpu().double().numpy().tobytes())
+    return known.hexdigest()[:16]
+
+
+def digest(value: Tensor) -> str:
+    """Sixteen hexadecimal digits that change with any number of a tensor."""
+    return hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
