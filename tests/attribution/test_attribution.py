@@ -174,10 +174,15 @@ def test_removal_finds_what_the_score_is_made_of() -> None:
 def test_what_is_not_a_cloud_or_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="explains points, not voxels"):
         PointSaliency()(Frozen(nn.Identity(), Voxels(size=4)), ClassScore(), torch.zeros(1, 1, 4, 4, 4))
-    for change in ({"tolerance": 0.0}, {"steps": -1}, {"first": 0}, {"most": 4, "first": 8}):
-        with pytest.raises(ValueError):
+    for change, says in (
+        ({"tolerance": 0.0}, "a tolerance above 0, or steps, not 0.0 and 0"),
+        ({"steps": -1}, "or steps, not 0.01 and -1"),
+        ({"first": 0}, "not 0 and 128"),
+        ({"most": 4, "first": 8}, "not 8 and 4"),
+    ):
+        with pytest.raises(ValueError, match=says):
             IntegratedGradients(**change)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="regions and blocks must be 2 or more, not 1 and 8"):
         RegionOcclusion(regions=1)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="samples must be 1 or more and noise 0 or more, not 0 and 0.05"):
         SmoothGrad(samples=0)

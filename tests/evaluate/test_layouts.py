@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from invert3d.evaluate.layouts import errors, match
 from invert3d.ops.layouts import Layout
-from tests.evaluate.test_kitti import ROW, scene, stuff
+from invert3d.ops.overlaps import iou3d
+from tests.evaluate.test_kitti import ROW, random_frames, scene, stuff
 
 
 def test_the_same_scene_has_no_errors_whatever_the_order():
@@ -46,6 +48,21 @@ def test_the_best_pair_goes_first_and_each_object_has_one():
     found = scene(("Car", -7.7, 15.0), ("Car", -8.05, 15.0))
     result = errors(scene(*ROW[:2]), found)
     assert result.pairs.tolist() == [[0, 1]] and (result.missed, result.false) == (1, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_pair_that_overlaps_most_goes_first(seed):
+    """Crowded scenes, against a list of all pairs sorted by overlap: in space, then in the picture."""
+    for truth, found in zip(*random_frames(12, seed), strict=True):
+        left = {(i, j) for i, a in enumerate(truth.kinds) for j, b in enumerate(found.kinds) if a == b != "DontCare"}
+        in_space = iou3d(*((each.sizes, each.centers, each.yaws) for each in (truth, found)))
+        wanted = []
+        for shares, least in ((in_space, 0.1), (box_iou(truth.boxes, found.boxes).nan_to_num(0), 0.5)):
+            for i, j in sorted(left, key=lambda pair: -float(shares[pair])):
+                if shares[i, j] >= least and (i, j) in left:
+                    wanted.append([i, j])
+                    left = {pair for pair in left if pair[0] != i and pair[1] != j}
+        assert match(truth, found, 0.1).tolist() == sorted(wanted)
 
 
 def test_at_the_wrong_depth_the_picture_decides():

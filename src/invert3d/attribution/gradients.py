@@ -53,7 +53,7 @@ class SmoothGrad(Method):
             raise ValueError(f"samples must be 1 or more and noise 0 or more, not {self.samples} and {self.noise}")
 
     def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
-        draws = Draws.seeded(self.seed, range(len(x)))
+        draws = Draws.seeded(self.seed, [0] * len(x))  # the same noise for each: no input depends on its batch-mates
         low, high = x.flatten(1).amin(1), x.flatten(1).amax(1)
         sigma = (self.noise * (high - low)).view(-1, *[1] * (x.dim() - 1))
         total = torch.zeros_like(x)

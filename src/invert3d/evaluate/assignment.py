@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import intersection_over_first, iou2d, may_touch, paired_overlaps
+from invert3d.ops.overlaps import intersection_over_first, may_touch, paired_overlaps
 
 #: least height in pixels, greatest occlusion and truncation of each difficulty
 DIFFICULTIES = {"easy": (40.0, 0.0, 0.15), "moderate": (25.0, 1.0, 0.3), "hard": (25.0, 2.0, 0.5)}
@@ -130,14 +130,13 @@ def frames_of(truth: Sequence[Flat], found: Sequence[Flat], kind: str) -> Iterat
 def found_scores(frames: Frames, rules: Rules, view: str, overlap: float) -> np.ndarray:
     """The scores of detections that are found objects if each object takes the one with the highest score."""
     scores = np.nan_to_num(frames.found[..., _SCORE], nan=-np.inf)
-    free = rules.part.copy()
+    free = rules.part.copy()[:, None]
     kept = []
     for g in range(frames.truth.shape[1]):
-        near = (frames.overlaps[view][:, g] > overlap) & free
-        rows = np.flatnonzero(near.any(1))
-        picked = np.where(near[rows], scores[rows], -np.inf).argmax(1)
-        free[rows, picked] = False
-        kept.append(scores[rows, picked][rules.wanted[rows, g] & ~rules.small[rows, picked]])
+        near = frames.overlaps[view][:, g] > overlap
+        rows, picked, taken = _take(np.where(near, scores, -np.inf), free)
+        there = taken & rules.wanted[rows, g][:, None] & ~np.take_along_axis(rules.small[rows], picked, 1)
+        kept.append(np.take_along_axis(scores[rows], picked, 1)[there])
     return np.concatenate(kept)
 
 
@@ -148,25 +147,34 @@ def count(frames: Frames, rules: Rules, view: str, overlap: float, thresholds: n
     free = rules.part[:, None] & (frames.found[..., _SCORE][:, None] >= thresholds[:, None])
     for g in range(frames.truth.shape[1]):
         shares = frames.overlaps[view][:, g]
-        rows = np.flatnonzero((shares > overlap).any(1))
+        rows, picked, taken = _take(np.where(shares > overlap, np.where(rules.small, -1, shares), -np.inf), free)
         wanted = rules.wanted[rows, g][:, None]
-        open_ = free[rows] & (shares[rows] > overlap)[:, None]
-        good = open_ & ~rules.small[rows][:, None]
-        taken, hit = open_.any(-1), good.any(-1)
-        best = np.where(good, shares[rows][:, None], -1.0).argmax(-1)
-        picked = np.where(hit, best, open_.argmax(-1))
-        row, step = np.nonzero(taken)
-        free[rows[row], step, picked[row, step]] = False
+        hit = taken & wanted & ~np.take_along_axis(rules.small[rows], picked, 1)
         turned = frames.truth[rows, g, _ALPHA][:, None] - np.take_along_axis(frames.found[rows, :, _ALPHA], picked, 1)
-        found += (hit & wanted).sum(0)
+        found += hit.sum(0)
         missed += rules.wanted[:, g].sum() - (taken & wanted).sum(0)
-        similarity += np.where(hit & wanted, (1 + np.cos(turned)) / 2, 0).sum(0)
+        similarity += np.where(hit, (1 + np.cos(turned)) / 2, 0).sum(0)
     held = ~rules.small & (~(frames.stuff > overlap) if view == "2d" else True)
     return Counts(found, (free & held[:, None]).sum((0, 2)).astype(float), missed, similarity)
 
 
+def _take(wishes: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An object of each frame takes the free detection (f, t, d) that it wishes for most (f, d; -inf: not at all).
+
+    Returns the frames (r,) with a wish, which detection is picked (r, t), and whether it is taken: there may be none.
+    """
+    rows = np.flatnonzero((wishes > -np.inf).any(1))
+    granted = np.where(free[rows], wishes[rows][:, None], -np.inf)
+    picked, taken = granted.argmax(-1), granted.max(-1, initial=-np.inf) > -np.inf
+    row, step = np.nonzero(taken)
+    free[rows[row], step, picked[row, step]] = False
+    return rows, picked, taken
+
+
 def _stacked(rows: list[tuple[Flat, np.ndarray, Flat, np.ndarray]], kind: str) -> Frames:
     """Frames of rows (objects, which of them, detections, which of them)."""
+    from torchvision.ops import box_iou
+
     count = len(rows)
     regions = [objects.values[objects.kinds == "dontcare"] for objects, *_ in rows]
     truth = _padded([objects.values[which] for objects, which, _, _ in rows])
@@ -178,7 +186,8 @@ def _stacked(rows: list[tuple[Flat, np.ndarray, Flat, np.ndarray]], kind: str) -
         own[i, : len(near)] = detections.kinds[near] == kind
     a, b, stuff = (torch.from_numpy(each) for each in (truth, found, _padded(regions)))
     bev, space = _in_space(a, b)
-    overlaps = {"2d": iou2d(a[..., _BOX], b[..., _BOX]).numpy(), "bev": bev, "3d": space}
+    picture = torch.vmap(box_iou)(a[..., _BOX], b[..., _BOX]).nan_to_num(0.0)
+    overlaps = {"2d": picture.numpy(), "bev": bev, "3d": space}
     shares = intersection_over_first(b[..., _BOX], stuff[..., _BOX]).numpy()
     return Frames(truth, neighbor, found, own, overlaps, shares.max(-1))
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from invert3d.ops.boxes import wrapped
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import intersection_over_first, iou2d, iou3d
+from invert3d.ops.overlaps import intersection_over_first, iou3d
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,14 @@ def match(truth: Layout, found: Layout, overlap: float = 0.25) -> Tensor:
     """
     if not 0 < overlap <= 1:
         raise ValueError(f"overlap: got {overlap}, accepted is more than 0 and at most 1")
-    same = torch.tensor(
-        [[one == other != "DontCare" for other in found.kinds] for one in truth.kinds], dtype=torch.bool
-    )
-    same = same.reshape(len(truth), len(found)).to(truth.boxes.device)
-    pairs: list[tuple[int, int]] = []
-    for shares, least in ((_in_space(truth, found), overlap), (iou2d(truth.boxes, found.boxes), 0.5)):
-        pairs += _greedy(torch.where(same, shares.double(), -1.0), least, pairs)
+    free = np.array([[one == other != "DontCare" for other in found.kinds] for one in truth.kinds], dtype=bool)
+    free, pairs = free.reshape(len(truth), len(found)), []
+    for shares, least in ((_in_space(truth, found), overlap), (_in_picture(truth, found), 0.5)):
+        wishes = shares.double().numpy(force=True)
+        while (free & (wishes >= least)).any():
+            row, column = np.unravel_index(np.where(free, wishes, -1).argmax(), free.shape)
+            free[row], free[:, column] = False, False
+            pairs.append((int(row), int(column)))
     return torch.tensor(sorted(pairs), dtype=torch.long).reshape(-1, 2)
 
 
@@ -93,24 +95,16 @@ def errors(truth: Layout, found: Layout, pairs: Tensor | None = None) -> LayoutE
         size=(one.sizes - other.sizes).abs().mean(1),
         center_2d=(_middles(one.boxes) - _middles(other.boxes)).norm(dim=1),
         iou3d=_in_space(one, other).diagonal(),
-        iou2d=iou2d(one.boxes, other.boxes).diagonal(),
+        iou2d=_in_picture(one, other).diagonal(),
         missed=sum(kind != "DontCare" for kind in truth.kinds) - len(pairs),
         false=int(loose.sum()),
     )
 
 
-def _greedy(shares: Tensor, least: float, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """One-to-one pairs of an overlap (n, m) of at least ``least``, the largest first, without those that are taken."""
-    rows, columns = {row for row, _ in taken}, {column for _, column in taken}
-    found = []
-    places = (shares >= least).nonzero()
-    order = shares[places[:, 0], places[:, 1]].argsort(descending=True, stable=True)
-    for row, column in places[order].tolist():
-        if row not in rows and column not in columns:
-            rows.add(row)
-            columns.add(column)
-            found.append((row, column))
-    return found
+def _in_picture(a: Layout, b: Layout) -> Tensor:
+    from torchvision.ops import box_iou
+
+    return box_iou(a.boxes, b.boxes).nan_to_num(0.0)  # an empty box has no overlap
 
 
 def _in_space(a: Layout, b: Layout) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invert3d.engine.space import Image, Points, Space, Voxels
+from invert3d.ops.names import checked_name
 
 HELD_OUT = 1  # the seed of shapes:NAME, which no network was trained on
 
@@ -21,14 +22,14 @@ def read_inputs(
     Clouds go to the unit sphere; meshes become clouds or grids; images are resized. Files of equal names are numbered.
 
     Raises:
-        FileNotFoundError: a file is not there.
-        ValueError: a file cannot be read as what the space holds, or nothing is named.
+        ValueError: a file cannot be read as what the space holds, its name is no plain one (``ops.names``), or nothing
+            is named. The message names the file.
     """
     if not files:
         raise ValueError("name at least one file, or shapes:airplane for a procedural shape")
     found: dict[str, Tensor] = {}
     for file in files:
-        plain = name = Path(file).stem.removeprefix("shapes:")
+        plain = name = checked_name(Path(file).stem.removeprefix("shapes:"), str(file))
         number = 1
         while name in found:
             name, number = f"{plain}-{number}", number + 1
@@ -51,9 +52,8 @@ def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: in
 
 def cloud(file: str, made: str | None, points: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
     """A cloud (points, 3) in the unit sphere."""
-    from invert3d.data.clouds import normalize_unit_sphere
+    from invert3d.data.clouds import normalize_unit_sphere, read_points
     from invert3d.data.worlds.shapes import make_clouds
-    from invert3d.view.files import read_points
 
     if made:
         return make_clouds([made], 1, points, seed=seed)[0][0]
@@ -72,13 +72,10 @@ def grid(file: str, made: str | None, size: int, up: Literal["z", "y"], seed: in
 
 def image(path: Path, space: Image) -> Tensor:
     """An RGB image (3, height, width) in [0, 1]."""
-    from PIL import Image as Picture
-    from PIL import UnidentifiedImageError
+    from PIL.Image import Resampling
 
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        picture = Picture.open(path).convert("RGB").resize((space.width, space.height), Picture.Resampling.BILINEAR)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path.name} is no image") from error
+    from invert3d.data.images import opened_image
+
+    with opened_image(path) as file:
+        picture = file.convert("RGB").resize((space.width, space.height), Resampling.BILINEAR)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255

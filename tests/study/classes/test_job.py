@@ -1,18 +1,30 @@
-"""``invert3d.invert``: folders, resume, chunks, and networks of one's own."""
+"""``invert3d.invert``: folders, resume, batches, and networks of one's own."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
 from torch import nn
 
 import invert3d
-from invert3d.engine.recorder import ProgressBar
-from invert3d.engine.result import Result
+from invert3d.jobs.execute import execute
+from invert3d.jobs.job import Progress
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.recipes import load_recipe
 from invert3d.study.classes import job as study
+from invert3d.study.classes.job import Source, classes_job, joined, read_shapes, result_of, shapes_job
 from invert3d.study.networks import open_network
 
-SMALL = {"recipe": "ours", "points": 64, "steps": 4, "starts": 2, "progress": False}
+SMALL = load_recipe("ours", points=64, steps=4, starts=2, candidates=64, judge="own")
+NETWORK = "pointnet_vanilla-shapes"
+
+
+def shapes(classes, model=NETWORK, *, recipe=SMALL, repeats=1, **options):
+    return invert3d.invert(
+        model, classes, recipe=recipe, repeats=repeats, options=RunOptions(progress=False, **options)
+    )
 
 
 class Own(nn.Module):
@@ -29,7 +41,8 @@ class Own(nn.Module):
 
 def test_a_users_own_module_with_another_layout_and_a_dict_of_log_probabilities():
     torch.manual_seed(0)
-    result = invert3d.invert(Own(), ["b"], class_list=["a", "b", "c"], layout="b3n", judge="own", **SMALL)
+    network = open_network(Own(), classes=["a", "b", "c"], layout="b3n")
+    result = shapes(["b"], network)
     assert result.x.shape == (1, 64, 3)
     assert torch.allclose(result.outputs.mean(-1), torch.zeros(1), atol=1e-5)
     assert result.facts["names"] == ["b"]
@@ -37,68 +50,111 @@ def test_a_users_own_module_with_another_layout_and_a_dict_of_log_probabilities(
 
 def test_the_run_folder_holds_all_it_takes(tmp_path):
     out = tmp_path / "run"
-    result = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], out=out, **{**SMALL, "judge": "own"})
+    result = shapes(["chair", "cup"], out=out)
     run = json.loads((out / "run.json").read_text())
-    assert run["names"] == ["chair", "cup"]
+    assert run["names"] == ["chair", "cup"] and run["units"] == ["chair-0", "cup-0"]
     assert run["environment"]["torch"] == torch.__version__
-    again = Result.load(out)
-    assert torch.equal(again.x, result.x)
-    assert again.facts["names"] == ["chair", "cup"]
+    facts, again = read_shapes(out)
+    assert torch.equal(again.x, result.x) and torch.equal(again.snapshots, result.snapshots)
+    assert again.facts["names"] == ["chair", "cup"] and facts["model"] == NETWORK
     with pytest.raises(ValueError, match="--resume"):
-        invert3d.invert("pointnet_vanilla-shapes", ["chair"], out=out, **{**SMALL, "judge": "own"})
+        shapes(["chair"], out=out)
 
 
-def test_a_seed_fixes_everything_and_chunks_change_nothing(monkeypatch):
-    options = {**SMALL, "judge": "own"}
-    once = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup", "lamp"], seed=3, **options)
-    monkeypatch.setattr(study, "POINTS_AT_ONCE", 64 * 2)
-    chunked = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup", "lamp"], seed=3, **options)
-    assert torch.allclose(once.x, chunked.x, atol=1e-3)
-    other = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup", "lamp"], seed=4, **options)
-    assert not torch.allclose(once.x, other.x, atol=1e-3)
+def test_a_seed_and_a_name_fix_a_shape_and_batches_change_it_by_rounding_only(monkeypatch):
+    once = shapes(["chair", "cup", "lamp"], seed=3)
+    monkeypatch.setattr(study, "CAPACITY", 64 * 2)
+    batched = shapes(["chair", "cup", "lamp"], seed=3)
+    assert torch.allclose(once.x, batched.x, atol=1e-3)
+    assert not torch.allclose(once.x, shapes(["chair", "cup", "lamp"], seed=4).x, atol=1e-3)
 
 
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "POINTS_AT_ONCE", 64 * 2)  # one shape a chunk
-    options = {**SMALL, "judge": "own", "progress": True}
-    whole = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], **options)
-    seen = []
+    monkeypatch.setattr(study, "CAPACITY", 64 * 2)  # one shape a batch
+    whole = shapes(["chair", "cup"])
+    out, seen, record = tmp_path / "run", [], Progress.record
 
     def interrupt(self, state):
         seen.append(state.step)
         if len(seen) == 6:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+        record(self, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "record", interrupt)
-        part = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], out=tmp_path / "run", **options)
+        patch.setattr(Progress, "record", interrupt)
+        part = shapes(["chair", "cup"], out=out)
     assert part.interrupted
-    assert Result.load(tmp_path / "run").x.shape == (2, 64, 3)
-    rest = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], out=tmp_path / "run", resume=True, **options)
+    assert read_shapes(out)[1].x.shape == (2, 64, 3)
+    rest = shapes(["chair", "cup"], out=out, resume=True)
     assert not rest.interrupted
-    assert torch.allclose(rest.x, whole.x, atol=1e-4)
-    with pytest.raises(ValueError, match="other values of"):
-        invert3d.invert("pointnet_vanilla-shapes", ["chair", "lamp"], out=tmp_path / "run", resume=True, **options)
+    assert torch.equal(rest.x, whole.x) and torch.equal(rest.trace["loss"], whole.trace["loss"])
+    with pytest.raises(ValueError, match="other values of units"):
+        shapes(["chair", "lamp"], out=out, resume=True)
+    with pytest.raises(ValueError, match=r"other values of settings.sources"):
+        shapes(
+            ["chair", "cup"],
+            out=out,
+            resume=True,
+            recipe=load_recipe("ours", points=64, steps=6, candidates=64, judge="own"),
+        )
 
 
 def test_an_early_interrupt_keeps_names_and_shapes_together(monkeypatch):
-    monkeypatch.setattr(study, "POINTS_AT_ONCE", 64 * 2)
-
-    def interrupt(self, state):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ProgressBar, "record", interrupt)
-    part = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], **{**SMALL, "judge": "own", "progress": True})
+    monkeypatch.setattr(study, "CAPACITY", 64 * 2)
+    monkeypatch.setattr(Progress, "record", lambda self, state: os.kill(os.getpid(), signal.SIGINT))
+    part = shapes(["chair", "cup"])
     assert part.interrupted
     assert part.facts["names"] == ["chair"]
     assert len(part.x) == 1
 
 
 def test_tries_come_back_in_the_order_they_were_asked_for():
-    result = invert3d.invert("pointnet_vanilla-shapes", ["chair", "cup"], repeats=2, **{**SMALL, "judge": "own"})
+    result = shapes(["chair", "cup"], repeats=2)
     assert result.facts["names"] == ["chair", "chair", "cup", "cup"]
     assert result.target.tolist() == sorted(result.target.tolist())
     assert result.facts["repeats"] == [0, 1, 0, 1]
+
+
+def test_several_sources_are_one_job():
+    network = open_network(NETWORK)
+    sources = {"first": Source(network=network, recipe=SMALL), "second": Source(network=network, recipe=SMALL)}
+    outcome = execute(shapes_job(sources, ["chair"], 1), RunOptions(progress=False))
+    first, second = result_of(outcome, "first"), result_of(outcome, "second")
+    assert first.facts["names"] == second.facts["names"] == ["chair"]
+    assert not torch.allclose(first.x, second.x), "they have other names, so other draws"
+
+
+def test_samples_that_ended_early_have_no_trace_afterwards():
+    network = open_network(NETWORK)
+    outcome = execute(classes_job(network, ["chair", "cup"], SMALL), RunOptions(progress=False))
+    long, short = (made for _, made in outcome.each())
+    short = type(short)(
+        facts=short.facts, arrays={k: v[:2] if k.startswith("trace.") else v for k, v in short.arrays.items()}
+    )
+    whole = joined([short, long])
+    assert whole.trace["step"].tolist() == long.arrays["trace.step"].tolist()
+    assert whole.trace["loss"].isnan().tolist() == [[False, False]] * 2 + [[True, False]] * (
+        len(whole.trace["step"]) - 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "words"),
+    [
+        (["chiar"], {}, "unknown class 'chiar'; did you mean chair"),
+        ([], {}, "name a class to invert"),
+        (["chair", "chair"], {}, "chair is named twice"),
+        (["chair"], {"repeats": 0}, "between 1 and 100 shapes"),
+        (["chair"], {"seed": -1}, "a seed must be 0 or more"),
+        (["chair"], {"workers": 0}, "workers must be between 1 and 1024"),
+        (["chair"], {"resume": True}, "resume needs the run folder"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, classes, options, words):
+    out = {} if "resume" in options else {"out": tmp_path / "run"}
+    with pytest.raises(ValueError, match=words):
+        shapes(classes, **out, **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_opening_networks_that_are_not_there():
@@ -145,6 +201,6 @@ def test_the_real_pointnet_recognizes_a_real_airplane_and_is_inverted(real):
     network = open_network("pointnet_vanilla", checkpoint=checkpoint)
     cloud = torch.from_numpy(np.load(real / "clouds" / "airplane.npy"))[None]
     assert network.classes[int(network.frozen(cloud).argmax())] == "airplane"
-    options = {**SMALL, "points": 256, "steps": 60, "starts": 4}
-    result = invert3d.invert("pointnet_vanilla", ["airplane"], checkpoint=checkpoint, **options)
+    recipe = load_recipe("ours", points=256, steps=60, starts=4)
+    result = shapes(["airplane"], network, recipe=recipe)
     assert result.success.all()

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from invert3d.cli import prune as pruning
-from invert3d.cli.explain import errors as command
-from invert3d.cli.reproduce import reproduce
 from invert3d.study.explaining.errors import confident_mistakes, confusion, typical, worst_pairs
 from invert3d.study.explaining.held_out import held_out, probabilities
 from invert3d.study.networks import open_network
 from invert3d.study.pruning.survival import overlaps, survival
+from tests.cli.calls import command
 
 NETWORK = "pointnet_vanilla-shapes"
 
@@ -71,7 +69,7 @@ def test_edges_lie_on_the_shape_they_belong_to() -> None:
 
 def test_a_folder_with_confusions_and_mistakes(tmp_path: Path) -> None:
     out = tmp_path / "errors"
-    command(NETWORK, per_class=8, points=64, method="gradient", most=2, out=out)
+    command("evaluate", "errors", NETWORK, per_class=8, points=64, method="gradient", most=2, out=out)
     table = json.loads((out / "table.json").read_text())
     assert 0.2 < table["accuracy"] < 1 and len(table["rows"]) == 2
     sure = [float(row[2]) for row in table["rows"]]
@@ -81,20 +79,20 @@ def test_a_folder_with_confusions_and_mistakes(tmp_path: Path) -> None:
     for name in ("confusion.png", "mistakes.png", "index.html"):
         assert (out / name).stat().st_size > 1000
     with pytest.raises(ValueError, match="exists already"):
-        command(NETWORK, out=out)
+        command("evaluate", "errors", NETWORK, out=out)
     with pytest.raises(ValueError, match="explains points, not voxels"):
-        command("voxnet-shapes", method="point_saliency", out=tmp_path / "other")
+        command("evaluate", "errors", "voxnet-shapes", method="point_saliency", out=tmp_path / "other")
 
 
 def test_a_network_explains_as_itself() -> None:
     network = open_network("voxnet-shapes")
     row = survival(network, network, "gradient", per_class=1)
     assert row["same answer"] == "100%" and row["rank correlation"].startswith("1.00")
-    assert abs(float(row["drawn anew"].split(" ")[0])) < 0.3
+    assert abs(float(row["random weights"].split(" ")[0])) < 0.3
     with pytest.raises(ValueError, match="do not take the same inputs"):
         survival(network, open_network("voxnet-modelnet10"), "gradient")
     with pytest.raises(ValueError, match="no pruned weights"):
-        pruning.survival("voxnet-shapes")
+        command("evaluate", "pruning", "voxnet-shapes")
 
 
 def test_overlap_of_the_largest() -> None:
@@ -106,12 +104,12 @@ def test_overlap_of_the_largest() -> None:
 
 
 def test_figures_of_the_saliency_paper(tmp_path: Path) -> None:
-    reproduce("saliency3d/fig3", model="voxnet-shapes", out=tmp_path / "three")
+    command("reproduce", "saliency3d/fig3", model="voxnet-shapes", out=tmp_path / "three")
     table = json.loads((tmp_path / "three" / "table.json").read_text())
     assert {row[3] for row in table["rows"]} == {"gradient", "input x gradient", "integrated gradients", "guided"}
     with pytest.raises(ValueError, match="figure 2 shows clouds; voxnet-shapes takes voxel grids 32 a side"):
-        reproduce("saliency3d/fig2", model="voxnet-shapes", out=tmp_path / "two")
+        command("reproduce", "saliency3d/fig2", model="voxnet-shapes", out=tmp_path / "two")
     with pytest.raises(ValueError, match="figure 3 shows voxel grids"):
-        reproduce("saliency3d/fig3", model=NETWORK, out=tmp_path / "two")
+        command("reproduce", "saliency3d/fig3", model=NETWORK, out=tmp_path / "two")
     with pytest.raises(ValueError, match="did you mean saliency3d/fig"):
-        reproduce("saliency3d/fig9", out=tmp_path / "two")
+        command("reproduce", "saliency3d/fig9", out=tmp_path / "two")

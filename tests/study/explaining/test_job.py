@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,18 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from invert3d.attribution.integrated import IntegratedGradients
-from invert3d.cli.explain import explain as command
 from invert3d.data.binvox import Binvox, write_binvox
 from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import FOLDER
 from invert3d.objectives.classes import Contrast
-from invert3d.study.explaining.job import explain, explain_files, table_of
+from invert3d.study.explaining.job import each_of, explain, explain_files, table_of
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import open_network
+from tests.cli import calls
+from tests.jobs.test_jobs import quiet
+
+command = partial(calls.command, "explain")
 
 NETWORK = "pointnet_vanilla-shapes"
 
@@ -89,7 +93,7 @@ def test_a_folder_of_voxels(tmp_path: Path) -> None:
     assert arrays["x"][1].sum() == grid.sum()
     table = json.loads((out / "table.json").read_text())
     assert {row[0] for row in table["rows"]} == {"chair", "mine"} and {row[2] for row in table["rows"]} >= {"chair"}
-    assert json.loads((out / "run.json").read_text())["facts"]["grad_cam"]["layer"] == "conv1"
+    assert json.loads((out / "units" / "mine" / "facts.json").read_text())["methods"]["grad_cam"]["layer"] == "conv1"
     for name in ("figure.png", "index.html", "clouds/mine-guided.ply"):
         assert (out / name).stat().st_size > 1000
     page = (out / "index.html").read_text()
@@ -131,7 +135,9 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     Image.fromarray(picture).save(tmp_path / "half.png")
     network = open_network(Reddish(), kind="image", size=16, classes=["red", "blue"])
     inputs = read_inputs([tmp_path / "half.png"], network.frozen.space)
-    table = explain_files(network, inputs, ["gradient", "integrated_gradients", "occlusion"], out=tmp_path / "out")
+    table = explain_files(
+        network, inputs, ["gradient", "integrated_gradients", "occlusion"], options=quiet(tmp_path / "out")
+    )
     assert table["rows"][0][2] == "red"
     arrays = load_file(tmp_path / "out" / "attributions.safetensors")
     reds = arrays["integrated_gradients"][0].sum(0)
@@ -140,7 +146,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="takes image files"):
         read_inputs(["shapes:chair"], network.frozen.space)
     (tmp_path / "no.png").write_text("no")
-    with pytest.raises(ValueError, match="is no image"):
+    with pytest.raises(ValueError, match="found no image"):
         read_inputs([tmp_path / "no.png"], network.frozen.space)
 
 
@@ -158,10 +164,10 @@ def test_completeness_that_is_not_reached_is_said() -> None:
     x = torch.from_numpy(make_clouds(["car"], 1, 64, seed=3)[0])
     found = explain(network, x, IntegratedGradients(tolerance=1e-9, most=9), target="car")
     assert found.facts["completeness_error"][0] > 1e-9 and found.facts["evaluations"] == 9
-    table = table_of(network, ["mine"], {"integrated_gradients": found}, torch.rand(1, 21), torch.tensor([5]), None)
-    assert (
-        f"Completeness was not reached: mine {found.facts['completeness_error'][0]:.1%} after 9 runs" in table["note"]
-    )
+    facts = {"target": "car", "methods": {"integrated_gradients": {k: each_of(v, 0) for k, v in found.facts.items()}}}
+    table = table_of(network, ["mine"], [facts], torch.rand(1, 21), ["integrated_gradients"], None)
+    error = found.facts["completeness_error"][0]
+    assert f"Completeness was not reached: mine {error:.1%} after 9 runs" in table["note"]
 
 
 def test_what_nobody_asked_for_is_left_out_and_said(tmp_path: Path) -> None:
@@ -176,17 +182,16 @@ def test_what_nobody_asked_for_is_left_out_and_said(tmp_path: Path) -> None:
     network = open_network(Smooth(), kind="voxels", size=16, classes=["a", "b", "c"])
     inputs = read_inputs(["shapes:chair", "shapes:chair", "shapes:chair"], network.frozen.space)
     assert list(inputs) == ["chair", "chair-1", "chair-2"]
-    table = explain_files(network, inputs, out=tmp_path / "out")
+    table = explain_files(network, inputs, options=quiet(tmp_path / "out"))
     assert "Left out: guided: no rectifier was found" in table["note"]
     assert {row[3] for row in table["rows"]} >= {"gradient", "occlusion", "grad cam"}
     with pytest.raises(ValueError, match="no rectifier was found"):
-        explain_files(network, inputs, ["guided"], out=tmp_path / "other")
+        explain_files(network, inputs, ["guided"], options=quiet(tmp_path / "other"))
     assert not (tmp_path / "other").exists()
-    with pytest.raises(ValueError, match="3 outputs, and 2 class names"):
-        short = open_network(Smooth(), kind="voxels", size=16, classes=["a", "b"])
-        explain_files(short, {"one": inputs["chair"]}, ["gradient"], out=tmp_path / "other", target="a")
+    with pytest.raises(ValueError, match="the network has 3 outputs, 2 class names were given"):
+        open_network(Smooth(), kind="voxels", size=16, classes=["a", "b"])
     with pytest.raises(ValueError, match="empty: nothing in the grid is filled"):
-        explain_files(network, {"empty": torch.zeros(1, 16, 16, 16)}, ["gradient"], out=tmp_path / "other")
+        explain_files(network, {"empty": torch.zeros(1, 16, 16, 16)}, ["gradient"], options=quiet(tmp_path / "other"))
 
 
 def test_an_old_folder_stays_until_there_is_a_new_one(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,27 +15,31 @@ from PIL import Image as Picture
 
 from invert3d.data.kitti import Calibration, KittiFolder, read_labels, write_calibration, write_labels
 from invert3d.data.scenes import write_scene
-from invert3d.engine.recorder import ProgressBar
-from invert3d.methods.layouts import layout_recipe
+from invert3d.jobs.job import Progress
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.layouts import layout_recipe, reached_norms
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.models.weights import WeightCard
 from invert3d.ops.boxes import project, wrapped
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Normalized
 from invert3d.priors.images import Nearness
 from invert3d.priors.statistics import norm_layers
-from invert3d.study.detectors import criterion, detections, open_detector, save_detector, train_detector
+from invert3d.study.detectors import open_detector
 from invert3d.study.layouts import job as study
-from invert3d.study.layouts.job import BoxesRun, invert_boxes, reached_norms, read_picture, redetected
+from invert3d.study.layouts.files import BoxesRun, read_picture
+from invert3d.study.layouts.job import asked_of, invert_boxes, redetected
 from invert3d.study.layouts.scenes import Scenes, asked_scenes, parsed_sweep, swept
 from invert3d.study.layouts.score import HEADER, SHORT, errors_table, fitted, read_boxes_run, score, scored_runs
-from invert3d.training.classifiers import FitSettings
-from invert3d.training.frames import Frames, batches, folder_frames, nominal
+from invert3d.training.detectors import save_detector
+from invert3d.training.frames import Frames
 from tests.layouts import camera, kitti_camera, random_layout
 from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
 from tests.ops.test_layouts import assert_same
 
-QUICK = {"steps": 3, "progress": False}
+SILENT = RunOptions(progress=False)
+QUICK = {"steps": 3, "options": SILENT}
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +66,8 @@ def frames(count: int = 4) -> Frames:
 def card(detector: CenterNet3D, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The card of the tiny detector, beside its weights."""
     folder = tmp_path_factory.mktemp("cards")
-    save_detector(
-        detector,
-        "centernet3d-tiny",
-        folder,
-        options=TINY["small"],
-        data="noise",
-        licence="Apache-2.0",
-        command="invert3d train",
-        seed=0,
-        held_out=frames(),
-        seconds=1.0,
-        settings=FitSettings(steps=1, batch=2),
-    )
+    about = WeightCard(name="centernet3d-tiny", kind="detector", architecture="centernet3d", options=TINY["small"])
+    save_detector(detector, frames(), about, folder)
     return folder / "centernet3d-tiny.json"
 
 
@@ -104,11 +99,14 @@ def test_a_run_folder_is_a_kitti_folder(finished) -> None:
 
 def test_a_run_says_how_it_came_about(finished, detector: CenterNet3D) -> None:
     out, run = finished
-    facts, table = json.loads((out / "run.json").read_text()), json.loads((out / "frames.json").read_text())
-    assert facts["kind"] == "boxes" and facts["names"] == ["a", "b"] and facts["size"] == [32, 64]
-    assert facts["codec"]["center"] == "projected" and "Fourier(" in facts["settings"] and facts["recipe"] == "ours"
+    facts = json.loads((out / "run.json").read_text())
+    source = facts["settings"]["sources"][""]
+    assert facts["kind"] == "boxes" and facts["names"] == facts["units"] == ["a", "b"] and source["size"] == [32, 64]
+    assert source["codec"]["center"] == "projected" and source["recipe"]["name"] == "ours"
     assert facts["environment"]["torch"] == torch.__version__
-    assert "BatchNormStatistics(layers=('network." in facts["settings"]
+    norms = next(term for term in source["recipe"]["objective"] if term["name"] == "batch_norm_statistics")
+    assert norms["layers"][0].startswith("network.")
+    table = {name: json.loads((out / "units" / name / "facts.json").read_text()) for name in run.names}
     assert [table[name]["steps"] for name in run.names] == list(run.steps) == [3, 3]
     assert run.trace["loss"].shape == (3, 2) and run.seconds > 0 and not run.interrupted
     assert not detector.training and all(p.requires_grad for p in detector.parameters())
@@ -137,9 +135,8 @@ def test_reading_leaves_a_detector_in_training_as_it_is(finished, detector: Cent
 
 def test_nothing_is_written_without_a_folder_and_chunks_change_nothing(detector, monkeypatch, finished) -> None:
     _, run = finished
-    monkeypatch.setattr(study, "PIXELS_AT_ONCE", 32 * 64)
-    alone = invert_boxes(detector, LAYOUTS[:2], **QUICK)
-    assert alone.names == ("000000", "000001")
+    monkeypatch.setattr(study, "CAPACITY", 32 * 64)
+    alone = invert_boxes(detector, LAYOUTS[:2], names=["a", "b"], **QUICK)
     assert (alone.pictures - run.pictures).abs().max() <= 1 / 255 + 1e-6
     assert len(alone.found) == 2 and alone.steps == (3, 3)
 
@@ -147,9 +144,9 @@ def test_nothing_is_written_without_a_folder_and_chunks_change_nothing(detector,
 def test_the_smallest_change_is_measured_from_the_picture_to_the_end(detector: CenterNet3D, monkeypatch) -> None:
     """In both of its parts, the one in views and the plain one."""
     seen = []
-    monkeypatch.setattr(Nearness, "update", lambda self, state: seen.append(state.memory["nearness"].clone()))
+    monkeypatch.setattr(Nearness, "update", lambda self, state: seen.append(state.start.clone()))
     start = torch.rand(1, 3, 32, 64)
-    invert_boxes(detector, LAYOUTS[:1], start=start, recipe="smallest_change", steps=4, progress=False)
+    invert_boxes(detector, LAYOUTS[:1], start=start, recipe="smallest_change", steps=4, options=SILENT)
     assert len(seen) == 4 and all(torch.equal(each, start) for each in seen)
     with pytest.raises(ValueError, match="begins with a picture"):
         invert_boxes(detector, LAYOUTS[:1], recipe="smallest_change", steps=4)
@@ -159,15 +156,15 @@ def test_norms_that_only_checkpoints_know_are_not_asked_what_they_remember() -> 
     """DLA's trees of trees have a projection that nothing calls; our recipe must work on it."""
     dla = tiny("dla34", codec=PROJECTED, order="rgb")
     assert set(norm_layers(dla)) - set(reached_norms(dla)) == {"network.base.level4.project.1"}
-    run = invert_boxes(dla, LAYOUTS[:1], steps=2, progress=False)
+    run = invert_boxes(dla, LAYOUTS[:1], steps=2, options=SILENT)
     assert run.steps == (2,)
 
 
 def test_a_recipe_of_ones_own_says_everything_itself(detector: CenterNet3D) -> None:
-    recipe = layout_recipe("published", detector.codec, steps=2)
+    recipe = layout_recipe("published", detector, steps=2)
     with pytest.raises(ValueError, match="say heads and steps in the recipe"):
         invert_boxes(detector, LAYOUTS[:1], recipe=recipe, steps=3, heads=("hm",))
-    with pytest.raises(ValueError, match="needs steps"):
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
         invert_boxes(detector, LAYOUTS[:1], steps=0)
 
 
@@ -190,57 +187,56 @@ def test_frames_that_ask_nothing_are_left_out_and_named(detector: CenterNet3D, t
 
 def test_of_several_starts_the_cheapest_is_kept(detector, finished) -> None:
     _, one = finished
-    three = invert_boxes(detector, LAYOUTS[:2], starts=3, **QUICK)
-    assert three.trace["loss"].shape == (3, 6) and three.pictures.shape == one.pictures.shape
-    assert list(three.losses) == [min(three.trace["loss"][-1, 3 * i : 3 * i + 3].tolist()) for i in range(2)]
-    assert torch.equal(three.trace["loss"][:, ::3], one.trace["loss"]), "the first start is the only one of one"
+    three = invert_boxes(detector, LAYOUTS[:2], names=["a", "b"], starts=3, **QUICK)
+    assert three.trace["loss"].shape == (3, 2) and three.pictures.shape == one.pictures.shape
+    assert torch.equal(three.trace["loss"][-1], torch.tensor(three.losses)), (
+        "the trace is that of the start that is kept"
+    )
+    assert all(best <= first + 1e-3 for best, first in zip(three.losses, one.losses, strict=True))
     with pytest.raises(ValueError, match="at least one start"):
         invert_boxes(detector, LAYOUTS[:1], starts=0, **QUICK)
 
 
-def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monkeypatch, tmp_path, capfd) -> None:
-    monkeypatch.setattr(study, "PIXELS_AT_ONCE", 32 * 64)  # one picture a chunk
-    asked = {"steps": 4, "progress": True, "recipe": "published"}
-    whole = invert_boxes(detector, LAYOUTS, **asked)
-    seen = []
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(study, "CAPACITY", 32 * 64)  # one picture a batch
+
+    def inverted(layouts=LAYOUTS, *, steps: int = 4, recipe: str = "published", **options) -> BoxesRun:
+        return invert_boxes(
+            detector, layouts, steps=steps, recipe=recipe, options=RunOptions(progress=False, **options)
+        )
+
+    whole, out, record, seen = inverted(), tmp_path / "run", Progress.record, []
 
     def interrupt(self, state) -> None:
         seen.append(state.step)
         if len(seen) == 6:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+        record(self, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProgressBar, "record", interrupt)
-        part = invert_boxes(detector, LAYOUTS, out=tmp_path / "run", **asked)
-    assert part.interrupted and part.names == ("000000",) and len(part.pictures) == len(part.found) == 1
-    assert KittiFolder(tmp_path / "run").ids == ["000000", "000001", "000002"], "what was asked is there already"
+        patch.setattr(Progress, "record", interrupt)
+        part = inverted(out=out)
+    assert part.interrupted and part.names == ("000000", "000001") and len(part.pictures) == len(part.found) == 2
+    assert (out / "units" / "000001" / "partial.json").is_file()
     with pytest.raises(ValueError, match="give --resume"):
-        invert_boxes(detector, LAYOUTS, out=tmp_path / "run", **asked)
-    for changed in ({"seed": 1}, {"steps": 5}, {"recipe": "ours"}):
-        with pytest.raises(ValueError, match="other values of"):
-            invert_boxes(detector, LAYOUTS, out=tmp_path / "run", resume=True, **{**asked, **changed})
-    with pytest.raises(ValueError, match="other values of asked"):
-        invert_boxes(detector, LAYOUTS[::-1], out=tmp_path / "run", resume=True, **asked)
-    rest = invert_boxes(detector, LAYOUTS, out=tmp_path / "run", resume=True, **asked)
+        inverted(out=out)
+    for changed in ({"seed": 1}, {"steps": 5}, {"recipe": "ours"}, {"layouts": LAYOUTS[::-1]}):
+        with pytest.raises(ValueError, match="other values of settings"):
+            inverted(out=out, resume=True, **changed)
+    rest = inverted(out=out, resume=True)
     assert not rest.interrupted and rest.names == whole.names and rest.steps == whole.steps
     assert torch.equal(rest.pictures, whole.pictures)
     for one, other in zip(rest.found, whole.found, strict=True):
         assert_same(one, other, atol=0)
-    new = invert_boxes(detector, LAYOUTS[:1], out=tmp_path / "run", overwrite=True, **asked)
-    assert KittiFolder(tmp_path / "run").ids == ["000000"] and torch.equal(new.pictures[0], whole.pictures[0])
+    new = inverted(LAYOUTS[:1], out=out, overwrite=True)
+    assert KittiFolder(out).ids == ["000000"] and torch.equal(new.pictures[0], whole.pictures[0])
 
 
-def test_a_run_that_is_interrupted_before_its_first_picture_can_be_read(detector, monkeypatch, tmp_path) -> None:
-    def interrupt(self, state) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(ProgressBar, "record", interrupt)
-    run = invert_boxes(detector, LAYOUTS[:1], steps=3, out=tmp_path / "run")
-    assert run.interrupted and not run.names and run.pictures.shape == (0, 3, 32, 64)
-    with pytest.raises(ValueError, match="no finished picture yet"):
-        read_boxes_run(tmp_path / "run")
-    partial = invert_boxes(detector, LAYOUTS[:1], steps=3)
-    assert partial.interrupted and partial.names == ("000000",), "without a folder, what there is is returned"
+def test_a_run_that_is_interrupted_in_its_first_picture_can_be_read(detector, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(Progress, "record", lambda self, state: os.kill(os.getpid(), signal.SIGINT))
+    run = invert_boxes(detector, LAYOUTS[:1], out=tmp_path / "run", **QUICK)
+    assert run.interrupted and run.names == ("000000",) and run.pictures.shape == (1, 3, 32, 64)
+    assert read_boxes_run(tmp_path / "run").names == ("000000",)
 
 
 def test_layouts_of_pictures_of_any_size_are_moved_to_the_detectors(detector: CenterNet3D) -> None:
@@ -290,8 +286,8 @@ def test_what_no_picture_can_show_is_refused(detector: CenterNet3D, layout: Layo
         ({"recipe": "our"}, "did you mean ours"),
         ({"start": torch.rand(1, 3, 32, 60)}, r"the start is \(1, 3, 32, 60\).*\(2, 3, 32, 64\)"),
         ({"start": torch.rand(1, 3, 32, 64)}, "a picture for each layout"),
-        ({"start": torch.rand(2, 3, 32, 64), "recipe": "published"}, "cannot begin with a picture"),
-        ({"names": ["only one"]}, "."),
+        ({"start": torch.rand(2, 3, 32, 64), "recipe": "published"}, "cannot begin with a given input"),
+        ({"names": ["only one"]}, "1 names for 2 layouts"),
     ],
 )
 def test_bad_questions_are_refused(detector: CenterNet3D, options: dict, says: str) -> None:
@@ -301,13 +297,10 @@ def test_bad_questions_are_refused(detector: CenterNet3D, options: dict, says: s
         invert_boxes(detector, [], **QUICK)
 
 
-def test_the_published_recipe_swaps_statistics_where_the_detector_does(monkeypatch) -> None:
-    seen = []
-    monkeypatch.setattr(study, "_inverted", lambda model, asked, names, recipe, *rest: seen.append(recipe))
-    for order in ("rgb", "bgr"):
-        invert_boxes(tiny(order=order), LAYOUTS[:1], recipe="published_authors")
-    assert [recipe.parameterization for recipe in seen] == [Normalized(), Normalized(swapped=True)]
-    assert [recipe.projections[0].swapped for recipe in seen] == [False, True]
+def test_the_published_recipe_swaps_statistics_where_the_detector_does() -> None:
+    recipes = [asked_of(tiny(order=order), LAYOUTS[:1], recipe="published_authors").recipe for order in ("rgb", "bgr")]
+    assert [recipe.parameterization for recipe in recipes] == [Normalized(), Normalized(swapped=True)]
+    assert [recipe.stages[0].projections[0].swapped for recipe in recipes] == [False, True]
 
 
 def test_runs_are_scored_from_their_files_by_any_detector(finished, card: Path) -> None:
@@ -353,69 +346,15 @@ def test_a_card_gives_the_detector_back(card: Path, detector: CenterNet3D) -> No
     again = open_detector(str(card))
     assert again.codec == replace(PROJECTED, stride=2) and (again.height, again.width, again.order) == (32, 64, "rgb")
     x = torch.rand(1, 3, 32, 64)
-    assert torch.equal(again.raw(x), detector.raw(x))
+    assert all(torch.equal(value, detector.raw(x)[name]) for name, value in again.raw(x).items())
     facts = json.loads(card.read_text())
     assert facts["held_out"] == 4 and facts["parameters"] == sum(p.numel() for p in detector.parameters())
-    assert facts["options"] == TINY["small"] and set(facts["ap"]) >= {"3d Car", "aos Pedestrian"}
+    assert facts["options"]["options"] == TINY["small"] and set(facts["scores"]) >= {"3d Car", "aos Pedestrian"}
     other = card.with_name("altered.json")
     other.write_text(card.read_text())
     other.with_suffix(".safetensors").write_bytes(card.with_suffix(".safetensors").read_bytes() + b" ")
     with pytest.raises(ValueError, match="not the file its card describes"):
         open_detector(str(other))
-
-
-def test_training_lowers_the_loss_that_checkpoints_are_trained_with() -> None:
-    detector, some, losses = tiny(codec=PROJECTED, order="rgb"), frames(4), []
-    settings = FitSettings(steps=25, batch=4, rate=3e-3, bf16=False)
-    train_detector(detector, some, settings, lambda done, loss: losses.append(loss))
-    assert len(losses) == 25 and losses[-1] < 0.8 * losses[0] and not detector.training
-    target = detector.targets(some.layouts)
-    value = criterion(detector.codec)(detector.raw(some.pictures), target)
-    assert value.shape == () and value.isfinite()
-    assert len(detections(detector, some, batch=3)) == 4
-
-
-def test_batches_are_mirrored_with_their_targets_and_repeat_with_a_seed(detector: CenterNet3D) -> None:
-    some = frames(3)
-    draw = lambda: next(batches(some, detector, 16, torch.Generator().manual_seed(1)))  # noqa: E731
-    (x, target), (again, _) = draw(), draw()
-    assert torch.equal(x, again) and x.min() >= 0 and x.max() <= 1
-    plain, mirrored = detector.targets(some.layouts), detector.targets([one.flipped() for one in some.layouts])
-    flips, likeness = 0, []
-    for picture, row in zip(x, target, strict=True):
-        gaps = [(torch.stack([plain, mirrored])[k, i] - row).abs().max() for k in range(2) for i in range(3)]
-        k, i = divmod(int(torch.stack(gaps).argmin()), 3)
-        assert min(gaps) < 1e-3
-        views = [view.flatten() for one in some.pictures for view in (one, one.flip(-1))]
-        each = torch.corrcoef(torch.stack([picture.flatten(), *views]))[0, 1:]
-        assert int(each.argmax()) == 2 * i + k, "the picture that its target says, turned as that says"
-        likeness.append(each.max())
-        flips += k
-    # under the strongest noise (0.15) the least contrast (0.85 of a deviation of 0.29) still correlates by 0.85
-    assert min(likeness) > 0.85 and torch.stack(likeness).mean() > 0.9
-    assert 3 < flips < 13
-
-
-def test_frames_of_a_folder_are_prepared_for_the_detector(detector: CenterNet3D, tmp_path: Path) -> None:
-    layout = layout_of(2, 7, 48, 128)
-    for name in ("000003", "000007"):
-        write_labels(tmp_path / "training" / "label_2" / f"{name}.txt", layout)
-        write_calibration(tmp_path / "training" / "calib" / f"{name}.txt", Calibration.of(layout.projection))
-        (tmp_path / "training" / "image_2").mkdir(exist_ok=True)
-        Picture.new("RGB", (128, 48), (255, 128, 0)).save(tmp_path / "training" / "image_2" / f"{name}.png")
-    found = folder_frames(detector, tmp_path)
-    assert found.names == ("000003", "000007") and found.images.shape == (2, 3, 32, 64)
-    assert found.images[0, :, 16, 32].tolist() == [255, 128, 0]
-    assert_same(found.layouts[0], detector.prepare_layout(KittiFolder(tmp_path).layout("000003")))
-    assert len(folder_frames(detector, tmp_path, most=1)) == 1
-
-
-def test_difficulties_are_those_of_a_picture_of_kittis_height() -> None:
-    layout = layout_of(2, 8, 96, 320)
-    found = nominal(layout)
-    assert (found.height, found.width) == (384, 1280)
-    tall, before = (box[:, 3] - box[:, 1] for box in (found.boxes, layout.boxes))
-    assert torch.allclose(tall, 4 * before, atol=0.5)
 
 
 # ---- scenes ----
@@ -536,7 +475,8 @@ def test_a_sweep_moves_the_first_object_only(detector: CenterNet3D, files: Path)
 def test_a_sweep_begins_everywhere_with_the_same_picture(detector: CenterNet3D) -> None:
     scenes = Scenes(("a",), (layout_of(1, 1),), {}, torch.rand(1, 3, 32, 64))
     found = swept(scenes, "yaw", [0.0, 10.0], detector)
-    assert found.start is not None and found.start.shape == (2, 3, 32, 64)
+    assert found.start is not None and scenes.start is not None
+    assert torch.equal(found.start, scenes.start.repeat(2, 1, 1, 1))
 
 
 @pytest.mark.parametrize(

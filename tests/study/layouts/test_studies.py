@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,20 @@ import torch
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image
 from invert3d.engine.state import State
+from invert3d.jobs.options import RunOptions
 from invert3d.jobs.record import headline, table_of
+from invert3d.models.weights import WeightCard
 from invert3d.priors.statistics import BatchNormStatistics, norm_layers
-from invert3d.study.detectors import save_detector
 from invert3d.study.layouts.heads import draw_heads, head_table, read_heads_at
 from invert3d.study.layouts.job import invert_boxes
 from invert3d.study.layouts.report import report
 from invert3d.study.layouts.scenes import Scenes, swept
-from invert3d.study.layouts.transfer import layout_transfer, shuffled
-from invert3d.training.classifiers import FitSettings
-from tests.layouts import encoded
+from invert3d.study.layouts.transfer import layout_transfer
+from invert3d.training.detectors import save_detector
+from tests.layouts import encoded, split
 from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
-from tests.study.layouts.test_job import QUICK, frames, layout_of
+from tests.study.layouts.test_job import QUICK, SILENT, frames, layout_of
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +34,20 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("cards")
     for i in range(2):
         torch.manual_seed(i)
-        save_detector(
-            tiny(codec=PROJECTED, order="rgb"),
-            f"d{i}",
-            folder,
-            options=TINY["small"],
-            data="noise",
-            licence="-",
-            command="-",
-            seed=i,
-            held_out=frames(2),
-            seconds=1.0,
-            settings=FitSettings(steps=1, batch=2),
-        )
+        about = WeightCard(name=f"d{i}", kind="detector", architecture="centernet3d", options=TINY["small"], seed=i)
+        save_detector(tiny(codec=PROJECTED, order="rgb"), frames(2), about, folder)
     return str(folder / "d0.json"), str(folder / "d1.json")
 
 
 def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_path: Path) -> None:
-    found = layout_transfer("ours", frames(2), tmp_path, names=cards, steps=3)
-    assert found.matrix.shape == (2, 2) and len(found.originals) == 2
-    assert found.transfer == pytest.approx((found.matrix[0, 1] + found.matrix[1, 0]) / 2)
-    assert (tmp_path / "ours-d0" / "training" / "image_2" / "000000.png").is_file()
-    again = layout_transfer("ours", frames(2), tmp_path, names=cards, steps=3)  # nothing left to do
-    assert np.array_equal(again.matrix, found.matrix)
+    options = RunOptions(out=tmp_path / "run", progress=False)
+    found = layout_transfer("ours", frames(2), options, names=cards, steps=3)
+    values = np.array(found.matrix.values)
+    assert values.shape == (2, 2) and len(found.originals) == 2
+    assert found.matrix.transfer == pytest.approx((values[0, 1] + values[1, 0]) / 2)
+    assert (tmp_path / "run" / "units" / "d0-000000" / "picture.png").is_file()
+    again = layout_transfer("ours", frames(2), replace(options, resume=True), names=cards, steps=3)
+    assert again.matrix == found.matrix, "nothing is left to do"
     assert [(each.pictures, each.detector) for each in found.agreement] == [
         ("streets as d0 reads them", "d1"),
         ("streets as d1 reads them", "d0"),
@@ -62,17 +55,9 @@ def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_
     assert len(found.rows()) == 8 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
 
 
-def test_a_shuffled_detector_has_the_same_weights_in_another_order() -> None:
-    whole = tiny(height=96, width=320)
-    other = shuffled(whole)
-    for (name, a), b in zip(whole.named_parameters(), other.parameters(), strict=True):
-        assert torch.equal(a.flatten().sort().values, b.flatten().sort().values), name
-    assert any(not torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
-
-
 def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_path: Path) -> None:
     detector, subsets = tiny(codec=PROJECTED, order="rgb"), (("hm",), ("hm", "dep"))
-    rows, runs = head_table(detector, frames(2), subsets=subsets, steps=2)
+    rows, runs = head_table(detector, frames(2), SILENT, subsets=subsets, steps=2)
     assert [row["asked"] for row in rows] == ["hm", "hm dep", "(the streets themselves)"]
     assert draw_heads(tmp_path / "heads.png", runs, subsets).is_file()
 
@@ -81,7 +66,7 @@ def test_heads_are_read_in_the_cells_of_the_objects() -> None:
     layout = layout_of(2, 5)
     detector = tiny(codec=PROJECTED, order="rgb")
     maps = encoded(layout.to("cpu", torch.float64), detector.codec)[None].float()
-    detector.raw = lambda images: maps  # type: ignore[method-assign]
+    detector.raw = lambda images: split(maps)  # type: ignore[method-assign]
     said = read_heads_at(detector, torch.zeros(1, 3, 32, 64), detector.targets([layout]))
     assert said["score"] > 0.9
     assert max(value for name, value in said.items() if name != "score") < 0.05
@@ -108,7 +93,7 @@ def test_what_a_network_remembers_is_met_by_what_it_was_measured_on() -> None:
     model.train()(x)
     names = norm_layers(model.eval())
     assert names == ("1",)
-    frozen = Frozen(model, Image(height=12, width=12))
+    frozen = Frozen(model, Image(height=12, width=12), output="raw")
 
     def distance(x: torch.Tensor, **options: float) -> float:
         with frozen:
@@ -130,7 +115,7 @@ def test_a_frozen_model_in_half_precision_answers_in_that_of_its_input() -> None
     detector = tiny()
     space = Image(height=32, width=64, mean=(0.0,) * 3, std=(1.0,) * 3)
     x = torch.rand(1, 3, 32, 64)
-    full, half = Frozen(detector, space)(x), Frozen(detector, space, bf16=True)(x)
+    full, half = (Frozen(detector, space, output="raw", bf16=bf16)(x)["dim"] for bf16 in (False, True))
     assert half.dtype == torch.float32 and not torch.equal(full, half)
     assert torch.allclose(full, half, atol=0.3)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from invert3d.cli.prune import prune as command
 from invert3d.engine.space import Voxels
 from invert3d.models.voxnet import VoxNet
 from invert3d.models.weights import save_weights
@@ -18,6 +18,9 @@ from invert3d.study.pruning import job as pruned
 from invert3d.training.classifiers import TrainSettings
 from invert3d.training.data import Grids
 from invert3d.training.pruning import prune, scheduled
+from tests.cli import calls
+
+command = partial(calls.command, "prune")
 
 
 def blocks(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +61,7 @@ def test_the_share_that_was_asked_for_is_left(data: Grids, way: str) -> None:
     weights = [m.weight for m in found.model.modules() if hasattr(m, "weight") and m.weight.dim() > 1]
     left = sum(int(w.count_nonzero()) for w in weights) / sum(w.numel() for w in weights)
     assert left == pytest.approx(found.density_after, abs=0.01)
-    if way != "surgery":  # which needs longer: here nothing has assignable yet
+    if way != "surgery":  # which needs longer: 16 steps are too short for it
         assert found.accuracy_after >= 0.9
     assert set(found.filters) == {"whole", "pruned", "trained"}
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
@@ -84,7 +87,7 @@ def test_a_folder_that_opens_again(tmp_path: Path, data: Grids, monkeypatch: pyt
     assert again.frozen.model.fc2.out_features == 2  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="exists already"):
         command("voxnet", density=0.1, out=tmp_path / "out", **given)
-    with pytest.raises(ValueError, match="density must lie between 0 and 1, not 2"):
+    with pytest.raises(ValueError, match="--density: must be above 0 and at most 1, not 2"):
         command("voxnet", density=2, out=tmp_path / "other", **given)
     with pytest.raises(ValueError, match="has the classes low, high; .* has other ones"):
         command("voxnet", out=tmp_path / "other", **{**given, "class_names": "a,b"})

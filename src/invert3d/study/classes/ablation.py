@@ -5,13 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from invert3d.evaluate.inversion import recognize
-from invert3d.methods.classes import Recipe, Stage
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
+from invert3d.methods.stages import Recipe, Stage
 from invert3d.parameterizations.direct import Direct
 from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
 from invert3d.parameterizations.union import SolidsAndSheet
-from invert3d.study.classes.job import invert
+from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.networks import open_network
 
 
@@ -40,18 +42,31 @@ def ladder() -> list[tuple[str, Recipe]]:
     ]
 
 
-def measure(
-    label: str, recipe: Recipe, network: str, others: Sequence[str], repeats: int, seed: int, device: str
-) -> dict[str, Any]:
-    """One rung: success on the network itself, and recognition by the others."""
-    source = open_network(network, points=recipe.points, device=device)
-    result = invert(source, "all", recipe=recipe, repeats=repeats, seed=seed)
-    names, x = result.facts["names"], result.x.detach().cpu()
-    own = recognize(source.frozen, network, source.classes, x, names)
-    row: dict[str, Any] = {"ingredient": label, "own": round(own.share, 3)}
-    shares = []
-    for name in others:
-        other = open_network(name, points=recipe.points, device=device)
-        shares.append(recognize(other.frozen, name, other.classes, x, names).share)
-        row[name.split("-")[0]] = round(shares[-1], 3)
-    return {**row, "transfer": round(sum(shares) / len(shares), 3), "seconds": round(result.seconds / len(names), 2)}
+def ablate(
+    rungs: Sequence[tuple[str, Recipe]],
+    network: str,
+    others: Sequence[str],
+    repeats: int,
+    options: RunOptions,
+    device: str = "cpu",
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    """The job's outcome, and a row a rung: success on the network itself, recognition by the others, seconds a shape.
+
+    Raises KeyboardInterrupt after Ctrl-C; what was done is in the run folder.
+    """
+    opened = open_network(network, device=device)
+    sources = {label: Source(network=opened, recipe=recipe) for label, recipe in rungs}
+    outcome = execute(shapes_job(sources, "all", repeats), options).whole()
+    rows = []
+    for label, recipe in rungs:
+        result = result_of(outcome, label)
+        names, x = result.facts["names"], result.x.float()
+        seen = {}
+        for name in (network, *others):
+            other = open_network(name, points=recipe.points, device=device)
+            seen[name] = recognize(other.frozen, name, other.classes, x, names).share
+        columns = {name.split("-")[0]: round(seen[name], 3) for name in others}
+        mean = round(sum(seen[name] for name in others) / len(others), 3)
+        row = {"ingredient": label, "own": round(seen[network], 3), **columns, "transfer": mean}
+        rows.append({**row, "seconds": round(result.seconds / len(names), 2)})
+    return outcome, rows

@@ -1,40 +1,78 @@
-"""``invert3d.invert``: from a model and class names to a result and a run folder, in chunks that fit in memory."""
+"""``invert3d.invert``: from a network and class names to shapes, as a job of one unit a shape."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from invert3d.engine.recorder import ProgressBar, Recorder
-from invert3d.engine.result import Checkpoint, Result
-from invert3d.jobs.folder import prepared, write_json
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.methods.classes import Recipe, Unfinished
+from invert3d.engine.draws import Draws
+from invert3d.engine.result import Result
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.folder import read_job, read_made
+from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import fingerprint
+from invert3d.jobs.traces import joined_traces, trace_of
 from invert3d.methods.classes import invert as invert_batch
 from invert3d.methods.judge import Judge, renamed_classes
-from invert3d.methods.recipes import load_recipe, overridden, recipe_table, recipe_toml
-from invert3d.study.networks import Network, open_network
+from invert3d.methods.recipes import load_recipe, recipe_table
+from invert3d.methods.stages import Recipe
+from invert3d.methods.stages import Unfinished as Stopped
+from invert3d.study.networks import Network, cached_network, open_network
 
-#: points held at once: 96 clouds of 512. Bounds the memory of a PointNet++ to about 3 GB.
-POINTS_AT_ONCE = 96 * 512
+#: points that are optimized at once: 48 clouds of 512. Bounds the memory of a PointNet++ to about 2 GB
+CAPACITY = 48 * 512
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One shape asked for: a class of the network and the number of the try."""
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A network to invert, and how."""
 
-    name: str
-    index: int
-    repeat: int
+    network: Network
+    recipe: Recipe
+
+    def facts(self) -> dict[str, Any]:
+        """What its shapes depend on, as plain values."""
+        space = self.network.space
+        return {
+            "model": self.network.name,
+            "classes": list(self.network.classes),
+            "layout": space.layout,
+            "up": space.up,
+            "weights": fingerprint(self.network.frozen.model),
+            "recipe": recipe_table(self.recipe),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertClasses:
+    """The worker: a batch of shapes, all of one source."""
+
+    sources: Mapping[str, Source]
 
     @property
-    def sample(self) -> int:
-        """Its number in any run: the same shape comes out whatever else is asked."""
-        return self.index * 100 + self.repeat
+    def device(self) -> str:
+        """Where the networks are."""
+        return str(next(iter(self.sources.values())).network.frozen.device)
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
+        source = self.sources[units[0].values["source"]]
+        network, recipe = source.network, source.recipe
+        result, left = invert_batch(
+            network.frozen,
+            torch.tensor([network.index(unit.values["class"]) for unit in units], device=network.frozen.device),
+            recipe,
+            judge=judge_of(recipe, network),
+            seed=context.seed,
+            samples=[unit.name for unit in units],
+            recorders=[context.recorder(recipe.steps)],
+            resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
+        )
+        made = made_of(result)
+        return made if left is None else Unfinished(made=made, checkpoint=left.to_bytes())
 
 
 def invert(
@@ -42,36 +80,20 @@ def invert(
     classes: Sequence[str] | str,
     *,
     recipe: str | Recipe = "ours",
-    out: str | Path | None = None,
     repeats: int = 1,
-    seed: int = 0,
-    points: int | None = None,
-    steps: int | None = None,
-    starts: int | None = None,
-    judge: str | None = None,
-    checkpoint: str | Path | None = None,
-    layout: str = "bn3",
-    up: str | None = None,
-    class_list: Sequence[str] | None = None,
-    device: str = "cpu",
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
+    out: str | Path | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> Result:
     """Ask a frozen classifier of clouds what it thinks a class is.
 
     Args:
-        model: bundled weights by name, ``package.module:factory``, an architecture with a ``checkpoint``, any
-            ``nn.Module``, or an opened ``Network``.
+        model: what ``open_network`` opens by itself (bundled weights by name, ``package.module:factory``, any
+            ``nn.Module``), or a ``Network`` that it opened with options.
         classes: class names, or ``"all"``.
-        recipe: ``ours``, ``published``, another built-in one, a TOML file, or a ``Recipe``.
-        out: a run folder to write; none is written without it.
+        recipe: ``ours``, ``published``, another built-in one, a TOML file, or a ``Recipe`` (``load_recipe`` overrides).
         repeats: shapes of each class, each from its own starts.
-        seed: fixes everything.
-        points, steps, starts, judge: override the recipe's.
-        checkpoint, layout, up, class_list, device: as for ``open_network``.
-        resume, overwrite: what to do with a run folder that is there already.
-        progress: show a progress bar.
+        out: a run folder to write, in place of that of the options; nothing is kept without one.
+        options: the seed, workers, and whether a run is gone on with.
 
     Returns:
         A ``Result``: x (A, points, 3) in the unit sphere, z up, with ``facts["names"]``, snapshots and trace. After
@@ -79,87 +101,75 @@ def invert(
 
     Raises:
         ValueError: for unknown names, and anything else that is wrong before work starts.
+        KeyboardInterrupt: it was interrupted before there was anything.
     """
-    chosen = overridden(
-        recipe if isinstance(recipe, Recipe) else load_recipe(recipe),
-        {"points": points, "steps": steps, "starts": starts, "judge": judge},
-    )
-    network = (
-        model
-        if isinstance(model, Network)
-        else open_network(
-            model, checkpoint=checkpoint, layout=layout, up=up, classes=class_list, points=chosen.points, device=device
-        )
-    )
-    network = network.with_points(chosen.points)
-    asked = asked_of(network, classes, repeats)
-    check_neighbors(chosen)
-    network.frozen.space.validate(network.frozen.space.start("ball", torch.zeros(1, 0), _draws()))
-    jury = judge_of(chosen, network)
-    folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
-    facts = {
-        "model": network.name,
-        "classes": list(network.classes),
-        "names": [each.name for each in asked],
-        "repeats": [each.repeat for each in asked],
-        "recipe": chosen.name,
-        "seed": seed,
-        "weights": fingerprint(network.frozen.model),
-    }
-    if folder is not None:
-        agrees_with_earlier(folder, facts, chosen, resume)
-        write_json(
-            folder / "run.json",
-            {
-                **facts,
-                "table": recipe_table(chosen),
-                "command": command_line(),
-                "environment": environment(),
-                "checkpoint": Path(checkpoint).name if checkpoint else None,
-                "layout": layout,
-                "up": network.space.up,
-            },
-        )
-        (folder / "recipe.toml").write_text(recipe_toml(chosen))
-    result, places = in_chunks(network, asked, chosen, jury, seed, folder, progress)
-    result.facts = facts | {key: [facts[key][i] for i in places] for key in ("names", "repeats")}
-    if folder is not None:
-        result.save(folder)
-    return result
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    network = model if isinstance(model, Network) else open_network(model, points=chosen.points)
+    return result_of(execute(classes_job(network, classes, chosen, repeats), options.into(out)))
 
 
-def fingerprint(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits that change with any weight of a model."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().double().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def classes_job(network: Network, classes: Sequence[str] | str, recipe: Recipe, repeats: int = 1) -> Job:
+    """The job of inverting some classes of one network. Raises ValueError as ``shapes_job``."""
+    return shapes_job({"": Source(network=network, recipe=recipe)}, classes, repeats)
 
 
-def _draws():
-    from invert3d.engine.draws import Draws
+def shapes_job(sources: Mapping[str, Source], classes: Sequence[str] | str, repeats: int) -> Job:
+    """The job of inverting the same classes of several sources.
 
-    return Draws.seeded(0, [0])
+    Shapes of one source and one try share a batch, and with it the random candidates that they begin with.
 
-
-def asked_of(network: Network, classes: Sequence[str] | str, repeats: int) -> list[Asked]:
-    """The shapes asked for. Raises ValueError for an unknown class, with the nearest names."""
-    if repeats < 1 or repeats > 100:
+    Raises:
+        ValueError: for an unknown class, with the nearest names, no class at all, repeats outside 1 to
+            100, or a recipe that does not fit its network.
+    """
+    if not 1 <= repeats <= 100:
         raise ValueError(f"between 1 and 100 shapes of a class can be asked for, not {repeats}")
-    names = network.categories if classes == "all" or list(classes) == ["all"] else classes
-    names = [names] if isinstance(names, str) else list(names)
-    if not names:
-        raise ValueError(f"name a class to invert, or all; the network knows {', '.join(network.categories)}")
-    return [Asked(name, network.index(name), repeat) for name in names for repeat in range(repeats)]
+    ready = {key: _ready(source) for key, source in sources.items()}
+    units = tuple(
+        Unit(
+            name=file_name("-".join(part for part in (key, name, str(repeat)) if part)),
+            cost=source.recipe.points * source.recipe.starts,
+            group=f"{key}/{repeat}",
+            values={"source": key, "class": name, "repeat": repeat},
+        )
+        for key, source in ready.items()
+        for name in class_names(source.network, classes)
+        for repeat in range(repeats)
+    )
+    label = f"inverting {len(units)} shape{'s' * (len(units) > 1)}"
+    settings = {"sources": {key: source.facts() for key, source in ready.items()}}
+    about = {"names": [unit.values["class"] for unit in units]}
+    worker = InvertClasses(sources=ready)
+    return Job(
+        kind="classes", units=units, worker=worker, settings=settings, about=about, capacity=CAPACITY, label=label
+    )
 
 
-def check_neighbors(recipe: Recipe) -> None:
-    """Raise ValueError if a smoothing of the recipe asks for more neighbors than its clouds have points."""
+def _ready(source: Source) -> Source:
+    """The source with its network on clouds of the recipe's size. Raises ValueError where the two do not fit."""
+    recipe, network = source.recipe, source.network.with_points(source.recipe.points)
     for stage in recipe.stages:
         for projection in stage.projections:
             k = getattr(getattr(projection, "projection", projection), "k", 0)
             if k >= recipe.points:
                 raise ValueError(f"K = {k} neighbors in a cloud of {recipe.points} points: K must be smaller")
+    space = network.frozen.space
+    space.validate(space.start("ball", torch.zeros(1, 0), Draws.seeded(0, [0])))
+    judge_of(recipe, network)
+    return Source(network=network, recipe=recipe)
+
+
+def class_names(network: Network, classes: Sequence[str] | str) -> list[str]:
+    """The classes asked for. Raises ValueError for an unknown one, with the nearest names, one twice, or none."""
+    names = network.categories if classes == "all" or list(classes) == ["all"] else classes
+    names = [names] if isinstance(names, str) else list(names)
+    if not names:
+        raise ValueError(f"name a class to invert, or all; the network knows {', '.join(network.categories)}")
+    for name in names:
+        network.index(name)
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is named twice: ask for --repeats of it")
+    return names
 
 
 def judge_of(recipe: Recipe, network: Network) -> Judge | None:
@@ -171,144 +181,85 @@ def judge_of(recipe: Recipe, network: Network) -> Judge | None:
         return None
     networks, classes = [network.frozen], [torch.arange(len(network.classes))]
     if recipe.judge != "own":
-        other = open_network(recipe.judge, points=recipe.points, device=str(network.frozen.device))
+        other = cached_network(recipe.judge, recipe.points, str(network.frozen.device))
         networks.append(other.frozen)
         classes.append(renamed_classes(network.classes, other.classes))
     return Judge(networks=tuple(networks), classes=tuple(classes))
 
 
-def in_chunks(
-    network: Network,
-    asked: list[Asked],
-    recipe: Recipe,
-    judge: Judge | None,
-    seed: int,
-    folder: Path | None,
-    progress: bool,
-) -> tuple[Result, list[int]]:
-    """Invert so many shapes at a time as fit in memory; finished chunks are kept in the run folder.
-
-    Returns the result, and which of the shapes asked for it holds: all, unless it was interrupted.
-    """
-    chunks = chunks_of(asked, max(1, POINTS_AT_ONCE // (recipe.points * recipe.starts)))
-    bar = ProgressBar(total=recipe.steps * len(chunks)) if progress else None
-    recorders: list[Recorder] = [bar] if bar else []
-    parts: list[Result] = []
-    try:
-        for number, chunk in enumerate(chunks):
-            parts.append(one_chunk(network, chunk, recipe, judge, seed, folder, number, recorders))
-            if bar:
-                bar.reached(recipe.steps * (number + 1))
-            if parts[-1].interrupted:
-                break
-    finally:
-        if bar:
-            bar.stop()
-    done = [each for chunk in chunks[: len(parts)] for each in chunk]
-    places = [i for i, each in enumerate(asked) if each in done]
-    return joined(parts).select([done.index(asked[i]) for i in places]), places
+def made_of(result: Result) -> list[Made]:
+    """A result as what is kept of each of its samples."""
+    parts = {"x": result.x, "loss": result.loss, "outputs": result.outputs, "steps": result.steps}
+    parts |= {f"theta.{name}": value for name, value in result.theta.items()}
+    made = []
+    for i in range(len(result.x)):
+        arrays = {name: value[i].detach() for name, value in parts.items()}
+        arrays |= trace_of(result.trace, i)
+        if result.snapshots is not None and result.snapshot_steps is not None:
+            arrays |= {"snapshots": result.snapshots[:, i], "snapshot_steps": result.snapshot_steps}
+        made.append(Made(facts={"steps": int(result.steps[i]), "loss": float(result.loss[i])}, arrays=arrays))
+    return made
 
 
-def chunks_of(asked: list[Asked], size: int) -> list[list[Asked]]:
-    """The shapes in groups of at most ``size``, each of one try only: such a group shares its candidates."""
-    tries = [[each for each in asked if each.repeat == repeat] for repeat in dict.fromkeys(e.repeat for e in asked)]
-    return [group[i : i + size] for group in tries for i in range(0, len(group), size)]
-
-
-def one_chunk(
-    network: Network,
-    chunk: list[Asked],
-    recipe: Recipe,
-    judge: Judge | None,
-    seed: int,
-    folder: Path | None,
-    number: int,
-    recorders: list[Recorder],
-) -> Result:
-    """One chunk: read if an earlier run finished it, gone on with if it was interrupted, else from the start."""
-    place = folder / "parts" / f"{number:03d}" if folder is not None else None
-    if place is not None and (place / "result.json").is_file():
-        done = Result.load(place)
-        if not done.interrupted:
-            return done
-    unfinished = read_unfinished(place) if place is not None else None
-    target = torch.tensor([each.index for each in chunk], device=network.frozen.device)
-    result, left = invert_batch(
-        network.frozen,
-        target,
-        recipe,
-        judge=judge,
-        seed=seed,
-        samples=[each.sample for each in chunk],
-        pools=[each.repeat for each in chunk],
-        recorders=recorders,
-        resume=unfinished,
-    )
-    if place is not None:
-        result.checkpoint = None
-        result.save(place)
-        if left is not None:
-            torch.save({**vars(left), "checkpoint": left.checkpoint and vars(left.checkpoint)}, place / "unfinished.pt")
-        else:
-            (place / "unfinished.pt").unlink(missing_ok=True)
+def result_of(outcome: Outcome, source: str | None = None) -> Result:
+    """What a job left, or what it left of one source, as a ``Result``. Raises KeyboardInterrupt if there is nothing."""
+    there = [(unit, made) for unit, made in outcome.each() if source in (None, unit.values["source"])]
+    if not there:
+        raise KeyboardInterrupt
+    key = there[0][0].values["source"]
+    facts = outcome.job.settings["sources"][key]
+    result = joined([made for _, made in there])
+    result.interrupted = outcome.interrupted
+    result.seconds = outcome.seconds([unit.name for unit, _ in there])
+    result.facts = {
+        "model": facts["model"],
+        "classes": facts["classes"],
+        "recipe": facts["recipe"]["name"],
+        "names": [unit.values["class"] for unit, _ in there],
+        "repeats": [unit.values["repeat"] for unit, _ in there],
+    }
+    result.target = torch.tensor([facts["classes"].index(name) for name in result.facts["names"]])
     return result
 
 
-def read_unfinished(place: Path) -> Unfinished | None:
-    """Where an interrupted chunk stands, if it was interrupted."""
-    path = place / "unfinished.pt"
-    if not path.is_file():
-        return None
-    table: dict[str, Any] = torch.load(path, weights_only=True)
-    checkpoint = table.pop("checkpoint")
-    return Unfinished(**table, checkpoint=Checkpoint(**checkpoint) if checkpoint else None)
+def joined(made: Sequence[Made]) -> Result:
+    """Samples in one result. Traces go on as NaN for those that ended earlier."""
 
+    def stacked(name: str) -> Tensor:
+        return torch.stack([each.arrays[name] for each in made])
 
-def joined(parts: list[Result]) -> Result:
-    """The samples of several results in one. Traces and snapshots are those of the steps that all of them took."""
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0]
-    names = [name for name in first.trace if all(name in part.trace for part in parts)]
-    length = min(len(part.trace["step"]) for part in parts) if names else 0
-    trace = {
-        name: first.trace[name][:length]
-        if name == "step"
-        else torch.cat([part.trace[name][:length] for part in parts], 1)
-        for name in names
-    }
-    frames = [part.snapshots for part in parts if part.snapshots is not None]
-    shortest = min((len(frame) for frame in frames), default=0)
-
-    def cat(name: str) -> Tensor:
-        return torch.cat([getattr(part, name).cpu() for part in parts])
-
-    return replace(
-        first,
-        x=cat("x"),
-        loss=cat("loss"),
-        outputs=cat("outputs"),
-        target=cat("target"),
-        steps=cat("steps"),
-        seconds=sum(part.seconds for part in parts),
-        interrupted=any(part.interrupted for part in parts),
-        theta={},
-        trace=trace,
-        snapshots=torch.cat([frame[:shortest] for frame in frames], 1) if shortest else None,
-        snapshot_steps=None if first.snapshot_steps is None else first.snapshot_steps[:shortest],
-        best=None,
+    first = made[0].arrays
+    count = min((len(each.arrays.get("snapshots", ())) for each in made), default=0)
+    return Result(
+        x=stacked("x"),
+        loss=stacked("loss"),
+        outputs=stacked("outputs"),
+        target=None,
+        steps=stacked("steps"),
+        theta={k.removeprefix("theta."): stacked(k) for k in first if k.startswith("theta.")},
+        trace=joined_traces(made),
+        snapshots=torch.stack([each.arrays["snapshots"][:count] for each in made], 1) if count else None,
+        snapshot_steps=first["snapshot_steps"][:count] if count else None,
     )
 
 
-def agrees_with_earlier(folder: Path, facts: dict[str, Any], recipe: Recipe, resume: bool) -> None:
-    """Raise ValueError if a run is resumed with other questions or another recipe than it began with."""
-    if not resume:
-        return
-    from invert3d.jobs.folder import read_run
+def shapes_facts(folder: Path) -> dict[str, Any]:
+    """The facts of a run of ``invert3d invert class``. Raises ValueError if it is none."""
+    facts = read_job(folder, "classes", ("model", "classes", "layout", "up", "recipe"))
+    if not set(facts["names"]) <= set(facts["classes"]) or "judge" not in facts["recipe"]:
+        raise ValueError(f"{folder} names shapes that its network has no class for")
+    return facts
 
-    earlier = read_run(folder)
-    table = recipe_table(recipe)
-    differing = [key for key in facts if earlier.get(key) != facts[key]]
-    differing += [f"recipe.{key}" for key in table if earlier["table"].get(key) != table[key]]
-    if differing:
-        raise ValueError(f"cannot resume {folder}: it was begun with other values of {', '.join(differing)}")
+
+def read_shapes(folder: Path) -> tuple[dict[str, Any], Result]:
+    """The facts of a run of ``invert3d invert class`` and its shapes. Raises ValueError if it is none, or empty."""
+    facts = shapes_facts(folder)
+    there = [i for i, name in enumerate(facts["units"]) if (folder / "units" / name).is_dir()]
+    if not there:
+        raise ValueError(f"{folder} has no shape yet")
+    result = joined([read_made(folder / "units" / facts["units"][i]) for i in there])
+    names = [facts["names"][i] for i in there]
+    repeats = [int(facts["units"][i].rpartition("-")[2]) for i in there]
+    result.facts = {**facts, "recipe": facts["recipe"]["name"], "names": names, "repeats": repeats}
+    result.target = torch.tensor([facts["classes"].index(name) for name in names])
+    return facts, result

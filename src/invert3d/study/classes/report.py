@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 
 from invert3d.engine.result import Result
 from invert3d.jobs.folder import read_run, write_json
+from invert3d.jobs.job import file_name
+from invert3d.ops.files import write_bytes
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 from invert3d.study.networks import Network
 
@@ -14,11 +17,13 @@ PLY_LIMIT = 40  # shapes written as PLY and GLB
 
 
 def write_report(folder: Path, network: Network, result: Result) -> dict[str, Any]:
-    """Score a run and write scores.json, PLY, GLB, PNG and index.html into its folder; returns the score table."""
+    """Score a run; write recipe.toml, scores.json, PLY, GLB, PNG and index.html into its folder. Returns the scores."""
     run = read_run(folder)
-    scored = score(result, network, other_networks(network, run["table"]["judge"], result.facts["names"]))
+    facts = run["settings"]["sources"][""]
+    scored = score(result, network, other_networks(network, facts["recipe"]["judge"], result.facts["names"]))
     table = score_table(result, scored)
     write_json(folder / "scores.json", table)
+    write_bytes(folder / "recipe.toml", tomli_w.dumps(facts["recipe"]).encode())
     write_shapes(folder, result)
     write_pictures(folder, result, scored)
     write_run_page(folder, run, result, scored, table)
@@ -28,7 +33,8 @@ def write_report(folder: Path, network: Network, result: Result) -> dict[str, An
 def labels(result: Result) -> list[str]:
     """A label for each shape: its class, numbered where there are several of it."""
     names, repeats = result.facts["names"], result.facts["repeats"]
-    return [f"{name}-{repeat}" if max(repeats) else name for name, repeat in zip(names, repeats, strict=True)]
+    whole = zip(names, repeats, strict=True)
+    return [file_name(f"{name}-{repeat}" if max(repeats) else name) for name, repeat in whole]
 
 
 def write_shapes(folder: Path, result: Result) -> None:
@@ -63,8 +69,8 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
         rows,
         column_titles=["start", "half way", "inverted", "nearest of its class"],
         row_titles=labels(result)[:24],
-        title=f"What {result.facts['model']} takes for …",
-        note=f"Recipe {result.facts['recipe']}, seed {result.facts['seed']}. Color is height.",
+        title=f"What {result.facts['model']} recognizes as …",
+        note=f"Recipe {result.facts['recipe']}. Color is height.",
     )
     save_png(sheet, folder / "gallery.png")
     if result.trace:
@@ -113,13 +119,13 @@ def write_run_page(folder: Path, run: dict[str, Any], result: Result, scored: Sc
     seen = "" if not scored.others else f"; other networks recognize {table['transfer']:.0%}"
     write_page(
         folder / "index.html",
-        title=f"What {result.facts['model']} takes for {names_in_words(result.facts['names'])}",
+        title=f"What {result.facts['model']} recognizes as {names_in_words(result.facts['names'])}",
         subtitle=f"{network}{seen}." + (" Interrupted: this is what there was." if result.interrupted else ""),
         clouds=page_clouds(result, scored),
         trace={name: values.tolist() for name, values in mean_trace(result).items()},
         tables=[Table(title="Scores", columns=table["columns"], rows=table["rows"], note=table["note"])],
         recipe=(folder / "recipe.toml").read_text(),
-        provenance={"command": run["command"], "seed": str(run["seed"]), **run["environment"]},
+        provenance={"command": run["command"], "seed": str(run["settings"]["seed"]), **run["environment"]},
     )
 
 

@@ -47,8 +47,8 @@ def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[N
     """The bundled networks that may score a run: those that know its classes and take its clouds, and neither are
     inverted nor judge."""
     found = []
-    for name, card in bundled().items():
-        if name in (network.name, judge) or card.size or not set(names) <= set(card.classes):
+    for name, card in bundled("classifier").items():
+        if name in (network.name, judge) or "size" in card.inputs or not set(names) <= set(card.classes):
             continue
         other = open_network(name, device=str(network.frozen.device))
         if network.space.points >= getattr(other.frozen.model, "least_points", 1):

@@ -1,5 +1,6 @@
 """``invert3d evaluate errors``: what a network gets wrong, how sure it is, and why."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.jobs.folder import checked_folder, prepared, write_json
+from invert3d.attribution.attribution import Attribution
+from invert3d.jobs.execute import execute
+from invert3d.jobs.folder import write_json
+from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import command_line, environment
+from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
-from invert3d.study.explaining.job import explain, filled, panel, values_of
+from invert3d.study.explaining.job import explaining_job
+from invert3d.study.explaining.pictures import filled, panel, values_of
 from invert3d.study.networks import Network
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:
-    """Counts (classes, classes): row the class it is, column the class (M,) it was taken for."""
+    """Counts (classes, classes): row the class it is, column the class (M,) it was classified as."""
     return torch.bincount(target * classes + said, minlength=classes**2).view(classes, classes)
 
 
@@ -36,36 +42,56 @@ def typical(chances: Tensor, target: Tensor, label: int) -> int | None:
 
 def analyze(
     network: Network,
-    out: Path,
+    options: RunOptions,
     *,
     method: str = "integrated_gradients",
     most: int = 6,
     per_class: int | None = None,
-    seed: int = 0,
-    overwrite: bool = False,
     title: str = "",
 ) -> dict[str, Any]:
-    """The errors of a network on held-out shapes, into a folder. Returns the table of confident mistakes.
+    """The errors of a network on held-out shapes, into a run folder. Returns the table of confident mistakes.
 
     The folder gets confusion.png, mistakes.png, confusion.json, table.json and index.html. A mistake stands beside a
-    typical shape of the class it was taken for, both explained for that class.
+    typical shape of the class that it is mistaken for, both explained for that class.
 
-    Raises ValueError for an unknown method, or a network there are no shapes for.
+    Raises:
+        ValueError: for an unknown method, or a network there are no shapes for.
+        KeyboardInterrupt: after Ctrl-C; the explanations that were done are in the folder.
     """
-    from invert3d.registry import lookup
-
     lookup("attribution", method)().check(network.frozen.space)
-    checked_folder(out, overwrite=overwrite)
-    known = held_out(network, per_class, seed)
-    folder = prepared(out, overwrite=overwrite)
+    if most < 1:
+        raise ValueError(f"show at least one mistake, not {most}")
+    known = held_out(network, per_class, options.seed)
     chances = probabilities(network, known.x)
-    said = chances.argmax(-1)
-    counts = confusion(said, known.target, len(network.classes))
-    shown = [i for i in range(len(network.classes)) if counts[i].sum() or counts[:, i].sum()]
-    names = [network.classes[i] for i in shown]
     mistakes = confident_mistakes(chances, known.target, most)
-    accuracy = float((said == known.target).double().mean())
-    title = title or f"What {network.name} gets wrong"
+    said = chances.argmax(-1)
+    partner = [typical(chances, known.target, int(said[i])) for i in mistakes]
+    shown = sorted({*mistakes, *(i for i in partner if i is not None)}) or [0]
+    inputs = {f"shape-{i}": known.x[i] for i in shown}
+    asked = [network.classes[int(said[i])] for i in shown]
+    outcome = execute(explaining_job(network, inputs, [method], target=asked), options).whole()
+    values = torch.stack([made.arrays[method] for _, made in outcome.each()])
+    found = {i: Attribution(values[k : k + 1]) for k, i in enumerate(shown)}
+    counts = confusion(said, known.target, len(network.classes))
+    table = _table(network, known, chances, counts, mistakes, title or f"What {network.name} gets wrong")
+    seen = [i for i in range(len(network.classes)) if counts[i].sum() or counts[:, i].sum()]
+    names = [network.classes[i] for i in seen]
+    write_json(outcome.path / "table.json", table)
+    write_json(outcome.path / "confusion.json", {"classes": names, "counts": counts[seen][:, seen].tolist()})
+    pairs = list(zip(mistakes, partner, strict=True))
+    draw_confusion(outcome.path / "confusion.png", counts[seen][:, seen].numpy(), names, table)
+    pictures = [("Confusion matrix", outcome.path / "confusion.png")]
+    if mistakes:
+        draw_mistakes(outcome.path / "mistakes.png", network, known, chances, pairs, found, method)
+        pictures.append(("The surest mistakes", outcome.path / "mistakes.png"))
+    write_errors_page(outcome.path, table, pictures)
+    return table
+
+
+def _table(
+    network: Network, known: HeldOut, chances: Tensor, counts: Tensor, mistakes: list[int], title: str
+) -> dict[str, Any]:
+    said = chances.argmax(-1)
     rows = [
         [
             network.classes[int(known.target[i])],
@@ -76,97 +102,80 @@ def analyze(
         for i in mistakes
     ]
     pairs = worst_pairs(counts, network.classes)
+    accuracy = float((said == known.target).double().mean())
     note = f"{accuracy:.1%} of {len(known)} held-out shapes are classified right. "
     if pairs:
-        note += "Most often: " + ", ".join(f"{a} taken for {b} ({n})" for a, b, n in pairs) + "."
-    table = {
-        "title": title,
-        "columns": ["it is", "taken for", "so sure", "of what it is"],
-        "rows": rows,
-        "note": note,
-        "accuracy": accuracy,
-        "pairs": pairs,
-    }
-    write_json(folder / "run.json", {"model": network.name, "command": command_line(), "environment": environment()})
-    write_json(folder / "table.json", table)
-    write_json(folder / "confusion.json", {"classes": names, "counts": counts[shown][:, shown].tolist()})
-    draw(folder, network, known, chances, counts[shown][:, shown].numpy(), names, mistakes, method, table)
-    return table
+        note += "Most often: " + ", ".join(f"{a} classified as {b} ({n})" for a, b, n in pairs) + "."
+    columns = ["it is", "classified as", "probability", "of the right class"]
+    return {"title": title, "columns": columns, "rows": rows, "note": note, "accuracy": accuracy, "pairs": pairs}
 
 
 def worst_pairs(counts: Tensor, classes: tuple[str, ...], most: int = 4) -> list[tuple[str, str, int]]:
-    """The classes that are confused most often: (it is, taken for, how often)."""
+    """The classes that are confused most often: (it is, classified as, how often)."""
     off = counts.clone().fill_diagonal_(0)
     order = off.flatten().argsort(descending=True)[:most].tolist()
     found = [(classes[i // len(classes)], classes[i % len(classes)], int(off.flatten()[i])) for i in order]
     return [pair for pair in found if pair[2]]
 
 
-def draw(
-    folder: Path,
+def draw_confusion(path: Path, counts: np.ndarray, names: list[str], table: dict[str, Any]) -> None:
+    """The confusion matrix, each row as shares."""
+    from invert3d.view.figures import save_png
+    from invert3d.view.matrix import matrix_plot
+
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    picture = matrix_plot(
+        np.where(shares > 0, shares, np.nan),
+        names,
+        names,
+        title=table["title"],
+        note=table["note"],
+        row_label="it is",
+        column_label="classified as",
+        form=".0%",
+        vmin=0,
+        vmax=1,
+    )
+    save_png(picture, path)
+
+
+def draw_mistakes(
+    path: Path,
     network: Network,
     known: HeldOut,
     chances: Tensor,
-    counts: np.ndarray,
-    names: list[str],
-    mistakes: list[int],
+    pairs: Sequence[tuple[int, int | None]],
+    found: Mapping[int, Attribution],
     method: str,
-    table: dict[str, Any],
 ) -> None:
-    """The confusion matrix, the mistakes and the page."""
+    """Each mistake and a right shape of the class it is mistaken for, both with what speaks for that class."""
     from invert3d.view.figures import contact_sheet, save_png
-    from invert3d.view.matrix import matrix_plot
+
+    space, rows, titles = network.frozen.space, [], []
+    for i, other in pairs:
+        label, line = network.classes[int(chances[i].argmax())], []
+        for row in (i, other):
+            if row is not None:
+                values, kind = values_of(method, found[row], 0, space, filled(space, known.x[row]))
+                line.append(panel(space, known.x[row], None, kind, caption=f"{label} {chances[row].max():.2f}"))
+                line.append(panel(space, known.x[row], values, kind))
+        rows.append(line)
+        titles.append(f"{network.classes[int(known.target[i])]} classified as {label}".replace("_", " "))
+    sheet = contact_sheet(
+        rows,
+        row_titles=titles,
+        title="The surest mistakes, and a right shape of the same answer",
+        column_titles=["mistake", "what speaks for it", "right", "what speaks for it"],
+        note=f"{network.name}, explained by {method.replace('_', ' ')}. Red speaks for the class that was said, blue "
+        "against it.",
+    )
+    save_png(sheet, path)
+
+
+def write_errors_page(folder: Path, table: dict[str, Any], pictures: list[tuple[str, Path]]) -> None:
+    """The page."""
     from invert3d.view.page import Table, write_page
 
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    save_png(
-        matrix_plot(
-            np.where(shares > 0, shares, np.nan),
-            names,
-            names,
-            title=table["title"],
-            note=table["note"],
-            row_label="it is",
-            column_label="taken for",
-            form=".0%",
-            vmin=0,
-            vmax=1,
-        ),
-        folder / "confusion.png",
-    )
-    pictures, space = [("Confusion matrix", folder / "confusion.png")], network.frozen.space
-    if mistakes:
-        said = chances.argmax(-1)
-        partner = [typical(chances, known.target, int(said[i])) for i in mistakes]
-        asked = sorted({*mistakes, *(i for i in partner if i is not None)})
-        wanted = [network.classes[int(said[i])] for i in asked]
-        found = explain(network, known.x[asked], method, target=wanted)
-        at, rows, titles = {row: k for k, row in enumerate(asked)}, [], []
-        for i, other in zip(mistakes, partner, strict=True):
-            label = network.classes[int(said[i])]
-            values, kind = values_of(method, found, at[i], space, filled(space, known.x[i]))
-            line = [
-                panel(space, known.x[i], None, kind, caption=f"{label} {chances[i].max():.2f}"),
-                panel(space, known.x[i], values, kind),
-            ]
-            if other is not None:
-                values, kind = values_of(method, found, at[other], space, filled(space, known.x[other]))
-                line += [
-                    panel(space, known.x[other], None, kind, caption=f"{label} {chances[other].max():.2f}"),
-                    panel(space, known.x[other], values, kind),
-                ]
-            rows.append(line)
-            titles.append(f"{network.classes[int(known.target[i])]} taken for {label}".replace("_", " "))
-        sheet = contact_sheet(
-            rows,
-            row_titles=titles,
-            title="The surest mistakes, and a right one of the class they were taken for",
-            column_titles=["mistake", "why", "right", "why"],
-            note=f"{network.name}, explained by {method.replace('_', ' ')}. Red speaks for the class that was said, "
-            "blue against it.",
-        )
-        save_png(sheet, folder / "mistakes.png")
-        pictures.append(("The surest mistakes", folder / "mistakes.png"))
     write_page(
         folder / "index.html",
         title=table["title"],

@@ -1,22 +1,29 @@
 """``invert3d.explain``: from a model and inputs to attributions, pictures and one page."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.attribution.attribution import Attribution, Method, Reduction
+from invert3d.attribution.attribution import Attribution, Method
 from invert3d.attribution.features import GradCAM
 from invert3d.engine.objective import Objective
-from invert3d.engine.space import Image, Points, Space, Voxels
-from invert3d.jobs.folder import checked_folder, prepared, write_json
-from invert3d.jobs.provenance import command_line, environment
+from invert3d.engine.space import Points, Space, Voxels
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.folder import write_json
+from invert3d.jobs.job import Context, Job, Made, Unit, file_name
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.registry import lookup
+from invert3d.study.explaining.pictures import draw
 from invert3d.study.networks import Network, open_network
+
+#: inputs that are explained together
+AT_ONCE = 4
 
 #: what is shown if nothing else is asked for, by what the network takes
 METHODS = {
@@ -92,9 +99,51 @@ def default_methods(space: Space) -> tuple[str, ...]:
     return METHODS["points" if isinstance(space, Points) else "voxels" if isinstance(space, Voxels) else "image"]
 
 
-def reduction_of(method: str, space: Space) -> Reduction:
-    """How a method gives an element one number: with one channel its value, sign and all."""
-    return "sum" if isinstance(space, Voxels) else lookup("attribution", method).reduction
+@dataclass(frozen=True, kw_only=True)
+class ExplainInputs:
+    """The worker: a batch of inputs, each explained by all methods.
+
+    ``strict`` raises where a method does not fit the network; otherwise it is left out, and why is said.
+    """
+
+    network: Network
+    methods: tuple[tuple[str, Method], ...]
+    against: str | None = None
+    strict: bool = True
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.network.frozen.device)
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
+        x = torch.stack([unit.values["x"] for unit in units])
+        targets = [unit.values["target"] for unit in units]
+        found: dict[str, Attribution] = {}
+        left_out: list[str] = []
+        for i, (name, method) in enumerate(self.methods):
+            context.report(i / len(self.methods), name.replace("_", " "))
+            try:
+                found[name] = explain(self.network, x, method, target=targets, against=self.against)
+            except ValueError as error:
+                if self.strict:
+                    raise
+                left_out.append(str(error))
+        with torch.no_grad():
+            chances = self.network.frozen(x.to(self.network.frozen.device)).softmax(-1).cpu()
+        made = []
+        for i in range(len(units)):
+            facts = {
+                name: {key: each_of(value, i) for key, value in each.facts.items()} for name, each in found.items()
+            }
+            arrays = {"x": x[i], "chances": chances[i], **{name: each.values[i] for name, each in found.items()}}
+            made.append(Made(facts={"target": targets[i], "methods": facts, "left_out": left_out}, arrays=arrays))
+        return made
+
+
+def each_of(value: Any, i: int) -> Any:
+    """What a fact says of input i: facts that are lists have an entry for each."""
+    return value[i] if isinstance(value, list) and not isinstance(value[0] if value else "", str) else value
 
 
 def explain_files(
@@ -102,93 +151,124 @@ def explain_files(
     inputs: dict[str, Tensor],
     methods: Sequence[str] | None = None,
     *,
-    out: Path,
+    options: RunOptions,
     layer: str | None = None,
     target: str | None = None,
     against: str | None = None,
-    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Explain named inputs (*space.shape) by several methods into a folder. Returns the table.
+    """Explain named inputs (*space.shape) by several methods into a run folder. Returns the table.
 
     The folder gets attributions.safetensors, table.json, figure.png, a PLY a cloud or grid and method, and index.html.
+
+    Raises:
+        ValueError: for an unknown class, layer or method, an input that is not legal, or a method that does not fit.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the folder.
     """
+    job = explaining_job(network, inputs, methods, layer=layer, target=target, against=against)
+    outcome = execute(job, options).whole()
+    return write_explanations(outcome, network, against)
+
+
+def explaining_job(
+    network: Network,
+    inputs: dict[str, Tensor],
+    methods: Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    target: str | Sequence[str] | None = None,
+    against: str | None = None,
+) -> Job:
+    """The job of explaining named inputs. Raises ValueError as ``explain_files``."""
     space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
     for name in asked:
         lookup("attribution", name)().check(space)
     if layer is not None and "grad_cam" not in asked:
         raise ValueError("a layer was named, but only grad_cam looks at one: add it to the methods")
+    if layer is not None and layer not in network.frozen.module_names:
+        raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {', '.join(network.frozen.nearest(layer))}")
+    for name, x in inputs.items():
+        if isinstance(space, Voxels) and not x.any():
+            raise ValueError(f"{name}: nothing in the grid is filled")
     x = torch.stack(list(inputs.values()))
     checked(space, x)
-    if layer is not None and layer not in network.frozen.module_names:
-        near = ", ".join(network.frozen.nearest(layer))
-        raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {near}")
-    if isinstance(space, Voxels) and not x.flatten(1).any(1).all():
-        raise ValueError(f"{list(inputs)[int((~x.flatten(1).any(1)).nonzero()[0])]}: nothing in the grid is filled")
-    checked_folder(out, overwrite=overwrite)
-    classes = targets_of(network, x, target)
-    if against is not None and (classes == network.index(against)).any():
+    targets = targets_of(network, x, target)
+    if against is not None and (targets == network.index(against)).any():
         raise ValueError(f"{against} against itself explains nothing: name another class to tell it from")
-    with torch.no_grad():
-        chances = network.frozen(x).softmax(-1).cpu()
-    if chances.shape[1] != len(network.classes):
-        raise ValueError(f"{network.name} has {chances.shape[1]} outputs, and {len(network.classes)} class names")
-    targets = [network.classes[i] for i in classes.tolist()]
-    found: dict[str, Attribution] = {}
-    left_out = []
-    for name in asked:
-        chosen = GradCAM(layer=layer) if layer and name == "grad_cam" else name
-        try:
-            found[name] = explain(network, x, chosen, target=targets, against=against)
-        except ValueError as error:
-            if methods:
-                raise
-            left_out.append(str(error))  # nobody asked for this one
-    folder = prepared(out, overwrite=overwrite)
-    table = table_of(network, list(inputs), found, chances, classes, against)
-    table["note"] += "".join(f" Left out: {reason}." for reason in left_out)
-    write_json(
-        folder / "run.json",
-        {
-            "model": network.name,
-            "names": list(inputs),
-            "methods": list(found),
-            "command": command_line(),
-            "environment": environment(),
-            "facts": {name: each.facts for name, each in found.items()},
-        },
+    names = [network.classes[i] for i in targets.tolist()]
+    chosen = tuple(
+        (name, GradCAM(layer=layer) if layer and name == "grad_cam" else lookup("attribution", name)())
+        for name in asked
     )
-    write_json(folder / "table.json", table)
-    draw(folder, network, list(inputs), x, found, table)
+    return Job(
+        kind="explanations",
+        units=tuple(
+            Unit(name=file_name(label), values={"x": each, "target": name, "label": label})
+            for (label, each), name in zip(inputs.items(), names, strict=True)
+        ),
+        worker=ExplainInputs(network=network, methods=chosen, against=against, strict=methods is not None),
+        settings={
+            "model": network.name,
+            "weights": fingerprint(network.frozen.model),
+            "inputs": digest(x),
+            "methods": [repr(method) for _, method in chosen],
+            "targets": names,
+            "against": against,
+        },
+        capacity=AT_ONCE,
+        label=f"explaining {len(inputs)} input{'s' * (len(inputs) > 1)}",
+    )
+
+
+def write_explanations(outcome: Outcome, network: Network, against: str | None = None) -> dict[str, Any]:
+    """Table, pictures and page of a job's explanations, into its folder. Returns the table."""
+    units, made = zip(*outcome.each(), strict=True)
+    names = [unit.values["label"] for unit in units]
+    known = [name for name, _ in outcome.job.worker.methods if all(name in each.facts["methods"] for each in made)]  # type: ignore[attr-defined]
+    found = {name: Attribution(torch.stack([each.arrays[name] for each in made])) for name in known}
+    x = torch.stack([each.arrays["x"] for each in made])
+    table = table_of(
+        network,
+        names,
+        [each.facts for each in made],
+        torch.stack([each.arrays["chances"] for each in made]),
+        known,
+        against,
+    )
+    reasons = dict.fromkeys(reason for each in made for reason in each.facts["left_out"])
+    table["note"] += "".join(f" Left out: {reason}." for reason in reasons)
+    write_json(outcome.path / "table.json", table)
+    draw(outcome.path, network, names, x, found, table)
     return table
 
 
 def table_of(
     network: Network,
-    names: list[str],
-    found: dict[str, Attribution],
+    names: Sequence[str],
+    facts: Sequence[Mapping[str, Any]],
     chances: Tensor,
-    classes: Tensor,
+    methods: Sequence[str],
     against: str | None,
 ) -> dict[str, Any]:
     """What the network says of each input, and what each method cost and how complete it is."""
     rows, missed = [], []
     for i, name in enumerate(names):
         says = int(chances[i].argmax())
-        for method, each in found.items():
-            errors, used = each.facts.get("completeness_error"), each.facts.get("evaluations_each")
+        for method in methods:
+            each = facts[i]["methods"][method]
+            error, used = each.get("completeness_error"), each.get("evaluations_each", each["evaluations"])
             rows.append(
                 [
                     name,
                     f"{network.classes[says]} {chances[i, says]:.2f}",
-                    network.classes[int(classes[i])],
+                    facts[i]["target"],
                     method.replace("_", " "),
-                    used[i] if used else each.facts["evaluations"],
-                    f"{errors[i]:.2%}" if errors else "–",
-                    each.facts.get("rectifiers", "–"),
+                    used,
+                    "–" if error is None else f"{error:.2%}",
+                    each.get("rectifiers", "–"),
                 ]
             )
-            if errors and errors[i] > each.facts.get("tolerance", 1):
-                missed.append(f"{name} {errors[i]:.1%} after {used[i] if used else '?'} runs")
+            if error is not None and error > each.get("tolerance", 1):
+                missed.append(f"{name} {error:.1%} after {used} runs")
     versus = f" against {against}" if against else ""
     return {
         "title": f"Why {network.name} says so{versus}",
@@ -198,108 +278,3 @@ def table_of(
         "F(x) - F(baseline), as a share of it. Rectifiers: found, and all changed."
         + (f" Completeness was not reached: {'; '.join(missed)}." if missed else ""),
     }
-
-
-def values_of(
-    method: str, attribution: Attribution, i: int, space: Space, shown: np.ndarray | None = None
-) -> tuple[np.ndarray, str]:
-    """One number an element of input i, 1 at the 99th percentile of those ``shown``, and the color map that fits it."""
-    reduction = reduction_of(method, space)
-    values = attribution.per_element(reduction)[i].numpy(force=True)
-    seen = values if shown is None else values[shown]
-    reach = max(float(np.quantile(np.abs(seen), 0.99)) if seen.any() else 0.0, 1e-12)
-    return np.clip(values / reach, -1, 1), "diverging" if reduction == "sum" else "sequential"
-
-
-def filled(space: Space, x: Tensor) -> np.ndarray | None:
-    """The voxels of a grid that are drawn; None where everything is."""
-    return x[0].numpy() != 0 if isinstance(space, Voxels) else None
-
-
-def draw(
-    folder: Path, network: Network, names: list[str], x: Tensor, found: dict[str, Attribution], table: dict[str, Any]
-) -> None:
-    """attributions.safetensors, PLY files, figure.png and index.html."""
-    from safetensors.torch import save_file
-
-    from invert3d.view.figures import contact_sheet, save_png
-    from invert3d.view.files import write_ply
-    from invert3d.view.gallery import Cloud
-    from invert3d.view.page import Table, write_page
-
-    save_file(
-        {"x": x, **{name: each.values.cpu().contiguous() for name, each in found.items()}},
-        folder / "attributions.safetensors",
-    )
-    space, cards, panels = network.frozen.space, [], []
-    for i, name in enumerate(names):
-        panels.append([panel(space, x[i], None, "sequential", caption=f"it says {table['rows'][i * len(found)][1]}")])
-        for method, each in found.items():
-            values, kind = values_of(method, each, i, space, filled(space, x[i]))
-            panels[-1].append(drawn := panel(space, x[i], values, kind))
-            if isinstance(space, Image):
-                continue
-            whole = panel(space, x[i], values, kind, hollow=False)
-            assert whole.cloud is not None
-            write_ply(folder / "clouds" / f"{name}-{method}.ply", whole.cloud, whole.colors)
-            cards.append(
-                Cloud(
-                    name=f"{name}, {method.replace('_', ' ')}",
-                    points=whole.cloud,
-                    cube=drawn.cube,
-                    kind=kind,  # type: ignore[arg-type]
-                    values=values if isinstance(space, Points) else values[x[i, 0].numpy() != 0],
-                )
-            )
-    reading = (
-        "Signed methods: red raises the score, blue lowers it, gray does neither. Norms: dark to bright. "
-        "Colors end at the 99th percentile of each input."
-    )
-    what = "input" if not isinstance(space, Points) else "cloud"
-    sheet = contact_sheet(
-        panels,
-        column_titles=[what, *(name.replace("_", " ") for name in found)],
-        row_titles=names,
-        title=table["title"],
-        note=reading,
-    )
-    save_png(sheet, folder / "figure.png")
-    write_page(
-        folder / "index.html",
-        title=table["title"],
-        subtitle=reading,
-        clouds=cards,
-        notes=[table["note"]],
-        tables=[Table(title="What was explained", columns=table["columns"], rows=table["rows"])],
-        pictures=[] if cards else [(table["title"], folder / "figure.png")],
-        provenance={"command": command_line(), **environment()},
-    )
-
-
-def panel(
-    space: Space, x: Tensor, values: np.ndarray | None, kind: str, *, hollow: bool = True, caption: str = ""
-) -> Any:
-    """An input (*space.shape), colored by one number an element where there are any.
-
-    Of a grid the filled voxels are drawn, those that can be seen if ``hollow``.
-    """
-    from invert3d.view.color import colorize
-    from invert3d.view.figures import Panel
-    from invert3d.view.grids import cubes
-
-    colors = None if values is None else colorize(values, -1 if kind == "diverging" else 0, 1, kind)  # type: ignore[arg-type]
-    if isinstance(space, Points):
-        return Panel(cloud=x[:, :3].numpy(), colors=colors, caption=caption)
-    if isinstance(space, Image):
-        picture = (x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        if colors is not None and values is not None:
-            gray = picture.mean(-1, keepdims=True) * 0.5 + 96
-            share = np.abs(values)[..., None] ** 0.7
-            picture = (gray * (1 - share) + colors * share).round().astype(np.uint8)
-        return Panel(image=picture, caption=caption)
-    grid = x[0].numpy()
-    numbers = np.arange(grid.size).reshape(grid.shape)
-    places, edge, which = cubes(numbers, shown=grid != 0, hollow=hollow)
-    return Panel(
-        cloud=places, cube=edge, colors=None if colors is None else colors.reshape(-1, 3)[which], caption=caption
-    )

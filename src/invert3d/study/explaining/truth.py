@@ -1,6 +1,6 @@
 """One row of the table that says whether explanations are true: a network, a method, and what was measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +26,13 @@ from invert3d.evaluate.attribution import (
     shift_sensitivity,
     surface_variation,
 )
+from invert3d.jobs.job import Job
+from invert3d.jobs.rows import rows_job
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
-from invert3d.study.explaining.job import explain, reduction_of
-from invert3d.study.networks import Network
+from invert3d.study.explaining.job import default_methods, explain
+from invert3d.study.explaining.pictures import reduction_of
+from invert3d.study.networks import Network, cached_network
 
 COLUMNS = (
     "network",
@@ -73,6 +76,35 @@ def importance(network: Network, method: str, x: Tensor, target: Tensor, seed: i
         return found.per_element("sum"), found
     found = explain(network, x, method, target=[network.classes[i] for i in target.tolist()])
     return found.per_element(reduction_of(method, network.frozen.space)).to(x), found
+
+
+def attribution_job(
+    networks: Sequence[str],
+    methods: Sequence[str] | None,
+    *,
+    per_class: int = 1,
+    points: int = 1024,
+    how: Removal | None = None,
+    device: str = "cpu",
+) -> Job:
+    """The job of measuring methods (by default those that fit, and chance) on bundled networks: a row for each pair.
+
+    Raises ValueError for unknown names, or a removal that does not fit.
+    """
+    pairs = []
+    for name in networks:
+        network = cached_network(name, points, device)
+        for method in methods or (*default_methods(network.frozen.space), "random"):
+            check_question(network, method, how)
+            pairs.append({"network": name, "method": method})
+    return rows_job("attribution", measure_bundled, pairs, per_class=per_class, points=points, how=how, device=device)
+
+
+def measure_bundled(
+    network: str, method: str, *, per_class: int, points: int, how: Removal | None, device: str, seed: int
+) -> dict[str, Any]:
+    """A row of the table: ``measure`` for bundled weights by name."""
+    return measure(cached_network(network, points, device), method, per_class=per_class, how=how, seed=seed)
 
 
 def measure(

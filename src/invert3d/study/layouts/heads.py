@@ -8,11 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invert3d.jobs.execute import execute
+from invert3d.jobs.options import RunOptions
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.boxes import wrapped
-from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_cells, split_heads
+from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_cells
 from invert3d.ops.objects import Objects
-from invert3d.study.layouts.job import BoxesRun, invert_boxes, pixels
+from invert3d.study.layouts.files import pixels
+from invert3d.study.layouts.job import BoxesRun, asked_of, layouts_job, run_of
 from invert3d.training.frames import Frames
 
 #: what is asked, row by row
@@ -29,21 +32,22 @@ COLUMNS = ("asked", "score", "depth error m", "yaw error deg", "size error m", "
 
 
 @torch.no_grad()
-def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: Tensor) -> dict[str, float]:
+def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: dict[str, Tensor]) -> dict[str, float]:
     """Medians over the asked objects of what each head says in their cells: errors in the units people think in, and
     the score."""
     device = detector.mean.device
-    raw, objects = detector.raw(pictures.to(device)), Objects(target.to(device))
+    heads = detector.raw(pictures.to(device))
     codec: CenterCodec = detector.codec
-    objects = codec.assignable(objects, *raw.shape[-2:])
-    heads, cells = split_heads(raw), codec.cells(objects, *raw.shape[-2:])
+    size = tuple(heads["hm"].shape[-2:])
+    objects = codec.assignable(Objects(**{name: value.to(device) for name, value in target.items()}), *size)
+    cells = codec.cells(objects, *size)
     found = {name: gather_cells(maps, cells) for name, maps in heads.items()}
-    kinds = objects.kind.clamp_min(0)[..., None]
+    kinds = objects.kinds.clamp_min(0)[..., None]
     gap = {
         "score": found["hm"].sigmoid().gather(-1, kinds)[..., 0],
-        "depth error m": (depth_of(found["dep"][..., 0]) - objects.middle[..., 2]).abs(),
-        "yaw error deg": wrapped(alpha_of_bins(found["rot"]) - objects.alpha).abs().rad2deg(),
-        "size error m": (found["dim"] - objects.size).abs().mean(-1),
+        "depth error m": (depth_of(found["dep"][..., 0]) - objects.middles[..., 2]).abs(),
+        "yaw error deg": wrapped(alpha_of_bins(found["rot"]) - objects.alphas).abs().rad2deg(),
+        "size error m": (found["dim"] - objects.sizes).abs().mean(-1),
         "center error px": (cells + found["reg"] - codec.points(objects)).norm(dim=-1) * codec.stride,
     }
     return {
@@ -54,21 +58,26 @@ def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: Tensor) -> di
 def head_table(
     detector: CenterNet3D,
     frames: Frames,
+    options: RunOptions,
     *,
     subsets: Sequence[tuple[str, ...]] = SUBSETS,
-    seed: int = 0,
     bf16: bool = False,
     steps: int | None = None,
 ) -> tuple[list[dict[str, Any]], list[BoxesRun]]:
-    """One row for each subset of heads that is asked, and one for the frames' own pictures; and the runs."""
+    """One row for each subset of heads that is asked, and one for the frames' own pictures; and the runs.
+
+    Raises KeyboardInterrupt after Ctrl-C; what was done is in the run folder.
+    """
     target = detector.targets(frames.layouts)
-    rows, runs = [], []
-    for heads in subsets:
-        run = invert_boxes(
-            detector, frames.layouts, names=frames.names, heads=heads, steps=steps, seed=seed, bf16=bf16
-        ).whole()
-        rows.append({"asked": " ".join(heads), **_rounded(read_heads_at(detector, run.pictures, target))})
-        runs.append(run)
+    sources = {
+        " ".join(heads): asked_of(detector, frames.layouts, frames.names, heads=heads, steps=steps) for heads in subsets
+    }
+    outcome = execute(layouts_job(sources, bf16), options).whole()
+    runs = [run_of(outcome, asked, {}, key) for key, asked in sources.items()]
+    rows = [
+        {"asked": key, **_rounded(read_heads_at(detector, run.pictures, target))}
+        for key, run in zip(sources, runs, strict=True)
+    ]
     rows.append({"asked": "(the streets themselves)", **_rounded(read_heads_at(detector, frames.pictures, target))})
     return rows, runs
 

@@ -1,98 +1,135 @@
-"""``invert3d.invert_boxes``: from a detector and layouts to pictures, in a run folder that is itself a KITTI folder.
+"""``invert3d.invert_boxes``: from a detector and layouts to pictures, as a job of one unit a picture.
 
-A run folder holds ``training/image_2`` (the pictures, 8 bit), ``training/label_2`` (what was asked), and
-``training/calib``, ``original`` (the real pictures, if there are any), ``found`` (what the detector reads from the
-saved pictures), ``run.json``, ``frames.json`` (steps and losses), ``trace.safetensors``.
+A finished run folder is a KITTI folder, too: ``training/image_2`` has the pictures (8 bit), ``training/label_2`` and
+``training/calib`` what was asked, ``original`` the real pictures, if there are any, and ``found`` what the detector
+reads from the saved pictures.
 """
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.data.kitti import Calibration, read_calibration, read_labels, write_calibration, write_labels
 from invert3d.engine.model import Frozen
-from invert3d.engine.recorder import ProgressBar, Recorder
 from invert3d.engine.space import Image
-from invert3d.jobs.folder import prepared, read_run, write_json
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.methods.layouts import LayoutRecipe, encoder_of, invert_layouts, layout_recipe, quantized
-from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import digest, fingerprint
+from invert3d.jobs.traces import joined_traces, trace_of
+from invert3d.methods.layouts import invert_layouts, layout_recipe, quantized
+from invert3d.methods.recipes import recipe_table
+from invert3d.methods.stages import Recipe, encoder_of
+from invert3d.methods.stages import Unfinished as Stopped
+from invert3d.models.detectors import Detector, detect
 from invert3d.ops.layouts import Layout
-from invert3d.priors.statistics import norm_layers
-from invert3d.study.classes.job import fingerprint
+from invert3d.study.layouts.files import BoxesRun, picture_from, png, write_run_files
 
-#: pixels optimized at once: 32 small pictures, or 2 of KITTI's size. Bounds the memory to a few GB.
-PIXELS_AT_ONCE = 32 * 96 * 320
-
-
-@dataclass(frozen=True)
-class BoxesRun:
-    """Inverted layouts: pictures (A, 3, h, w) of 8 bits as RGB in [0, 1], what was asked and what is read from them."""
-
-    names: tuple[str, ...]
-    pictures: Tensor
-    asked: tuple[Layout, ...]
-    found: tuple[Layout, ...]
-    steps: tuple[int, ...]
-    losses: tuple[float, ...]
-    seconds: float
-    originals: dict[str, Tensor] = field(default_factory=dict)
-    interrupted: bool = False
-    trace: dict[str, Tensor] = field(default_factory=dict)
-
-    def whole(self) -> "BoxesRun":
-        """The run, where it is needed to its end. Raises KeyboardInterrupt if it was interrupted."""
-        if self.interrupted:
-            raise KeyboardInterrupt
-        return self
+#: pixels that are optimized at once: 12 small pictures. Bounds the memory to about 1 GB
+CAPACITY = 12 * 96 * 320
 
 
-def frozen(detector: CenterNet3D, bf16: bool = False) -> Frozen:
+@dataclass(frozen=True, kw_only=True)
+class InvertLayouts:
+    """The worker: a batch of layouts, all asked of one detector by one recipe. ``sources`` are both, by name."""
+
+    sources: Mapping[str, tuple[Any, Recipe]]
+    bf16: bool = False
+
+    @property
+    def device(self) -> str:
+        """Where the detectors are."""
+        return str(device_of(next(iter(self.sources.values()))[0]))
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
+        detector, recipe = self.sources[units[0].values["source"]]
+        model = frozen(detector, self.bf16)
+        target = detector.targets([unit.values["layout"] for unit in units])
+        begin = units[0].values["start"] is not None
+        result, left = invert_layouts(
+            model,
+            {name: value.to(model.device) for name, value in target.items()},
+            recipe,
+            start=torch.stack([unit.values["start"] for unit in units]) if begin else None,
+            seed=context.seed,
+            samples=[unit.name for unit in units],
+            recorders=[context.recorder(recipe.steps)],
+            resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
+        )
+        made = [
+            Made(
+                facts={"steps": int(result.steps[i]), "loss": float(result.loss[i])},
+                arrays=trace_of(result.trace, i),
+                files={"picture.png": png(quantized(result.x[i].detach()))},
+            )
+            for i in range(len(units))
+        ]
+        return made if left is None else Unfinished(made=made, checkpoint=left.to_bytes())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked of one detector.
+
+    Attributes:
+        detector, recipe: who is asked, and how.
+        layouts: of pictures of the detector's size.
+        names: of the frames.
+        start: pictures (A, 3, h, w) to begin with.
+        model: what the detector is called.
+    """
+
+    detector: Detector
+    recipe: Recipe
+    layouts: Sequence[Layout]
+    names: Sequence[str]
+    start: Tensor | None = None
+    model: str = "a detector"
+
+    def facts(self) -> dict[str, Any]:
+        """What the pictures depend on, as plain values."""
+        values = self.detector.targets(list(self.layouts)).values()
+        return {
+            "model": self.model,
+            "recipe": recipe_table(self.recipe),
+            "size": [self.detector.height, self.detector.width],
+            "codec": asdict(self.detector.codec) if hasattr(self.detector, "codec") else {},  # type: ignore[attr-defined]
+            "weights": fingerprint(self.detector),  # type: ignore[arg-type]
+            "asked": [digest(value) for value in values],
+            "start": None if self.start is None else digest(self.start),
+        }
+
+
+def device_of(detector: Any) -> torch.device:
+    """Where a detector is."""
+    return next(detector.parameters()).device
+
+
+def frozen(detector: Any, bf16: bool = False) -> Frozen:
     """A detector on the space of the pictures it takes, in half precision if asked for."""
     nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Frozen(detector, Image(height=detector.height, width=detector.width, mean=nothing, std=one), bf16=bf16)
-
-
-def reached_norms(detector: CenterNet3D) -> tuple[str, ...]:
-    """The batch norms that a detector's pictures go through: DLA-34 has some that only checkpoints know."""
-    reached: dict[str, None] = {}
-    modules = dict(detector.named_modules())
-    hooks = [
-        modules[name].register_forward_hook(lambda *_, name=name: reached.setdefault(name))
-        for name in norm_layers(detector)
-    ]
-    with frozen(detector), torch.no_grad():
-        detector.raw(detector.mean.new_zeros(1, 3, 64, 64))
-    for hook in hooks:
-        hook.remove()
-    return tuple(name for name in norm_layers(detector) if name in reached)
+    space = Image(height=detector.height, width=detector.width, mean=nothing, std=one)
+    return Frozen(detector, space, output="raw", bf16=bf16)
 
 
 def invert_boxes(
-    detector: CenterNet3D,
+    detector: Detector,
     layouts: Sequence[Layout],
     *,
     names: Sequence[str] | None = None,
-    recipe: str | LayoutRecipe = "ours",
+    recipe: str | Recipe = "ours",
     heads: Sequence[str] | None = None,
     steps: int | None = None,
     start: Tensor | None = None,
     starts: int = 1,
     originals: dict[str, Tensor] | None = None,
     model: str = "a detector",
-    out: str | Path | None = None,
-    seed: int = 0,
     bf16: bool = False,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
+    out: str | Path | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
 ) -> BoxesRun:
     """Ask a frozen detector for the picture of a layout.
 
@@ -100,7 +137,7 @@ def invert_boxes(
         detector: see ``open_detector``.
         layouts: what is asked, of pictures of any size: they are moved to the detector's.
         names: of the frames.
-        recipe: ``ours``, ``published``, ``published_authors``, ``smallest_change``, or a ``LayoutRecipe``.
+        recipe: ``ours``, ``published``, ``published_authors``, ``smallest_change``, or a ``Recipe``.
         heads: ask only some of the detector's heads.
         steps: override the recipe's.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
@@ -108,252 +145,132 @@ def invert_boxes(
             done early, or of all if none was, the one that costs least.
         originals: real pictures of the frames, by name, to be shown beside.
         model: what the detector is called in the run folder.
-        out: a run folder to write; none is written without it.
-        seed: fixes everything.
         bf16: run the detector in half precision where a recipe sees its picture in views; the plain part at the end,
             which is all of ``published``, and the reading are in full precision.
-        resume, overwrite: what to do with a run folder that is there already.
-        progress: show a progress bar.
+        out: a run folder to write, in place of that of the options; nothing is kept without one.
+        options: the seed, workers, and whether a run is gone on with.
 
     Raises:
         ValueError: nothing is asked, there is no start (of any, or of the smallest change), steps or heads are given
-            with a ``LayoutRecipe``, an object cannot be asked for (behind the camera, outside the
-            picture, of a kind that the detector does not know), or the start has another size.
+            with a ``Recipe``, an object cannot be asked for (behind the camera, outside the picture, of a kind that the
+            detector does not know), or the start has another size.
+        KeyboardInterrupt: it was interrupted before there was anything.
     """
-    options: dict[str, Any] = {"heads": tuple(heads)} if heads else {}
-    options |= {"steps": steps} if steps is not None else {}
-    if options and isinstance(recipe, LayoutRecipe):
-        raise ValueError(f"say {' and '.join(options)} in the recipe itself, or give it by name")
-    options |= {"norms": reached_norms(detector)} if recipe == "ours" else {}
-    options |= {"swapped": detector.order == "bgr"} if recipe in ("published", "published_authors") else {}
-    chosen = recipe if isinstance(recipe, LayoutRecipe) else layout_recipe(recipe, detector.codec, **options)
+    asked = asked_of(detector, layouts, names, recipe, heads, steps, start, starts, model)
+    options = options.into(out)
+    outcome = execute(layouts_job({"": asked}, bf16), options)
+    run = run_of(outcome, asked, originals or {})
+    if options.out is not None:
+        write_run_files(outcome.path, run)
+    return run
+
+
+def asked_of(
+    detector: Detector,
+    layouts: Sequence[Layout],
+    names: Sequence[str] | None = None,
+    recipe: str | Recipe = "ours",
+    heads: Sequence[str] | None = None,
+    steps: int | None = None,
+    start: Tensor | None = None,
+    starts: int = 1,
+    model: str = "a detector",
+) -> Asked:
+    """What ``invert_boxes`` asks of its detector. Raises ValueError as it does."""
+    if isinstance(recipe, Recipe) and (heads or steps is not None):
+        raise ValueError("say heads and steps in the recipe itself, or give it by name")
+    chosen = recipe if isinstance(recipe, Recipe) else layout_recipe(recipe, detector, heads=heads or None, steps=steps)
+    if starts < 1:
+        raise ValueError(f"a picture needs at least one start, not {starts}")
+    chosen = replace(chosen, starts=starts)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
-    asked = [detector.prepare_layout(layout) for layout in layouts]
-    check_asked(detector, asked, labels)
-    wanted = (len(asked), 3, detector.height, detector.width)
+    if len(labels) != len(layouts):
+        raise ValueError(f"{len(labels)} names for {len(layouts)} layouts")
+    prepared = [detector.prepare_layout(layout) for layout in layouts]
+    check_asked(detector, prepared, labels)
+    wanted = (len(prepared), 3, detector.height, detector.width)
     if start is not None and tuple(start.shape) != wanted:
         raise ValueError(
             f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, is {wanted}"
         )
     if start is not None:
-        encoder_of(chosen)  # before anything is written
+        encoder_of(chosen)
     if start is None and recipe == "smallest_change":
         raise ValueError("the smallest change of what? smallest_change begins with a picture: give a start")
-    if starts < 1:
-        raise ValueError(f"a picture needs at least one start, not {starts}")
-    folder = prepared(Path(out), resume=resume, overwrite=overwrite) if out is not None else None
-    if folder is not None:
-        facts = {
-            "kind": "boxes",
-            "model": model,
-            "recipe": chosen.name,
-            "settings": repr(chosen),
-            "seed": seed,
-            "names": list(labels),
-            "size": [detector.height, detector.width],
-            "codec": asdict(detector.codec),
-            "weights": fingerprint(detector),
-            "bf16": bf16,
-            "asked": _digest(detector.targets(asked)),
-            "start": None if start is None else _digest(start),
-            "starts": starts,
-        }
-        agrees_with_earlier(folder, facts)
-        write_json(folder / "run.json", {**facts, "command": command_line(), "environment": environment()})
-        write_asked(folder, asked, labels, originals or {})
-    return _inverted(
-        frozen(detector, bf16), asked, labels, chosen, start, starts, seed, folder, originals or {}, progress
-    )
+    return Asked(detector=detector, recipe=chosen, layouts=prepared, names=labels, start=start, model=model)
 
 
-def _digest(value: Tensor) -> str:
-    """Sixteen hexadecimal digits that change with any value of a tensor."""
-    return hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
-
-
-def agrees_with_earlier(folder: Path, facts: dict[str, Any]) -> None:
-    """Raise ValueError if a run is resumed with other questions, weights or another recipe than it began with."""
-    if not (folder / "run.json").is_file():
-        return
-    earlier = {"starts": 1, **read_run(folder)}
-    differing = [key for key, value in facts.items() if json.dumps(earlier.get(key)) != json.dumps(value)]
-    if differing:
-        raise ValueError(f"cannot resume {folder}: it was begun with other values of {', '.join(differing)}")
-
-
-def check_asked(detector: CenterNet3D, layouts: Sequence[Layout], names: Sequence[str]) -> None:
+def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[str]) -> None:
     """Raise ValueError for a layout that asks nothing that the detector could see, by name, and for none at all."""
     if not layouts:
         raise ValueError("nothing is asked: give at least one layout")
     for layout, name in zip(layouts, names, strict=True):
-        if not detector.codec.count_assignable(layout, detector.height, detector.width):
+        if not detector.count_assignable(layout):
             raise ValueError(
                 f"{name} asks nothing: none of its {len(layout)} objects is a {' or '.join(detector.kinds)} whose "
                 "middle is inside the picture"
             )
 
 
-def _inverted(
-    model: Frozen,
-    asked: list[Layout],
-    names: tuple[str, ...],
-    recipe: LayoutRecipe,
-    start: Tensor | None,
-    starts: int,
-    seed: int,
-    folder: Path | None,
-    originals: dict[str, Tensor],
-    progress: bool,
+def layouts_job(sources: Mapping[str, Asked], bf16: bool = False) -> Job:
+    """The job of asking each source for its layouts."""
+    units = tuple(
+        Unit(
+            name=file_name("-".join(part for part in (key, name) if part)),
+            cost=asked.detector.height * asked.detector.width * asked.recipe.starts,
+            group=key,
+            values={
+                "source": key,
+                "frame": name,
+                "layout": layout,
+                "start": None if asked.start is None else asked.start[i],
+            },
+        )
+        for key, asked in sources.items()
+        for i, (name, layout) in enumerate(zip(asked.names, asked.layouts, strict=True))
+    )
+    return Job(
+        kind="boxes",
+        units=units,
+        worker=InvertLayouts(sources={k: (each.detector, each.recipe) for k, each in sources.items()}, bf16=bf16),
+        settings={"sources": {key: asked.facts() for key, asked in sources.items()}, "bf16": bf16},
+        about={"names": [unit.values["frame"] for unit in units]},
+        capacity=CAPACITY,
+        label=f"inverting {len(units)} picture{'s' * (len(units) > 1)}",
+    )
+
+
+def run_of(
+    outcome: Outcome, asked: Asked, originals: Mapping[str, Tensor], source: str = "", reads: bool = True
 ) -> BoxesRun:
-    detector: CenterNet3D = model.model  # type: ignore[assignment]
-    target = detector.targets(asked).to(model.device)
-    size = max(1, PIXELS_AT_ONCE // (detector.height * detector.width * starts))
-    table = read_frames(folder) if folder is not None else {}
-    todo = [i for i, name in enumerate(names) if name not in table]
-    chunks = [todo[i : i + size] for i in range(0, len(todo), size)]
-    bar = ProgressBar(total=recipe.steps * len(chunks)) if progress and chunks else None
-    pictures: dict[int, Tensor] = {}
-    seconds, trace, interrupted = 0.0, {}, False
-    recorders: list[Recorder] = [bar] if bar else []
-    try:
-        for number, rows in enumerate(chunks):
-            each = [row for row in rows for _ in range(starts)]
-            result = invert_layouts(
-                model,
-                target[each],
-                recipe,
-                start=None if start is None else start[each],
-                seed=seed,
-                samples=[row + 100_003 * (i % starts) for i, row in enumerate(each)],
-                recorders=recorders,
-            )
-            seconds, interrupted = seconds + result.seconds, result.interrupted
-            trace = trace or result.trace
-            if interrupted and folder is not None:
-                break
-            late = 1e6 * (result.steps.cpu() >= recipe.steps)  # what was read as asked, and stopped, comes first
-            cheapest = (result.loss.cpu() + late).view(-1, starts).argmin(1) + starts * torch.arange(len(rows))
-            for place, row in zip(cheapest.tolist(), rows, strict=True):
-                pictures[row] = quantized(result.x[place].detach()).cpu()
-                table[names[row]] = {"steps": int(result.steps[place]), "loss": float(result.loss[place])}
-                if folder is not None:
-                    write_picture(folder / "training" / "image_2" / f"{names[row]}.png", pictures[row])
-            if folder is not None:
-                write_json(folder / "frames.json", table)
-            if bar:
-                bar.reached(recipe.steps * (number + 1))
-            if interrupted:
-                break
-    finally:
-        if bar:
-            bar.stop()
-    done = [i for i, name in enumerate(names) if name in table]
-    return _finished(detector, asked, names, done, pictures, table, folder, originals, seconds, interrupted, trace)
-
-
-def _finished(
-    detector: CenterNet3D,
-    asked: list[Layout],
-    names: tuple[str, ...],
-    done: list[int],
-    pictures: dict[int, Tensor],
-    table: dict[str, Any],
-    folder: Path | None,
-    originals: dict[str, Tensor],
-    seconds: float,
-    interrupted: bool,
-    trace: dict[str, Tensor],
-) -> BoxesRun:
-    if folder is not None:
-        for i in [i for i in done if i not in pictures]:  # of an earlier call
-            pictures[i] = read_picture(folder / "training" / "image_2" / f"{names[i]}.png")
-    shown = [pictures[i] for i in done]
-    found = redetected(detector, shown, [asked[i] for i in done])
-    if folder is not None:
-        for i, layout in zip(done, found, strict=True):
-            whole = replace(layout, sizes=layout.sizes.clamp_min(0.01))  # a size below 0 could not be read again
-            write_labels(_made(folder / "found" / f"{names[i]}.txt"), whole)
-        if trace:
-            from safetensors.torch import save_file
-
-            save_file({name: value.contiguous() for name, value in trace.items()}, folder / "trace.safetensors")
+    """What a job left of one source, its pictures read again from 8 bits. KeyboardInterrupt if there is nothing."""
+    there = [(unit, made) for unit, made in outcome.each() if unit.values["source"] == source]
+    if not there:
+        raise KeyboardInterrupt
+    pictures = [picture_from(made.files["picture.png"]) for _, made in there]
+    layouts = [unit.values["layout"] for unit, _ in there]
     return BoxesRun(
-        names=tuple(names[i] for i in done),
-        pictures=torch.stack(shown) if shown else torch.zeros(0, 3, detector.height, detector.width),
-        asked=tuple(asked[i] for i in done),
-        found=tuple(found),
-        steps=tuple(table[names[i]]["steps"] for i in done),
-        losses=tuple(table[names[i]]["loss"] for i in done),
-        seconds=seconds,
-        originals=originals,
-        interrupted=interrupted,
-        trace=trace,
+        names=tuple(unit.values["frame"] for unit, _ in there),
+        pictures=torch.stack(pictures),
+        asked=tuple(layouts),
+        found=tuple(redetected(asked.detector, pictures, layouts)) if reads else (),
+        steps=tuple(made.facts["steps"] for _, made in there),
+        losses=tuple(made.facts["loss"] for _, made in there),
+        seconds=outcome.seconds([unit.name for unit, _ in there]),
+        originals=dict(originals),
+        interrupted=outcome.interrupted,
+        trace=joined_traces([made for _, made in there]),
     )
 
 
 def redetected(
-    detector: CenterNet3D, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
+    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
 ) -> list[Layout]:
     """What a detector reads from pictures of its size, with the cameras of the layouts."""
-    device = next(detector.parameters()).device
-    found = []
+    device, found = device_of(detector), []
     with frozen(detector):  # in eval mode, and left as it was
         for i in range(0, len(pictures), batch):
             cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
             images = torch.stack(list(pictures[i : i + batch])).to(device)
-            found += [layout.to("cpu") for layout in detector.detect(images, cameras, threshold)]
+            found += [layout.to("cpu") for layout in detect(detector, images, cameras, threshold)]
     return found
-
-
-def write_asked(folder: Path, asked: Sequence[Layout], names: Sequence[str], originals: dict[str, Tensor]) -> None:
-    """Labels, calibrations and real pictures of a run."""
-    for layout, name in zip(asked, names, strict=True):
-        write_labels(_made(folder / "training" / "label_2" / f"{name}.txt"), layout)
-        write_calibration(_made(folder / "training" / "calib" / f"{name}.txt"), Calibration.of(layout.projection))
-        if name in originals:
-            write_picture(folder / "original" / f"{name}.png", originals[name])
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write_picture(path: Path, picture: Tensor) -> None:
-    """A picture (3, h, w) in [0, 1] as an 8-bit PNG."""
-    from PIL import Image as Picture
-
-    Picture.fromarray(pixels(picture)).save(_made(path))
-
-
-def pixels(picture: Tensor) -> np.ndarray:
-    """A picture (3, h, w) in [0, 1] as (h, w, 3) uint8."""
-    return (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-
-def read_picture(path: Path) -> Tensor:
-    """A picture file as (3, h, w), RGB in [0, 1]. Raises ValueError if there is none."""
-    from PIL import Image as Picture
-    from PIL import UnidentifiedImageError
-
-    try:
-        with Picture.open(path) as picture:
-            array = np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"no picture can be read from {path}: {error}") from error
-    return torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
-
-
-def read_frames(folder: Path) -> dict[str, Any]:
-    """The frames that a run has finished, by name: steps and losses."""
-    path = folder / "frames.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def read_asked(folder: Path, names: Sequence[str], height: int, width: int) -> list[Layout]:
-    """The layouts that a run was asked for."""
-    layouts = []
-    for name in names:
-        camera = read_calibration(folder / "training" / "calib" / f"{name}.txt").projection
-        layouts.append(read_labels(folder / "training" / "label_2" / f"{name}.txt", camera, height, width))
-    return layouts

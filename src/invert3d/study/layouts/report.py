@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import tomli_w
 import torch
 from torch import Tensor
 
@@ -10,7 +11,8 @@ from invert3d.evaluate.layouts import errors
 from invert3d.jobs.folder import read_run
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
-from invert3d.study.layouts.job import BoxesRun, pixels, redetected
+from invert3d.study.layouts.files import pixels
+from invert3d.study.layouts.job import BoxesRun, redetected
 from invert3d.study.layouts.scenes import SWEEPS
 from invert3d.study.layouts.score import SHOWN
 from invert3d.view.boxes import difference_map
@@ -101,8 +103,8 @@ def _read(asked: Layout, found: Layout, quantity: str) -> str:
 
 def write_differences(run: BoxesRun, folder: Path) -> None:
     """Where a run began with real pictures: what was changed in each, as a map of lighter and darker."""
-    settings = read_run(folder)["settings"] if (folder / "run.json").is_file() else ""
-    if "Nearness" not in settings:
+    settings = read_run(folder)["settings"] if (folder / "run.json").is_file() else {}
+    if not any(source.get("start") for source in settings.get("sources", {}).values()):
         return
     for name, picture in zip(run.names, run.pictures, strict=True):
         if name not in run.originals:
@@ -129,6 +131,8 @@ def write_boxes_page(
 ) -> Path:
     """The page: pictures beside a scene to turn, and a table of the objects, asked and read."""
     facts = read_run(folder) if (folder / "run.json").is_file() else {}
+    settings = facts.get("settings", {})
+    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
     frames = [
         SceneFrame(
             name=run.names[i],
@@ -143,8 +147,8 @@ def write_boxes_page(
     ]
     about = {
         "model": model,
-        "recipe": str(facts.get("recipe", "")),
-        "seed": str(facts.get("seed", "")),
+        "recipe": recipe["name"],
+        "seed": str(settings.get("seed", "")),
         **facts.get("environment", {}),
     }
     return write_scene_page(
@@ -153,7 +157,7 @@ def write_boxes_page(
         about,
         title="Inverted layouts",
         subtitle=f"Pictures in which {Path(model).stem} sees what was asked, read again from 8 bits",
-        recipe=f"{facts.get('command', '')}\n\n{facts.get('settings', '')}",
+        recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
         notes=[
             "A picture that only its own detector understands is an adversarial example: "
             "invert3d evaluate boxes RUN --models OTHER says what another one reads."

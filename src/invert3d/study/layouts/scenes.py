@@ -14,7 +14,7 @@ from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
-from invert3d.study.layouts.job import read_picture
+from invert3d.study.layouts.files import read_picture
 from invert3d.training.frames import street_frames
 
 #: what can be swept, and in which unit

@@ -1,5 +1,6 @@
 """Scores of inverted layouts: what detectors read from the saved 8-bit pictures, against what was asked."""
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
-from invert3d.jobs.folder import read_run
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.registry import registered
 from invert3d.study.detectors import open_detector
-from invert3d.study.layouts.job import read_asked, read_frames, read_picture, redetected
+from invert3d.study.layouts.files import boxes_facts, read_asked, read_picture
+from invert3d.study.layouts.job import redetected
 from invert3d.training.frames import nominal
 
 HEADER = [
@@ -170,11 +171,9 @@ class SavedRun:
 
 def read_boxes_run(folder: Path) -> SavedRun:
     """A run of ``invert3d invert boxes``. Raises ValueError if it is none, or none of its pictures is finished."""
-    facts = read_run(folder)
-    if facts.get("kind") != "boxes":
-        raise ValueError(f"{folder} is not a run of invert3d invert boxes")
-    table = read_frames(folder)
-    names = tuple(name for name in facts["names"] if name in table)
+    facts = boxes_facts(folder)
+    units = dict(zip(facts["names"], facts["units"], strict=True))
+    names = tuple(name for name in units if (folder / "training" / "image_2" / f"{name}.png").is_file())
     if not names:
         raise ValueError(f"{folder} has no finished picture yet")
     pictures = tuple(read_picture(folder / "training" / "image_2" / f"{name}.png") for name in names)
@@ -187,8 +186,8 @@ def read_boxes_run(folder: Path) -> SavedRun:
         pictures=pictures,
         originals=originals,
         model=facts["model"],
-        recipe=facts["recipe"],
-        steps=tuple(table[name]["steps"] for name in names),
+        recipe=facts["recipe"]["name"],
+        steps=tuple(json.loads((folder / "units" / units[name] / "facts.json").read_text())["steps"] for name in names),
     )
 
 

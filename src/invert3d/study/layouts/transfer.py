@@ -1,25 +1,25 @@
 """Do inverted layouts mean anything? What each detector reads from the pictures made for the other, with the control.
 
 Rows are the detectors inverted, columns those that read, from the saved 8-bit pictures. The control inverts the same
-detectors with their weights shuffled: what others read from that, the recipe drew and not the detector.
+detectors with their weights shuffled: what others read from that comes from the recipe and not from the detector.
 """
 
-import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from invert3d.evaluate.inversion import randomize
-from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.jobs.execute import execute
+from invert3d.jobs.options import RunOptions
+from invert3d.models.detectors import Detector
 from invert3d.ops.seeds import HELD_OUT
+from invert3d.study.controls import randomized_detector
 from invert3d.study.detectors import open_detector
-from invert3d.study.layouts.job import BoxesRun, invert_boxes, redetected
-from invert3d.study.layouts.score import SHOWN, BoxScore, read_boxes_run, score, short
+from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
+from invert3d.study.layouts.score import SHOWN, BoxScore, score, short
+from invert3d.study.transfer import Matrix
 from invert3d.training.frames import Frames, street_frames
 
 DETECTORS = ("centernet3d-small", "centernet3d-resnet18")
@@ -33,93 +33,78 @@ class LayoutTransfer:
     what each *other* detector reads there: how far two networks agree on pictures that neither was inverted for.
     """
 
-    recipe: str
-    detectors: tuple[str, ...]
+    matrix: Matrix
     scores: tuple[tuple[BoxScore, ...], ...]
     originals: tuple[BoxScore, ...]
     agreement: tuple[BoxScore, ...]
     steps: tuple[float, ...]
-    frames: int
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """(D, D) 3-D AP."""
-        return np.array([[each.ap3d for each in row] for row in self.scores])
-
-    @property
-    def transfer(self) -> float:
-        """The mean off the diagonal; NaN for one detector."""
-        if len(self.detectors) < 2:
-            return math.nan
-        off = ~np.eye(len(self.detectors), dtype=bool)
-        return float(self.matrix[off].mean())
 
     @property
     def agreed(self) -> float:
         """The mean agreement on the streets themselves; NaN for one detector."""
-        return float(np.mean([each.ap3d for each in self.agreement])) if self.agreement else math.nan
+        return float(np.mean([each.ap3d for each in self.agreement])) if self.agreement else float("nan")
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values, a row for each set of pictures and reader."""
-        table = [
-            {"inverted": short(one), **each.as_dict()}
-            for one, row in zip(self.detectors, self.scores, strict=True)
-            for each in row
-        ]
+        pairs = zip(self.matrix.rows, self.scores, strict=True)
+        table = [{"inverted": short(one), **each.as_dict()} for one, row in pairs for each in row]
         return table + [{"inverted": "–", **each.as_dict()} for each in (*self.originals, *self.agreement)]
-
-
-def shuffled(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
-    """The detector with its weights shuffled and its batch norms measured again on streets."""
-    copied = copy.deepcopy(detector)
-    streets = street_frames(8, detector.height, detector.width, seed=seed + 77)
-    randomize(copied, streets.pictures.to(copied.mean.device), seed)
-    return copied.eval()
 
 
 def layout_transfer(
     recipe: str,
     frames: Frames,
-    out: Path,
+    options: RunOptions,
     *,
     names: Sequence[str] = DETECTORS,
     control: bool = False,
     steps: int | None = None,
-    seed: int = 0,
     bf16: bool = False,
     device: str = "cpu",
 ) -> LayoutTransfer:
-    """Invert the layouts of frames from each detector, and let all of them read the saved pictures.
+    """Invert the layouts of frames from each detector, in one job, and let all of them read the saved pictures.
 
     Args:
         recipe: see ``invert_boxes``.
         frames: whose layouts are asked for; their pictures are read too.
-        out: a folder of run folders, one a detector; an interrupted call goes on.
+        options: how the job is run; ``resume`` goes on from its folder.
         names: detectors, see ``open_detector``.
         control: shuffle the weights of those that are inverted.
-        steps, seed, bf16: see ``invert_boxes``.
+        steps, bf16, device: see ``invert_boxes``.
 
-    Raises ValueError for detectors that take pictures of different sizes.
+    Raises:
+        ValueError: the detectors take pictures of different sizes.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
     detectors = [open_detector(name, device=device) for name in names]
     sizes = sorted({(each.height, each.width) for each in detectors})
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     label = f"{recipe} of shuffled weights" if control else recipe
-    scores, steps_taken = [], []
+    sources = {}
     for name, detector in zip(names, detectors, strict=True):
-        folder = out / f"{recipe}-{short(name)}{'-shuffled' if control else ''}"
-        asked = shuffled(detector, seed) if control else detector
-        _run(asked, frames, folder, recipe, name, steps, seed, bf16).whole()
-        saved = read_boxes_run(folder)
-        pictures = f"{label}, {short(name)}"
-        taken = float(np.mean(saved.steps))
+        inverted = randomized_detector(detector, options.seed) if control else detector
+        sources[short(name)] = asked_of(inverted, frames.layouts, frames.names, recipe, steps=steps, model=name)
+    outcome = execute(layouts_job(sources, bf16), options).whole()
+    scores, taken = [], []
+    for key, asked in sources.items():
+        run = run_of(outcome, asked, {}, key, reads=False)
+        taken.append(float(np.mean(run.steps)))
         row = [
-            score(pictures, short(own), frames.layouts, redetected(each, saved.pictures, frames.layouts))
-            for own, each in zip(names, detectors, strict=True)
+            score(f"{label}, {key}", short(name), frames.layouts, redetected(each, list(run.pictures), frames.layouts))
+            for name, each in zip(names, detectors, strict=True)
         ]
-        scores.append(tuple(replace(each, steps=taken) for each in row))
-        steps_taken.append(taken)
+        scores.append(tuple(replace(each, steps=taken[-1]) for each in row))
+    originals, agreement = on_streets(frames, names, detectors)
+    values = tuple(tuple(each.ap3d for each in row) for row in scores)
+    matrix = Matrix(label=label, rows=tuple(names), columns=tuple(names), values=values)
+    return LayoutTransfer(matrix, tuple(scores), originals, agreement, tuple(taken))
+
+
+def on_streets(
+    frames: Frames, names: Sequence[str], detectors: Sequence[Detector]
+) -> tuple[tuple[BoxScore, ...], tuple[BoxScore, ...]]:
+    """What each detector reads from the streets themselves, against the labels and against what each other reads."""
     read = [redetected(each, list(frames.pictures), frames.layouts) for each in detectors]
     originals = tuple(
         score("the streets themselves", short(name), frames.layouts, found)
@@ -130,47 +115,12 @@ def layout_transfer(
         score(f"streets as {short(names[i])} reads them", short(names[j]), sure[i], read[j])
         for i, j in permutations(range(len(names)), 2)
     )
-    return LayoutTransfer(label, tuple(names), tuple(scores), originals, agreement, tuple(steps_taken), len(frames))
+    return originals, agreement
 
 
-def _run(
-    detector: CenterNet3D,
-    frames: Frames,
-    folder: Path,
-    recipe: str,
-    name: str,
-    steps: int | None,
-    seed: int,
-    bf16: bool,
-) -> BoxesRun:
-    pictures = dict(zip(frames.names, frames.pictures, strict=True))
-    return invert_boxes(
-        detector,
-        frames.layouts,
-        names=frames.names,
-        recipe=recipe,
-        steps=steps,
-        originals=pictures,
-        model=name,
-        out=folder,
-        seed=seed,
-        bf16=bf16,
-        resume=(folder / "run.json").is_file(),
-    )
-
-
-def streets_with_objects(count: int, detector: CenterNet3D, clutter: bool = False) -> Frames:
+def streets_with_objects(count: int, detector: Detector, clutter: bool = False) -> Frames:
     """The first ``count`` held-out streets in which there is something to ask the detector for."""
     made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=HELD_OUT, clutter=clutter)
-    fit = [
-        i
-        for i, layout in enumerate(made.layouts)
-        if detector.codec.count_assignable(layout, detector.height, detector.width)
-    ][:count]
-    return Frames(
-        made.images[fit],
-        tuple(made.layouts[i] for i in fit),
-        tuple(made.names[i] for i in fit),
-        made.source,
-        made.licence,
-    )
+    fit = [i for i, layout in enumerate(made.layouts) if detector.count_assignable(layout)][:count]
+    layouts, names = tuple(made.layouts[i] for i in fit), tuple(made.names[i] for i in fit)
+    return Frames(made.images[fit], layouts, names, made.source, made.licence)

@@ -1,6 +1,6 @@
-"""Figures and tables of the papers, remade with our networks, and the papers' observations put into numbers."""
+"""The figures of *Inverting 3D Deep Learning Architectures* that show clouds, and its observations as numbers."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,18 @@ from torch import Tensor
 
 from invert3d.engine.result import Result
 from invert3d.evaluate.clouds import chamfer_distance
-from invert3d.jobs.folder import write_json
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.methods.classes import Recipe
+from invert3d.jobs.execute import Outcome, execute
 from invert3d.methods.recipes import load_recipe, overridden
+from invert3d.methods.stages import Recipe
 from invert3d.parameterizations.direct import Direct
-from invert3d.study.classes.job import invert
+from invert3d.registry import register
+from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.classes.report import page_clouds
 from invert3d.study.classes.score import Scored, other_networks, score
 from invert3d.study.networks import Network, open_network
+from invert3d.study.papers.figure import FigureOptions, save_table
 
+PAPER = "Inverting 3D Deep Learning Architectures"
 CLASSES = ("person", "car", "airplane")
 
 
@@ -38,13 +40,18 @@ def published(start: str, smoothed: bool, steps: int | None) -> Recipe:
     return overridden(replace(recipe, parameterization=Direct(start=start)), {"steps": steps})
 
 
-def make(label: str, network: Network, recipe: Recipe, seed: int) -> Made:
-    """Invert the figure's classes by a recipe and score them."""
-    sized = network.with_points(recipe.points)
-    result = invert(sized, CLASSES, recipe=recipe, seed=seed)
-    result.facts["free_points"] = isinstance(recipe.parameterization, Direct)
-    others = other_networks(sized, recipe.judge, CLASSES)
-    return Made(label=label, result=result, scored=score(result, sized, others))
+def make(recipes: Mapping[str, Recipe], options: FigureOptions) -> tuple[Network, Outcome, list[Made]]:
+    """Invert the figure's classes by some recipes, in one job, and score them."""
+    network = open_network(options.model or "pointnet2_ssg-shapes", device=options.device)
+    sources = {label: Source(network=network, recipe=recipe) for label, recipe in recipes.items()}
+    outcome = execute(shapes_job(sources, CLASSES, 1), options.run).whole()
+    made = []
+    for label, recipe in recipes.items():
+        sized, result = network.with_points(recipe.points), result_of(outcome, label)
+        result.facts["free_points"] = isinstance(recipe.parameterization, Direct)
+        others = other_networks(sized, recipe.judge, CLASSES)
+        made.append(Made(label=label, result=result, scored=score(result, sized, others)))
+    return network, outcome, made
 
 
 def roundness(x: Tensor) -> float:
@@ -80,71 +87,50 @@ def rows_of(made: list[Made]) -> list[dict[str, Any]]:
     ]
 
 
-def figure4(network: Network, seed: int, steps: int | None) -> tuple[list[Made], list[str]]:
+@register("figure", "inverting3d/fig4")
+def figure4(options: FigureOptions) -> dict[str, Any]:
     """Start, inverted, inverted with smoothing; and ours beside them. Observation 2: smoothing has little effect."""
-    made = [
-        make("as published", network, published("zero", False, steps), seed),
-        make("with smoothing", network, published("zero", True, steps), seed),
-        make("ours", network, load_recipe("ours"), seed),
-    ]
-    plain, smooth = made[0].result.x.cpu(), made[1].result.x.cpu()
+    recipes = {
+        "as published": published("zero", False, options.steps),
+        "with smoothing": published("zero", True, options.steps),
+        "ours": load_recipe("ours"),
+    }
+    network, outcome, made = make(recipes, options)
+    plain, smooth = made[0].result.x, made[1].result.x
     apart = [chamfer_distance(a, b) / float(a.norm(dim=-1).max()) for a, b in zip(plain, smooth, strict=True)]
     rounder = [roundness(b) - roundness(a) for a, b in zip(plain, smooth, strict=True)]
-    notes = [
+    surer = float((made[1].scored.own.probability - made[0].scored.own.probability).mean())
+    note = (
         "Observation 2 of the paper (smoothing has little effect, and makes shapes more spherical): smoothed and not, "
-        "the "
-        f"clouds are {sum(apart) / len(apart):.2f} of their radius apart (Chamfer), and the smoothed are "
-        f"{sum(rounder) / len(rounder):+.2f} rounder (1 is a ball); the networks' own confidence changes by "
-        f"{float((made[1].scored.own.probability - made[0].scored.own.probability).mean()):+.2f}."
-    ]
-    return made, notes
+        f"the clouds are {sum(apart) / len(apart):.2f} of their radius apart (Chamfer), and the smoothed are "
+        f"{sum(rounder) / len(rounder):+.2f} rounder (1 is a ball); its own confidence changes by {surer:+.2f}."
+    )
+    title = f"Inverted person, car and airplane ({PAPER}, figure 4)"
+    return write(outcome.path, title, network.name, made, note)
 
 
-def figure5(network: Network, seed: int, steps: int | None) -> tuple[list[Made], list[str]]:
+@register("figure", "inverting3d/fig5")
+def figure5(options: FigureOptions) -> dict[str, Any]:
     """Zero against uniform start. Observation 1: from a uniform start the cloud hardly changes."""
-    made = [
-        make("from near zero", network, published("zero", False, steps), seed),
-        make("from uniform [-0.2, 0.2]", network, published("uniform", False, steps), seed),
-    ]
+    recipes = {
+        "from near zero": published("zero", False, options.steps),
+        "from uniform [-0.2, 0.2]": published("uniform", False, options.steps),
+    }
+    network, outcome, made = make(recipes, options)
     went = [sum(displacement(each, i) for i in range(len(CLASSES))) / len(CLASSES) for each in made]
     sure = [float(each.scored.own.probability.mean()) for each in made]
-    notes = [
+    note = (
         "Observation 1 of the paper (from a uniform start the points hardly move, from near zero it looks better): "
         f"points go {went[1]:.2f} radii of the start from uniform and {went[0]:.1f} from near zero; the network's own "
         f"confidence ends at {sure[1]:.2f} and {sure[0]:.2f}."
-    ]
-    return made, notes
+    )
+    return write(outcome.path, f"Zero against uniform start ({PAPER}, figure 5)", network.name, made, note)
 
 
-FIGURES: dict[str, tuple[Callable[..., tuple[list[Made], list[str]]], str]] = {
-    "inverting3d/fig4": (
-        figure4,
-        "Inverted person, car and airplane (Inverting 3D Deep Learning Architectures, figure 4)",
-    ),
-    "inverting3d/fig5": (figure5, "Zero against uniform start (Inverting 3D Deep Learning Architectures, figure 5)"),
-}
-
-
-def reproduce(name: str, out: Path, *, model: str, seed: int, steps: int | None, device: str) -> dict[str, Any]:
-    """Make a figure and its table in a folder: figure.png, index.html, table.json. Returns the table."""
-    from invert3d.jobs.folder import prepared
-
-    figure, title = FIGURES[name]
-    network = open_network(model, device=device)
-    prepared(out, overwrite=(out / "run.json").is_file())
-    made, notes = figure(network, seed, steps)
-    rows = rows_of(made)
-    table = {
-        "title": title,
-        "columns": list(rows[0]),
-        "rows": [list(row.values()) for row in rows],
-        "note": " ".join(notes),
-        "command": command_line(),
-        "environment": environment(),
-    }
-    write_json(out / "run.json", {"figure": name, "model": network.name, "seed": seed, "command": command_line()})
-    write_json(out / "table.json", table)
-    draw(out, title, network.name, made, table)
+def write(folder: Path, title: str, model: str, made: list[Made], note: str) -> dict[str, Any]:
+    """figure.png, table.json and index.html. Returns the table."""
+    table = save_table(folder, title, rows_of(made), note)
+    draw(folder, title, model, made, table)
     return table
 
 
@@ -162,7 +148,7 @@ def draw(out: Path, title: str, model: str, made: list[Made], table: dict[str, A
     for row, i in zip(rows, range(len(CLASSES)), strict=True):
         for each in made:
             facts = f"{each.scored.own_says(i)}; others {each.scored.recognized_by(i)}"
-            row.append(Panel(cloud=spread(each.result.x[i].numpy(force=True)), caption=facts))
+            row.append(Panel(cloud=spread(each.result.x[i].numpy()), caption=facts))
     clouds = [
         replace(cloud, name=f"{cloud.name}, {each.label}")
         for each in made

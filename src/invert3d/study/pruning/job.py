@@ -1,24 +1,78 @@
 """``invert3d prune``: a folder with the pruned weights, their card, the numbers and the filters."""
 
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from invert3d.engine.progress import Meter
 from invert3d.engine.space import Points, Voxels
-from invert3d.jobs.folder import checked_folder, prepared, write_json
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.jobs.record import record
+from invert3d.jobs.execute import execute
+from invert3d.jobs.job import Context, Job, Made, Unit
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import command_line, fingerprint
+from invert3d.jobs.report import report
+from invert3d.models.weights import WeightCard, checked_name
+from invert3d.ops.files import write_bytes
 from invert3d.registry import registered
 from invert3d.study.networks import Network
 from invert3d.training.classifiers import TrainSettings, save
-from invert3d.training.data import training_data
-from invert3d.training.pruning import Pruned, Way, prune
+from invert3d.training.data import Data, training_data
+from invert3d.training.pruning import Way, prune
 
 #: accuracy of VRN whole, pruned, after one epoch, and the weights left (*3D Point Cloud Feature Explanations*, table 1)
 PAPER = (87.77, 62.39, 87.18, 5.0)
 COLUMNS = ["network", "way", "weights left", "whole", "pruned", "trained", "lost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneNetwork:
+    """The worker: one way and one density a unit. It cannot go on after an interruption: the unit begins again."""
+
+    network: Network
+    data: Data
+    settings: TrainSettings
+    epochs: float
+    name: str
+    command: str
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.network.frozen.device)
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
+        return [self._pruned(unit, context) for unit in units]
+
+    def _pruned(self, unit: Unit, context: Context) -> Made:
+        steps = max(1, round(self.epochs * len(self.data.train) / self.settings.batch))
+        done = prune(
+            self.network.frozen.model,
+            self.data,
+            unit.values["density"],
+            unit.values["way"],
+            epochs=self.epochs,
+            settings=self.settings,
+            report=lambda step, loss: context.report(min(1.0, step / steps), f"loss {loss:.3f}"),
+            begun=lambda words: context.report(0.0, words),
+        )
+        known = registered("model").items()
+        card = WeightCard(
+            name=self.name,
+            kind="classifier",
+            architecture=next((key for key, cls in known if cls is type(done.model)), type(done.model).__name__),
+            command=self.command,
+            options=dict(self.network.options),
+            notes=f"{unit.values['way']} pruning to {done.density_after:.2%}, {self.epochs:g} epochs more",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            save(done.model, self.data, self.settings, card, Path(folder))
+            files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+        facts = {key: value for key, value in vars(done).items() if key not in ("model", "filters")}
+        return Made(facts=facts, arrays=done.filters, files=files)
 
 
 def prune_and_save(
@@ -30,119 +84,102 @@ def prune_and_save(
     epochs: float,
     settings: TrainSettings,
     name: str,
-    out: Path,
+    options: RunOptions,
     per_class: int = 400,
-    overwrite: bool = False,
-    keep: bool = False,
-) -> dict[str, Any]:
-    """Prune a network into a folder: weights, card, run.json, table.json, filters.png. Returns the table.
+) -> tuple[dict[str, Any], dict[str, float], list[dict[str, Any]]]:
+    """Prune a network into a run folder: weights, card, table.json, filters.png.
 
-    With ``keep`` the numbers are recorded in docs/results/pruning.json.
+    Returns the table, and what is recorded of it: the headline and the rows.
 
     Raises:
         ValueError: for a density outside 0 to 1, data that is not there or has other classes, a folder that is.
+        KeyboardInterrupt: after Ctrl-C.
     """
+    shapes = checked_data(network, data, density, per_class, settings.seed)
+    worker = PruneNetwork(
+        network=network,
+        data=shapes,
+        settings=settings,
+        epochs=epochs,
+        name=checked_name(name, "the weights"),
+        command=command_line(),
+    )
+    asked = {"model": network.name, "weights": fingerprint(network.frozen.model), "data": shapes.source}
+    job = Job(
+        kind="pruning",
+        units=(Unit(name=f"{way}-{density:g}", values={"way": way, "density": density}),),
+        worker=worker,
+        settings={**asked, "name": name, "epochs": epochs, "fit": asdict(settings)},
+        label=f"pruning {network.name}",
+    )
+    outcome = execute(job, options).whole()
+    ((unit, made),) = outcome.each()
+    for file in (f"{name}.safetensors", f"{name}.json"):
+        write_bytes(outcome.path / file, made.files[file])
+    row = dict(zip(COLUMNS, row_of(network, way, made.facts), strict=True))
+    draw_filters(outcome.path / "filters.png", network.name, str(made.facts["layer"]), made.arrays)
+    note = (
+        f"Shares of {len(shapes.test)} held-out shapes classified right. The paper, VRN: {PAPER[0]} whole, {PAPER[1]} "
+        f"pruned, {PAPER[2]} after one epoch, {PAPER[3]:g} % of the weights left."
+    )
+    table = report(outcome, f"{network.name}, pruned", [row], note, [("Filters", outcome.path / "filters.png")])
+    paper = epochs == 1 and "VRN" in type(network.frozen.model).__name__
+    headline = headline_of(made.facts, density) if paper else {}
+    return table, headline, [{"table": f"pruning {network.name} {unit.name.replace('-', ' ')}", **row}]
+
+
+def checked_data(network: Network, data: str, density: float, per_class: int, seed: int) -> Data:
+    """What a network is pruned on. Raises ValueError where it does not fit, or the density is outside 0 to 1."""
     if not 0 < density < 1:
         raise ValueError(f"density must lie between 0 and 1, not {density}")
-    checked_folder(out, overwrite=overwrite)
     space = network.frozen.space
     if isinstance(space, Points) and (space.layout, space.up, space.normals) != ("bn3", "z", False):
         raise ValueError(
             "networks of clouds are pruned on clouds (B, N, 3), z up, without normals; this one takes others"
         )
     voxels = space if isinstance(space, Voxels) else None
-    shapes = training_data(
-        data, per_class=per_class, seed=settings.seed, clutter="clutter" in network.classes, voxels=voxels
-    )
+    shapes = training_data(data, per_class=per_class, seed=seed, clutter="clutter" in network.classes, voxels=voxels)
     if shapes.classes != network.classes:
         raise ValueError(f"{data} has the classes {', '.join(shapes.classes)}; {network.name} has other ones")
-    folder = prepared(out, overwrite=overwrite)
-    about = {
-        "command": command_line(),
-        "environment": environment(),
-        "model": network.name,
-        "density": density,
-        "way": way,
-    }
-    write_json(folder / "run.json", about)
-    meter = Meter("training", max(1, round(epochs * len(shapes.train) / settings.batch)))
-    try:
-        done = prune(
-            network.frozen.model,
-            shapes,
-            density,
-            way,
-            epochs=epochs,
-            settings=settings,
-            report=lambda step, loss: meter.update(step, loss=f"{loss:.3f}"),
-            begun=lambda words: print(words, flush=True),
-        )
-    finally:
-        meter.stop()
-    row = row_of(network, way, done)
-    architecture = next(
-        (key for key, made in registered("model").items() if made is type(done.model)), type(done.model).__name__
-    )
-    options = network.options
-    said = f"{way} pruning to {done.density_after:.2%} of the weights, {epochs:g} epochs more"
-    save(done.model, architecture, name, shapes, settings, folder, command_line(), said, options)
-    table = {
-        "title": f"{network.name}, pruned",
-        "columns": COLUMNS,
-        "rows": [row],
-        "note": f"Shares of {len(shapes.test)} held-out shapes classified right. The paper, VRN: "
-        f"{PAPER[0]} whole, {PAPER[1]} pruned, {PAPER[2]} after one epoch, {PAPER[3]:g} % of the weights left.",
-    }
-    write_json(folder / "table.json", table)
-    facts = {key: value for key, value in vars(done).items() if key not in ("model", "filters")}
-    write_json(folder / "run.json", {**about, **facts})
-    draw_filters(folder / "filters.png", network.name, done)
-    if keep:
-        paper = epochs == 1 and "VRN" in type(network.frozen.model).__name__
-        record(
-            "pruning",
-            headline_of(done, density) if paper else {},
-            [{"table": f"pruning {network.name} {way} {density:g}", **dict(zip(COLUMNS, row, strict=True))}],
-        )
-    return table
+    return shapes
 
 
-def row_of(network: Network, way: str, done: Pruned) -> list[Any]:
+def row_of(network: Network, way: str, done: Mapping[str, Any]) -> list[Any]:
     """A line of table 1."""
     return [
         network.name,
         way,
-        f"{done.density_after:.2%}",
-        f"{done.accuracy_full:.2%}",
-        f"{done.accuracy_pruned:.2%}",
-        f"{done.accuracy_after:.2%}",
-        f"{100 * (done.accuracy_full - done.accuracy_after):+.2f}",
+        f"{done['density_after']:.2%}",
+        f"{done['accuracy_full']:.2%}",
+        f"{done['accuracy_pruned']:.2%}",
+        f"{done['accuracy_after']:.2%}",
+        f"{100 * (done['accuracy_full'] - done['accuracy_after']):+.2f}",
     ]
 
 
-def headline_of(done: Pruned, density: float) -> dict[str, float]:
+def headline_of(done: Mapping[str, Any], density: float) -> dict[str, float]:
     """What is recorded of VRN after one epoch: the paper's 5 %, or the goal of 2 %."""
     if density not in (0.02, 0.05):
         return {}
     if density == 0.02:
-        return {"weights_left_ours": round(done.density_after, 4), "accuracy_ours": round(done.accuracy_after, 4)}
+        return {"weights_left_ours": round(done["density_after"], 4), "accuracy_ours": round(done["accuracy_after"], 4)}
     return {
-        "accuracy_full": round(done.accuracy_full, 4),
-        "accuracy_pruned": round(done.accuracy_pruned, 4),
-        "accuracy_after_one_epoch": round(done.accuracy_after, 4),
-        "weights_left": round(done.density_after, 4),
+        "accuracy_full": round(done["accuracy_full"], 4),
+        "accuracy_pruned": round(done["accuracy_pruned"], 4),
+        "accuracy_after_one_epoch": round(done["accuracy_after"], 4),
+        "weights_left": round(done["density_after"], 4),
     }
 
 
-def draw_filters(path: Path, name: str, done: Pruned, most: int = 8) -> None:
+def draw_filters(path: Path, name: str, layer: str, filters: Mapping[str, Tensor], most: int = 8) -> None:
     """The strongest kernels of a convolution that was thinned out, whole, pruned and trained, on one scale."""
     from invert3d.view.color import colorize
     from invert3d.view.figures import Panel, contact_sheet, save_png
     from invert3d.view.grids import cubes
 
-    if done.filters["whole"].dim() != 5:
+    if filters["whole"].dim() != 5:
         return
-    kernels = {state: each.float().cpu().flatten(0, 1) for state, each in done.filters.items()}
+    kernels = {state: each.float().cpu().flatten(0, 1) for state, each in filters.items()}
     order = kernels["whole"].flatten(1).norm(dim=1).argsort(descending=True)[:most]
     reach = float(kernels["whole"][order].abs().max())
     rows = []
@@ -162,7 +199,7 @@ def draw_filters(path: Path, name: str, done: Pruned, most: int = 8) -> None:
         rows,
         row_titles=list(kernels),
         panel_size=(130, 130),
-        title=f"Kernels of {done.layer} of {name}",
+        title=f"Kernels of {layer} of {name}",
         note="Red excites, blue inhibits; what was cut is not drawn. The strongest kernels of the first convolution "
         "that lost half of its weights.",
     )

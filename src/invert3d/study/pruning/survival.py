@@ -1,5 +1,6 @@
 """Does an explanation survive pruning? The same shapes, explained by the whole network and by what is left of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,25 +8,54 @@ import torch
 from torch import Tensor
 
 from invert3d.evaluate.attribution import occupied, randomized_layers, rank_correlation
+from invert3d.jobs.job import Job
+from invert3d.jobs.rows import rows_job
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import probabilities
 from invert3d.study.explaining.truth import examples, importance, with_interval
-from invert3d.study.networks import Network
+from invert3d.study.networks import Network, cached_network
 
-COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "drawn anew")
+COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "random weights")
+
+
+def survival_job(
+    whole: str, left: Sequence[str], methods: Sequence[str], *, per_class: int = 4, device: str = "cpu"
+) -> Job:
+    """The job of comparing explanations by a whole network and by what is left of it: a row for each pair.
+
+    Raises ValueError for unknown names, or networks that do not take the same inputs to the same classes.
+    """
+    network = cached_network(whole, 1024, device)
+    for name in left:
+        check_pair(network, cached_network(name, 1024, device))
+    for method in methods:
+        lookup("attribution", method)().check(network.frozen.space)
+    pairs = [{"left": name, "method": method} for name in left for method in methods]
+    return rows_job("survival", survival_bundled, pairs, whole=whole, per_class=per_class, device=device)
+
+
+def survival_bundled(left: str, method: str, *, whole: str, per_class: int, device: str, seed: int) -> dict[str, Any]:
+    """A row of the table: ``survival`` for bundled weights by name."""
+    pair = cached_network(whole, 1024, device), cached_network(left, 1024, device)
+    return survival(*pair, method, per_class=per_class, seed=seed)
+
+
+def check_pair(whole: Network, left: Network) -> None:
+    """Raise ValueError if two networks take other inputs or know other classes."""
+    if whole.classes != left.classes or whole.frozen.space != left.frozen.space:
+        raise ValueError(f"{whole.name} and {left.name} do not take the same inputs to the same classes")
 
 
 def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, seed: int = 0) -> dict[str, Any]:
     """Compare attributions of the right class, on held-out shapes that the whole network classifies right.
 
-    Rank correlation of the values and the share of the top tenth that both have, with 95 % intervals; *drawn anew* is
-    the correlation with a network of the same architecture with random weights: what is left when nothing is.
+    Rank correlation of the values and the share of the top tenth that both have, with 95 % intervals; *random weights*
+    is the correlation with a network of the same architecture with random weights: what is left when nothing is.
 
     Raises ValueError if the two take other inputs or know other classes.
     """
     lookup("attribution", method)().check(whole.frozen.space)
-    if whole.classes != left.classes or whole.frozen.space != left.frozen.space:
-        raise ValueError(f"{whole.name} and {left.name} do not take the same inputs to the same classes")
+    check_pair(whole, left)
     known = examples(whole, per_class, seed)
     x, there = known.x, occupied(known.x)
     anew = replace(whole, frozen=whole.frozen.on(whole.frozen.space, randomized_layers(whole.frozen.model, 1.0, seed)))
@@ -39,7 +69,7 @@ def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, 
         "same answer": f"{same.double().mean():.0%}",
         "rank correlation": with_interval(correlations(values, pruned, there)),
         "top tenth shared": with_interval(overlaps(values, pruned, there)),
-        "drawn anew": with_interval(correlations(values, random, there)),
+        "random weights": with_interval(correlations(values, random, there)),
     }
 
 

@@ -1,0 +1,112 @@
+"""Does what was inverted from one network mean anything to others? One job of all recipes and networks.
+
+The judge of a recipe is never a row nor a column of the matrix. The control inverts the same networks with their
+weights shuffled, everything else alike: what others recognize then comes from the recipe and not from the network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from invert3d.evaluate.inversion import recognize
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.recipes import load_recipe
+from invert3d.methods.stages import Recipe
+from invert3d.study.classes.job import Source, result_of, shapes_job
+from invert3d.study.controls import randomized
+from invert3d.study.networks import Network, open_network
+from invert3d.study.transfer import Matrix
+
+NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassTransfer:
+    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, transfer by class."""
+
+    matrix: Matrix
+    own_success: float
+    by_class: dict[str, float]
+    seconds: float
+    shapes: int
+
+
+def transfer(
+    recipes: Sequence[tuple[str | Recipe, bool]],
+    options: RunOptions,
+    *,
+    names: Sequence[str] = NETWORKS,
+    classes: Sequence[str] | str = "all",
+    repeats: int = 4,
+    device: str = "cpu",
+) -> list[ClassTransfer]:
+    """Invert classes from each network by each recipe, and let all networks look at the results.
+
+    Args:
+        recipes: each with whether it is the control, whose inverted networks have shuffled weights.
+        options: how the job is run; ``resume`` goes on from its folder.
+        names: bundled weights.
+        classes: class names, or ``all``.
+        repeats: shapes of each class.
+        device: where the networks are.
+
+    Raises:
+        ValueError: a recipe's judge is among the networks, or two recipes have one name.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
+    """
+    chosen = [(each if isinstance(each, Recipe) else load_recipe(each), control) for each, control in recipes]
+    for recipe, _ in chosen:
+        if recipe.judge in names:
+            raise ValueError(f"{recipe.judge} judges the starts of {recipe.name}: it cannot also score the transfer")
+    networks = [open_network(name, device=device) for name in names]
+    shuffled = (
+        [randomized(each, options.seed) for each in networks] if any(control for _, control in chosen) else networks
+    )
+    sources = {
+        f"{label_of(recipe, control)}-{name}": Source(network=mixed if control else network, recipe=recipe)
+        for recipe, control in chosen
+        for name, network, mixed in zip(names, networks, shuffled, strict=True)
+    }
+    if len(sources) < len(chosen) * len(names):
+        raise ValueError("two recipes have one name: name each once")
+    outcome = execute(shapes_job(sources, classes, repeats), options).whole()
+    return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
+
+
+def label_of(recipe: Recipe, control: bool) -> str:
+    """What a measured recipe is called in tables."""
+    return recipe.name + (" on shuffled weights" if control else "")
+
+
+def _measured(
+    outcome: Outcome, recipe: Recipe, control: bool, networks: Sequence[Network], sources: dict[str, Source]
+) -> ClassTransfer:
+    label, votes = label_of(recipe, control), dict[str, list[bool]]()
+    values, own, seconds, shapes = [], [], 0.0, 0
+    for row in networks:
+        source = sources[f"{label}-{row.name}"].network.with_points(recipe.points)
+        result = result_of(outcome, f"{label}-{row.name}")
+        x, asked = result.x.float(), result.facts["names"]
+        seen = [_says(network.with_points(recipe.points), x, asked) for network in networks]
+        own.append(float(_says(source, x, asked).float().mean()))
+        values.append([float(each.float().mean()) for each in seen])
+        for network, right in zip(networks, seen, strict=True):
+            for name, vote in zip(asked, right.tolist(), strict=True):
+                if network is not row:
+                    votes.setdefault(name, []).append(vote)
+        seconds, shapes = seconds + result.seconds, len(asked)
+    names = tuple(network.name for network in networks)
+    return ClassTransfer(
+        matrix=Matrix(label=label, rows=names, columns=names, values=tuple(map(tuple, values))),
+        own_success=sum(own) / len(own),
+        by_class={name: sum(each) / len(each) for name, each in votes.items()},
+        seconds=seconds,
+        shapes=shapes,
+    )
+
+
+def _says(network: Network, x: Tensor, asked: Sequence[str]) -> Tensor:
+    """Whether a network recognizes the clouds (A,)."""
+    return recognize(network.frozen, network.name, network.classes, x, asked).right
