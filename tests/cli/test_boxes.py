@@ -47,7 +47,7 @@ def test_the_table_and_the_file(monkeypatch, capsys, folders):
         (("{}/found", "--root", "{}/kitti", "--split", "all"), "1 of 3 frames are not in"),
         (("{}/found", "--root", "{}/kitti", "--split", "other"), "000009; is this the right root?"),
         (("{}/found", "--root", "{}/found"), "no training/label_2"),
-        (("{}/nowhere", "--root", "{}/kitti"), "is not a folder"),
+        (("{}/nowhere", "--root", "{}/kitti"), "there is no folder"),
         (("{}/kitti", "--root", "{}/kitti"), "has no result files"),
         (("{}/kitti/training/label_2", "--root", "{}/kitti"), "lines without a score"),
     ],

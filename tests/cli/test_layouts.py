@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from invert3d.cli.detectors import parsed_size
-from invert3d.cli.layouts import parsed_heads
+from invert3d.cli.invert.boxes import parsed_heads
+from invert3d.cli.train.centernet3d import parsed_size
 from invert3d.data.kitti import Calibration, KittiFolder, write_calibration, write_labels
 from invert3d.data.scenes import write_scene
 from invert3d.study.detectors import open_detector
@@ -57,7 +57,7 @@ def test_a_frame_is_inverted_and_scored_again(monkeypatch, capsys, files: Path, 
     assert code == 0, err
     assert "open " in text and (out / "index.html").is_file()
     assert KittiFolder(out).ids == ["000007"] and (out / "found" / "000007.txt").is_file()
-    assert json.loads((out / "run.json").read_text())["model"] == str(card)
+    assert source_of(out)["model"] == str(card)
     monkeypatch.setenv("COLUMNS", "200")
     code, text, err = run(monkeypatch, capsys, "evaluate", "boxes", out, "--models", card)
     assert code == 0 and "3-D" in text and "ours of tiny" in text and "real pictures" in text, err
@@ -67,6 +67,11 @@ def test_a_frame_is_inverted_and_scored_again(monkeypatch, capsys, files: Path, 
     assert code == 2 and "--resume" in err
     words = ("invert", "boxes", "--model", card, *frame(files), "--steps", 3, "--out", out, "--resume")
     assert run(monkeypatch, capsys, *words)[0] == 0
+
+
+def source_of(out: Path) -> dict:
+    """What a run folder says of what it was made with."""
+    return json.loads((out / "run.json").read_text())["settings"]["sources"][""]
 
 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811
@@ -97,7 +102,8 @@ def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card
     assert code == 0, err
     assert [path.name for path in sorted((out / "figures").iterdir())] == ["sweep.gif", "sweep.png"]
     assert KittiFolder(out).ids == ["side000-0", "side000-1", "side001-0", "side001-1"]
-    assert "heads=('hm', 'dep', 'dim')" in json.loads((out / "run.json").read_text())["settings"]
+    loss = next(term for term in source_of(out)["recipe"]["objective"] if term["name"] == "detection_loss")
+    assert set(dict(loss["weights"])) == {"hm", "dep", "dim"}
 
 
 def test_a_picture_to_begin_with_is_changed_a_little(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811
@@ -121,7 +127,7 @@ def test_a_picture_to_begin_with_is_changed_a_little(monkeypatch, capsys, files:
         out,
     )
     assert code == 0, err
-    assert json.loads((out / "run.json").read_text())["recipe"] == "smallest change"
+    assert source_of(out)["recipe"]["name"] == "smallest_change"
     assert (out / "figures" / "scene-0-change.png").is_file()
     for name in ("scene-0", "scene-1"):
         change = KittiFolder(out).image(name)[10:22].astype(float) - [90, 120, 150]  # above and below it is black
@@ -139,15 +145,15 @@ def test_a_picture_to_begin_with_is_changed_a_little(monkeypatch, capsys, files:
         (("--model", "{card}", "--labels", "{}/behind.txt", "--calib", "{}/calib.txt"), "behind.txt, object 1"),
         (("--model", "{card}", "--labels", "{}/none.txt", "--calib", "{}/calib.txt"), "none.txt"),
         (("--model", "{card}", "--layout", "{}/odd.json"), "did you mean objects"),
-        (("--model", "{card}", "--frames", "{}/nowhere"), "there is no such folder"),
+        (("--model", "{card}", "--frames", "{}/nowhere"), "there is no folder"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--heads", "hm,dpth"), "unknown head 'dpth'"),
-        (("--model", "{card}", "--layout", "{}/scene.json", "--heads", ","), "at least one head"),
+        (("--model", "{card}", "--layout", "{}/scene.json", "--heads", ","), "a name is missing"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--recipe", "our"), "did you mean ours"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--sweep", "dpth", "1:2:1"), "did you mean depth"),
         (("--model", "{card}", "--layout", "{}/scene.json", "--device", "cuda:77"), "no device"),
         (
             ("--model", "{card}", "--layout", "{}/scene.json", "--recipe", "published", "--start", "{}/000007.png"),
-            "cannot begin with a picture",
+            "cannot begin with a given input",
         ),
     ],
 )
@@ -158,7 +164,7 @@ def test_bad_questions_are_one_sentence_and_exit_code_2(monkeypatch, capsys, fil
     assert not (files / "run").exists() or not any((files / "run").iterdir()), "nothing was begun"
 
 
-@pytest.mark.parametrize(("words", "says"), [(("{}",), "not a run folder"), (("{}/nowhere",), "not a run folder")])
+@pytest.mark.parametrize(("words", "says"), [(("{}",), "not a run folder"), (("{}/nowhere",), "there is no folder")])
 def test_folders_that_are_no_runs_are_refused(monkeypatch, capsys, files, words, says) -> None:
     code, _, err = run(monkeypatch, capsys, "evaluate", "boxes", *(word.replace("{}", str(files)) for word in words))
     assert code == 2 and says in err

@@ -1,100 +1,127 @@
-"""The command line. Commands are named here as strings and imported when they run, so ``--help`` is instant."""
+"""The command line: what goes in, and how it ends. A refusal is one sentence on standard error and exit code 2."""
 
+import contextlib
 import os
+import signal
 import sys
-from typing import Annotated
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError
+from cyclopts.exceptions import ValidationError
 
-from invert3d import __version__
+from invert3d.cli.app import app
 
-app = App(name="invert3d", version=__version__, help="Look inside 3-D vision networks.")
-
-for name, where, words in (
-    ("demo", "demo:demo", "Invert person, car, airplane and chair, score them, make the page."),
-    ("doctor", "models:doctor", "Say of a model: layout, output, determinism, where gradients die."),
-    ("models", "models:models", "List the bundled networks and the architectures."),
-    ("classify", "models:classify", "Say what a network takes clouds, grids or images for."),
-    ("reproduce", "reproduce:reproduce", "Make a figure or table of a paper, with our numbers."),
-    ("view", "view:view", "Turn the shapes of a run in a browser, live."),
-    ("explain", "explain:explain", "Which points, voxels or pixels made a network decide as it did?"),
-    ("prune", "prune:prune", "Take most weights away from a trained network, and say what that cost."),
-    ("recipes", "models:recipes", "List the inversion recipes, or print one."),
-    ("cite", "models:cite", "Print what to cite."),
-):
-    app.command(f"invert3d.cli.{where}", name=name, help=words)
-
-for group, summary, commands in (
-    (
-        "invert",
-        "Ask a frozen model for the input it would recognize.",
-        (
-            ("class", "invert:invert_class", "What does this network think an airplane is?"),
-            ("boxes", "layouts:invert_boxes", "In which picture would this 3-D detector see exactly these boxes?"),
-        ),
-    ),
-    (
-        "evaluate",
-        "Measure whether what was made means anything.",
-        (
-            (
-                "inversion",
-                "evaluate:inversion",
-                "Score a run: success, recognition by other networks, Chamfer, control.",
-            ),
-            ("transfer", "evaluate:transfer", "The transfer matrix over three architectures, for one or more recipes."),
-            ("ablation", "evaluate:ablation", "What each ingredient of the recipe adds."),
-            ("attribution", "explain:attribution", "Whether explanations are true: one table, networks by methods."),
-            ("pruning", "prune:survival", "Whether explanations survive pruning."),
-            ("boxes", "layouts:evaluate_boxes", "What detectors read from inverted pictures, as saved."),
-            ("layouts", "layouts:evaluate_layouts", "The transfer matrix of layout inversion, detectors by detectors."),
-            ("heads", "layouts:evaluate_heads", "Which head of a 3-D detector needs which cue?"),
-            ("kitti", "boxes:kitti", "Average precision of a detector's result files by KITTI's rules."),
-            ("errors", "explain:errors", "What a network gets wrong: confusion matrix and surest mistakes, explained."),
-        ),
-    ),
-    (
-        "train",
-        "Train a reference network: an architecture of clouds or voxels, or centernet3d.",
-        (
-            ("shapes", "train:train", "A classifier of clouds or voxels; train ARCHITECTURE is short for it."),
-            ("centernet3d", "detectors:train_centernet3d", "A monocular 3-D detector, on streets or a KITTI folder."),
-        ),
-    ),
-    (
-        "data",
-        "Data sets: make them, find them, check them.",
-        (
-            ("make", "data:make", "Write procedural shapes as clouds, voxels or meshes."),
-            ("list", "data:list_data", "What data invert3d can read."),
-            ("check", "data:check", "What is there of a data set, and what is missing."),
-            ("where", "data:where", "Where to get a data set, and what it costs."),
-        ),
-    ),
-):
-    sub = App(name=group, help=summary)
-    for name, where, words in commands:
-        sub.command(f"invert3d.cli.{where}", name=name, help=words)
-    app.command(sub)
+#: errors of files that are damaged, of libraries that are not loaded until they are needed
+DAMAGED = ("BadZipFile", "SafetensorError", "UnpicklingError", "error", "OutOfMemoryError")
+LONGEST = 600  # characters of a sentence
 
 
-@app["train"].default
-def train_shapes(architecture: str, *words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """``invert3d train pointnet ...`` is ``invert3d train shapes pointnet ...``, whose --help lists the options."""
-    app(["train", "shapes", architecture, *words], exit_on_error=False)
+class Announcement:
+    """Says that torch is being loaded, which takes seconds, when a command begins to."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.line = shortened(f"invert3d {' '.join(words)}: loading torch", 78)
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Asked by Python for every module that is imported; finds none."""
+        if name == "torch":
+            print(self.line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Run the command line: bad input ends in one sentence and exit code 2, Ctrl-C in 130."""
+    """Run the command line on the words the program was started with."""
+    if code := run(sys.argv[1:]):
+        sys.exit(code)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and return its exit code: 2 where it was refused, 130 after Ctrl-C, 143 after SIGTERM.
+
+    With ``INVERT3D_DEBUG`` in the environment errors are raised.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # more threads fight each other
+    came: list[int] = []
     try:
-        app(sys.argv[1:], exit_on_error=False)  # prints what is wrong with the words themselves
-    except CycloptsError:
-        sys.exit(2)
-    except (ValueError, TypeError) as error:
-        if "INVERT3D_DEBUG" in os.environ:
-            raise
-        print(f"invert3d: {error}", file=sys.stderr)
-        sys.exit(2)
+        with terminable(came), announced(words):
+            checked_words(words)
+            app(list(words), exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, head for instance, has enough
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 128 + (came or [signal.SIGINT])[0]
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return 128 + came[0] if came and code == 128 + signal.SIGINT else code
+    except Exception as error:
+        if "INVERT3D_DEBUG" in os.environ or not refusal(error):
+            raise
+        print(f"invert3d: {sentence(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def checked_words(words: Sequence[str]) -> None:
+    """Raise ValueError for an empty word: it is a variable that was not set, and as a path it means this folder."""
+    for before, word in zip(("", *words), words, strict=False):
+        if not word.strip() or (word.startswith("--") and word.endswith("=")):
+            raise ValueError(f"an empty value was given{' after ' + before if before else ''}{word.strip()}")
+
+
+def refusal(error: Exception) -> bool:
+    """Whether an error is about what was given, rather than a mistake in this program."""
+    about_input = (CycloptsError, ValueError, TypeError, OSError, EOFError, MemoryError, ImportError)
+    return isinstance(error, about_input) or type(error).__name__ in DAMAGED
+
+
+def sentence(error: Exception) -> str:
+    """An error as one line that names the option or the file."""
+    words = str(error)
+    if isinstance(error, ValidationError) and error.argument is not None:
+        words = f"{error.argument.name}: {error.exception_message}"
+    elif isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    elif isinstance(error, MemoryError):
+        words = f"this needs more memory than there is ({words})"
+    return shortened(words or type(error).__name__)
+
+
+def shortened(words: str, most: int = LONGEST) -> str:
+    """The words in one line, without the middle where they are too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[5 - most // 2 :]}"
+
+
+@contextlib.contextmanager
+def announced(words: Sequence[str]) -> Iterator[None]:
+    """Say on a terminal that torch is being loaded; elsewhere a refusal stays the only line on standard error."""
+    finder = Announcement(words)
+    if sys.stderr.isatty():
+        sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(finder)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def terminable(came: list[int]) -> Iterator[None]:
+    """Turn SIGTERM into Ctrl-C, so that a run keeps what is finished, and note in ``came`` that it was one."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

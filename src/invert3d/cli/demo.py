@@ -1,19 +1,19 @@
 """``invert3d demo``: the main job in one command."""
 
-from pathlib import Path
+from invert3d.cli.options import ModelOptions, NewFolder, Run, Seed
 
 CLASSES = ("person", "car", "airplane", "chair")
 
 
 def demo(
-    *, out: Path = Path("runs/demo"), model: str = "pointnet2_ssg-shapes", seed: int = 0, device: str = "cpu"
+    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: str = "cpu"
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
     Parameters
     ----------
     out
-        The run folder; replaced if it is there.
+        The run folder, by default runs/demo; replaced if it is there.
     model
         Bundled weights.
     seed
@@ -21,8 +21,9 @@ def demo(
     device
         cpu, cuda, ...
     """
-    from invert3d.cli.invert import invert_class
+    from invert3d.cli.invert.classes import invert_classes
 
-    invert_class(
-        *CLASSES, model=model, out=out, recipe="ours", seed=seed, device=device, overwrite=(out / "run.json").is_file()
-    )
+    run = Run(out=out, seed=seed).at("runs/demo")
+    there = (run.folder() / "run.json").is_file()
+    run = Run(out=run.out, seed=seed, overwrite=there)
+    invert_classes(*CLASSES, model=model, run=run, opening=ModelOptions(device=device))

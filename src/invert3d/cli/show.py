@@ -1,35 +1,68 @@
 """What several commands print."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-
-def split_names(names: str | None) -> list[str] | None:
-    """Class names from a comma-separated list or from a file with one a line."""
-    if names is None:
-        return None
-    path = Path(names)
-    text = path.read_text().splitlines() if path.is_file() else names.split(",")
-    found = [line.strip() for line in text if line.strip()]
-    if not found:
-        raise ValueError(f"no class names in {names!r}")
-    return found
+LONG = 26  # characters of a cell that may be wrapped on a terminal
+NUMBER = re.compile(r"[-+–.\d]")  # how cells of numbers begin
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> None:
-    """One table on the terminal."""
-    table = Table(title=title, caption=note or None, title_justify="left", caption_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+    """One table: framed on a terminal where it fits, else plain, a row a line, for other programs to read."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    table = [list(columns), *cells]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    right = [all(NUMBER.match(cell) for cell in column) for column in zip(*cells, strict=True)]
+    if sys.stdout.isatty() and _framed(title, table, right, note):
+        return
+    print(title)
+    for row in table:
+        aligned = (str.rjust if number else str.ljust for number in right)
+        print("  ".join(align(cell, width) for align, cell, width in zip(aligned, row, widths, strict=True)).rstrip())
+    if note:
+        print(note)
 
 
-def print_scores(scores: dict[str, Any]) -> None:
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _framed(title: str, table: Sequence[Sequence[str]], right: Sequence[bool], note: str) -> bool:
+    """Print the table in a frame, long texts on several lines; False, unprinted, where the terminal is too narrow."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False)
+    framed = Table(title=title, caption=note or None, title_justify="left", caption_justify="left")
+    least = 1
+    for number, (name, *cells) in zip(right, zip(*table, strict=True), strict=True):
+        width = max(map(len, (name, *cells)))
+        wraps = width > LONG
+        framed.add_column(name, justify="right" if number else "left", no_wrap=not wraps, overflow="fold")
+        least += 3 + (LONG if wraps else width)
+    for row in table[1:]:
+        framed.add_row(*row)
+    if least <= console.width:
+        console.print(framed)
+    return least <= console.width
+
+
+def print_scores(scores: Mapping[str, Any]) -> None:
     """The table of a scored run."""
     print_table(scores["title"], scores["columns"], scores["rows"], scores["note"])
+
+
+def end_if_interrupted(outcome: Any) -> None:
+    """End the program where a job was interrupted, with 130 after Ctrl-C and 143 after SIGTERM."""
+    if outcome.interrupted:
+        print(f"interrupted; go on with the same command and --resume (folder {outcome.path})", file=sys.stderr)
+        sys.exit(128 + (outcome.signal or 2))
+
+
+def print_recorded(topic: str, headline: dict[str, float], rows: Sequence[dict[str, Any]]) -> None:
+    """Write numbers to ``docs/results``, and say where."""
+    from invert3d.jobs.record import record
+
+    print(f"recorded in {record(topic, headline, rows)}")

@@ -2,24 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from invert3d.cli.options import Folder, NewFile, PlainName
 from invert3d.cli.show import print_table
-from invert3d.data.frames import all_frames, kitti_folder, listed_frames
-from invert3d.data.kitti import USUAL_SIZE, read_labels, usual_projection
-from invert3d.evaluate.kitti import COLUMNS, LOOSE, Overlaps, evaluate_kitti
-from invert3d.ops.layouts import Layout
+
+if TYPE_CHECKING:
+    from invert3d.ops.layouts import Layout
 
 
-def kitti(
-    found: Path,
+def evaluate_kitti(
+    found: Folder,
     *,
-    root: Path,
-    split: str | None = None,
+    root: Folder,
+    split: PlainName | None = None,
     points: Literal[40, 11] = 40,
     loose: bool = False,
     interpolate: bool = False,
-    out: Path | None = None,
+    out: NewFile | None = None,
 ) -> None:
     """Average precision of a detector's result files by KITTI's rules: 2-D, orientation, bird's eye view and 3-D.
 
@@ -41,22 +41,25 @@ def kitti(
     out
         A JSON file to write the numbers to.
     """
+    from invert3d.data.frames import all_frames, kitti_folder, listed_frames
+    from invert3d.evaluate import kitti
+
     folder = kitti_folder(root)
     results = _results(found)
     frames = listed_frames(folder, split) if split else sorted(results)
     _check(frames, results, set(all_frames(folder)), found, folder)
-    scores = evaluate_kitti(
+    scores = kitti.evaluate_kitti(
         [_read(folder / "label_2" / f"{frame}.txt") for frame in frames],
         [_scored(results[frame]) for frame in frames],
-        overlaps=LOOSE if loose else None,
-        picture=Overlaps(),
+        overlaps=kitti.LOOSE if loose else None,
+        picture=kitti.Overlaps(),
         interpolate=interpolate,
     )
     counts = [f"{kind} {scores.objects[kind, 'moderate']:,}" for kind in scores.kinds]
     note = f"{scores.frames:,} frames; objects at moderate: {', '.join(counts)}."
     if not interpolate and any(0 < number < 200 for number in scores.objects.values()):
         note += " Few objects: the official sampling stays below 100 even if all are found; see --interpolate."
-    print_table(f"KITTI, {points} recall points", COLUMNS, scores.table(points), note)
+    print_table(f"KITTI, {points} recall points", kitti.COLUMNS, scores.table(points), note)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(scores.as_dict(), indent=1) + "\n")
@@ -67,10 +70,8 @@ def _results(found: Path) -> dict[str, Path]:
     for folder in (found / "data", found):
         if files := {path.stem: path for path in folder.glob("*.txt")}:
             return files
-    problem = "has no result files (000000.txt, ...)" if found.is_dir() else "is not a folder"
-    raise ValueError(
-        f"{found} {problem}; a line of one is: Car -1 -1 alpha left top right bottom h w l x y z yaw score"
-    )
+    form = "Car -1 -1 alpha left top right bottom h w l x y z yaw score"
+    raise ValueError(f"{found} has no result files (000000.txt, ...); a line of one is: {form}")
 
 
 def _check(frames: list[str], results: dict[str, Path], known: set[str], found: Path, folder: Path) -> None:
@@ -84,12 +85,14 @@ def _check(frames: list[str], results: dict[str, Path], known: set[str], found: 
             raise ValueError(f"{len(absent)} of {len(frames)} frames are not in {where}: {names}; {hint}")
 
 
-def _read(path: Path) -> Layout:
+def _read(path: Path) -> "Layout":
     """Labels in double precision, as KITTI's program reads them. The camera has no part in the evaluation."""
+    from invert3d.data.kitti import USUAL_SIZE, read_labels, usual_projection
+
     return read_labels(path, usual_projection(*USUAL_SIZE).double(), *USUAL_SIZE)
 
 
-def _scored(path: Path) -> Layout:
+def _scored(path: Path) -> "Layout":
     """A result file, all of whose lines have a score."""
     layout = _read(path)
     if bool(layout.scores.isnan().any()):

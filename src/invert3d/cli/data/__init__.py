@@ -1,0 +1,1 @@
+"""``invert3d data``: a file for each of its commands."""

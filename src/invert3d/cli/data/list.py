@@ -1,0 +1,13 @@
+"""``invert3d data list``."""
+
+from invert3d.cli.show import print_table
+
+
+def data_list() -> None:
+    """What data invert3d can read, and whether it is here."""
+    from invert3d.data.sources import list_sources, locate
+
+    rows = [[s.name, "yes" if locate(s.name) else "no", s.size, s.what] for s in list_sources()]
+    print_table(
+        "Data", ["name", "here", "size", "what"], rows, "Licenses and where to get it: invert3d data where NAME"
+    )

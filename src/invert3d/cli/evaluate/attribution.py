@@ -1,0 +1,59 @@
+"""``invert3d evaluate attribution``."""
+
+from typing import Literal
+
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
+from invert3d.cli.show import print_recorded, print_scores
+
+#: what is measured if nothing else is asked for
+MEASURED = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes")
+NOTE = (
+    "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 foretells nothing. Jitter, rotation: "
+    "relative change. Randomized: rank correlation after a quarter, half, three quarters and all of the layers are "
+    "drawn anew. Curvature, edges: rank correlation, with a 95 % interval."
+)
+
+
+def evaluate_attribution(
+    *models: str,
+    methods: Names | None = None,
+    per_class: Count = 1,
+    points: Count = 1024,
+    how: Literal["center", "resample", "empty", "blur"] | None = None,
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """Whether explanations are true: one table, networks by methods.
+
+    Completeness; deletion, insertion and infidelity; sensitivity to jitter (of grids: to a shift by one voxel) and to
+    rotation; what is left when the weights are drawn anew; and the correlation with curvature and with known edges.
+
+    Parameters
+    ----------
+    models
+        Bundled weights; by default the networks of the procedural shapes, of points and of voxels.
+    methods
+        Names, comma separated; random is a ranking by chance, to compare with.
+    per_class
+        Held-out shapes of each class; those that the network gets wrong are left out.
+    points
+        Points a cloud.
+    how
+        What becomes of what is removed: points move to the center, or become copies of points that are kept (resample);
+        voxels become empty, or take the mean of those around them (blur).
+    run.out
+        The run folder; by default runs/attribution.
+    """
+    from invert3d.jobs.execute import execute
+    from invert3d.jobs.report import report
+    from invert3d.jobs.rows import rows_of
+    from invert3d.study.explaining.truth import attribution_job, headline
+
+    names, asked = distinct(models) or MEASURED, split_names(methods)
+    job = attribution_job(names, asked, per_class=per_class, points=points, how=how, device=measuring.device)
+    outcome = execute(job, run.at("runs/attribution")).whole()
+    rows = rows_of(outcome)
+    print_scores(report(outcome, "Are the explanations true?", rows, NOTE))
+    if measuring.record:
+        named = [{"table": f"attribution of {row['network']}", **row} for row in rows]
+        print_recorded("explain", headline(rows), named)

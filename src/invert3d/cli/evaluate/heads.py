@@ -1,0 +1,42 @@
+"""``invert3d evaluate heads``."""
+
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Streets, Switch
+from invert3d.cli.show import print_recorded, print_table
+
+
+def evaluate_heads(
+    *,
+    model: str = "centernet3d-small",
+    frames: Streets = 16,
+    steps: Count | None = None,
+    bf16: Switch = True,
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """Invert layouts for some heads of a detector only: which head needs which cue?
+
+    Parameters
+    ----------
+    model
+        A detector.
+    frames
+        How many held-out streets.
+    steps
+        Override the recipe's.
+    bf16
+        Half-precision arithmetic while the pictures are made.
+    run.out
+        The run folder, with the picture; by default runs/heads.
+    """
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table
+    from invert3d.study.layouts.transfer import streets_with_objects
+
+    detector = open_detector(model, device=measuring.device)
+    streets = streets_with_objects(frames, detector)
+    run = run.at("runs/heads")
+    rows, runs = head_table(detector, streets, run, bf16=bf16, steps=steps)
+    print_table(f"{frames} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows])
+    print(draw_heads(run.folder() / "heads.png", runs, SUBSETS))
+    if measuring.record:
+        print_recorded("detector3d", {}, [{"table": "heads", "frames": frames, **row} for row in rows])

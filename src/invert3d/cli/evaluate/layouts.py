@@ -1,0 +1,102 @@
+"""``invert3d evaluate layouts``."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.evaluate.boxes import print_box_scores
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, Streets, Switch, split_names
+from invert3d.cli.show import print_recorded
+
+if TYPE_CHECKING:
+    from invert3d.study.layouts.transfer import LayoutTransfer
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreetOptions:
+    """Which streets are inverted, and how.
+
+    Attributes
+    ----------
+    frames
+        How many streets.
+    clutter
+        Streets full of cars.
+    control
+        Shuffle the weights of the detectors that are inverted.
+    steps
+        Override the recipe's.
+    bf16
+        Half-precision arithmetic while the pictures are made; they are read in full precision.
+    """
+
+    frames: Streets = 100
+    clutter: bool = False
+    control: bool = False
+    steps: Count | None = None
+    bf16: Switch = True
+
+    def label(self, recipe: str) -> str:
+        """What a recipe on these streets is recorded as."""
+        return recipe + ("_clutter" if self.clutter else "") + ("_shuffled" if self.control else "")
+
+
+def evaluate_layouts(
+    recipe: str = "ours",
+    *,
+    models: Names | None = None,
+    streets: Annotated[StreetOptions, Parameter(name="*")] = StreetOptions(),
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
+
+    Parameters
+    ----------
+    recipe
+        ours, published or published_authors.
+    models
+        Detectors, comma separated; by default the two bundled ones.
+    run.out
+        The run folder; by default runs/layouts.
+    """
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects
+
+    names = tuple(split_names(models) or DETECTORS)
+    made = streets_with_objects(streets.frames, open_detector(names[0]), streets.clutter)
+    found = layout_transfer(
+        recipe,
+        made,
+        run.at("runs/layouts"),
+        names=names,
+        control=streets.control,
+        steps=streets.steps,
+        bf16=streets.bf16,
+        device=measuring.device,
+    )
+    rows = [each for row in found.scores for each in row] + [*found.originals, *found.agreement]
+    mean = f"transfer, the mean of one detector reading another's: {found.matrix.transfer:.1f}" if names[1:] else ""
+    print_box_scores(f"{recipe}, {len(made)} streets: AP, moderate, as read from the saved pictures", rows, mean)
+    if measuring.record:
+        label = streets.label(recipe)
+        plain = recipe == label == "ours"
+        rows = [{"table": f"transfer {label}", **row} for row in found.rows()]
+        print_recorded("detector3d", headline(found, label, len(made), len(names) > 1, plain), rows)
+
+
+def headline(found: "LayoutTransfer", label: str, frames: int, several: bool, plain: bool) -> dict[str, float]:
+    """The numbers that README quotes: of ``several`` detectors, and of our recipe on usual streets (``plain``)."""
+    numbers = {
+        f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
+        f"steps_{label}": round(found.steps[0], 1),
+        f"frames_{label}": frames,
+    }
+    if several:
+        numbers[f"transfer_{label}"] = round(found.matrix.transfer, 2)
+    if plain:
+        numbers["ap3d_streets_small"] = round(found.originals[0].ap3d, 2)
+    if plain and several:
+        numbers["agreement_streets"] = round(found.agreed, 2)
+    return numbers

@@ -1,0 +1,74 @@
+"""``invert3d evaluate transfer``."""
+
+from typing import TYPE_CHECKING
+
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
+from invert3d.cli.show import print_recorded, print_table
+
+if TYPE_CHECKING:
+    from invert3d.study.classes.transfer import ClassTransfer
+
+
+def evaluate_transfer(
+    *recipes: str,
+    repeats: Count = 4,
+    classes: Names = "all",
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """The transfer matrix over three architectures: inverted from the row, recognized by the column.
+
+    Parameters
+    ----------
+    recipes
+        Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is the
+        control: it inverts the same networks with their weights shuffled.
+    repeats
+        Shapes of each class.
+    classes
+        Class names, comma separated, or all.
+    run.out
+        The run folder, with the matrices as pictures; by default runs/transfer.
+    """
+    from invert3d.methods.recipes import load_recipe
+    from invert3d.study.classes.transfer import transfer
+
+    specs = [spec.partition(":") for spec in distinct(recipes or ("published", "ours", "ours:shuffled"))]
+    for name, _, mark in specs:
+        load_recipe(name)
+        if mark not in ("", "shuffled"):
+            raise ValueError(f"{name}: a recipe may be followed by :shuffled, not by :{mark}")
+    asked = "all" if classes == "all" else split_names(classes) or []
+    run = run.at("runs/transfer")
+    pairs = [(name, bool(mark)) for name, _, mark in specs]
+    for measured in transfer(pairs, run, classes=asked, repeats=repeats, device=measuring.device):
+        print_transfer(measured)
+        label = measured.matrix.label
+        note = "Share of the shapes inverted from the row's network that the column's network recognizes."
+        measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
+        if measuring.record:
+            rows = measured.matrix.table(table=f"transfer {label}", shapes=measured.shapes)
+            print_recorded("points", headline(measured) if asked == "all" else {}, rows)
+
+
+def print_transfer(measured: "ClassTransfer") -> None:
+    """Print a transfer matrix."""
+    matrix, short = measured.matrix, [name.split("-")[0] for name in measured.matrix.columns]
+    weakest = sorted(measured.by_class.items(), key=lambda pair: pair[1])[:4]
+    print_table(
+        f"Recipe {matrix.label}: transfer {matrix.transfer:.1%}, own {measured.own_success:.1%}",
+        ["inverted from", *short],
+        [[name, *line] for name, line in zip(short, matrix.values, strict=True)],
+        f"{measured.shapes} shapes a network, {measured.seconds / measured.shapes / len(short):.1f} s a shape. "
+        f"Weakest: {', '.join(f'{name} {share:.0%}' for name, share in weakest)}",
+    )
+
+
+def headline(measured: "ClassTransfer") -> dict[str, float]:
+    """The numbers that README quotes of a measured recipe."""
+    label = measured.matrix.label
+    key = {"published": "published", "ours": "ours", "ours on shuffled weights": "control"}.get(label)
+    numbers = {f"transfer_{key}": round(measured.matrix.transfer, 4)} if key else {}
+    if label == "ours":
+        numbers["own_success_ours"] = round(measured.own_success, 4)
+    return numbers

@@ -1,0 +1,1 @@
+"""``invert3d invert``: a file for each of its commands."""

@@ -1,0 +1,130 @@
+"""``invert3d invert boxes``."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import Count, File, Names, Run, Running, SceneOptions, Showing, Starts, split_names
+from invert3d.cli.show import print_table
+
+MOST = 1_000  # pictures of a sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxOptions:
+    """How pictures are made of layouts.
+
+    Attributes
+    ----------
+    recipe
+        ours, published, published_authors (the clip range of the paper's code) or smallest_change.
+    heads
+        Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
+    steps
+        Override the recipe's.
+    samples
+        Pictures of each layout.
+    starts
+        Begin each picture so many times at once and keep one: of those done early, if any, the one that costs least.
+    sweep
+        QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
+    bf16
+        Half-precision arithmetic where a recipe sees its picture in random views; its plain part, and the reading, are
+        in full precision.
+    """
+
+    recipe: str | None = None
+    heads: Names | None = None
+    steps: Count | None = None
+    samples: Starts = 1
+    starts: Starts = 1
+    sweep: Annotated[tuple[str, str] | None, Parameter(allow_leading_hyphen=True)] = None
+    bf16: bool = False
+
+
+def invert_boxes(
+    *,
+    model: str = "centernet3d-small",
+    checkpoint: File | None = None,
+    device: str = "cpu",
+    scene: Showing = SceneOptions(),
+    making: Annotated[BoxOptions, Parameter(name="*")] = BoxOptions(),
+    run: Running = Run(),
+) -> None:
+    """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
+
+    Parameters
+    ----------
+    model
+        A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18) with
+        --checkpoint.
+    checkpoint
+        Somebody's weights for a backbone.
+    device
+        cpu, cuda, ...
+    run.out
+        The run folder; by default runs/boxes.
+    """
+    from invert3d.study.detectors import open_detector
+    from invert3d.study.layouts.job import invert_boxes as invert
+    from invert3d.study.layouts.report import report
+    from invert3d.study.layouts.scenes import asked_scenes, swept
+    from invert3d.study.layouts.score import errors_table
+
+    run = run.at("runs/boxes")
+    heads = parsed_heads(making.heads)
+    moved = checked_sweep(making.sweep, making.samples)
+    detector = open_detector(model, checkpoint=checkpoint, device=device)
+    scenes = asked_scenes(detector, seed=run.seed, **asdict(scene))
+    for line in scenes.left_out:
+        print(f"left out: {line}")
+    scenes = swept(scenes, *moved, detector) if moved else scenes
+    if making.samples > 1:
+        scenes = scenes.repeated(making.samples)
+        moved = moved and (moved[0], [value for value in moved[1] for _ in range(making.samples)])
+    done = invert(
+        detector,
+        scenes.layouts,
+        names=scenes.names,
+        recipe=making.recipe or ("smallest_change" if scene.start else "ours"),
+        heads=heads,
+        steps=making.steps,
+        start=scenes.start,
+        starts=making.starts,
+        originals=scenes.originals,
+        model=model,
+        bf16=making.bf16,
+        options=run,
+    )
+    header, rows = errors_table(done.asked, done.found)
+    print_table(f"{len(done.names)} pictures, as {model} reads them from 8 bits", header, rows)
+    page = report(done, run.folder(), detector=detector, model=model, sweep=moved)
+    print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps a picture; open {page}")
+    if done.interrupted:
+        print("interrupted; --resume goes on")
+        raise SystemExit(130)
+
+
+def checked_sweep(words: tuple[str, str] | None, samples: int) -> tuple[str, list[float]] | None:
+    """Quantity and values of a sweep. Raises ValueError for one of another form or of too many pictures."""
+    from invert3d.study.layouts.scenes import parsed_sweep
+
+    if words is None:
+        return None
+    quantity, values = parsed_sweep(words)
+    if len(values) * samples > MOST:
+        raise ValueError(f"a sweep makes at most {MOST:,} pictures; {' '.join(words)} makes {len(values) * samples:,}")
+    return quantity, values
+
+
+def parsed_heads(text: str | None) -> tuple[str, ...] | None:
+    """The names in a comma-separated list of heads. Raises ValueError for one that there is not."""
+    from invert3d.objectives.detection import check_heads
+    from invert3d.ops.centers import HEADS
+
+    heads = split_names(text)
+    if heads is None:
+        return None
+    check_heads(heads, HEADS)
+    return tuple(heads)

@@ -1,0 +1,266 @@
+"""Options that several commands share: each has its help text, and what it accepts, once. Imports nothing heavy."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from invert3d.jobs.options import RunOptions
+
+if TYPE_CHECKING:
+    from invert3d.study.networks import Network
+
+
+def accepts(check: Callable[[Any], str | None]) -> Parameter:
+    """A parameter whose values are checked one by one: ``check`` returns what is wrong with one, or None."""
+
+    def validate(_: Any, value: Any) -> None:
+        for each in value if isinstance(value, list | tuple) else () if value is None else (value,):
+            if (problem := check(each)) is not None:
+                raise ValueError(problem)
+
+    return Parameter(validator=validate)
+
+
+def between(low: float, high: float) -> Parameter:
+    """A parameter of finite numbers from ``low`` to ``high``."""
+
+    def check(value: float) -> str | None:
+        return None if low <= value <= high else f"must be between {low:,} and {high:,}, not {value}"
+
+    return accepts(check)
+
+
+def above_zero(high: float) -> Parameter:
+    """A parameter of finite numbers above 0, up to ``high``."""
+    return accepts(lambda value: None if 0 < value <= high else f"must be above 0 and at most {high:,}, not {value}")
+
+
+def _file(path: Path) -> str | None:
+    if not path.exists():
+        return f"there is no file {path}"
+    if not path.is_file():
+        return f"{path} is a folder; a file is wanted"
+    return None if path.stat().st_size else f"{path} is an empty file"
+
+
+def _folder(path: Path) -> str | None:
+    if not path.exists():
+        return f"there is no folder {path}"
+    return None if path.is_dir() else f"{path} is a file; a folder is wanted"
+
+
+def _new(path: Path, file: bool = False) -> str | None:
+    """What is wrong with a folder, or file, that is to be written."""
+    if path.exists() and path.is_dir() == file:
+        return f"{path} is {'a folder' if file else 'a file'}, so nothing can be written there"
+    near = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if near != path.absolute() and not near.is_dir():
+        return f"{near} is a file, so nothing can be written below it"
+    return None if os.access(near, os.W_OK) else f"{near} is read-only"
+
+
+def _plain_name(text: str) -> str | None:
+    if re.fullmatch(r"[\w+-][\w.+-]{0,99}", text):
+        return None
+    return f"a name has letters, digits, '.', '_', '+' and '-', up to 100 of them, not {text!r}"
+
+
+def _list(text: str) -> str | None:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        return f"a name is missing in {text!r}"
+    return f"{text!r} names something twice" if len(set(names)) < len(names) else None
+
+
+Count = Annotated[int, between(1, 1_000_000)]
+Starts = Annotated[int, between(1, 1_000)]
+Streets = Annotated[int, between(1, 100_000)]
+Side = Annotated[int, between(4, 4_096)]
+Seed = Annotated[int, between(0, 2**63 - 1)]
+Port = Annotated[int, between(1, 65_535)]
+Workers = Annotated[int, between(1, 1_024)]
+Share = Annotated[float, above_zero(1)]
+Positive = Annotated[float, above_zero(1_000_000)]
+Pair = Annotated[tuple[float, float], between(-1_000_000, 1_000_000)]
+Switch = Annotated[bool, Parameter(negative_bool="no-")]  # has a --no- form
+File = Annotated[Path, accepts(_file)]
+Folder = Annotated[Path, accepts(_folder)]
+Folders = Annotated[list[Path], accepts(_folder)]
+NewFolder = Annotated[Path, accepts(_new)]
+NewFile = Annotated[Path, accepts(lambda path: _new(path, file=True))]
+PlainName = Annotated[str, accepts(_plain_name)]
+Names = Annotated[str, accepts(_list)]  # comma separated
+ClassNames = Annotated[str, accepts(lambda text: None if _is_file(text) else _list(text))]
+Host = Annotated[
+    str, accepts(lambda text: None if re.fullmatch(r"[\w.:-]{1,253}", text) else f"is no name of a host: {text!r}")
+]
+
+
+def _is_file(text: str) -> bool:
+    return len(text) < 4096 and Path(text).is_file()
+
+
+def split_names(names: str | None) -> list[str] | None:
+    """Names from a comma-separated list. Raises ValueError for one that is there twice."""
+    return None if names is None else distinct(name.strip() for name in names.split(","))
+
+
+def read_class_names(names: str | None) -> list[str] | None:
+    """Class names from a comma-separated list, or from a file with one a line. ValueError for none or one twice."""
+    if names is None or not _is_file(names):
+        return split_names(names)
+    found = distinct(line.strip() for line in Path(names).read_text().splitlines() if line.strip())
+    if not found:
+        raise ValueError(f"there are no class names in {names}")
+    return found
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names as a list. Raises ValueError for one that is there twice."""
+    found = list(names)
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(RunOptions):
+    """``RunOptions`` as the command line checks them."""
+
+    out: NewFolder | None = None
+    seed: Seed = 0
+    workers: Workers = 1
+    threads: Workers = 1
+    progress: Switch = True
+
+    def at(self, folder: Path | str) -> "Run":
+        """The same, in ``folder`` unless ``--out`` names another. Raises ValueError if it may not be written."""
+        from invert3d.jobs.folder import checked_folder
+
+        chosen = self if self.out is not None else replace(self, out=Path(folder))
+        checked_folder(chosen.folder(), resume=self.resume, overwrite=self.overwrite)
+        return chosen
+
+    def folder(self) -> Path:
+        """The run folder. Raises ValueError if there is none."""
+        if self.out is None:
+            raise ValueError("--out is needed")
+        return self.out
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a model is opened.
+
+    Attributes
+    ----------
+    checkpoint
+        Weights for the model: .pth, .pt, .t7 or .safetensors.
+    points_layout
+        What the model takes: bn3 is (B, N, 3), b3n is (B, 3, N).
+    up
+        The axis that points up in the model's training data.
+    class_names
+        The model's classes, comma separated, or a file with one a line.
+    points
+        Points a cloud; by default 1024, or the recipe's.
+    kind
+        What the model takes: points, voxels, image; auto asks its card or class.
+    size
+        Voxels or pixels a side, of a model of voxels or images.
+    values
+        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
+    device
+        cpu, cuda, cuda:1, ...
+    """
+
+    checkpoint: File | None = None
+    points_layout: Literal["bn3", "b3n"] = "bn3"
+    up: Literal["z", "y"] | None = None
+    class_names: ClassNames | None = None
+    points: Count | None = None
+    kind: Literal["auto", "points", "voxels", "image"] = "auto"
+    size: Side | None = None
+    values: Pair | None = None
+    device: str = "cpu"
+
+    def open(self, model: str, points: int = 1024, classes: Sequence[str] | None = None) -> "Network":
+        """The network that ``model`` names, on clouds of ``points`` unless ``--points`` says otherwise."""
+        from invert3d.study.networks import open_network
+
+        return open_network(
+            model,
+            checkpoint=self.checkpoint,
+            layout=self.points_layout,
+            up=self.up,
+            classes=read_class_names(self.class_names) or classes,
+            points=self.points or points,
+            kind=self.kind,
+            size=self.size,
+            values=self.values,
+            device=self.device,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """How something is measured.
+
+    Attributes
+    ----------
+    record
+        Also write the numbers into docs/results.
+    device
+        cpu, cuda, ...
+    """
+
+    record: bool = False
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """Which layouts are asked for.
+
+    Attributes
+    ----------
+    labels
+        A label file in KITTI's form, with --calib.
+    calib
+        Its calibration file.
+    image
+        The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
+    layout
+        A scene as JSON, instead of labels.
+    frames
+        A folder in KITTI's form: all its frames, or those of --split, are inverted.
+    split
+        A list in ImageSets.
+    streets
+        So many held-out procedural streets, instead of files.
+    clutter
+        Streets full of cars.
+    start
+        Begin with this picture instead of noise: the smallest change that shows what is asked.
+    """
+
+    labels: File | None = None
+    calib: File | None = None
+    image: File | None = None
+    layout: File | None = None
+    frames: Folder | None = None
+    split: PlainName | None = None
+    streets: Streets | None = None
+    clutter: bool = False
+    start: File | None = None
+
+
+Running = Annotated[Run, Parameter(name="*")]
+Opening = Annotated[ModelOptions, Parameter(name="*")]
+Measuring = Annotated[MeasureOptions, Parameter(name="*")]
+Showing = Annotated[SceneOptions, Parameter(name="*")]

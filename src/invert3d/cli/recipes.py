@@ -1,0 +1,21 @@
+"""``invert3d recipes``."""
+
+from invert3d.cli.show import print_table
+
+
+def recipes(name: str | None = None) -> None:
+    """List the inversion recipes, or print one as TOML to start your own from.
+
+    Parameters
+    ----------
+    name
+        The recipe to print.
+    """
+    from invert3d.methods.recipes import load_recipe, recipe_names, recipe_toml
+
+    if name is not None:
+        print(recipe_toml(load_recipe(name)))
+        return
+    known = [load_recipe(each) for each in recipe_names()]
+    columns = ["name", "steps", "starts", "points", "about"]
+    print_table("Recipes", columns, [[r.name, r.steps, r.starts, r.points, r.about] for r in known])

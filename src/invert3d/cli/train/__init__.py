@@ -1,0 +1,1 @@
+"""``invert3d train``: a file for each of its commands."""

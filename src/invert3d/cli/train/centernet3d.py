@@ -1,0 +1,148 @@
+"""``invert3d train centernet3d``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import Count, NewFolder, PlainName, Positive, Seed, Streets, Switch, Workers
+from invert3d.cli.show import print_table
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions:
+    """What kind of detector it is.
+
+    Attributes
+    ----------
+    backbone
+        small, resnet18 or dla34.
+    size
+        Height x width of the pictures it takes.
+    width
+        Channels of the first stage of small (32) or resnet18 (64).
+    deconv
+        Channels of the transposed convolutions of resnet18 (256).
+    hidden
+        Channels inside each head.
+    skips
+        Give resnet18 skip connections and maps of half the size.
+    center
+        The point that stands for an object: projected (the middle of its box in space), or box (as published).
+    radius
+        Rule of the bumps in the heatmap: published, or corrected.
+    """
+
+    backbone: str = "small"
+    size: str = "96x320"
+    width: Count | None = None
+    deconv: Count | None = None
+    hidden: Count | None = None
+    skips: bool = False
+    center: Literal["projected", "box"] = "projected"
+    radius: Literal["published", "corrected"] = "published"
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the network."""
+        given = {"width": self.width, "deconv": self.deconv, "hidden": self.hidden, "skips": self.skips or None}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """What it is trained on, how long, and how.
+
+    Attributes
+    ----------
+    data
+        streets, or the path of a folder in KITTI's form (with ImageSets/train.txt and val.txt).
+    frames
+        Streets to train on.
+    held_out
+        Frames to measure on.
+    steps
+        Batches.
+    batch
+        Pictures a batch.
+    rate
+        Largest learning rate.
+    bf16
+        Half-precision arithmetic, where the processor has it.
+    jobs
+        Processes that make streets.
+    seed
+        Fixes data and draws.
+    """
+
+    data: str = "streets"
+    frames: Streets = 4000
+    held_out: Streets = 200
+    steps: Count = 6000
+    batch: Count = 16
+    rate: Positive = 2e-3
+    bf16: Switch = True
+    jobs: Workers = 1
+    seed: Seed = 0
+
+
+def train_centernet3d(
+    *,
+    name: PlainName | None = None,
+    out: NewFolder | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    overwrite: bool = False,
+    network: Annotated[DetectorOptions, Parameter(name="*")] = DetectorOptions(),
+    fit: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),
+) -> None:
+    """Train a monocular 3-D detector, in a run folder with the weights and their card.
+
+    Parameters
+    ----------
+    name
+        What to call it; by default centernet3d-BACKBONE-DATA.
+    out
+        The run folder; by default runs/train-NAME.
+    device
+        cpu, cuda, ...
+    resume
+        Go on with an interrupted training.
+    overwrite
+        Replace the folder.
+    """
+    from invert3d.study.training import DetectorTraining, TrainRun, train_centernet
+    from invert3d.training.fit import FitSettings
+
+    height, width = parsed_size(network.size)
+    options = DetectorTraining(
+        backbone=network.backbone,
+        data=fit.data,
+        height=height,
+        width=width,
+        frames=fit.frames,
+        held_out=fit.held_out,
+        options=network.options(),
+        center=network.center,
+        radius=network.radius,
+        jobs=fit.jobs,
+        settings=FitSettings(steps=fit.steps, batch=fit.batch, rate=fit.rate, bf16=fit.bf16, seed=fit.seed),
+    )
+    label = name or f"centernet3d-{network.backbone}-{Path(fit.data).stem}"
+    run = TrainRun(name=label, out=out, resume=resume, overwrite=overwrite, device=device)
+    card = train_centernet(options, run)
+    views = ("2d", "aos", "bev", "3d")
+    rows = [[kind, *(card.scores.get(f"{view} {kind}", "–") for view in views)] for kind in card.classes]
+    print_table(f"{label}: AP of {card.held_out} held-out frames, moderate", ["kind", *views], rows)
+    print(f"wrote {run.folder}")
+
+
+def parsed_size(text: str) -> tuple[int, int]:
+    """Height and width of "96x320". Raises ValueError for anything else."""
+    high, cross, wide = text.lower().partition("x")
+    if not (cross and high.isdecimal() and wide.isdecimal() and 0 < int(high) <= 8192 and 0 < int(wide) <= 8192):
+        raise ValueError(f"a size is HEIGHTxWIDTH, such as 96x320, up to 8192x8192, not {text!r}")
+    return int(high), int(wide)
