@@ -39,10 +39,11 @@ test: $(READY) ## the tests, a few minutes
 test-slow: $(READY) ## the long checks
 	$(PYTEST) -m slow $(ARGS)
 
-bench: $(READY) ## time the loop against the bare network, explanations against captum, pruned against dense, detectors
+bench: $(READY) ## time the loop against the bare network, explanations against captum, pruned against dense, detectors, two workers against one
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explaining.py $(filter-out --quick,$(ARGS))
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/detecting.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/jobs.py $(ARGS)
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .

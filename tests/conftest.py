@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,9 +23,30 @@ jaxtyping.install_import_hook(CHECKED, "tests.shape_checks.checked")
 
 torch.set_num_threads(1)
 
+#: the same examples in every run, and no clock
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("suite")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="where tests that take a device run: cpu, cuda, cuda:1, ...")
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """How many planted faults were tried and survived, for docs/results/jobs.json."""
+    ran = [each for kind in ("passed", "failed") for each in terminalreporter.stats.get(kind, ())]
+    faults = [each for each in ran if each.when == "call" and "fault" in each.keywords]
+    if faults:
+        survived = sum(each.passed for each in faults)
+        terminalreporter.write_line(f"faults_tried {len(faults)} faults_survived {survived}")
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test begins with the same global generators, whichever ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - what libraries may draw from
+    torch.manual_seed(0)
 
 
 @pytest.fixture

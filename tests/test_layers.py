@@ -6,7 +6,6 @@ import ast
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +88,7 @@ def test_imports_go_down_the_layers(trees: dict[Path, ast.Module]) -> None:
 def test_the_check_of_layers_sees_what_it_should() -> None:
     assert allowed("cli", "engine") and allowed("methods", "priors") and allowed("study", "models")
     assert allowed("models", "ops") and allowed("data", "registry") and allowed("view", "data")
+    assert allowed("jobs", "evaluate") and allowed("training", "models") and allowed("study", "jobs")
     for here, there in (
         ("engine", "objectives"),
         ("engine", "models"),
@@ -99,6 +99,11 @@ def test_the_check_of_layers_sees_what_it_should() -> None:
         ("evaluate", "view"),
         ("ops", "registry"),
         ("methods", "evaluate"),
+        ("jobs", "training"),
+        ("training", "jobs"),
+        ("training", "study"),
+        ("view", "jobs"),
+        ("study", "cli"),
     ):
         assert not allowed(here, there)
     source = "def f():\n    from invert3d import study\n    import invert3d.cli.show\n"
@@ -163,122 +168,50 @@ def test_there_is_one_loop(trees: dict[Path, ast.Module]) -> None:
     assert len(loops_over_an_input(trees[loop])) == 1
 
 
-#: each descends in line 1 or in the line that is marked
-FORBIDDEN = {
-    "for step in range": "for step in range(9): x = f(x)",
-    "range(steps)": "for i in range(recipe.steps + 1): x = f(x)",
-    "comprehension over steps": "history = [f(x) for _ in range(self.steps)]",
-    "while step": "while self.step < 100: x = f(x)",
-    "while attack": """
-        while not fooled(x):  # here
-            g, = torch.autograd.grad(loss(x), x)
-            x = (x + 0.01 * g.sign()).detach().requires_grad_()
-    """,
-    "any name": """
-        for i in range(n):  # here
-            x = x - rate * grad(loss(x), x)[0]
-    """,
-    "no counter at all": """
-        for rate in schedule:  # here
-            loss(x).backward()
-            with torch.no_grad():
-                x -= rate * x.grad
-    """,
-    "optimizer": """
-        for _ in itertools.count():  # here
-            adam.zero_grad(); loss(x).sum().backward(); adam.step()
-    """,
-    "step in a function": """
-        def advance(x):
-            return x - torch.func.grad(loss)(x)
-        def attack(x):
-            for k in range(8):  # here
-                x = advance(x)
-            return x
-    """,
-    "method": """
-        class Attack:
-            def run(self):
-                while self.budget > 0:  # here
-                    self.once()
-            def once(self):
-                self.stepper.step()
-    """,
-    "the engine's own derivative": """
-        for i in range(20):  # here
-            gradient, _ = input_gradient(model, objective, x)
-            x = x + 0.1 * gradient.sign()
-    """,
-    "the engine's own derivative, in place": """
-        while True:  # here
-            x.sub_(input_gradient(model, objective, x)[0], alpha=0.1)
-    """,
-    "by keyword, through another name": """
-        for i in range(20):  # here
-            change = 0.1 * input_gradient(model, objective, x=state.x)[0]
-            new = state.x - change
-            state.x = new
-    """,
-    "a function that asks": """
-        def away(x):
-            return input_gradient(model, objective, x)[0]
-        def attack(x):
-            for i in range(20):  # here
-                x = x + away(x)
-    """,
-    "another file's function": """
-        for i in range(20):  # here
-            x = x + slope(x)
-    """,
-    "reduce": "x = functools.reduce(lambda x, _: x - torch.autograd.grad(loss(x), x)[0], range(9), x)",
-    "recursion": """
-        def descend(x, left):  # here
-            g = torch.autograd.grad(loss(x), x)[0]
-            return x if left == 0 else descend(x - g, left - 1)
-    """,
-}
-PERMITTED = {
-    "derivatives at given inputs": """
-        for share in shares:
-            gradient, state = input_gradient(model, objective, baseline + share * (x - baseline))
-            total = total + gradient
-    """,
-    "in a comprehension": "maps = [input_gradient(model, objective, part)[0] for part in x.split(32)]",
-    "one derivative, then a loop": """
-        gradient = torch.autograd.grad(loss, x)[0]
-        for row in gradient:
-            print(row)
-    """,
-    "stages of the loop": """
-        while stages:
-            result = optimize(model, objective, parameterization, theta=theta, steps=9)
-            theta = result.theta
-    """,
-    "a name that ends like a step": "for part in parts: footstep(part)",
-    "a recursion without derivative": "def depth(tree): return 1 + max(map(depth, tree.children), default=0)",
-    "an optimizer's own step": """
-        def step(self):
-            for p in group["params"]:
-                p.sub_(p.grad)
-    """,
+#: functions of more than 8 parameters that are still to be mended: this list only gets shorter
+WIDE = {
+    "cli.explain:explain",
+    "cli.invert.classes:invert_classes",
+    "cli.train.shapes:train_shapes",
+    "data.modelnet:read_modelnet",
+    "data.worlds.facades:_ledges",
+    "data.worlds.streets:write_streets",
+    "methods.classes:invert",
+    "methods.layouts:invert_layouts",
+    "methods.stages:run_stages",
+    "study.layouts.job:asked_of",
+    "study.layouts.scenes:asked_scenes",
+    "study.pruning.job:prune_and_save",
+    "view.boxfigures:four_panels",
+    "view.boxfigures:picture_sheet",
+    "view.boxfigures:strip",
+    "view.figures:contact_sheet",
+    "view.matrix:matrix_plot",
+    "view.page:write_page",
+    "view.raster:splat",
+    "view.trace:trace_plot",
 }
 
 
-@pytest.mark.parametrize("source", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_the_search_for_loops_finds(source: str) -> None:
-    source = textwrap.dedent(source).strip()
-    marked = [number for number, line in enumerate(source.splitlines(), 1) if "# here" in line] or [1]
-    assert loops_over_an_input(ast.parse(source), {"slope"}) == marked
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many things a function is given, besides itself."""
+    given = function.args
+    named = [*given.posonlyargs, *given.args]
+    count = len(named) + len(given.kwonlyargs) + (given.vararg is not None) + (given.kwarg is not None)
+    return count - bool(named and named[0].arg in ("self", "cls"))
 
 
-@pytest.mark.parametrize("source", PERMITTED.values(), ids=PERMITTED)
-def test_the_search_for_loops_passes(source: str) -> None:
-    assert loops_over_an_input(ast.parse(textwrap.dedent(source).strip()), {"slope"}) == []
+def test_no_function_takes_more_than_8_parameters_but_the_public_calls(trees: dict[Path, ast.Module]) -> None:
+    from invert3d import _HOMES
 
-
-def test_the_search_for_loops_knows_what_takes_a_derivative(trees: dict[Path, ast.Module]) -> None:
-    assert derivatives_of(trees[SOURCE / "engine" / "gradient.py"]) == {"derivative", "input_gradient"}
-    assert derivatives_of(ast.parse("def f(x): return _g(x)\ndef _g(x): return vjp(h, x)\ndef h(x): return x")) == {"f"}
+    public = {f"{home.removeprefix('invert3d.')}:{name}" for home, names in _HOMES.items() for name in names}
+    wide = set()
+    for path, tree in trees.items():
+        home = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+        functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+        wide |= {f"{home}:{each.name}" for each in functions if parameters(each) > 8} - public
+    assert not wide - WIDE, "more than 8 parameters: hand over a frozen dataclass of plain values"
+    assert not WIDE - wide, "no longer too wide: take these out of WIDE"
 
 
 def test_every_public_thing_has_a_docstring(trees: dict[Path, ast.Module]) -> None:
