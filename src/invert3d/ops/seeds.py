@@ -13,6 +13,11 @@ import numpy as np
 
 #: added to the seed of the training data: nothing bundled was trained on shapes or streets of these seeds
 HELD_OUT = 1_000_003
+#: the seed of procedural shapes that are given by name (``shapes:chair``)
+NAMED_SHAPES = 1
+#: that of the shapes that explanations are measured on, and that of those that Chamfer distances go to
+EXPLAINED_SHAPES = 7_000
+REFERENCE_SHAPES = 2_000_003
 
 
 def seed_of(seed: int, *path: str | int) -> int:

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.ops.names import checked_name
-
-HELD_OUT = 1  # the seed of shapes:NAME, which no network was trained on
+from invert3d.ops.seeds import NAMED_SHAPES
 
 
 def read_inputs(
-    files: Sequence[str | Path], space: Space, *, up: Literal["z", "y"] = "z", seed: int = HELD_OUT
+    files: Sequence[str | Path], space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES
 ) -> dict[str, Tensor]:
     """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape.
 
@@ -37,7 +36,7 @@ def read_inputs(
     return found
 
 
-def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = HELD_OUT) -> Tensor:
+def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES) -> Tensor:
     """One input (*space.shape), see ``read_inputs``."""
     kind, _, shape = file.partition(":")
     made = shape if kind == "shapes" and shape else None

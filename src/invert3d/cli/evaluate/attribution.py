@@ -8,9 +8,9 @@ from invert3d.cli.show import print_recorded, print_scores
 #: what is measured if nothing else is asked for
 MEASURED = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes")
 NOTE = (
-    "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 foretells nothing. Jitter, rotation: "
+    "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 is chance. Jitter, rotation: "
     "relative change. Randomized: rank correlation after a quarter, half, three quarters and all of the layers are "
-    "drawn anew. Curvature, edges: rank correlation, with a 95 % interval."
+    "random. Curvature, edges: rank correlation, with a 95 % interval."
 )
 
 
@@ -26,7 +26,7 @@ def evaluate_attribution(
     """Whether explanations are true: one table, networks by methods.
 
     Completeness; deletion, insertion and infidelity; sensitivity to jitter (of grids: to a shift by one voxel) and to
-    rotation; what is left when the weights are drawn anew; and the correlation with curvature and with known edges.
+    rotation; what is left when the weights are random; and the correlation with curvature and with known edges.
 
     Parameters
     ----------

@@ -12,10 +12,10 @@ from invert3d.engine.result import Result
 from invert3d.evaluate.clouds import moved_share, nearest_shape
 from invert3d.evaluate.inversion import Recognition, recognize
 from invert3d.models.weights import bundled
+from invert3d.ops.seeds import REFERENCE_SHAPES
 from invert3d.study.networks import Network, open_network
 
-REFERENCE_SHAPES = 24  # of each class, to measure Chamfer distances to
-REFERENCE_SEED = 2_000_003  # never a seed of training data
+REFERENCES = 24  # of each class, to measure Chamfer distances to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +57,11 @@ def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[N
 
 
 def reference_shapes(names: Sequence[str], points: int) -> dict[str, Tensor]:
-    """Procedural shapes (REFERENCE_SHAPES, points, 3) of each of the classes that the procedural world has."""
+    """Procedural shapes (REFERENCES, points, 3) of each of the classes that the procedural world has."""
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
     known = [name for name in dict.fromkeys(names) if name in CATEGORIES]
-    return {name: torch.from_numpy(make_clouds([name], REFERENCE_SHAPES, points, REFERENCE_SEED)[0]) for name in known}
+    return {name: torch.from_numpy(make_clouds([name], REFERENCES, points, REFERENCE_SHAPES)[0]) for name in known}
 
 
 def score(result: Result, network: Network, others: Sequence[Network]) -> Scored:
@@ -104,7 +104,7 @@ def score_table(result: Result, scored: Scored) -> dict[str, Any]:
         "columns": ["asked for", "it says", "confidence", "recognized by others", "they say", "Chamfer"]
         + (["points moved"] if free else []),
         "rows": rows,
-        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCE_SHAPES} shapes of the class.",
+        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCES} shapes of the class.",
         "transfer": scored.transfer,
         "own_success": scored.own.share,
     }

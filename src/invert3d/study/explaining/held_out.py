@@ -8,9 +8,8 @@ from torch import Tensor
 
 from invert3d.data.worlds.shapes import CATEGORIES, cloud_with_edges, grid_with_edges
 from invert3d.engine.space import Points, Voxels
+from invert3d.ops.seeds import EXPLAINED_SHAPES
 from invert3d.study.networks import Network
-
-SEED = 7_000  # of the procedural shapes, which no network was trained on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def held_out(network: Network, per_class: int | None = None, seed: int = 0) -> H
         raise ValueError(f"{network.name} knows none of the procedural classes: there is nothing to measure it on")
     size = space.points if isinstance(space, Points) else space.size
     make = cloud_with_edges if isinstance(space, Points) else grid_with_edges
-    made = [make(name, i, size, SEED + seed) for name in names for i in range(per_class or 20)]
+    made = [make(name, i, size, EXPLAINED_SHAPES + seed) for name in names for i in range(per_class or 20)]
     x = torch.from_numpy(np.stack([each for each, _ in made])).float()
     return HeldOut(
         x=x if isinstance(space, Points) else x[:, None],

@@ -164,7 +164,7 @@ def check_question(network: Network, method: str, how: Removal | None) -> None:
 
 
 def cascade(network: Network, method: str, x: Tensor, target: Tensor, values: Tensor, seed: int) -> str:
-    """Rank correlation of the sizes with those of networks of which a quarter to all layers are drawn anew."""
+    """Rank correlation of the sizes with those of networks of which a quarter to all layers have random weights."""
     there, shares = occupied(x), []
     for share in CASCADE:
         model = randomized_layers(network.frozen.model, share, seed)

@@ -173,7 +173,7 @@ def read_boxes_run(folder: Path) -> SavedRun:
     """A run of ``invert3d invert boxes``. Raises ValueError if it is none, or none of its pictures is finished."""
     facts = boxes_facts(folder)
     units = dict(zip(facts["names"], facts["units"], strict=True))
-    names = tuple(name for name in units if (folder / "training" / "image_2" / f"{name}.png").is_file())
+    names = tuple(name for name in units if (folder / "units" / units[name] / "done.json").is_file())
     if not names:
         raise ValueError(f"{folder} has no finished picture yet")
     pictures = tuple(read_picture(folder / "training" / "image_2" / f"{name}.png") for name in names)

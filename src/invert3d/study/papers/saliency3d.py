@@ -3,9 +3,9 @@
 from typing import Any
 
 from invert3d.engine.space import Points
+from invert3d.ops.seeds import EXPLAINED_SHAPES
 from invert3d.registry import register
 from invert3d.study.explaining.errors import analyze
-from invert3d.study.explaining.held_out import SEED
 from invert3d.study.explaining.job import explain_files
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import Network, open_network
@@ -29,7 +29,7 @@ def figure2(options: FigureOptions) -> dict[str, Any]:
     network = open_network(options.model or "pointnet2_ssg-shapes", device=options.device)
     if not isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 2 shows clouds; {network.name} takes {network.takes}")
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=SEED + options.run.seed)
+    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=EXPLAINED_SHAPES + options.run.seed)
     table = explain_files(network, inputs, ["gradient", "guided", "integrated_gradients"], options=options.run)
     return {**table, "title": f"Attribution maps ({PAPER}, figure 2)"}
 
@@ -44,7 +44,7 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
     if isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 3 shows voxel grids; {network.name} takes {network.takes}")
     methods = ["gradient", "input_x_gradient", "integrated_gradients", "guided"]
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=SEED + options.run.seed)
+    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=EXPLAINED_SHAPES + options.run.seed)
     table = explain_files(network, inputs, methods, options=options.run)
     return {**table, "title": f"Attribution maps of voxels ({PAPER}, figure 3)"}
 
