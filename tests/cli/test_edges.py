@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("train", "pointnet", "--steps", "-5"), "--steps: must be between"),
         (("train", "pointnet", "--name", "../pointnet"), "--name: a name has letters"),
         (("train", "pointnet", "--rate", "nan"), "--rate: must be above 0"),
-        (("data", "make", "streets", "new", "--frames", "0"), "--frames: must be between 1 and"),
+        (("data", "make", "streets", "--out", "new", "--frames", "0"), "--frames: must be between 1 and"),
         (("prune", "voxnet-shapes", "--density", "0"), "--density: must be above 0 and at most 1, not 0.0"),
         (("nonsense",), "Unknown command"),
     ],

@@ -46,7 +46,7 @@ def test_a_command_works_or_refuses_in_one_sentence(folder: Path, words: list[st
 
 
 def test_every_command_is_among_them() -> None:
-    assert {("invert", "class"), ("evaluate", "kitti"), ("data", "make"), ("cite",)} <= set(COMMANDS)
+    assert {("invert", "class"), ("evaluate", "kitti"), ("data", "make", "streets"), ("cite",)} <= set(COMMANDS)
     assert len(COMMANDS) == len(ALONE) + sum(len(each) for _, each in GROUPS.values())
     names = {option.name for option in COMMANDS["invert", "class"]}
     assert {"", "--seed", "--out", "--resume", "--checkpoint"} <= names, "also those of the shared dataclasses"

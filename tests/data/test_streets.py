@@ -1,18 +1,16 @@
 """The street world: its labels, masks, depth, scans and files agree with each other and with KITTI's conventions."""
 
-import json
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-from invert3d.data.kitti import KittiFolder
 from invert3d.data.worlds.composition import corners_of, overlap
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.road import make_road
-from invert3d.data.worlds.street_files import MARK, calibration_of, check_target, run_lengths
-from invert3d.data.worlds.streets import KINDS, make_frame, write_streets
+from invert3d.data.worlds.street_files import calibration_of, run_lengths
+from invert3d.data.worlds.streets import KINDS, make_frame
 from invert3d.data.worlds.templates import Template
 from invert3d.data.worlds.traffic import CARS, car_template
 from invert3d.data.worlds.walkers import CYCLISTS, PEOPLE, cyclist_template, person_template
@@ -153,74 +151,6 @@ def test_run_lengths():
         assert np.array_equal(decoded({"size": each.shape, "counts": run_lengths(each)}), each)
 
 
-def test_a_folder_reads_back(tmp_path):
-    heard = []
-    write_streets(tmp_path / "out", 5, **SIZE, seed=5, scan=True, depth=True, report=heard.append)
-    assert heard == [1, 2, 3, 4, 5]
-    folder = KittiFolder(tmp_path / "out")
-    assert folder.ids == [f"{k:06d}" for k in range(5)]
-    assert KittiFolder(tmp_path / "out", "val").ids == ["000004"]
-    assert KittiFolder(tmp_path / "out", "train").ids == folder.ids[:4]
-    coco = json.loads((tmp_path / "out" / "instances.json").read_text())
-    assert [image["file_name"] for image in coco["images"]] == [f"{name}.png" for name in folder.ids]
-    assert [each["id"] for each in coco["annotations"]] == list(range(1, len(coco["annotations"]) + 1))
-    for k, name in enumerate(folder.ids):
-        frame, layout = street(k), folder.layout(name)
-        assert np.array_equal(folder.image(name), frame.image)
-        assert np.array_equal(folder.scan(name), frame.scan)
-        assert layout.kinds == frame.layout.kinds
-        assert torch.allclose(layout.boxes, frame.layout.boxes, atol=0.006)
-        assert torch.allclose(layout.centers, frame.layout.centers, atol=0.006)
-        assert torch.allclose(layout.projection, frame.layout.projection)
-        masks = np.zeros((48, 160), int)
-        for each in coco["annotations"]:
-            if each["image_id"] == k:
-                masks[decoded(each["segmentation"])] = each["object"] + 1
-                assert coco["categories"][each["category_id"] - 1]["name"] == frame.layout.kinds[each["object"]]
-        assert np.array_equal(masks, frame.instances)
-    with pytest.raises(ValueError, match="already"):
-        write_streets(tmp_path / "out", 1, **SIZE)
-    write_streets(tmp_path / "out", 1, **SIZE, overwrite=True)
-    assert KittiFolder(tmp_path / "out").ids == ["000000"]
-
-
-def test_an_interrupted_writer_leaves_what_was_there(tmp_path, monkeypatch):
-    def stop(done: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_streets(tmp_path / "out", 2, **SIZE, report=stop)
-    assert not any(tmp_path.iterdir())
-    write_streets(tmp_path / "out", 1, **SIZE)
-    with pytest.raises(KeyboardInterrupt):
-        write_streets(tmp_path / "out", 2, **SIZE, overwrite=True, report=stop)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("PIL.Image.Image.save", full)
-    with pytest.raises(ValueError, match="000000.png: not written: No space left on device"):
-        write_streets(tmp_path / "out", 2, **SIZE, overwrite=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert KittiFolder(tmp_path / "out").image("000000").shape == (48, 160, 3)
-
-
-def test_an_empty_picture_in_a_folder_is_named(tmp_path):
-    write_streets(tmp_path / "out", 1, **SIZE)
-    folder = KittiFolder(tmp_path / "out")
-    folder.path("image_2", "000000").write_bytes(b"")
-    for read in (folder.layout, folder.size, folder.image):
-        with pytest.raises(ValueError, match="image_2/000000.png: found an empty file, expected one of KITTI's left"):
-            read("000000")
-
-
-def test_others_data_are_left_alone(tmp_path):
-    (tmp_path / "training").mkdir()
-    with pytest.raises(ValueError, match="did not make"):
-        check_target(tmp_path, overwrite=True)
-    assert not (tmp_path / MARK).exists()
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [({"index": -1}, "negative"), ({"seed": -1}, "negative"), ({"height": 8}, "16x32"), ({"width": 8}, "16x32")],
@@ -228,12 +158,6 @@ def test_others_data_are_left_alone(tmp_path):
 def test_bad_frames_are_refused(wrong: dict, message: str):
     with pytest.raises(ValueError, match=message):
         make_frame(**{"index": 0, **SIZE, **wrong})
-
-
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"jobs": 0}])
-def test_bad_folders_are_refused(tmp_path, wrong: dict):
-    with pytest.raises(ValueError, match="at least 1"):
-        write_streets(tmp_path, **{"frames": 1, **SIZE, **wrong})
 
 
 def test_the_road_and_its_inverse():
@@ -266,28 +190,3 @@ def test_overlap():
     assert overlap(corners_of(shape, 0, 10, 0.3), corners_of(shape, 0.5, 10, 1.0))
     assert not overlap(corners_of(shape, 0, 10, 0.3), corners_of(shape, 5.5, 10, 1.0))
     assert not overlap(corners_of(shape, 0, 10, 0.0), corners_of(shape, 0.0, 12.0, 0.0))
-
-
-def test_the_command(tmp_path, capsys):
-    from functools import partial
-
-    from tests.cli.calls import command
-
-    make = partial(command, "data", "make")
-
-    make("streets", tmp_path / "out", frames=2, size="32x96", seed=1)
-    assert "2 streets of 32 x 96 pixels" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="give --overwrite"):
-        make("streets", tmp_path / "out", frames=1, size="32x96")
-    make("streets", tmp_path / "out", frames=1, size="32x96", overwrite=True)
-    assert len(KittiFolder(tmp_path / "out")) == 1
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(ValueError, match="did not make"):
-        make("streets", tmp_path / "mine", frames=1, size="32x96", overwrite=True)
-    for size in ("32", "axb", "32x96x3", "8x8"):
-        with pytest.raises(ValueError, match="size"):
-            make("streets", tmp_path / "new", frames=1, size=size)
-    with pytest.raises(ValueError, match="size"):
-        make("shapes", tmp_path / "new.npz", size="32x96")
-    assert not (tmp_path / "new").exists()

@@ -121,7 +121,7 @@ def test_a_start_that_does_not_fit_leaves_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("field", ["frames", "held_out", "jobs"])
+@pytest.mark.parametrize("field", ["frames", "held_out", "workers"])
 def test_detectors_without_frames_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be between 1 and .* not 0"):
         DetectorTraining(**{field: 0})

@@ -1,6 +1,7 @@
 """The commands, named as strings: a command's module is imported when it runs, so ``--help`` of any is instant."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
@@ -20,7 +21,7 @@ COMMANDS = {
 }
 
 #: a group is a package, a command a module in it (``class`` is no name for one: ``classes``)
-GROUPS = {
+GROUPS: dict[str, Any] = {
     "invert": (
         "Ask a frozen model for the input it would recognize.",
         {
@@ -53,7 +54,13 @@ GROUPS = {
     "data": (
         "Data sets: make them, find them, check them.",
         {
-            "make": "Write procedural shapes as clouds, voxels or meshes, or streets with labels.",
+            "make": (
+                "Write procedural data.",
+                {
+                    "shapes": "Shapes of 20 classes as clouds, voxels or meshes.",
+                    "streets": "Streets with labels, in KITTI's layout.",
+                },
+            ),
             "list": "What data invert3d can read.",
             "check": "What is there of a data set, and what is missing.",
             "where": "Where to get a data set, and what it costs.",
@@ -71,15 +78,20 @@ def command_line_app() -> App:
         default_parameter=Parameter(negative_bool=(), negative_iterable=()),
         result_action="return_value",
     )
-    for name, words in COMMANDS.items():
-        app.command(f"invert3d.cli.{name}:{name}", name=name, help=words)
-    for group, (summary, commands) in GROUPS.items():
-        sub = App(name=group, help=summary)
-        for name, words in commands.items():
-            module = {"class": "classes"}.get(name, name)
-            sub.command(f"invert3d.cli.{group}.{module}:{group}_{module}", name=name, help=words)
-        app.command(sub)
+    add(app, {**COMMANDS, **GROUPS}, ())
     return app
+
+
+def add(app: App, commands: Mapping[str, Any], path: tuple[str, ...]) -> None:
+    """Add commands, and groups of them with their help, below ``path``."""
+    for name, entry in commands.items():
+        here = (*path, {"class": "classes"}.get(name, name))
+        if isinstance(entry, str):
+            app.command(f"invert3d.cli.{'.'.join(here)}:{'_'.join(here)}", name=name, help=entry)
+        else:
+            summary, inner = entry
+            add(sub := App(name=name, help=summary), inner, here)
+            app.command(sub)
 
 
 app = command_line_app()

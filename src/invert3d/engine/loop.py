@@ -33,7 +33,7 @@ def optimize(
     *,
     target: Tree | None,
     steps: int,
-    stepper: AnyStepper = Stepper(),  # noqa: B008 - frozen
+    stepper: AnyStepper = Stepper(),
     transforms: Sequence[Transform] = (),
     projections: Sequence[Projection] = (),
     recorders: Sequence[Recorder] = (),

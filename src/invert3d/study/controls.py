@@ -27,7 +27,7 @@ def randomized(network: Network, seed: int = 0) -> Network:
 
 def randomized_detector(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
     """A detector with its weights shuffled and its batch norms measured again on streets."""
-    from invert3d.training.frames import street_frames
+    from invert3d.training.streets import street_frames
 
     model = copy.deepcopy(detector)
     streets = street_frames(8, detector.height, detector.width, seed=seed_of(seed, "control", "streets"))

@@ -7,7 +7,6 @@ NAME.safetensors  the weights, and NAME.json, their card: ``--model FOLDER/NAME.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from invert3d.engine.progress import Meter
 from invert3d.jobs.crew import Ask
 from invert3d.jobs.execute import interruptions
 from invert3d.jobs.folder import RunFolder, agree, checked_folder, opened, read_run
+from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.weights import WeightCard, WeightKind, find_card, load_checkpoint
@@ -32,7 +32,8 @@ from invert3d.training.classifiers import TrainSettings, data_space, save, train
 from invert3d.training.data import training_data
 from invert3d.training.detectors import save_detector, train_detector
 from invert3d.training.fit import Checkpoints, FitSettings, check
-from invert3d.training.frames import Frames, folder_frames, street_frames
+from invert3d.training.frames import Frames, folder_frames
+from invert3d.training.streets import street_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +202,7 @@ class DetectorTraining:
         frames, held_out: streets to train on, frames to measure on.
         options: of the backbone.
         center, radius: conventions of its maps.
-        jobs: processes that make streets.
+        workers: processes that make streets.
         settings: how.
     """
 
@@ -214,7 +215,7 @@ class DetectorTraining:
     options: Mapping[str, Any] = field(default_factory=dict)
     center: str = "projected"
     radius: str = "published"
-    jobs: int = 1
+    workers: int = 1
     settings: FitSettings = field(default_factory=lambda: FitSettings(steps=6000))
 
     def __post_init__(self) -> None:
@@ -222,7 +223,7 @@ class DetectorTraining:
             raise ValueError(unknown("backbone", self.backbone, registered("center_network")))
         for name in ("frames", "held_out"):
             check(name, getattr(self, name), 1, 1_000_000)
-        check("jobs", self.jobs, 1, 1024)
+        check("workers", self.workers, 1, 1024)
 
 
 def new_detector(options: DetectorTraining) -> CenterNet3D:
@@ -270,24 +271,16 @@ def frames_of(options: DetectorTraining, detector: CenterNet3D) -> tuple[Frames,
     if options.data != "streets":
         root = Path(options.data)
         return folder_frames(detector, root, "train"), folder_frames(detector, root, "val", options.held_out)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    count, size = options.frames, (options.height, options.width)
-    meter = Meter("making streets", count + options.held_out)
-    try:
-        made = street_frames(count, *size, seed=options.settings.seed, jobs=options.jobs, report=meter.update)
-        test = street_frames(
-            options.held_out, *size, seed=HELD_OUT, jobs=options.jobs, report=lambda done: meter.update(count + done)
-        )
-    finally:
-        meter.stop()
-    return made, test
+    size, crew = (options.height, options.width), RunOptions(workers=options.workers)
+    made = street_frames(options.frames, *size, seed=options.settings.seed, options=crew)
+    return made, street_frames(options.held_out, *size, seed=HELD_OUT, options=crew)
 
 
 def asked_of(options: ClassifierTraining | DetectorTraining, run: TrainRun) -> dict[str, Any]:
     """What the weights depend on, as plain values: a training is resumed only where all of it is the same."""
     table = asdict(options)
     settings = table.pop("settings")
-    table.pop("jobs", None)
+    table.pop("workers", None)
     if table.get("start") is not None:
         table["start"] = Path(table["start"]).name
     return {"name": run.name, **table, **settings}

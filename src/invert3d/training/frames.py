@@ -1,13 +1,8 @@
-"""Pictures with layouts in memory: of the street world, or of a folder in KITTI's form."""
+"""Pictures with layouts in memory, and augmented batches of them."""
 
-import pickle
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
@@ -36,51 +31,6 @@ class Frames:
     def pictures(self) -> Tensor:
         """As networks take them: RGB in [0, 1]."""
         return self.images.float() / 255
-
-
-def street_frames(
-    count: int,
-    height: int,
-    width: int,
-    *,
-    seed: int = 0,
-    clutter: bool = False,
-    jobs: int = 1,
-    report: Callable[[int], None] | None = None,
-) -> Frames:
-    """The first ``count`` frames of the street world of a seed."""
-    make = partial(_street, height=height, width=width, seed=seed, clutter=clutter)
-    images, layouts = torch.empty(count, 3, height, width, dtype=torch.uint8), []
-    with ProcessPoolExecutor(jobs) if jobs > 1 else _Here() as pool:
-        for i, (image, layout) in enumerate(pool.map(make, range(count), chunksize=8)):
-            images[i] = torch.from_numpy(image).permute(2, 0, 1)
-            layouts.append(pickle.loads(layout))
-            if report:
-                report(i + 1)
-    names = tuple(f"{i:06d}" for i in range(count))
-    kind = "cluttered streets" if clutter else "streets"
-    return Frames(images, tuple(layouts), names, f"procedural {kind}, seed {seed}, {height} x {width}", "Apache-2.0")
-
-
-class _Here:
-    """An executor that works in this process."""
-
-    def __enter__(self) -> "_Here":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        pass
-
-    def map(self, function: Callable, values: range, chunksize: int = 1) -> Iterator:
-        return map(function, values)
-
-
-def _street(index: int, height: int, width: int, seed: int, clutter: bool) -> tuple[np.ndarray, bytes]:
-    """A picture (H, W, 3) and its layout, in bytes: sent as they are, tensors would each hold a file open."""
-    from invert3d.data.worlds.streets import make_frame
-
-    frame = make_frame(index, height=height, width=width, seed=seed, clutter=clutter)
-    return frame.image, pickle.dumps(frame.layout)
 
 
 def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, most: int | None = None) -> Frames:

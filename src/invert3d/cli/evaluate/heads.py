@@ -33,8 +33,8 @@ def evaluate_heads(
     from invert3d.study.layouts.transfer import streets_with_objects
 
     detector = open_detector(model, device=measuring.device)
-    streets = streets_with_objects(frames, detector)
     run = run.at("runs/heads")
+    streets = streets_with_objects(frames, detector, options=run)
     rows, runs = head_table(detector, streets, run, bf16=bf16, steps=steps)
     print_table(f"{frames} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows])
     print(draw_heads(run.folder() / "heads.png", runs, SUBSETS))

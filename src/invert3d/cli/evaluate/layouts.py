@@ -65,11 +65,12 @@ def evaluate_layouts(
     from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects
 
     names = tuple(split_names(models) or DETECTORS)
-    made = streets_with_objects(streets.frames, open_detector(names[0]), streets.clutter)
+    run = run.at("runs/layouts")
+    made = streets_with_objects(streets.frames, open_detector(names[0]), streets.clutter, run)
     found = layout_transfer(
         recipe,
         made,
-        run.at("runs/layouts"),
+        run,
         names=names,
         control=streets.control,
         steps=streets.steps,

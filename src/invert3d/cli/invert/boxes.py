@@ -76,7 +76,7 @@ def invert_boxes(
     heads = parsed_heads(making.heads)
     moved = checked_sweep(making.sweep, making.samples)
     detector = open_detector(model, checkpoint=checkpoint, device=device)
-    scenes = asked_scenes(detector, seed=run.seed, **asdict(scene))
+    scenes = asked_scenes(detector, **asdict(scene), options=run)
     for line in scenes.left_out:
         print(f"left out: {line}")
     scenes = swept(scenes, *moved, detector) if moved else scenes

@@ -72,7 +72,7 @@ class FitOptions:
         Largest learning rate.
     bf16
         Half-precision arithmetic, where the processor has it.
-    jobs
+    workers
         Processes that make streets.
     seed
         Fixes data and draws.
@@ -85,7 +85,7 @@ class FitOptions:
     batch: Count = 16
     rate: Positive = 2e-3
     bf16: Switch = True
-    jobs: Workers = 1
+    workers: Workers = 1
     seed: Seed = 0
 
 
@@ -128,7 +128,7 @@ def train_centernet3d(
         options=network.options(),
         center=network.center,
         radius=network.radius,
-        jobs=fit.jobs,
+        workers=fit.workers,
         settings=FitSettings(steps=fit.steps, batch=fit.batch, rate=fit.rate, bf16=fit.bf16, seed=fit.seed),
     )
     label = name or f"centernet3d-{network.backbone}-{Path(fit.data).stem}"

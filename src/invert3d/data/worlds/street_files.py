@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from invert3d.data.files import in_folder, writing
+from invert3d.data.files import writing
 from invert3d.data.kitti import Calibration, write_calibration, write_labels
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.lidar import TO_CAMERA
 
-#: a file of this name says that a folder was written by this module
-MARK = "streets.json"
 #: share of the frames that are held out
 HELD_OUT = 0.1
 #: KITTI's P0 to P3: fourth columns in pixels at width 1242
@@ -100,12 +98,6 @@ def write_lists(folder: Path, names: list[str]) -> None:
             part.write_text("".join(f"{name}\n" for name in chosen))
 
 
-def write_mark(folder: Path, facts: dict[str, Any]) -> None:
-    """Note how a folder of streets is made, first of all, so that one that was interrupted is known for what it is."""
-    with writing(folder / MARK) as part:
-        part.write_text(json.dumps(facts, indent=1) + "\n")
-
-
 def write_coco(
     path: Path, names: list[str], found: list[list[dict[str, Any]]], size: tuple[int, int], kinds: tuple[str, ...]
 ) -> None:
@@ -117,18 +109,3 @@ def write_coco(
     categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(kinds)]
     with writing(path) as part:
         part.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))
-
-
-def check_target(folder: Path, overwrite: bool) -> None:
-    """See that streets may be written to a folder; nothing is changed.
-
-    Raises:
-        ValueError: it is a file, or has data: such as invert3d did not make, or streets that are not to be replaced.
-    """
-    with in_folder(folder) as place:
-        if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-            return
-        if not place.is_dir() or not (place / MARK).is_file():
-            raise ValueError(f"{folder} has data already that invert3d did not make: give another folder")
-    if not overwrite:
-        raise ValueError(f"{folder} exists already: give --overwrite to replace it")

@@ -6,14 +6,8 @@ depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
-from invert3d.data.files import writing_folder
 from invert3d.data.worlds.composition import cast_objects, furnish
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.labels import label_objects
@@ -21,14 +15,6 @@ from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import Weather, develop, make_weather
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.stage import Hits, Stage
-from invert3d.data.worlds.street_files import (
-    annotations_of,
-    check_target,
-    write_coco,
-    write_frame,
-    write_lists,
-    write_mark,
-)
 from invert3d.data.worlds.terrain import ground_instance
 
 KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
@@ -142,71 +128,3 @@ def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
         for side in (first, second):
             counts[side] = np.maximum(counts[side], change)
     return counts
-
-
-def write_streets(
-    folder: Path,
-    frames: int,
-    *,
-    height: int,
-    width: int,
-    seed: int = 0,
-    jobs: int = 1,
-    scan: bool = False,
-    coco: bool = True,
-    depth: bool = False,
-    clutter: bool = False,
-    overwrite: bool = False,
-    report: Callable[[int], object] | None = None,
-) -> None:
-    """Write frames in KITTI's object layout: training/image_2, label_2, calib, and ImageSets, the last tenth as val.
-
-    Args:
-        folder: where to; it takes its name once it is whole, so an interrupted call leaves nothing, or what was there.
-        frames: how many, at least 1. height, width, seed, clutter: see ``make_frame``.
-        jobs: processes.
-        scan: also write velodyne/*.bin. depth: also write depth_2/*.png, 16 bits, 1/256 m, 0 for the sky.
-        coco: also write instances.json with masks.
-        overwrite: replace streets that were written before.
-        report: called with the number of frames done, after each.
-
-    Raises:
-        ValueError: no frames, no jobs, a folder that has data already, what ``make_frame`` refuses, or the system.
-    """
-    if frames < 1 or jobs < 1:
-        raise ValueError(f"frames and jobs must be at least 1, got {frames} and {jobs}")
-    check_size(height, width)
-    check_target(Path(folder), overwrite)
-    names = [f"{k:06d}" for k in range(frames)]
-    with writing_folder(folder) as part:
-        write_mark(part, {"seed": seed, "frames": frames, "size": [height, width], "clutter": clutter})
-        work = partial(_written, part, height=height, width=width, seed=seed, clutter=clutter, scan=scan, depth=depth)
-        found = []
-        for done, each in enumerate(_mapped(work, frames, jobs), 1):
-            found.append(each)
-            if report is not None:
-                report(done)
-        if coco:
-            write_coco(part / "instances.json", names, found, (height, width), KINDS)
-        write_lists(part, names)
-
-
-def _written(
-    folder: Path, index: int, height: int, width: int, seed: int, clutter: bool, scan: bool, depth: bool
-) -> list[dict[str, Any]]:
-    """Make and write one frame; its COCO annotations."""
-    frame = make_frame(index, height=height, width=width, seed=seed, clutter=clutter, scan=scan)
-    write_frame(folder, f"{index:06d}", frame, scan=scan, depth=depth)
-    return annotations_of(frame, index, KINDS)
-
-
-def _mapped(work: Callable[[int], list[dict[str, Any]]], count: int, jobs: int) -> Iterator[list[dict[str, Any]]]:
-    """The results of ``work`` on 0 to count - 1, in order, by ``jobs`` processes."""
-    if jobs == 1:
-        yield from map(work, range(count))
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, range(count), chunksize=max(1, min(16, count // (4 * jobs))))

@@ -82,7 +82,7 @@ def invert(
     recipe: str | Recipe = "ours",
     repeats: int = 1,
     out: str | Path | None = None,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    options: RunOptions = RunOptions(),
 ) -> Result:
     """Ask a frozen classifier of clouds what it thinks a class is.
 

@@ -129,7 +129,7 @@ def invert_boxes(
     model: str = "a detector",
     bf16: bool = False,
     out: str | Path | None = None,
-    options: RunOptions = RunOptions(),  # noqa: B008 - frozen
+    options: RunOptions = RunOptions(),
 ) -> BoxesRun:
     """Ask a frozen detector for the picture of a layout.
 

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from invert3d.data.kitti import KittiFolder, check_visible, read_calibration, read_labels
 from invert3d.data.scenes import read_scene
+from invert3d.jobs.options import RunOptions
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
 from invert3d.study.layouts.files import read_picture
-from invert3d.training.frames import street_frames
+from invert3d.training.streets import street_frames
 
 #: what can be swept, and in which unit
 SWEEPS = {"depth": "m", "side": "m", "yaw": "degrees", "height": "m", "length": "m"}
@@ -50,10 +51,10 @@ def asked_scenes(
     split: str | None = None,
     streets: int | None = None,
     clutter: bool = False,
-    seed: int = 0,
     start: Path | None = None,
+    options: RunOptions = RunOptions(),
 ) -> Scenes:
-    """The scenes that a command asks for, moved to the detector's size.
+    """The scenes that a command asks for, moved to the detector's size. The workers of ``options`` make streets.
 
     Raises:
         ValueError: not exactly one of labels, layout, frames, streets is given; labels come without a calibration; a
@@ -70,7 +71,7 @@ def asked_scenes(
             + (f", not {' and '.join(given)}" if given else "")
         )
     if streets is not None:
-        scenes = _streets(detector, streets, clutter)
+        scenes = _streets(detector, streets, clutter, options)
     elif frames is not None:
         scenes = _folder(detector, Path(frames), split)
     elif layout is not None:
@@ -87,8 +88,9 @@ def asked_scenes(
     )
 
 
-def _streets(detector: CenterNet3D, count: int, clutter: bool) -> Scenes:
-    made = street_frames(count, detector.height, detector.width, seed=HELD_OUT, clutter=clutter)
+def _streets(detector: CenterNet3D, count: int, clutter: bool, options: RunOptions) -> Scenes:
+    size = (detector.height, detector.width)
+    made = street_frames(count, *size, seed=HELD_OUT, clutter=clutter, options=options)
     pictures = dict(zip(made.names, made.pictures, strict=True))
     return _askable(detector, Scenes(made.names, made.layouts, pictures), {})
 

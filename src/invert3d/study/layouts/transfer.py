@@ -20,7 +20,8 @@ from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
 from invert3d.study.layouts.score import SHOWN, BoxScore, score, short
 from invert3d.study.transfer import Matrix
-from invert3d.training.frames import Frames, street_frames
+from invert3d.training.frames import Frames
+from invert3d.training.streets import street_frames
 
 DETECTORS = ("centernet3d-small", "centernet3d-resnet18")
 
@@ -118,9 +119,12 @@ def on_streets(
     return originals, agreement
 
 
-def streets_with_objects(count: int, detector: Detector, clutter: bool = False) -> Frames:
+def streets_with_objects(
+    count: int, detector: Detector, clutter: bool = False, options: RunOptions = RunOptions()
+) -> Frames:
     """The first ``count`` held-out streets in which there is something to ask the detector for."""
-    made = street_frames(count + count // 5 + 2, detector.height, detector.width, seed=HELD_OUT, clutter=clutter)
+    enough, size = count + count // 5 + 2, (detector.height, detector.width)
+    made = street_frames(enough, *size, seed=HELD_OUT, clutter=clutter, options=options)
     fit = [i for i, layout in enumerate(made.layouts) if detector.count_assignable(layout)][:count]
     layouts, names = tuple(made.layouts[i] for i in fit), tuple(made.names[i] for i in fit)
     return Frames(made.images[fit], layouts, names, made.source, made.licence)

@@ -62,7 +62,7 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
 def setting(options: FigureOptions, clutter: bool) -> tuple[CenterNet3D, Scenes]:
     """The detector, and one held-out street, which the seed chooses."""
     detector, number = open_detector(options.model or MODEL, device=options.device), options.run.seed
-    scenes = asked_scenes(detector, streets=number + 1, clutter=clutter)
+    scenes = asked_scenes(detector, streets=number + 1, clutter=clutter, options=options.run)
     name = scenes.names[number]
     return detector, Scenes((name,), (scenes.layouts[number],), {name: scenes.originals[name]})
 

@@ -1,0 +1,1 @@
+"""``invert3d data make ...``."""

@@ -1,0 +1,152 @@
+"""The street world as a job of one unit a frame: into memory, to train and measure on, or as a folder in KITTI's form.
+
+A finished run folder of ``make_streets`` is a KITTI folder, too: ``training/image_2``, ``label_2``, ``calib`` and, if
+asked for, ``velodyne`` and ``depth_2``; ``ImageSets``, the last tenth as val; ``instances.json``, COCO with masks.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from invert3d.data.worlds.frame import Frame
+from invert3d.data.worlds.street_files import annotations_of, write_coco, write_frame, write_lists
+from invert3d.data.worlds.streets import KINDS, check_size, make_frame
+from invert3d.jobs.execute import execute
+from invert3d.jobs.job import Context, Job, Made, Unit
+from invert3d.jobs.options import RunOptions
+from invert3d.ops.layouts import Layout
+from invert3d.training.frames import Frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeStreets:
+    """The worker: frames of the street world (``make_frame``), and ``keep``, which says what is kept of one."""
+
+    height: int
+    width: int
+    clutter: bool
+    scan: bool
+    keep: Callable[[str, Frame], Made]
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
+        made = []
+        for i, unit in enumerate(units):
+            context.report(i / len(units))
+            frame = make_frame(
+                int(unit.name),
+                height=self.height,
+                width=self.width,
+                seed=context.seed,
+                clutter=self.clutter,
+                scan=self.scan,
+            )
+            made.append(self.keep(unit.name, frame))
+        return made
+
+
+def streets_job(
+    count: int,
+    height: int,
+    width: int,
+    keep: Callable[[str, Frame], Made],
+    *,
+    clutter: bool = False,
+    scan: bool = False,
+    depth: bool = False,
+) -> Job:
+    """The job of making the first ``count`` frames of a seed. Raises ValueError for none, or too small pictures."""
+    check_size(height, width)
+    return Job(
+        kind="streets",
+        units=tuple(Unit(name=f"{i:06d}") for i in range(count)),
+        worker=MakeStreets(height=height, width=width, clutter=clutter, scan=scan, keep=keep),
+        settings={"height": height, "width": width, "clutter": clutter, "scan": scan, "depth": depth},
+        capacity=16,
+        label=f"making {count} streets",
+    )
+
+
+def as_arrays(name: str, frame: Frame) -> Made:
+    """The picture (H, W, 3) and the layout of a frame, exactly."""
+    layout = {field: value for field, value in vars(frame.layout).items() if isinstance(value, Tensor)}
+    return Made(facts={"kinds": frame.layout.kinds}, arrays={"image": torch.from_numpy(frame.image), **layout})
+
+
+def as_files(name: str, frame: Frame, *, scan: bool, depth: bool) -> Made:
+    """A frame as files in KITTI's form, and its COCO annotations."""
+    with tempfile.TemporaryDirectory() as place:
+        write_frame(Path(place), name, frame, scan=scan, depth=depth)
+        files = {str(path.relative_to(place)): path.read_bytes() for path in Path(place).rglob("*.*")}
+    return Made(facts={"annotations": annotations_of(frame, int(name), KINDS)}, files=files)
+
+
+def street_frames(
+    count: int, height: int, width: int, *, seed: int = 0, clutter: bool = False, options: RunOptions = RunOptions()
+) -> Frames:
+    """The first ``count`` frames of the street world of a seed, made by the workers of ``options``.
+
+    Raises KeyboardInterrupt after Ctrl-C.
+    """
+    job = streets_job(count, height, width, as_arrays, clutter=clutter)
+    crew = replace(options, out=None, seed=seed, threads=1, resume=False, overwrite=False)
+    images, layouts = torch.empty(count, 3, height, width, dtype=torch.uint8), []
+    for i, (_, made) in enumerate(execute(job, crew).whole().each()):
+        arrays = dict(made.arrays)
+        images[i] = arrays.pop("image").permute(2, 0, 1)
+        layouts.append(Layout(kinds=tuple(made.facts["kinds"]), height=height, width=width, **arrays))
+    kind = "cluttered streets" if clutter else "streets"
+    source = f"procedural {kind}, seed {seed}, {height} x {width}"
+    return Frames(images, tuple(layouts), tuple(unit.name for unit in job.units), source, "Apache-2.0")
+
+
+def make_streets(
+    count: int,
+    options: RunOptions,
+    *,
+    height: int,
+    width: int,
+    clutter: bool = False,
+    scan: bool = False,
+    depth: bool = False,
+) -> Path:
+    """Write frames in KITTI's object layout into the run folder, and return it.
+
+    Args:
+        count, height, width, clutter: see ``make_frame``.
+        options: where and how.
+        scan: also LiDAR scans, velodyne/*.bin.
+        depth: also depth_2/*.png, 16 bits, 1/256 m, 0 for the sky.
+
+    Raises:
+        ValueError: a picture smaller than 16 x 32, no frame, or a folder that cannot be written.
+        KeyboardInterrupt: after Ctrl-C; what is done is in the folder.
+    """
+    keep = partial(as_files, scan=scan, depth=depth)
+    job = streets_job(count, height, width, keep, clutter=clutter, scan=scan, depth=depth)
+    outcome = execute(job, options).whole()
+    names, found = [], []
+    for unit, made in outcome.each():
+        for file in made.files:
+            link(outcome.path / "units" / unit.name / file, outcome.path / file)
+        names.append(unit.name)
+        found.append(made.facts["annotations"])
+    write_coco(outcome.path / "instances.json", names, found, (height, width), KINDS)
+    write_lists(outcome.path, names)
+    return outcome.path
+
+
+def link(file: Path, target: Path) -> None:
+    """The same file at another place, without a second copy on the disk where its file system can do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)
