@@ -16,6 +16,6 @@ layout = invert3d.Layout.of(
     height=96,
     width=320,
 )
-run = invert3d.invert_boxes(detector, [layout], steps=60)
+run = invert3d.invert_boxes(detector, [layout], recipe=invert3d.layout_recipe("ours", detector, steps=60))
 print(f"{run.steps[0]} steps; the detector reads {', '.join(run.found[0].kinds[:4])}")
 print({name: round(value, 2) for name, value in errors(run.asked[0], run.found[0]).means().items()})

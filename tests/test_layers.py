@@ -183,7 +183,6 @@ WIDE = {
     "methods.classes:invert",
     "methods.layouts:invert_layouts",
     "methods.stages:run_stages",
-    "study.layouts.job:asked_of",
     "study.layouts.scenes:asked_scenes",
     "study.pruning.job:prune_and_save",
     "view.boxfigures:four_panels",

@@ -38,6 +38,7 @@ _HOMES = {
     "invert3d.projections.images": ("Blur", "ClipImage"),
     "invert3d.transforms.images": ("FlipScene", "Light", "MoveScene"),
     "invert3d.methods.recipes": ("load_recipe", "recipe_names"),
+    "invert3d.methods.layouts": ("layout_recipe",),
     "invert3d.methods.stages": ("Recipe", "Stage"),
     "invert3d.methods.judge": ("Judge",),
     "invert3d.engine.loop": ("optimize",),

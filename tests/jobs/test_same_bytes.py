@@ -13,6 +13,7 @@ import torch
 from invert3d.data.worlds.shapes import make_clouds
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Context, Job
+from invert3d.methods.layouts import layout_recipe
 from invert3d.methods.recipes import load_recipe
 from invert3d.study.classes import job as classes
 from invert3d.study.classes.job import classes_job
@@ -40,7 +41,8 @@ def explanations() -> Job:
 
 def pictures() -> Job:
     detector = tiny()
-    asked = asked_of(detector, [layout_of(2, 1), layout_of(1, 2)], ("near", "far"), steps=6)
+    recipe = layout_recipe("ours", detector, steps=6)
+    asked = asked_of(detector, [layout_of(2, 1), layout_of(1, 2)], ("near", "far"), recipe)
     return layouts_job({"": asked})
 
 

@@ -70,9 +70,15 @@ def invert_layouts(
     )
 
 
-def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, steps: int | None = None) -> Recipe:
-    """A layout recipe for this detector, by name or from a TOML file. Raises ValueError for unknown names or heads."""
-    return adapted(load_recipe(name, "boxes", steps=steps), detector, heads)
+def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, **overrides: Any) -> Recipe:
+    """A layout recipe for this detector, by name or from a TOML file, with plain values replaced (``load_recipe``).
+
+    ``heads`` asks only some of the detector's heads. With ``starts``, each picture begins so many times at once with
+    other draws and one is kept: of those that were done early, or of all if none was, the one that costs least.
+
+    Raises ValueError for unknown names or heads.
+    """
+    return adapted(load_recipe(name, "boxes", **overrides), detector, heads)
 
 
 def adapted(recipe: Recipe, detector: Any, heads: Sequence[str] | None = None) -> Recipe:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +41,13 @@ from tests.ops.test_centers import PROJECTED
 from tests.ops.test_layouts import assert_same
 
 SILENT = RunOptions(progress=False)
-QUICK = {"steps": 3, "options": SILENT}
+
+
+def quick(detector: Any, layouts: Sequence[Layout], *, recipe: str = "ours", out: Path | None = None, **options: Any):
+    """A short run. What is an option of the recipe goes there."""
+    of_recipe = {name: options.pop(name) for name in ("heads", "starts") if name in options}
+    chosen = layout_recipe(recipe, detector, steps=options.pop("steps", 3), **of_recipe)
+    return invert_boxes(detector, layouts, recipe=chosen, out=out, **{"options": SILENT, **options})
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +84,7 @@ def finished(detector: CenterNet3D, card: Path, tmp_path_factory: pytest.TempPat
     """A run folder, and what the run returned."""
     out = tmp_path_factory.mktemp("runs") / "run"
     originals = {"a": torch.rand(3, 32, 64), "b": torch.rand(3, 32, 64)}
-    return out, invert_boxes(
-        detector, LAYOUTS[:2], names=["a", "b"], originals=originals, model=str(card), out=out, **QUICK
-    )
+    return out, quick(detector, LAYOUTS[:2], names=["a", "b"], originals=originals, model=str(card), out=out)
 
 
 def test_a_run_folder_is_a_kitti_folder(finished) -> None:
@@ -136,7 +142,7 @@ def test_reading_leaves_a_detector_in_training_as_it_is(finished, detector: Cent
 def test_nothing_is_written_without_a_folder_and_chunks_change_nothing(detector, monkeypatch, finished) -> None:
     _, run = finished
     monkeypatch.setattr(study, "CAPACITY", 32 * 64)
-    alone = invert_boxes(detector, LAYOUTS[:2], names=["a", "b"], **QUICK)
+    alone = quick(detector, LAYOUTS[:2], names=["a", "b"])
     assert (alone.pictures - run.pictures).abs().max() <= 1 / 255 + 1e-6
     assert len(alone.found) == 2 and alone.steps == (3, 3)
 
@@ -146,26 +152,23 @@ def test_the_smallest_change_is_measured_from_the_picture_to_the_end(detector: C
     seen = []
     monkeypatch.setattr(Nearness, "update", lambda self, state: seen.append(state.start.clone()))
     start = torch.rand(1, 3, 32, 64)
-    invert_boxes(detector, LAYOUTS[:1], start=start, recipe="smallest_change", steps=4, options=SILENT)
+    quick(detector, LAYOUTS[:1], start=start, recipe="smallest_change", steps=4)
     assert len(seen) == 4 and all(torch.equal(each, start) for each in seen)
     with pytest.raises(ValueError, match="begins with a picture"):
-        invert_boxes(detector, LAYOUTS[:1], recipe="smallest_change", steps=4)
+        quick(detector, LAYOUTS[:1], recipe="smallest_change", steps=4)
 
 
 def test_norms_that_only_checkpoints_know_are_not_asked_what_they_remember() -> None:
     """DLA's trees of trees have a projection that nothing calls; our recipe must work on it."""
     dla = tiny("dla34", codec=PROJECTED, order="rgb")
     assert set(norm_layers(dla)) - set(reached_norms(dla)) == {"network.base.level4.project.1"}
-    run = invert_boxes(dla, LAYOUTS[:1], steps=2, options=SILENT)
+    run = quick(dla, LAYOUTS[:1], steps=2)
     assert run.steps == (2,)
 
 
-def test_a_recipe_of_ones_own_says_everything_itself(detector: CenterNet3D) -> None:
-    recipe = layout_recipe("published", detector, steps=2)
-    with pytest.raises(ValueError, match="say heads and steps in the recipe"):
-        invert_boxes(detector, LAYOUTS[:1], recipe=recipe, steps=3, heads=("hm",))
+def test_steps_are_counted_from_one(detector: CenterNet3D) -> None:
     with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
-        invert_boxes(detector, LAYOUTS[:1], steps=0)
+        quick(detector, LAYOUTS[:1], steps=0)
 
 
 def test_frames_that_ask_nothing_are_left_out_and_named(detector: CenterNet3D, tmp_path: Path, files: Path) -> None:
@@ -187,23 +190,21 @@ def test_frames_that_ask_nothing_are_left_out_and_named(detector: CenterNet3D, t
 
 def test_of_several_starts_the_cheapest_is_kept(detector, finished) -> None:
     _, one = finished
-    three = invert_boxes(detector, LAYOUTS[:2], names=["a", "b"], starts=3, **QUICK)
+    three = quick(detector, LAYOUTS[:2], names=["a", "b"], starts=3)
     assert three.trace["loss"].shape == (3, 2) and three.pictures.shape == one.pictures.shape
     assert torch.equal(three.trace["loss"][-1], torch.tensor(three.losses)), (
         "the trace is that of the start that is kept"
     )
     assert all(best <= first + 1e-3 for best, first in zip(three.losses, one.losses, strict=True))
-    with pytest.raises(ValueError, match="at least one start"):
-        invert_boxes(detector, LAYOUTS[:1], starts=0, **QUICK)
+    with pytest.raises(ValueError, match="at least 1 start"):
+        quick(detector, LAYOUTS[:1], starts=0)
 
 
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(study, "CAPACITY", 32 * 64)  # one picture a batch
 
     def inverted(layouts=LAYOUTS, *, steps: int = 4, recipe: str = "published", **options) -> BoxesRun:
-        return invert_boxes(
-            detector, layouts, steps=steps, recipe=recipe, options=RunOptions(progress=False, **options)
-        )
+        return quick(detector, layouts, steps=steps, recipe=recipe, options=RunOptions(progress=False, **options))
 
     whole, out, record, seen = inverted(), tmp_path / "run", Progress.record, []
 
@@ -234,7 +235,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monk
 
 def test_a_run_that_is_interrupted_in_its_first_picture_can_be_read(detector, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(Progress, "record", lambda self, state: os.kill(os.getpid(), signal.SIGINT))
-    run = invert_boxes(detector, LAYOUTS[:1], out=tmp_path / "run", **QUICK)
+    run = quick(detector, LAYOUTS[:1], out=tmp_path / "run")
     assert run.interrupted and run.names == ("000000",) and run.pictures.shape == (1, 3, 32, 64)
     with pytest.raises(ValueError, match="no finished picture yet"):
         read_boxes_run(tmp_path / "run")
@@ -242,7 +243,7 @@ def test_a_run_that_is_interrupted_in_its_first_picture_can_be_read(detector, mo
 
 def test_layouts_of_pictures_of_any_size_are_moved_to_the_detectors(detector: CenterNet3D) -> None:
     layout = layout_of(1, 4, 96, 320)
-    run = invert_boxes(detector, [layout], **QUICK)
+    run = quick(detector, [layout])
     assert (run.asked[0].height, run.asked[0].width) == (32, 64) and run.pictures.shape == (1, 3, 32, 64)
     before, after = (project(one.corners[0], one.projection)[:, :2] for one in (layout, run.asked[0]))
     assert torch.allclose(after[:, 0], (before[:, 0] + 0.5) / 5 - 0.5, atol=1e-3)
@@ -250,8 +251,8 @@ def test_layouts_of_pictures_of_any_size_are_moved_to_the_detectors(detector: Ce
 
 
 def test_half_precision_is_for_making_pictures_not_for_reading_them(detector: CenterNet3D) -> None:
-    run = invert_boxes(detector, LAYOUTS[:1], bf16=True, **QUICK)
-    whole = invert_boxes(detector, LAYOUTS[:1], **QUICK)
+    run = quick(detector, LAYOUTS[:1], bf16=True)
+    whole = quick(detector, LAYOUTS[:1])
     assert run.pictures.dtype is torch.float32 and (run.pictures - whole.pictures).abs().mean() < 0.05
     assert_same(run.found[0], redetected(detector, run.pictures, run.asked)[0], atol=0)
 
@@ -276,7 +277,7 @@ def test_what_no_picture_can_show_is_refused(detector: CenterNet3D, layout: Layo
     for codec in ("projected", "box"):
         other = tiny(codec=replace(PROJECTED, center=codec))
         with pytest.raises(ValueError, match=says):
-            invert_boxes(other, [layout], names=["frame7"], out=tmp_path / "run", **QUICK)
+            quick(other, [layout], names=["frame7"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists(), "it is refused before anything is written"
 
 
@@ -293,9 +294,9 @@ def test_what_no_picture_can_show_is_refused(detector: CenterNet3D, layout: Layo
 )
 def test_bad_questions_are_refused(detector: CenterNet3D, options: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        invert_boxes(detector, LAYOUTS[:2], **QUICK, **options)
+        quick(detector, LAYOUTS[:2], **options)
     with pytest.raises(ValueError, match="nothing is asked"):
-        invert_boxes(detector, [], **QUICK)
+        quick(detector, [])
 
 
 def test_the_published_recipe_swaps_statistics_where_the_detector_does() -> None:

@@ -17,7 +17,6 @@ from invert3d.jobs.record import headline, table_of
 from invert3d.models.weights import WeightCard
 from invert3d.priors.statistics import BatchNormStatistics, norm_layers
 from invert3d.study.layouts.heads import draw_heads, head_table, read_heads_at
-from invert3d.study.layouts.job import invert_boxes
 from invert3d.study.layouts.report import report
 from invert3d.study.layouts.scenes import Scenes, swept
 from invert3d.study.layouts.transfer import layout_transfer
@@ -25,7 +24,7 @@ from invert3d.training.detectors import save_detector
 from tests.layouts import encoded, split
 from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
-from tests.study.layouts.test_job import QUICK, SILENT, frames, layout_of
+from tests.study.layouts.test_job import SILENT, frames, layout_of, quick
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +75,12 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     detector = tiny(codec=PROJECTED, order="rgb")
     out = tmp_path / "run"
     picture = torch.rand(3, 32, 64)
-    run = invert_boxes(detector, [layout_of(2, 1)], names=["a"], originals={"a": picture}, out=out, **QUICK)
+    run = quick(detector, [layout_of(2, 1)], names=["a"], originals={"a": picture}, out=out)
     page = report(run, out, detector=detector, model="tiny")
     assert "<html" in page.read_text() and (out / "figures" / "a.png").is_file()
     values = [8.0, 12.0]
     scenes = swept(Scenes(("a",), (layout_of(1, 2),)), "depth", values, detector)
-    run = invert_boxes(detector, scenes.layouts, names=scenes.names, **QUICK)
+    run = quick(detector, scenes.layouts, names=scenes.names)
     report(run, tmp_path / "sweep", detector=detector, model="tiny", sweep=("depth", values))
     assert (tmp_path / "sweep" / "figures" / "sweep.gif").stat().st_size > 1000
 

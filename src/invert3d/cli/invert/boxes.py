@@ -66,6 +66,7 @@ def invert_boxes(
     run.out
         The run folder; by default runs/boxes.
     """
+    from invert3d.methods.layouts import layout_recipe
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.job import invert_boxes as invert
     from invert3d.study.layouts.report import report
@@ -83,15 +84,14 @@ def invert_boxes(
     if making.samples > 1:
         scenes = scenes.repeated(making.samples)
         moved = moved and (moved[0], [value for value in moved[1] for _ in range(making.samples)])
+    recipe = making.recipe or ("smallest_change" if scene.start else "ours")
+    recipe = layout_recipe(recipe, detector, heads=heads, steps=making.steps, starts=making.starts)
     done = invert(
         detector,
         scenes.layouts,
         names=scenes.names,
-        recipe=making.recipe or ("smallest_change" if scene.start else "ours"),
-        heads=heads,
-        steps=making.steps,
+        recipe=recipe,
         start=scenes.start,
-        starts=making.starts,
         originals=scenes.originals,
         model=model,
         bf16=making.bf16,

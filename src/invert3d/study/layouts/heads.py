@@ -10,6 +10,7 @@ from torch import Tensor
 
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
+from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.boxes import wrapped
 from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_cells
@@ -70,7 +71,10 @@ def head_table(
     """
     target = detector.targets(frames.layouts)
     sources = {
-        " ".join(heads): asked_of(detector, frames.layouts, frames.names, heads=heads, steps=steps) for heads in subsets
+        " ".join(heads): asked_of(
+            detector, frames.layouts, frames.names, layout_recipe("ours", detector, heads=heads, steps=steps)
+        )
+        for heads in subsets
     }
     outcome = execute(layouts_job(sources, bf16), options).whole()
     runs = [run_of(outcome, asked, {}, key) for key, asked in sources.items()]

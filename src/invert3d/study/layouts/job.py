@@ -6,7 +6,7 @@ reads from the saved pictures.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,9 @@ def invert_boxes(
     detector: Detector,
     layouts: Sequence[Layout],
     *,
-    names: Sequence[str] | None = None,
     recipe: str | Recipe = "ours",
-    heads: Sequence[str] | None = None,
-    steps: int | None = None,
+    names: Sequence[str] | None = None,
     start: Tensor | None = None,
-    starts: int = 1,
     originals: dict[str, Tensor] | None = None,
     model: str = "a detector",
     bf16: bool = False,
@@ -136,13 +133,10 @@ def invert_boxes(
     Args:
         detector: see ``open_detector``.
         layouts: what is asked, of pictures of any size: they are moved to the detector's.
+        recipe: ``ours``, ``published``, ``published_authors``, ``smallest_change``, or what ``layout_recipe`` makes of
+            one: fewer heads, other steps, several starts.
         names: of the frames.
-        recipe: ``ours``, ``published``, ``published_authors``, ``smallest_change``, or a ``Recipe``.
-        heads: ask only some of the detector's heads.
-        steps: override the recipe's.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
-        starts: begin so many times at once, with other draws, and keep one picture of each layout: of those that were
-            done early, or of all if none was, the one that costs least.
         originals: real pictures of the frames, by name, to be shown beside.
         model: what the detector is called in the run folder.
         bf16: run the detector in half precision where a recipe sees its picture in views; the plain part at the end,
@@ -151,12 +145,11 @@ def invert_boxes(
         options: the seed, workers, and whether a run is gone on with.
 
     Raises:
-        ValueError: nothing is asked, there is no start (of any, or of the smallest change), steps or heads are given
-            with a ``Recipe``, an object cannot be asked for (behind the camera, outside the picture, of a kind that the
-            detector does not know), or the start has another size.
+        ValueError: nothing is asked, the smallest change has no start, an object cannot be asked for (behind the
+            camera, outside the picture, of a kind that the detector does not know), or the start has another size.
         KeyboardInterrupt: it was interrupted before there was anything.
     """
-    asked = asked_of(detector, layouts, names, recipe, heads, steps, start, starts, model)
+    asked = asked_of(detector, layouts, names, recipe, start, model)
     options = options.into(out)
     outcome = execute(layouts_job({"": asked}, bf16), options)
     run = run_of(outcome, asked, originals or {})
@@ -170,32 +163,24 @@ def asked_of(
     layouts: Sequence[Layout],
     names: Sequence[str] | None = None,
     recipe: str | Recipe = "ours",
-    heads: Sequence[str] | None = None,
-    steps: int | None = None,
     start: Tensor | None = None,
-    starts: int = 1,
     model: str = "a detector",
 ) -> Asked:
     """What ``invert_boxes`` asks of its detector. Raises ValueError as it does."""
-    if isinstance(recipe, Recipe) and (heads or steps is not None):
-        raise ValueError("say heads and steps in the recipe itself, or give it by name")
-    chosen = recipe if isinstance(recipe, Recipe) else layout_recipe(recipe, detector, heads=heads or None, steps=steps)
-    if starts < 1:
-        raise ValueError(f"a picture needs at least one start, not {starts}")
-    chosen = replace(chosen, starts=starts)
+    chosen = recipe if isinstance(recipe, Recipe) else layout_recipe(recipe, detector)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
     if len(labels) != len(layouts):
         raise ValueError(f"{len(labels)} names for {len(layouts)} layouts")
     prepared = [detector.prepare_layout(layout) for layout in layouts]
     check_asked(detector, prepared, labels)
-    wanted = (len(prepared), 3, detector.height, detector.width)
-    if start is not None and tuple(start.shape) != wanted:
-        raise ValueError(
-            f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, is {wanted}"
-        )
     if start is not None:
         encoder_of(chosen)
-    if start is None and recipe == "smallest_change":
+        wanted = (len(prepared), 3, detector.height, detector.width)
+        if tuple(start.shape) != wanted:
+            raise ValueError(
+                f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, is {wanted}"
+            )
+    elif chosen.name == "smallest_change":
         raise ValueError("the smallest change of what? smallest_change begins with a picture: give a start")
     return Asked(detector=detector, recipe=chosen, layouts=prepared, names=labels, start=start, model=model)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
+from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.controls import randomized_detector
@@ -66,12 +67,13 @@ def layout_transfer(
     """Invert the layouts of frames from each detector, in one job, and let all of them read the saved pictures.
 
     Args:
-        recipe: see ``invert_boxes``.
+        recipe: by name, see ``layout_recipe``.
         frames: whose layouts are asked for; their pictures are read too.
         options: how the job is run; ``resume`` goes on from its folder.
         names: detectors, see ``open_detector``.
         control: shuffle the weights of those that are inverted.
-        steps, bf16, device: see ``invert_boxes``.
+        steps: override the recipe's.
+        bf16, device: see ``invert_boxes``, ``open_detector``.
 
     Raises:
         ValueError: the detectors take pictures of different sizes.
@@ -85,7 +87,9 @@ def layout_transfer(
     sources = {}
     for name, detector in zip(names, detectors, strict=True):
         inverted = randomized_detector(detector, options.seed) if control else detector
-        sources[short(name)] = asked_of(inverted, frames.layouts, frames.names, recipe, steps=steps, model=name)
+        sources[short(name)] = asked_of(
+            inverted, frames.layouts, frames.names, layout_recipe(recipe, inverted, steps=steps), model=name
+        )
     outcome = execute(layouts_job(sources, bf16), options).whole()
     scores, taken = [], []
     for key, asked in sources.items():

@@ -76,8 +76,7 @@ def made(
             detector,
             scenes.layouts,
             scenes.names,
-            name,
-            steps=options.steps if len(recipes) == 1 or name != "ours" else None,
+            layout_recipe(name, detector, steps=options.steps if len(recipes) == 1 or name != "ours" else None),
             model=options.model or MODEL,
         )
         for name in recipes
