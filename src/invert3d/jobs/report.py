@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.provenance import command_line, environment
+
+if TYPE_CHECKING:
+    from invert3d.view.gallery import Cloud
+
+
+def save_table(folder: Path, title: str, rows: Sequence[dict[str, Any]], note: str = "") -> dict[str, Any]:
+    """Write ``table.json`` and return it: title, columns (the keys of the rows), rows, note."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = {"title": title, "columns": columns, "rows": [[row.get(c, "") for c in columns] for row in rows]}
+    write_json(folder / "table.json", table | {"note": note})
+    return table | {"note": note}
 
 
 def report(
@@ -15,26 +26,26 @@ def report(
     rows: Sequence[dict[str, Any]],
     note: str = "",
     pictures: Sequence[tuple[str, Path]] = (),
+    clouds: Sequence["Cloud"] = (),
 ) -> dict[str, Any]:
-    """Write the table of a job and a page with it. Returns the table: title, columns, rows, note.
+    """Write the table of a job and a page with it. Returns the table.
 
     Args:
         outcome: of the job.
         title, note: above and below the table.
         rows: dictionaries with the same keys, which are the columns.
         pictures: shown on the page, with their titles.
+        clouds: shown on the page, to be turned.
     """
     from invert3d.view.page import Table, write_page
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = {"title": title, "columns": columns, "rows": [[row.get(c, "") for c in columns] for row in rows]}
-    table |= {"note": note}
-    write_json(outcome.path / "table.json", table)
+    table = save_table(outcome.path, title, rows, note)
     write_page(
         outcome.path / "index.html",
         title=title,
         subtitle=note,
-        tables=[Table(title=title, columns=columns, rows=table["rows"])],
+        clouds=list(clouds),
+        tables=[Table(title=title, columns=table["columns"], rows=table["rows"])],
         pictures=list(pictures),
         provenance={"command": command_line(), **environment()},
     )

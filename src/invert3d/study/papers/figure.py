@@ -5,12 +5,8 @@ returns the table, registered under its paper and number.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from invert3d.jobs.folder import write_json
 from invert3d.jobs.options import RunOptions
-from invert3d.jobs.provenance import command_line, environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +26,3 @@ class FigureOptions:
     steps: int | None = None
     epochs: float = 1.0
     device: str = "cpu"
-
-
-def save_table(folder: Path, title: str, rows: list[dict[str, Any]], note: str) -> dict[str, Any]:
-    """Write and return the table of a figure: columns are the keys of the rows."""
-    table = {"title": title, "columns": list(rows[0]), "rows": [list(row.values()) for row in rows], "note": note}
-    table |= {"command": command_line(), "environment": environment()}
-    write_json(folder / "table.json", table)
-    return table
