@@ -21,48 +21,13 @@ from invert3d.study.layouts.files import boxes_facts, read_asked, read_picture
 from invert3d.study.layouts.job import redetected
 from invert3d.training.frames import nominal
 
-HEADER = [
-    "pictures",
-    "read by",
-    "n",
-    "3-D AP",
-    "Car",
-    "Pedestrian",
-    "Cyclist",
-    "BEV",
-    "2-D",
-    "IoU",
-    "depth m",
-    "yaw deg",
-    "size m",
-    "px",
-    "missed",
-    "false",
-    "steps",
-]
-#: the columns of two tables that fit a terminal: how much is right, and how far off the rest is
-SHORT = {
-    "pictures": "pictures",
-    "read by": "read by",
-    "3-D AP": "3-D",
-    "Car": "Car",
-    "Pedestrian": "Ped.",
-    "Cyclist": "Cyc.",
-    "BEV": "BEV",
-    "2-D": "2-D",
-    "missed": "missed",
-    "false": "false",
-}
-ERRORS = {
-    "pictures": "pictures",
-    "read by": "read by",
-    "IoU": "IoU",
-    "depth m": "depth m",
-    "yaw deg": "yaw deg",
-    "size m": "size m",
-    "px": "px",
-    "steps": "steps",
-}
+#: two tables that fit a terminal, columns and how they are headed: how much is right, and how far off the rest is
+SHORT = {name: name for name in ("pictures", "read by", "3-D AP", "Car", "Pedestrian", "Cyclist", "BEV", "2-D")}
+SHORT |= {"3-D AP": "3-D", "Pedestrian": "Ped.", "Cyclist": "Cyc.", "missed": "missed", "false": "false"}
+ERRORS = {name: name for name in ("pictures", "read by", "IoU", "depth m", "yaw deg", "size m", "px", "steps")}
+#: how their numbers are printed, if not with one digit
+FORMS = {"pictures": "", "read by": "", "missed": ".0%", "false": ".0%"}
+FORMS |= {"IoU": ".2f", "depth m": ".2f", "size m": ".2f", "steps": ".0f"}
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
 
@@ -93,34 +58,31 @@ class BoxScore:
     steps: float = math.nan
 
     def as_dict(self) -> dict[str, Any]:
-        """The row of ``HEADER`` as plain values, None for NaN."""
-        kinds = [self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")]
-        values = [
-            self.pictures,
-            self.detector,
-            self.count,
-            self.ap3d,
-            *kinds,
-            self.bev,
-            self.picture,
-            self.iou,
-            self.depth,
-            self.yaw,
-            self.size,
-            self.pixels,
-            self.missed,
-            self.false,
-            self.steps,
-        ]
-        plain = [None if isinstance(v, float) and math.isnan(v) else v for v in values]
-        return dict(zip(HEADER, [round(v, 3) if isinstance(v, float) else v for v in plain], strict=True))
+        """The score as plain values, None for NaN."""
+        row = {
+            "pictures": self.pictures,
+            "read by": self.detector,
+            "n": self.count,
+            "3-D AP": self.ap3d,
+            **{kind: self.by_kind.get(kind, math.nan) for kind in ("Car", "Pedestrian", "Cyclist")},
+            "BEV": self.bev,
+            "2-D": self.picture,
+            "IoU": self.iou,
+            "depth m": self.depth,
+            "yaw deg": self.yaw,
+            "size m": self.size,
+            "px": self.pixels,
+            "missed": self.missed,
+            "false": self.false,
+            "steps": self.steps,
+        }
+        plain = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
+        return {name: None if value != value else value for name, value in plain.items()}
 
     def cells(self, columns: Iterable[str] = SHORT) -> list[str]:
-        """The row of ``SHORT``, or of ``ERRORS``, as text."""
-        forms = dict.fromkeys(("missed", "false"), ".0%") | dict.fromkeys(("IoU", "depth m", "size m"), ".2f")
-        forms |= {"pictures": "", "read by": "", "steps": ".0f"}
+        """The columns of ``SHORT``, or of ``ERRORS``, as text."""
         row = self.as_dict()
-        return ["–" if row[name] is None else format(row[name], forms.get(name, ".1f")) for name in columns]
+        return ["–" if row[name] is None else format(row[name], FORMS.get(name, ".1f")) for name in columns]
 
 
 def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence[Layout]) -> BoxScore:
@@ -209,16 +171,12 @@ def scored_runs(
         for name, detector in detectors.items():
             label = f"{run.recipe} of {short(run.model)}"
             row = score(label, short(name), run.asked, redetected(detector, fitted(detector, run.pictures), run.asked))
-            rows.append(_with_steps(row, run))
+            rows.append(replace(row, steps=sum(run.steps) / len(run.steps)))
     for run in [run for run in saved if run.originals][:1]:
         for name, detector in detectors.items():
             found = redetected(detector, fitted(detector, run.originals), run.asked)
             rows.append(score("real pictures", short(name), run.asked, found))
     return rows
-
-
-def _with_steps(row: BoxScore, run: SavedRun) -> BoxScore:
-    return replace(row, steps=sum(run.steps) / len(run.steps))
 
 
 def fitted(detector: CenterNet3D, pictures: Sequence[Tensor]) -> Sequence[Tensor]:
