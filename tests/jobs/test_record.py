@@ -17,6 +17,9 @@ def test_a_table_is_made_from_the_rows_of_its_name(tmp_path):
     assert "other" not in text
     assert refreshed(text, tmp_path) == text
     assert "| a | 0.5 |" in refreshed(PAGE.replace("speed", "headline"), tmp_path)
+    (tmp_path / "points.json").write_text(json.dumps({"headline": {"a": 0.5, "b": 2.0}, "rows": []}))
+    some = refreshed(PAGE.replace("speed", "headline b missing"), tmp_path)
+    assert "| b | 2 |" in some and "| a |" not in some and "missing |" not in some
 
 
 def test_nothing_recorded_is_said(tmp_path):

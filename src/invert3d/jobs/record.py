@@ -2,8 +2,8 @@
 
 ``make results`` does the second.
 
-A table stands between ``<!-- results:TOPIC NAME -->`` and ``<!-- /results -->``; NAME picks the rows whose "table"
-is, or begins with, that name (``headline`` for the headline numbers).
+A table stands between ``<!-- results:TOPIC NAME -->`` and ``<!-- /results -->``. NAME picks the rows whose "table"
+is, or begins with, that name; ``headline`` all headline numbers, ``headline KEY KEY ...`` some of them.
 """
 
 import json
@@ -21,7 +21,7 @@ MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", r
 #: what the keys of headlines mean, in the order they are shown in; shares are shown in percent
 HEADLINES = {
     "transfer_ours": "recognized by the other networks, our recipe",
-    "transfer_control": "the same on networks with shuffled weights (the control)",
+    "transfer_control": "recognized by the other networks, our recipe on shuffled weights (the control)",
     "transfer_published": "recognized by the other networks, the published recipe",
     "own_success_ours": "recognized by the inverted network itself, our recipe",
     "accuracy_pointnet": "accuracy of PointNet on held-out shapes",
@@ -33,8 +33,8 @@ HEADLINES = {
     "batch_exponent": "time grows with the batch to the power of",
     "points_exponent": "time grows with the points to the power of",
     "help_seconds": "seconds of `invert3d --help`",
-    "guided_error_ours": "guided and deconvolution: largest relative error, ours, over all ways to write a rectifier",
-    "guided_error_captum_worst": "the same, captum",
+    "guided_error_ours": "guided and deconvolution, over all ways to write a rectifier: largest relative error, ours",
+    "guided_error_captum_worst": "guided and deconvolution, over all ways to write a rectifier: largest error, captum",
     "completeness_error_default": "integrated gradients: largest error of completeness with the defaults",
     "ig_evaluations_ratio_vs_captum": "captum's runs of the network over ours, at the error captum reaches (median)",
     "ig_time_ratio_vs_captum": "captum's time over ours, both with their defaults (median)",
@@ -43,27 +43,27 @@ HEADLINES = {
     "modelnet10_accuracy_vrn": "ModelNet10, test grids: Voxception-ResNet",
     "modelnet10_accuracy_volumetric": "ModelNet10, test grids: volumetric network in network",
     "modelnet10_accuracy_voxnet": "ModelNet10, test grids: VoxNet",
-    "accuracy_full": "VRN on ModelNet10, whole: accuracy",
-    "accuracy_pruned": "cut to 5 % of the weights: accuracy",
-    "accuracy_after_one_epoch": "the same after one epoch",
-    "weights_left": "weights left of it",
-    "accuracy_ours": "cut to 2 % of the weights, after one epoch: accuracy",
-    "weights_left_ours": "weights left of that",
-    "sparse_speed_ratio_batch1": "one grid: time of the better dense way over that of each layer as is fastest, at 5 %",
+    "accuracy_full": "VRN on ModelNet10, all weights: accuracy",
+    "accuracy_pruned": "VRN cut to 5 % of the weights: accuracy",
+    "accuracy_after_one_epoch": "VRN cut to 5 % of the weights and trained for one epoch: accuracy",
+    "weights_left": "weights left, at 5 %",
+    "accuracy_ours": "VRN cut to 2 % of the weights and trained for one epoch: accuracy",
+    "weights_left_ours": "weights left, at 2 %",
+    "sparse_speed_ratio_batch1": "one grid, 5 % of the weights: time of the better dense way over our mix of dense and sparse",
 }
 #: the same for topics whose keys mean something else; AP is in percent already
 MEANINGS = {
     "detector3d": {
         "ap3d_streets_small": "3-D AP of the small detector on held-out streets",
-        "ap3d_inverted_ours": "3-D AP of what it reads from the pictures inverted from their layouts, our recipe",
-        "ap3d_inverted_ours_clutter": "the same, streets full of cars",
-        "ap3d_inverted_published": "the same on usual streets, the published recipe",
-        "transfer_ours": "3-D AP of one detector on the pictures inverted from the other, our recipe (mean)",
-        "agreement_streets": "3-D AP of one detector against what the other reads from the streets themselves (mean)",
-        "transfer_ours_shuffled": "the same, inverted from shuffled weights (the control)",
-        "transfer_published": "the same, the published recipe",
+        "ap3d_inverted_ours": "3-D AP of the small detector on pictures inverted from layouts of streets, our recipe",
+        "ap3d_inverted_ours_clutter": "3-D AP of the small detector on pictures inverted from streets full of cars, our recipe",
+        "ap3d_inverted_published": "3-D AP of the small detector on pictures inverted from layouts of streets, published recipe",
+        "transfer_ours": "3-D AP of one detector on pictures inverted from the other, our recipe (mean)",
+        "agreement_streets": "3-D AP of one detector against what the other reads, on the streets themselves (mean)",
+        "transfer_ours_shuffled": "3-D AP of one detector on pictures inverted from the other with shuffled weights (control)",
+        "transfer_published": "3-D AP of one detector on pictures inverted from the other, published recipe",
         "frames_ours": "streets that ours is measured on",
-        "frames_ours_clutter": "streets full of cars that it is measured on",
+        "frames_ours_clutter": "streets full of cars that ours is measured on",
         "frames_published": "streets that the published recipe is measured on",
         "steps_ours": "steps of ours a picture, until it reads exactly what was asked (at most 300)",
         "loop_overhead_centernet3d": "time of a step of the loop over the bare forward, backward and step (CenterNet)",
@@ -95,10 +95,10 @@ def shown(value: Any) -> str:
 
 def table_of(topic: dict[str, Any], name: str, subject: str = "") -> str:
     """The Markdown of one named table of a topic; a sentence that says so where nothing was recorded yet."""
-    if name == "headline" and topic["headline"]:
-        known = MEANINGS.get(subject, HEADLINES)
+    first, *chosen = name.split()
+    if first == "headline" and topic["headline"]:
+        known = chosen or [*MEANINGS.get(subject, HEADLINES), *({} if subject in MEANINGS else topic["headline"])]
         named = {key: topic["headline"][key] for key in known if key in topic["headline"]}
-        named |= {} if subject in MEANINGS else topic["headline"]
         return markdown(["", "measured"], [headline(key, value, subject) for key, value in named.items()])
     rows = [row for row in topic["rows"] if str(row.get("table", "")).startswith(name)]
     if not rows:
