@@ -49,19 +49,19 @@ HEADLINES = {
     "weights_left": "weights left, at 5 %",
     "accuracy_ours": "VRN cut to 2 % of the weights and trained for one epoch: accuracy",
     "weights_left_ours": "weights left, at 2 %",
-    "sparse_speed_ratio_batch1": "one grid, 5 % of the weights: time of the better dense way over our mix of dense and sparse",
+    "sparse_speed_ratio_batch1": "one grid, 5 % of the weights: time of the better dense way over our mix with sparse",
 }
 #: the same for topics whose keys mean something else; AP is in percent already
 MEANINGS = {
     "detector3d": {
-        "ap3d_streets_small": "3-D AP of the small detector on held-out streets",
-        "ap3d_inverted_ours": "3-D AP of the small detector on pictures inverted from layouts of streets, our recipe",
-        "ap3d_inverted_ours_clutter": "3-D AP of the small detector on pictures inverted from streets full of cars, our recipe",
-        "ap3d_inverted_published": "3-D AP of the small detector on pictures inverted from layouts of streets, published recipe",
-        "transfer_ours": "3-D AP of one detector on pictures inverted from the other, our recipe (mean)",
-        "agreement_streets": "3-D AP of one detector against what the other reads, on the streets themselves (mean)",
-        "transfer_ours_shuffled": "3-D AP of one detector on pictures inverted from the other with shuffled weights (control)",
-        "transfer_published": "3-D AP of one detector on pictures inverted from the other, published recipe",
+        "ap3d_streets_small": "the small detector's 3-D AP on held-out streets",
+        "ap3d_inverted_ours": "the small detector's 3-D AP on pictures inverted from streets, our recipe",
+        "ap3d_inverted_ours_clutter": "the small detector's 3-D AP on pictures inverted from streets full of cars, our recipe",
+        "ap3d_inverted_published": "the small detector's 3-D AP on pictures inverted from streets, published recipe",
+        "transfer_ours": "one detector's 3-D AP on pictures inverted from the other, our recipe (mean)",
+        "agreement_streets": "one detector's 3-D AP against what the other reads, on the streets themselves (mean)",
+        "transfer_ours_shuffled": "one detector's 3-D AP on pictures inverted from shuffled weights (control)",
+        "transfer_published": "one detector's 3-D AP on pictures inverted from the other, published recipe",
         "frames_ours": "streets that ours is measured on",
         "frames_ours_clutter": "streets full of cars that ours is measured on",
         "frames_published": "streets that the published recipe is measured on",
