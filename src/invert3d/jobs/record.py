@@ -56,7 +56,7 @@ MEANINGS = {
     "detector3d": {
         "ap3d_streets_small": "the small detector's 3-D AP on held-out streets",
         "ap3d_inverted_ours": "the small detector's 3-D AP on pictures inverted from streets, our recipe",
-        "ap3d_inverted_ours_clutter": "the small detector's 3-D AP on pictures inverted from crowded streets, our recipe",
+        "ap3d_inverted_ours_clutter": "the small detector's 3-D AP on pictures inverted from full streets, our recipe",
         "ap3d_inverted_published": "the small detector's 3-D AP on pictures inverted from streets, published recipe",
         "transfer_ours": "one detector's 3-D AP on pictures inverted from the other, our recipe (mean)",
         "agreement_streets": "one detector's 3-D AP against what the other reads, on the streets themselves (mean)",
