@@ -1,0 +1,138 @@
+"""What a network chooses, such as neighbors or an order: recorded at one input and replayed on others.
+
+A network jumps where a choice changes. With the choices of x held it is one function without jumps, which is the
+network at x::
+
+    with recorded() as choices:
+        model(x)
+    with replayed(choices):
+        model(x + step)          # the same neighbors as at x
+
+Choices are the integers that come out of torch's functions of ``CHOOSING``, whoever calls them: indices of ``topk``,
+``sort`` or ``argmax``, farthest points, groups of a ball query, random starts. Values of ``max`` and ``min`` stay live:
+they have no jumps.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+
+#: torch functions and methods, and operators of torch-cluster and others, that choose
+CHOOSING = {"topk", "sort", "argsort", "argmax", "argmin", "max", "min", "kthvalue", "median", "mode", "unique"}
+CHOOSING |= {"searchsorted", "bucketize", "randint", "randperm", "multinomial", "knn", "knn_graph", "radius", "fps"}
+CHOOSING |= {"radius_graph", "furthest_point_sample", "ball_query", "three_nn", "grid_cluster"}
+#: those of them whose values are what the indices point at, by where their argument ``dim`` stands
+ORDERED = {"topk": 2, "sort": 1}
+#: our own: their work is not done again where they are replayed
+WHOLE = set[Callable[..., Any]]()
+
+
+@dataclass
+class Choices:
+    """The integers that a forward pass of ``batch`` samples chose, in the order it chose them."""
+
+    batch: int
+    taken: list[Tensor] = field(default_factory=list)
+
+    def of(self, rows: Sequence[int]) -> "Choices":
+        """Those of some of the samples, each as often as it is named."""
+        places = list(rows)
+        return Choices(len(places), [_rows(each, self.batch, places) for each in self.taken])
+
+
+def _rows(choice: Tensor, batch: int, rows: list[int]) -> Tensor:
+    """The rows of samples in a choice; samples may be flattened into its first axis with what they choose for."""
+    if not choice.dim() or len(choice) % batch:
+        return choice  # made for all samples together
+    return choice.unflatten(0, (batch, -1))[rows].flatten(0, 1)
+
+
+@contextmanager
+def recorded(batch: int) -> Iterator[Choices]:
+    """Record every choice that is made inside the ``with`` block, for ``batch`` samples."""
+    choices = Choices(batch)
+    with _Mode(choices, replaying=False):
+        yield choices
+
+
+@contextmanager
+def replayed(choices: Choices) -> Iterator[None]:
+    """Take the recorded choices again, from the first, instead of choosing.
+
+    Raises ValueError inside the block where the model asks for more of them, or for others.
+    """
+    with _Mode(choices, replaying=True):
+        yield
+
+
+def choosing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of ours that returns indices: one choice, whatever it calls inside."""
+
+    @wraps(function)
+    def choose(*args: Any, **kwargs: Any) -> Tensor:
+        if has_torch_function(args):  # also where a mode is active
+            return handle_torch_function(function, (), *args, **kwargs)
+        return function(*args, **kwargs)
+
+    WHOLE.add(function)
+    return choose
+
+
+class _Mode(TorchFunctionMode):
+    """Sees every call of a torch function inside it."""
+
+    def __init__(self, choices: Choices, *, replaying: bool) -> None:
+        super().__init__()
+        self.choices, self.replaying, self.position = choices, replaying, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in WHOLE:
+            return self.next() if self.replaying else self.keep(func(*args, **kwargs))
+        name = getattr(func, "__name__", "")
+        found = func(*args, **kwargs)
+        if name not in CHOOSING:
+            return found
+        parts = [self.take(each) if _is_choice(each) else each for each in _parts(found)]
+        if self.replaying and name in ORDERED and len(parts) == 2 and not _is_choice(parts[0]):
+            place = ORDERED[name]
+            parts[0] = args[0].gather(kwargs.get("dim", args[place] if len(args) > place else -1), parts[1])
+        return type(found)(parts) if isinstance(found, tuple) else parts[0]
+
+    def take(self, found: Tensor) -> Tensor:
+        """The choice that was recorded, where choices are replayed; else this one."""
+        if not self.replaying:
+            return self.keep(found)
+        choice = self.next()
+        if choice.shape != found.shape:
+            raise ValueError(
+                f"the model chooses {tuple(found.shape)} where {tuple(choice.shape)} was recorded: its choices depend "
+                "on more than the input"
+            )
+        return choice
+
+    def keep(self, found: Tensor) -> Tensor:
+        """Record a choice."""
+        self.choices.taken.append(found.detach())
+        return found
+
+    def next(self) -> Tensor:
+        """The next choice that was recorded."""
+        if self.position >= len(self.choices.taken):
+            raise ValueError(f"the model makes more than the {len(self.choices.taken)} choices that were recorded")
+        self.position += 1
+        return self.choices.taken[self.position - 1]
+
+
+def _parts(found: Any) -> tuple[Any, ...]:
+    return tuple(found) if isinstance(found, tuple) else (found,)
+
+
+def _is_choice(part: Any) -> bool:
+    return isinstance(part, Tensor) and not (part.is_floating_point() or part.is_complex() or part.dtype == torch.bool)
