@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from invert3d.study.explaining.errors import confident_mistakes, confusion, typical, worst_pairs
+from invert3d.study.explaining.errors import confident_mistakes, confusion, findings, typical, worst_pairs
 from invert3d.study.explaining.held_out import held_out, probabilities
 from invert3d.study.networks import open_network
 from invert3d.study.pruning.survival import overlaps, survival
@@ -33,6 +33,14 @@ def test_confusions_by_a_slow_loop() -> None:
     assert all(slow[names.index(a), names.index(b)] == count for a, b, count in pairs)
 
 
+def test_findings_are_in_words_the_worst_class_first() -> None:
+    counts = torch.tensor([[3, 1, 0, 0], [0, 4, 0, 0], [1, 2, 0, 0], [0, 0, 0, 0]])
+    assert findings(counts, ("chair", "sofa", "night_stand", "bed")) == [
+        "night_stand: 0 of 3 right, 2 classified as sofa, never predicted",
+        "chair: 3 of 4 right, 1 classified as sofa",
+    ]
+
+
 def test_the_surest_mistakes_come_first_and_a_typical_shape_is_right() -> None:
     chances = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3], [0.95, 0.05]])
     target = torch.tensor([0, 0, 0, 1, 0])
@@ -51,6 +59,26 @@ def test_held_out_shapes_of_points_and_voxels() -> None:
         assert found.edges is not None and all(each.shape[1:] == (2, 3) for each in found.edges)
     right = probabilities(open_network("voxnet-shapes"), found.x).argmax(-1) == found.target
     assert right.double().mean() > 0.9
+
+
+def test_held_out_shapes_of_ones_own(tmp_path: Path) -> None:
+    command("data", "make", "shapes", tmp_path / "a.npz", per_class=2, points=64, classes="chair,cup")
+    command("data", "make", "shapes", tmp_path / "meshes", per_class=5, form="meshes", classes="chair,cup")
+    network = open_network(NETWORK, points=64)
+    for place, count in (("a.npz", 4), ("meshes", 2)):
+        found = held_out(network, data=str(tmp_path / place))
+        network.frozen.space.validate(found.x)
+        assert len(found) == count and {network.classes[i] for i in found.target} == {"chair", "cup"}
+    assert len(held_out(network, 1, data=str(tmp_path / "a.npz"))) == 2
+    with pytest.raises(ValueError, match="has no voxels; voxnet-shapes takes voxel grids 32 a side"):
+        held_out(open_network("voxnet-shapes"), data=str(tmp_path / "a.npz"))
+    with pytest.raises(ValueError, match="has clouds of 64 points"):
+        held_out(open_network(NETWORK, points=128), data=str(tmp_path / "a.npz"))
+    with pytest.raises(ValueError, match="folders of ModelNet are read for networks of clouds"):
+        held_out(open_network("voxnet-shapes"), data=str(tmp_path / "meshes"))
+    other = open_network(NETWORK, points=64, classes=[f"c{i}" for i in range(21)])
+    with pytest.raises(ValueError, match="knows none of the classes of .*: chair, cup"):
+        held_out(other, data=str(tmp_path / "a.npz"))
 
 
 def test_edges_lie_on_the_shape_they_belong_to() -> None:

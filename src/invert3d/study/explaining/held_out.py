@@ -1,6 +1,7 @@
-"""Shapes that a bundled network has not seen: procedural ones of another seed, or the test shapes of ModelNet10."""
+"""Shapes that a network has not seen: procedural ones of another seed, ModelNet10's test grids, or somebody's data."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,15 +31,24 @@ class HeldOut:
         return HeldOut(x=self.x[places], target=self.target[places], edges=edges)
 
 
-def held_out(network: Network, per_class: int | None = None, seed: int = 0) -> HeldOut:
+def held_out(network: Network, per_class: int | None = None, seed: int = 0, data: str | None = None) -> HeldOut:
     """Shapes of each class that a network was not trained on; all there are, 20 of each procedural one, by default.
 
-    Raises ValueError for a network that knows neither the procedural classes nor ModelNet10, or if ModelNet10 is not
-    here.
+    Args:
+        network: bundled, or yours.
+        per_class: the first so many shapes of each class.
+        seed: of procedural shapes.
+        data: ``shapes`` (procedural), ``modelnet10-voxels``, the path of a ModelNet folder (its test split), or of an
+            ``.npz`` as ``invert3d data make shapes`` writes it. By default what a bundled network's card says.
+
+    Raises ValueError where the network knows none of the classes, takes other inputs, or the data is not here.
     """
     space = network.frozen.space
-    if network.card is not None and "ModelNet10" in network.card.data:
+    real = network.card is not None and "ModelNet10" in network.card.data
+    if data == "modelnet10-voxels" or (data is None and real):
         return modelnet10_test(network, per_class)
+    if data not in (None, "shapes"):
+        return from_path(network, Path(data), per_class)
     names = [name for name in network.categories if name in CATEGORIES]
     if not names or not isinstance(space, (Points, Voxels)):
         raise ValueError(f"{network.name} knows none of the procedural classes: there is nothing to measure it on")
@@ -51,6 +61,36 @@ def held_out(network: Network, per_class: int | None = None, seed: int = 0) -> H
         target=torch.tensor([network.index(name) for name in names for _ in range(per_class or 20)]),
         edges=[torch.from_numpy(edges).double() for _, edges in made],
     )
+
+
+def from_path(network: Network, path: Path, per_class: int | None) -> HeldOut:
+    """Shapes in a ModelNet folder or an ``.npz``, of the classes that the network knows."""
+    from invert3d.data.arrays import read_arrays
+    from invert3d.data.modelnet import read_modelnet
+    from invert3d.data.voxels import padded
+
+    space = network.frozen.space
+    if path.suffix == ".npz":
+        arrays, name = read_arrays(path), "clouds" if isinstance(space, Points) else "voxels"
+        if missing := [each for each in (name, "labels", "classes") if each not in arrays]:
+            raise ValueError(f"{path} has no {', '.join(missing)}; {network.name} takes {network.takes}")
+        x, labels, names = arrays[name], arrays["labels"], [str(each) for each in arrays["classes"]]
+        if isinstance(space, Points) and x.shape[1] < space.points:
+            raise ValueError(f"{path} has clouds of {x.shape[1]} points; {network.name} takes {network.takes}")
+        x = x[:, : space.points, :3] if isinstance(space, Points) else padded(x, space.size)[:, None]
+    elif isinstance(space, Points):
+        there = [name for name in network.categories if (path / name).is_dir()]
+        x, labels, names = read_modelnet(path, "test", points=space.points, classes=there or 40, limit=per_class)
+    else:
+        raise ValueError(
+            f"{path}: folders of ModelNet are read for networks of clouds; {network.name} takes {network.takes}"
+        )
+    known = [i for i, name in enumerate(names) if name in network.categories]
+    if not known:
+        raise ValueError(f"{network.name} knows none of the classes of {path}: {', '.join(names)}")
+    rows = np.concatenate([np.flatnonzero(labels == i)[:per_class] for i in known])
+    target = torch.tensor([network.index(names[int(labels[row])]) for row in rows])
+    return HeldOut(x=torch.from_numpy(np.asarray(x[rows], np.float32)), target=target)
 
 
 def modelnet10_test(network: Network, per_class: int | None) -> HeldOut:
