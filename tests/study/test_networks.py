@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Voxels
 from invert3d.models.weights import WeightCard, save_network
-from invert3d.study.networks import open_network
+from invert3d.study.networks import open_network, open_networks
 from invert3d.study.options import UNNAMED, ModelOptions
 from tests.conftest import TinyNet
 
@@ -201,3 +201,41 @@ def test_a_card_of_ones_own_opens_with_its_input(tmp_path: Path) -> None:
     assert isinstance(network.frozen, Frozen) and network.options == {"width": 4}
     with pytest.raises(ValueError, match="mine takes grids of 32 voxels a side, not 16"):
         open_network(str(tmp_path / "mine.json"), size=16)
+
+
+def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
+    torch.save(TinyNet().state_dict(), tmp_path / "mine.pth")
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    path = tmp_path / "networks.toml"
+    path.write_text(
+        '[mine]\nmodel = "tests.conftest:TinyNet"\ncheckpoint = "mine.pth"\nclasses = "names.txt"\npoints = 32\n'
+        '[other]\nmodel = "tests.conftest:TinyNet"\nclasses = ["a", "b", "c", "d"]\nup = "y"\n'
+    )
+    mine, other, bundled = open_networks([str(path), "pointnet_vanilla-shapes"])
+    assert [each.name for each in (mine, other, bundled)] == ["mine", "other", "pointnet_vanilla-shapes"]
+    assert mine.classes == other.classes == ("a", "b", "c", "d")
+    assert (mine.space.points, mine.space.up, other.space.up) == (32, "z", "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[", "is not TOML"),
+        ('model = "x"', r"\[model\] needs a model"),
+        ("[mine]\npoints = 3", r"\[mine\] needs a model, such as"),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\nlayuot = "b3n"', "unknown field 'layuot'; did you mean layout"),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\ncheckpoint = "none.pth"', "none.pth"),
+        ('["../mine"]\nmodel = "pointnet_vanilla-shapes"', "mine"),
+    ],
+)
+def test_a_file_of_networks_that_is_wrong_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "networks.toml").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        open_networks([str(tmp_path / "networks.toml")])
+
+
+def test_two_networks_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two networks are called pointnet_vanilla-shapes"):
+        open_networks(["pointnet_vanilla-shapes", "pointnet_vanilla-shapes"])
+    with pytest.raises(ValueError, match="there is no file"):
+        open_networks([str(tmp_path / "none.toml")])

@@ -4,8 +4,9 @@ import copy
 import importlib
 import pickle
 import sys
+import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.models.weights import WeightCard, bundled, find_card, load_card, load_checkpoint, read_checkpoint
+from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, registered, unknown
 from invert3d.study.options import UNNAMED, ModelOptions, Up, checked_classes
 
@@ -150,6 +152,55 @@ def open_network(
         card=None if found.theirs else found.card,
         options=found.options,
     )
+
+
+def open_networks(names: Sequence[str], *, device: str = "cpu") -> list[Network]:
+    """Several networks: those that ``open_network`` opens by name, and for a name in .toml all that the file names::
+
+        [mine]                              # what it is called in tables
+        model = "mypackage.models:make"     # what ``open_network`` takes
+        checkpoint = "my.pth"               # beside the file; this and the rest are the fields of ``ModelOptions``
+        layout = "b3n"
+        classes = ["chair", "table"]        # or a file with one a line
+
+    Raises ValueError for a file that cannot be read, an unknown field, two of one name, or as ``open_network``.
+    """
+    found = []
+    for name in names:
+        found += networks_of(Path(name), device) if name.endswith(".toml") else [open_network(name, device=device)]
+    known = [network.name for network in found]
+    if twice := sorted({name for name in known if known.count(name) > 1}):
+        raise ValueError(f"two networks are called {twice[0]}")
+    return found
+
+
+def networks_of(path: Path, device: str) -> list[Network]:
+    """The networks that a TOML file names, see ``open_networks``."""
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        tables = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    known, found = [each.name for each in fields(ModelOptions)], []
+    for name, table in tables.items():
+        checked_name(name, f"a network of {path}")
+        if not isinstance(table, dict) or not isinstance(table.get("model"), str):
+            raise ValueError(f"{path}: [{name}] needs a model, such as mypackage.models:make")
+        table = {"device": device, **table}
+        spec = table.pop("model")
+        for key in table:
+            if key not in known:
+                raise ValueError(f"{path}, [{name}]: {unknown('field', key, known)}")
+        if "checkpoint" in table:
+            table["checkpoint"] = path.parent / table["checkpoint"]
+        if isinstance(listed := table.get("classes"), str):
+            table["classes"] = (path.parent / listed).read_text().split("\n")
+        for key in ("classes", "values"):
+            if key in table:
+                table[key] = tuple(each for each in table[key] if each != "")
+        found.append(replace(open_network(spec, ModelOptions(**table)), name=name))
+    return found
 
 
 @lru_cache(maxsize=8)

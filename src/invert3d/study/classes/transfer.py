@@ -16,7 +16,7 @@ from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.controls import randomized
-from invert3d.study.networks import Network, open_network
+from invert3d.study.networks import Network
 from invert3d.study.transfer import Matrix
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
@@ -35,32 +35,36 @@ class ClassTransfer:
 
 def transfer(
     recipes: Sequence[tuple[str | Recipe, bool]],
+    networks: Sequence[Network],
     options: RunOptions,
     *,
-    names: Sequence[str] = NETWORKS,
     classes: Sequence[str] | str = "all",
     repeats: int = 4,
-    device: str = "cpu",
 ) -> list[ClassTransfer]:
     """Invert classes from each network by each recipe, and let all networks look at the results.
 
     Args:
         recipes: each with whether it is the control, whose inverted networks have shuffled weights.
+        networks: at least two, each of clouds.
         options: how the job is run; ``resume`` goes on from its folder.
-        names: bundled weights.
-        classes: class names, or ``all``.
+        classes: class names, or ``all`` that all the networks know.
         repeats: shapes of each class.
-        device: where the networks are.
 
     Raises:
-        ValueError: a recipe's judge is among the networks, or two recipes have one name.
+        ValueError: a recipe's judge is among the networks, two recipes have one name, or no class is known to all.
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
+    names = [network.name for network in networks]
+    if len(names) < 2:
+        raise ValueError("a transfer matrix needs at least two networks")
     chosen = [(each if isinstance(each, Recipe) else load_recipe(each), control) for each, control in recipes]
     for recipe, _ in chosen:
         if recipe.judge in names:
             raise ValueError(f"{recipe.judge} judges the starts of {recipe.name}: it cannot also score the transfer")
-    networks = [open_network(name, device=device) for name in names]
+    if classes == "all":
+        classes = [name for name in networks[0].categories if all(name in each.categories for each in networks)]
+        if not classes:
+            raise ValueError(f"there is no class that {', '.join(names)} all know")
     shuffled = (
         [randomized(each, options.seed) for each in networks] if any(control for _, control in chosen) else networks
     )
