@@ -54,13 +54,8 @@ class Calibration:
     @classmethod
     def of(cls, projection: Tensor) -> "Calibration":
         """The calibration of a camera that nothing else is known of: a LiDAR at the same place, not rotated."""
-        turned = projection.new_tensor([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
-        return cls(
-            projection=projection,
-            projections={"P2": projection},
-            rectification=torch.eye(3).to(projection),
-            velo_to_cam=turned,
-        )
+        turned, same = projection.new_tensor([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]), torch.eye(3).to(projection)
+        return cls(projection=projection, projections={"P2": projection}, rectification=same, velo_to_cam=turned)
 
     def points_in_camera(self, scan: Tensor | np.ndarray) -> Tensor:
         """Points (n, 3) in rectified camera coordinates, where the labels are, of a scan (n, 3 or more), in meters."""
@@ -79,7 +74,7 @@ def usual_projection(height: int, width: int) -> Tensor:
 
 def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Calibration:
     """The calibration in a file with lines ``P2: `` and twelve numbers, row by row. R0_rect and Tr_velo_to_cam are
-    the identity if the file has none of them.
+    the identity if they are not there.
 
     Raises:
         ValueError: there is no such file, it has no P2, or a matrix has the wrong number of numbers.
@@ -206,19 +201,15 @@ def write_labels(path: str | Path, layout: Layout) -> None:
     table = torch.cat([part[:, None] if part.ndim == 1 else part for part in known], 1)
     lines = []
     for kind, row, score in zip(layout.kinds, table.tolist(), layout.scores.tolist(), strict=True):
-        words = [kind, _short(row[0]), str(round(row[1])), *(f"{value:.2f}" for value in row[2:])]
+        truncation = "-1" if row[0] < 0 else f"{row[0]:.2f}"
+        words = [kind, truncation, str(round(row[1])), *(f"{value:.2f}" for value in row[2:])]
         lines.append(" ".join([*words, f"{score:.4f}"] if bool(scored.any()) else words))
     with writing(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines))
 
 
 def check_visible(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> None:
-    """Refuse a layout that no image can show.
-
-    Args:
-        layout: what is to be asked for.
-        source: where it is from, for the message.
-        kinds: what may be in it.
+    """Refuse a layout that no image can show; ``source`` is where it is from, ``kinds`` what may be in it.
 
     Raises:
         ValueError: an object is of another kind, has no box in space, is behind the camera or nearer than half a
@@ -315,8 +306,3 @@ def _numbers(words: Sequence[str], where: str) -> list[float]:
             raise BadFile(f"{where}: {word!r} is not a finite number")
         values.append(value)
     return values
-
-
-def _short(value: float) -> str:
-    """A truncation as KITTI writes it: -1 if it is not known."""
-    return "-1" if value < 0 else f"{value:.2f}"

@@ -72,8 +72,7 @@ def _read_off_folder(root: Path, request: Request) -> tuple[np.ndarray, np.ndarr
     clouds = []
     for name, paths in zip(request.names, files, strict=True):
         for index, path in enumerate(paths):
-            key = [request.seed, int(request.split == "test"), MODELNET40.index(name), index]
-            rng = np.random.default_rng(np.random.SeedSequence(key))
+            rng = np.random.default_rng([request.seed, request.split == "test", MODELNET40.index(name), index])
             clouds.append(sample_cloud(read_mesh(path), request.points, rng, request.normals))
     return np.stack(clouds), _labels_of(files)
 
