@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from invert3d.data.worlds import scenery, traffic, walkers
+from invert3d.data.worlds.colors import Color
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
-from invert3d.data.worlds.templates import Color, Template
+from invert3d.data.worlds.templates import Template
 
 #: half the view's width at 1 m, with some margin
 VIEW = 0.9

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from invert3d.data.worlds.colors import linear
 from invert3d.data.worlds.surfaces import hashed, line, noise
-from invert3d.data.worlds.templates import linear
 
 
 def facade_color(
