@@ -32,7 +32,7 @@ def house_template(number: int) -> Template:
     floors = int(rng.integers(*((1, 4), (2, 5), (3, 7))[style]))
     half, deep, tall = bays * pitch / 2, rng.uniform(3.6, 6.0), floors * storey + 0.35
     wall = np.array(pick(rng, _WALLS)) * rng.uniform(0.88, 1.08)
-    pieces = [Piece(box((-deep, deep), (-half, half), (-0.2, tall)), tuple(wall.clip(0, 0.95)), Material.FACADE)]
+    pieces = [Piece(block(deep, half, (-0.2, tall)), tuple(wall.clip(0, 0.95)), Material.FACADE)]
     roof = pick(rng, _ROOFS)
     shape = "flat" if style == 2 or rng.random() < 0.2 else str(rng.choice(["eaves", "gable", "hip"]))
     pieces += _roof(rng, shape, half, deep, tall, roof)

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from invert3d.data.files import writing_folder
-from invert3d.data.worlds.composition import cast_objects, furnish
+from invert3d.data.worlds.composition import cast_objects
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.labels import label_objects
 from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import develop, make_weather
 from invert3d.data.worlds.road import make_road
+from invert3d.data.worlds.roadside import furnish
 from invert3d.data.worlds.stage import Hits, Stage
 from invert3d.data.worlds.street_files import (
     annotations_of,
