@@ -173,8 +173,6 @@ WIDE = {
     "cli.explain:explain",
     "cli.invert.classes:invert_classes",
     "cli.train.shapes:train_shapes",
-    "data.modelnet:read_modelnet",
-    "data.worlds.facades:_ledges",
     "data.worlds.streets:write_streets",
     "methods.classes:invert",
     "methods.layouts:invert_layouts",

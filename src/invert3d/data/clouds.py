@@ -152,8 +152,7 @@ def _from_mesh(path: Path, count: int | None, seed: int) -> np.ndarray:
     for part in parts:
         if part.metadata.get("name") == BALLS and len(part.vertices) % 12 == 0:
             return np.asarray(part.vertices).reshape(-1, 12, 3).mean(axis=1)
-    mesh = None if count is None else joined(parts, path)
-    if mesh is None:
+    if count is None or (mesh := joined(parts, path)) is None:
         return np.concatenate([np.asarray(part.vertices, dtype=np.float64) for part in parts])
     return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
 

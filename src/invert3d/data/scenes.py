@@ -1,8 +1,6 @@
 """A scene in a JSON file that a person writes: objects by kind and place, a camera like KITTI's unless it is given."""
 
-import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +8,7 @@ import msgspec
 import torch
 from msgspec import Meta, Struct
 
-from invert3d.data.files import BadFile, bad_file, reading, writing
+from invert3d.data.files import BadFile, bad_file, reading
 from invert3d.data.kitti import KINDS, usual_projection
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
@@ -91,31 +89,6 @@ def read_scene(path: str | Path) -> Layout:
     return layout
 
 
-def write_scene(path: str | Path, layout: Layout) -> None:
-    """Write a layout for ``read_scene``, making its folder; lengths to a tenth of a millimeter. What follows from the
-    boxes in space (boxes in the picture, truncations) and scores are not in the file.
-
-    Raises:
-        ValueError: an object has no box in space (a DontCare region), or its kind is not one of KITTI's.
-    """
-    objects = []
-    rows = zip(layout.kinds, layout.sizes.tolist(), layout.centers.tolist(), layout.yaws.tolist(), strict=True)
-    for i, (kind, size, center, yaw) in enumerate(rows, 1):
-        if kind not in KINDS:
-            raise ValueError(f"object {i}: {unknown('kind', kind, KINDS)}")
-        if not all(map(math.isfinite, (*size, *center, yaw))):
-            raise ValueError(f"object {i} ({kind}): its size, center and yaw are not all known")
-        yaw_degrees = round(math.degrees(yaw), 3)
-        objects.append({"kind": kind, "size": _rounded(size), "center": _rounded(center), "yaw_degrees": yaw_degrees})
-    table = {
-        "image": {"height": layout.height, "width": layout.width},
-        "projection": [_rounded(row, 6) for row in layout.projection.tolist()],
-        "objects": objects,
-    }
-    with writing(path) as part:
-        part.write_text(json.dumps(table, indent=1) + "\n")
-
-
 def _check_keys(table: Any, name: str) -> None:
     """Refuse keys that are not known, with the nearest that are; what is no table is left to msgspec."""
     tables: list[tuple[Any, type[Struct], str]] = [(table, _Scene, name)]
@@ -128,7 +101,3 @@ def _check_keys(table: Any, name: str) -> None:
         for key in each if isinstance(each, dict) else ():
             if key not in struct.__struct_fields__:
                 raise BadFile(f"{where}: {unknown('key', key, struct.__struct_fields__)}")
-
-
-def _rounded(values: Iterable[float], digits: int = 4) -> list[float]:
-    return [round(value, digits) for value in values]

@@ -124,11 +124,7 @@ def list_sources() -> tuple[Source, ...]:
 
 
 def find_source(name: str) -> Source:
-    """The source of that name.
-
-    Raises:
-        ValueError: there is none; the message names the nearest ones.
-    """
+    """The source of that name. ValueError, naming the nearest ones, if there is none."""
     known = {source.name: source for source in _SOURCES}
     if name not in known:
         near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or tuple(known)
@@ -141,9 +137,7 @@ def places(name: str, root: str | Path | None = None) -> tuple[tuple[str, Path],
 
     A given `root` is the only place. Otherwise: the source's own environment variable, INVERT3D_DATA,
     INVERT3D_REAL, `../shared/real` beside the checkout, and `~/.cache/invert3d`.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     if root is not None:
@@ -159,9 +153,7 @@ def locate(name: str, root: str | Path | None = None) -> Path | None:
 
     In each of `places` the place itself is tried, then its sub-folders with the source's usual names. The
     place of `shapes` is the folder of the code that makes them.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     if name == "shapes":
@@ -177,9 +169,7 @@ def check(name: str, root: str | Path | None = None) -> list[Finding]:
     """What is present and what is missing of a source, with the number of shapes of each class in each split.
 
     Shapes are counted, not read, so a damaged one shows only when it is read.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     where = locate(name, root)

@@ -14,6 +14,9 @@ from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Template
 
+Tints = tuple[Color, Color]
+_PLAIN: Tints = ((0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+
 
 @dataclass(frozen=True)
 class _Side:
@@ -26,7 +29,7 @@ class _Side:
     edge: float
     walk: float
 
-    def put(self, template: Template, s: float, out: float, heading: float, *tints: Color) -> Instance:
+    def put(self, template: Template, s: float, out: float, heading: float, tints: Tints = _PLAIN) -> Instance:
         """A thing at s, ``out`` meters from the kerb, on the pavement or beyond."""
         road, t = self.road, self.edge + self.sign * out
         x, z = (float(v) for v in road.place(s, t))
@@ -69,7 +72,7 @@ class _Side:
             if self.open(s, 3.2):
                 out = self.walk + (0.35 if kind != "rail" else -self.walk + 0.35)
                 heading = 0.0 if self.sign > 0 else np.pi
-                yield self.put(scenery.barrier_template(kind), s, out, heading, stone, wood)
+                yield self.put(scenery.barrier_template(kind), s, out, heading, (stone, wood))
 
     def greens(self, built: bool, back: float) -> Iterator[Instance]:
         """Trees and bushes."""
