@@ -79,6 +79,6 @@ def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_real_meshes_become_the_grids_of_princeton(real: Path) -> None:
     grids = read_modelnet10_grids(real / "modelnet10_voxels", facing="stored")
     mesh = real / "modelnet/off/toilet_0001.off"
-    ours = read_grid(mesh, 30, convention="24-in-30").astype(bool)
+    ours = read_grid(mesh, 30).astype(bool)
     theirs = grids.train[grids.train_labels == 9][0].astype(bool)
     assert (ours & theirs).sum() / (ours | theirs).sum() > 0.97
