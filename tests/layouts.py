@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from hypothesis import strategies as st
@@ -30,6 +32,17 @@ def camera(height: int = 96, width: int = 320, dtype: torch.dtype = torch.float6
 def kitti_camera(dtype: torch.dtype = torch.float64) -> Tensor:
     """KITTI's own, offsets included."""
     return torch.tensor(KITTI_P2, dtype=dtype).view(3, 4)
+
+
+def write_scene(path: Path, layout: Layout) -> None:
+    """A scene file of boxes in space, as a person would write it."""
+    rows = zip(layout.kinds, layout.sizes.tolist(), layout.centers.tolist(), layout.yaws.tolist(), strict=True)
+    objects = [
+        {"kind": kind, "size": size, "center": center, "yaw_degrees": math.degrees(yaw)}
+        for kind, size, center, yaw in rows
+    ]
+    image = {"height": layout.height, "width": layout.width}
+    path.write_text(json.dumps({"image": image, "projection": layout.projection.tolist(), "objects": objects}))
 
 
 def random_layout(

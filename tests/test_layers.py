@@ -178,8 +178,6 @@ WIDE = {
     "cli.explain:explain",
     "cli.invert.classes:invert_classes",
     "cli.train.shapes:train_shapes",
-    "data.modelnet:read_modelnet",
-    "data.worlds.facades:_ledges",
     "methods.classes:invert",
     "methods.layouts:invert_layouts",
     "methods.stages:run_stages",

@@ -1,13 +1,13 @@
-"""Voxel grids from meshes and files: solid, centered, in every convention, and refused by name where they are wrong."""
+"""Voxel grids from meshes and files: solid, centered, and refused by name where they are wrong."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.io import savemat
+from tests.binvox import write_binvox
 
-from invert3d.data.binvox import Binvox, write_binvox
-from invert3d.data.grids import CONVENTIONS, read_grid, voxelize
+from invert3d.data.grids import read_grid, voxelize
 from invert3d.data.voxels import padded, read_modelnet10_grids
 from invert3d.data.worlds.parts import assemble, box, ellipsoid
 from invert3d.data.worlds.shapes import CATEGORIES, make_grids, make_mesh
@@ -41,20 +41,17 @@ def test_the_same_grid_from_every_kind_of_file(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", grid[None].astype(np.float32))
     np.savez(tmp_path / "a.npz", grid=grid, other=np.zeros((30, 30, 30)))
     savemat(tmp_path / "a.mat", {"instance": grid.astype(np.int8)})
-    write_binvox(tmp_path / "a.binvox", Binvox(grid=grid))
+    write_binvox(tmp_path / "a.binvox", grid)
     for kind in ("npy", "npz", "mat", "binvox"):
         assert np.array_equal(read_grid(tmp_path / f"a.{kind}", 30), grid), kind
         assert np.array_equal(read_grid(tmp_path / f"a.{kind}", 32), padded(grid, 32)), kind
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_a_mesh_in_every_convention(tmp_path: Path, convention: str) -> None:
-    across, size = CONVENTIONS[convention]
+@pytest.mark.parametrize("size", [8, 30, 32])
+def test_a_mesh_file_becomes_24_voxels_long(tmp_path: Path, size: int) -> None:
     make_mesh("table", np.random.default_rng(2)).export(tmp_path / "a.off")
-    grid = read_grid(tmp_path / "a.off", size, convention=convention)  # type: ignore[arg-type]
-    assert grid.shape == (size,) * 3 and (np.ptp(np.argwhere(grid), axis=0) + 1).max() == across
-    with pytest.raises(ValueError, match="makes grids of"):
-        read_grid(tmp_path / "a.off", 62 - size, convention=convention)  # type: ignore[arg-type]
+    grid = read_grid(tmp_path / "a.off", size)
+    assert grid.shape == (size,) * 3 and (np.ptp(np.argwhere(grid), axis=0) + 1).max() == min(24, size)
 
 
 def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
@@ -82,6 +79,6 @@ def test_wrong_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_real_meshes_become_the_grids_of_princeton(real: Path) -> None:
     grids = read_modelnet10_grids(real / "modelnet10_voxels", facing="stored")
     mesh = real / "modelnet/off/toilet_0001.off"
-    ours = read_grid(mesh, 30, convention="24-in-30").astype(bool)
+    ours = read_grid(mesh, 30).astype(bool)
     theirs = grids.train[grids.train_labels == 9][0].astype(bool)
     assert (ours & theirs).sum() / (ours | theirs).sum() > 0.97

@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
+from tests.binvox import write_binvox
 
-from invert3d.data.binvox import Binvox, read_binvox, write_binvox
 from invert3d.data.clouds import CLOUDS, normalize_unit_sphere, read_points
 from invert3d.data.files import BadFile, bad_file, writing, writing_folder
 from invert3d.data.frames import listed_frames
-from invert3d.data.grids import GRIDS, read_grid
+from invert3d.data.grids import GRIDS, read_binvox, read_grid
 from invert3d.data.images import read_image
 from invert3d.data.kitti import KittiFolder, read_calibration, read_labels, usual_projection
 from invert3d.data.meshes import MESHES, read_mesh
@@ -57,7 +57,7 @@ def is_layout(found: Layout) -> bool:
 
 
 def as_grid(path: Path) -> np.ndarray:
-    return read_grid(path, 8, convention=None)
+    return read_grid(path, 8)
 
 
 def as_labels(path: Path) -> Layout:
@@ -116,7 +116,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], Callable[[Path], Any], Call
     "grid npz": ("g.npz", lambda path: np.savez(path, grid=GRID), as_grid, is_grid),
     "grid mat": ("g.mat", lambda path: savemat(path, {"instance": GRID}), as_grid, is_grid),
     "grid mat packed": ("p.mat", lambda path: savemat(path, {"grid": GRID}, do_compression=True), as_grid, is_grid),
-    "grid binvox": ("g.binvox", lambda path: write_binvox(path, Binvox(grid=GRID)), as_grid, is_grid),
+    "grid binvox": ("g.binvox", lambda path: write_binvox(path, GRID), as_grid, is_grid),
     "ModelNet10 grids": (
         "modelnet10_voxels30.npz",
         write_split_grids,

@@ -203,7 +203,6 @@ def test_absent_classes_are_named(tmp_path, layout):
         ({"classes": ["sofa", "sofa"]}, "none of them twice"),
         ({"limit": 0}, "limit: got 0"),
         ({"up": "x"}, "up: got 'x'"),
-        ({"cache": "kept.npy"}, "ends in .npz"),
     ],
 )
 def test_arguments_are_checked_before_any_work(tmp_path, option, message):
@@ -277,21 +276,6 @@ def test_broken_hdf5_layouts_are_refused(tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match=r"no ply_data_train\*.h5"):
         read_modelnet(root, **ask)
-
-
-def test_cache_is_used_for_the_same_request_only(tmp_path):
-    root, cache = make_off(tmp_path / "data", count=1), tmp_path / "kept" / "train.npz"
-    first, labels, _ = read_modelnet(root, points=8, classes=PAIR, cache=cache)
-    write_off(root / "sofa" / "train" / "sofa_0000.off", (9, 1, 1))
-    again, same, _ = read_modelnet(root, points=8, classes=PAIR, cache=cache)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(labels, same)
-    fresh, _, _ = read_modelnet(root, points=8, classes=PAIR, cache=cache, seed=1)
-    assert np.ptp(fresh[0], axis=0).argmax() == 0, "another request is read anew"
-    assert [path.name for path in cache.parent.iterdir()] == ["train.npz"]
-    np.savez(cache, other=first)
-    with pytest.raises(ValueError, match="train.npz: not readable.*expected a cache that read_modelnet wrote"):
-        read_modelnet(root, points=8, classes=PAIR, cache=cache)
 
 
 def real(path: str) -> Path:

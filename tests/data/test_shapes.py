@@ -116,12 +116,6 @@ def test_a_seed_reproduces_bit_for_bit_whatever_the_count() -> None:
     assert not np.array_equal(few, other)
 
 
-def test_jobs_do_not_change_the_data() -> None:
-    one, _ = make_clouds(("cup",), 4, 64, seed=0)
-    two, _ = make_clouds(("cup",), 4, 64, seed=0, jobs=2)
-    assert np.array_equal(one, two)
-
-
 def test_normals_are_unit_and_point_outward() -> None:
     ball = assemble([ellipsoid((1.0, 2.0, 3.0), (1.0, 1.0, 1.0))])
     cloud = sample_cloud(ball, 400, np.random.default_rng(0), normals=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from tests.binvox import write_binvox
 
-from invert3d.data.binvox import Binvox, read_binvox, write_binvox
+from invert3d.data.grids import read_binvox
 from invert3d.data.modelnet import MODELNET10
 from invert3d.data.voxels import VOXELS_FILE, VoxelSplits, read_modelnet10_grids, read_modelnet10_voxels, surface_points
 
@@ -85,16 +86,12 @@ def test_surface_points_refuse_bad_input(grid, options, message):
 
 @pytest.mark.parametrize("size", [(3, 4, 5), (1, 1, 1), (20, 9, 17), (8, 8, 8)])
 @pytest.mark.parametrize("fill", [0.0, 0.02, 0.5, 1.0])
-def test_binvox_goes_out_and_comes_back(tmp_path, size, fill):
+def test_binvox_files_of_another_writer_are_read(tmp_path, size, fill):
     grid = (rng().random(size) < fill).astype(np.uint8)
-    write_binvox(tmp_path / "a.binvox", Binvox(grid=grid, translate=(-1.5, 0.25, 3), scale=22.1528))
+    write_binvox(tmp_path / "a.binvox", grid)
     back = read_binvox(tmp_path / "a.binvox")
-    np.testing.assert_array_equal(back.grid, grid)
-    assert back.grid.dtype == np.uint8
-    assert back.translate == (-1.5, 0.25, 3.0) and back.scale == 22.1528
-    if size == (8, 8, 8) and grid.any():
-        other = trimesh.exchange.binvox.load_binvox(io.BytesIO((tmp_path / "a.binvox").read_bytes()))
-        np.testing.assert_array_equal(other.encoding.dense, grid.astype(bool))
+    np.testing.assert_array_equal(back, grid)
+    assert back.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -112,11 +109,6 @@ def test_broken_binvox_files_are_refused(tmp_path, content, message):
     (tmp_path / "a.binvox").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_binvox(tmp_path / "a.binvox")
-
-
-def test_binvox_refuses_a_grid_that_is_not_0_and_1(tmp_path):
-    with pytest.raises(ValueError, match=r"shape \(2, 2, 2\) with values \[2\]"):
-        write_binvox(tmp_path / "a.binvox", Binvox(grid=np.full((2, 2, 2), 2)))
 
 
 def make_file(folder: Path) -> dict[str, np.ndarray]:
@@ -141,11 +133,11 @@ def test_empty_grids_are_dropped_and_twins_reported(tmp_path):
     arrays = make_file(tmp_path)
     for path in (tmp_path, tmp_path / VOXELS_FILE):
         grids = read_modelnet10_grids(path, facing="stored")
-        assert grids.names == MODELNET10 and grids.empty == (1, 1)
+        assert grids.names == MODELNET10
         assert grids.train.dtype == np.uint8 and grids.train_labels.dtype == np.int64
         np.testing.assert_array_equal(grids.test, np.delete(arrays["X_test"], 3, axis=0))
         np.testing.assert_array_equal(grids.train_labels, np.delete(arrays["y_train"], 3))
-        assert grids.repeats.tolist() == [4, 8] and grids.relabeled.tolist() == [8]
+        assert grids.repeats.tolist() == [4, 8]
 
 
 def test_front_turns_the_backs_to_plus_y(tmp_path):
@@ -160,15 +152,12 @@ def test_front_turns_the_backs_to_plus_y(tmp_path):
     assert grids.repeats.tolist() == stored.repeats.tolist()
 
 
-def test_clouds_follow_the_grids_and_limit_changes_none(tmp_path):
+def test_clouds_follow_the_grids(tmp_path):
     make_file(tmp_path)
     clouds = read_modelnet10_voxels(tmp_path, points=32, seed=3)
     assert clouds.train.shape == clouds.test.shape == (19, 32, 3) and clouds.train.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(clouds.train, axis=-1).max(axis=1), 1, atol=1e-5)
-    part = read_modelnet10_voxels(tmp_path, points=32, seed=3, limit=1)
-    assert part.train_labels.tolist() == list(range(10)) and part.repeats.tolist() == []
-    first = np.unique(clouds.train_labels, return_index=True)[1]
-    np.testing.assert_array_equal(part.train, clouds.train[first])
+    assert clouds.repeats.tolist() == [4, 8]
     other = read_modelnet10_voxels(tmp_path, points=32, seed=4)
     assert not np.array_equal(other.train, clouds.train)
 
@@ -199,9 +188,8 @@ def test_absent_files_and_bad_arguments_are_refused(tmp_path):
     make_file(tmp_path)
     with pytest.raises(ValueError, match="facing: got 'back'"):
         read_modelnet10_grids(tmp_path, facing="back")  # pyright: ignore[reportArgumentType]
-    for option in ("points", "limit"):
-        with pytest.raises(ValueError, match=f"{option}: got 0"):
-            read_modelnet10_voxels(tmp_path, **{option: 0})
+    with pytest.raises(ValueError, match="points: got 0"):
+        read_modelnet10_voxels(tmp_path, points=0)
 
 
 def real(path: str) -> Path:
@@ -217,8 +205,7 @@ def grids() -> VoxelSplits:
 
 
 def test_real_modelnet10_is_whole_and_faces_the_front(grids):
-    assert (len(grids.train), len(grids.test), grids.empty) == (3984, 907, (7, 1))
-    assert (len(grids.repeats), len(grids.relabeled)) == (71, 6)
+    assert (len(grids.train), len(grids.test), len(grids.repeats)) == (3984, 907, 71)
     for name in ("bed", "chair", "sofa", "toilet"):
         mean = grids.train[grids.train_labels == MODELNET10.index(name)].mean(axis=0, dtype=np.float32)
         back = mean[:, 15:, 16:].sum() / mean[:, :, 16:].sum()
@@ -235,5 +222,4 @@ def test_real_binvox_files_agree_with_another_reader():
     for path in files:
         voxels = read_binvox(path)
         other = trimesh.exchange.binvox.load_binvox(io.BytesIO(path.read_bytes()))
-        np.testing.assert_array_equal(voxels.grid.astype(bool), other.encoding.dense)
-        assert voxels.scale == pytest.approx(22.1528) and voxels.translate[2] == pytest.approx(-8.75)
+        np.testing.assert_array_equal(voxels.astype(bool), other.encoding.dense)

@@ -15,11 +15,7 @@ def read_arrays(path: str | Path, expected: str = "arrays of numbers") -> dict[s
     """The arrays of numbers in a file by name, all finite; the one of .npy and text files is called "array".
 
     Text files (.txt, .xyz) have a row a line, numbers parted by spaces or commas; lines that start with # or / are
-    left out. Nothing is unpickled: object arrays are refused, in .mat files left out.
-
-    Args:
-        path: the file.
-        expected: what it should hold, for the message.
+    left out. Nothing is unpickled: object arrays are refused, in .mat files left out. Messages say what is expected.
 
     Raises:
         BadFile: the file cannot be read, has no array, one that is empty, or a number that is not finite.
@@ -55,10 +51,8 @@ def _mat(file: Path) -> dict[str, np.ndarray]:
     from scipy.io import loadmat, whosmat
 
     check_bytes(file, sum(8 * math.prod(shape) for _, shape, _ in whosmat(file, appendmat=False)))
-    table = loadmat(file, appendmat=False)
-    return {
-        name: value for name, value in table.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
-    }
+    found = loadmat(file, appendmat=False).items()
+    return {name: each for name, each in found if isinstance(each, np.ndarray) and each.dtype.kind in "fiub"}
 
 
 def _text(file: Path) -> dict[str, np.ndarray]:

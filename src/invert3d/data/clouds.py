@@ -24,14 +24,9 @@ _SIGNS = {("z", "y"): (1, 1, -1), ("y", "z"): (1, -1, 1)}
 
 
 def normalize_unit_sphere(points: np.ndarray) -> np.ndarray:
-    """Clouds moved to their mean and divided by their largest distance from it.
+    """Clouds (..., N, 3) moved to their mean and divided by the largest distance from it: float32 in the unit sphere.
 
-    Args:
-        points: (..., N, 3) in any length unit, N >= 1, not all at the same place. Centers are subtracted in double
-            precision, so coordinates may be large (UTM).
-
-    Returns:
-        (..., N, 3) float32 inside the unit sphere, as point-cloud classifiers of ModelNet40 expect.
+    Coordinates may be large (UTM): centers are subtracted in double precision.
 
     Raises:
         ValueError: `points` has another shape or a value that is not finite, or a cloud's points all coincide.
@@ -51,26 +46,19 @@ def normalize_unit_sphere(points: np.ndarray) -> np.ndarray:
 def coincide(points: np.ndarray) -> bool:
     """If all points of one of the clouds (..., N > 1, 3) are at the same place, up to the rounding of float64."""
     extent = np.ptp(points, axis=-2).max(axis=-1)
-    return points.shape[-2] > 1 and bool(
-        (extent <= 8 * np.finfo(np.float64).eps * np.abs(points).max(axis=(-2, -1))).any()
-    )
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(points).max(axis=(-2, -1))
+    return points.shape[-2] > 1 and bool((extent <= rounding).any())
+
+
+def check_counts(**counts: int | None) -> None:
+    """Refuse numbers below 1, or a seed below 0; the ValueError names it. None is no number to check."""
+    for name, value in counts.items():
+        if value is not None and value < (least := 0 if name == "seed" else 1):
+            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
 
 
 def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False) -> np.ndarray:
-    """Points spread evenly over the surface of a mesh, normalized to the unit sphere.
-
-    Args:
-        mesh: the surface, in any length unit.
-        points: how many, >= 1.
-        rng: draws the points.
-        normals: append the unit normal of each point's triangle.
-
-    Returns:
-        (points, 3) float32, or (points, 6) with normals.
-
-    Raises:
-        ValueError: `points` < 1, or the mesh has no area.
-    """
+    """``surface_spots`` in the unit sphere, (points, 3) float32, or (points, 6) with the unit normals."""
     spots, unit = surface_spots(mesh, points, rng)
     cloud = normalize_unit_sphere(spots)
     return np.concatenate([cloud, unit], axis=1) if normals else cloud
@@ -82,16 +70,14 @@ def surface_spots(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator) 
     Raises:
         ValueError: `points` < 1, or the mesh has no area.
     """
-    if points < 1:
-        raise ValueError(f"points: got {points}, accepted is at least 1")
+    check_counts(points=points)
     corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1)
     if not area.sum() > 0:
         raise ValueError(f"mesh: got {len(corners)} faces without area, accepted is a surface with area")
     total = np.cumsum(area)
-    chosen = np.searchsorted(total, rng.random(points) * total[-1], side="right")
-    chosen = np.minimum(chosen, len(area) - 1)
+    chosen = np.searchsorted(total, rng.random(points) * total[-1], side="right").clip(max=len(area) - 1)
     root, along = np.sqrt(rng.random((points, 1))), rng.random((points, 1))
     a, b, c = (corners[chosen, k] for k in range(3))
     unit = (cross[chosen] / np.maximum(area[chosen, None], 1e-30)).astype(np.float32)
@@ -99,19 +85,10 @@ def surface_spots(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator) 
 
 
 def to_up(points: np.ndarray, source: Up, target: Up, *, mirror: bool = False) -> np.ndarray:
-    """Points, and normals, moved between the z-up and the y-up frame.
+    """Points (..., 3), or with normals (..., 6), from the frame in which `source` points up to that of `target`.
 
     The rotation takes (x, y, z) to (x, z, -y) from z up to y up, and back to (x, -z, y). With `mirror` it is
     the swap (x, z, y) both ways: what ModelNet's HDF5 and text releases did to the meshes.
-
-    Args:
-        points: (..., 3) positions, or (..., 6) positions and normals.
-        source: the axis that points up now, "y" or "z".
-        target: the axis that shall point up.
-        mirror: swap the axes instead of rotating.
-
-    Returns:
-        The same shape and dtype; a new array unless nothing changes.
 
     Raises:
         ValueError: an axis is neither "y" nor "z", or the last dimension is neither 3 nor 6.
@@ -137,9 +114,8 @@ def read_points(path: str | Path, count: int | None = None, *, seed: int = 0, up
 
     Args:
         path: the file.
-        count: how many points to return: sampled evenly from the surface of a mesh, or drawn from a cloud without
-            repeats. By default all points of the file, which for a mesh are its vertices.
-        seed: fixes the sample.
+        count: how many points to sample evenly from a mesh, or to draw from a cloud without repeats; by default all
+            points of the file, which for a mesh are its vertices. The seed fixes which.
         up: the axis that points up in the file; for .glb it is always y.
 
     Raises:
@@ -151,8 +127,7 @@ def read_points(path: str | Path, count: int | None = None, *, seed: int = 0, up
     kind = path.suffix.lower()
     if kind not in CLOUDS:
         raise bad_file(path, f"accepted are files ending in {', '.join(CLOUDS)}")
-    if count is not None and count < 1:
-        raise ValueError(f"count: got {count}, accepted is at least 1")
+    check_counts(count=count)
     if kind in MESHES:
         points = _from_mesh(path, count, seed)
     elif kind == ".pcd":
@@ -177,19 +152,15 @@ def _from_mesh(path: Path, count: int | None, seed: int) -> np.ndarray:
     for part in parts:
         if part.metadata.get("name") == BALLS and len(part.vertices) % 12 == 0:
             return np.asarray(part.vertices).reshape(-1, 12, 3).mean(axis=1)
-    mesh = joined(parts)
-    if count is None or mesh is None:
+    if count is None or (mesh := joined(parts, path)) is None:
         return np.concatenate([np.asarray(part.vertices, dtype=np.float64) for part in parts])
-    if not mesh.area > 0:
-        raise bad_file(path, f"found {len(mesh.faces)} faces without area, accepted is a surface with area")
     return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
 
 
 def _columns(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
     """x, y, z of the array that is a cloud."""
-    fitting = [
-        name for name, each in arrays.items() if each.ndim == 2 and each.shape[1] >= 3 and each.dtype.kind in "fiu"
-    ]
+    wide = [name for name, each in arrays.items() if each.ndim == 2 and each.shape[1] >= 3]
+    fitting = [name for name in wide if arrays[name].dtype.kind in "fiu"]
     if "points" not in fitting and len(fitting) != 1:
         shapes = ", ".join(f"{name} {each.shape} {each.dtype}" for name, each in arrays.items())
         raise bad_file(path, f"found {shapes}; accepted is 'points' (N, 3) or a single array (N, >= 3), x, y, z first")
@@ -201,9 +172,7 @@ def _from_pcd(path: Path) -> np.ndarray:
     with reading(path, "a PCD file with x, y and z, DATA ascii or binary") as file:
         data = file.read_bytes()
         start = data.find(b"\n", data.find(b"\nDATA ") + 1) + 1
-        lines = [
-            line.split() for line in data[:start].decode("ascii", "replace").splitlines() if line and line[0] != "#"
-        ]
+        lines = [line.split() for line in data[:start].decode("ascii", "replace").splitlines() if line[:1] != "#"]
         head = {words[0]: words[1:] for words in lines if words}
         names, way = head["FIELDS"], head["DATA"][0]
         if way not in ("ascii", "binary"):
@@ -211,17 +180,12 @@ def _from_pcd(path: Path) -> np.ndarray:
         total = int(head["POINTS"][0])
         columns = [names.index(axis) for axis in "xyz"]
         if way == "ascii":
-            rows = np.array(
-                [line.split() for line in data[start:].decode("ascii").splitlines() if line.strip()], np.float64
-            )
-            points = rows[:, columns]
+            rows = [line.split() for line in data[start:].decode("ascii").splitlines() if line.strip()]
+            points = np.array(rows, np.float64)[:, columns]
         else:
-            counts = [int(number) for number in head.get("COUNT", ["1"] * len(names))]
-            kinds = [f"<{_PCD_KINDS[kind]}{size}" for kind, size in zip(head["TYPE"], head["SIZE"], strict=True)]
-            record = np.dtype(
-                [(f"f{i}", kind, (number,)) for i, (kind, number) in enumerate(zip(kinds, counts, strict=True))]
-            )
-            rows = np.frombuffer(data, record, count=total, offset=start)
+            fields = zip(head["TYPE"], head["SIZE"], head.get("COUNT", ["1"] * len(names)), strict=True)
+            record = [(f"f{i}", f"<{_PCD_KINDS[kind]}{size}", (int(n),)) for i, (kind, size, n) in enumerate(fields)]
+            rows = np.frombuffer(data, np.dtype(record), count=total, offset=start)
             points = np.concatenate([rows[f"f{column}"][:, :1] for column in columns], axis=1).astype(np.float64)
         if len(points) != total:
             raise bad_file(file, f"found {len(points)} of the {total} points that it announces")

@@ -1,5 +1,6 @@
 """Which files KITTI's object data consist of, where to get them, and which frames a folder has."""
 
+from collections import Counter
 from pathlib import Path
 
 from invert3d.data.files import bad_file, in_folder, reading
@@ -60,9 +61,9 @@ def _frames_in(path: Path) -> list[str]:
         frames = file.read_text("utf-8").split()
         if not frames:
             raise bad_file(file, f"found an empty list, expected {expected}")
-        if len(set(frames)) < len(frames):
-            twice = next(frame for frame in frames if frames.count(frame) > 1)
-            raise bad_file(file, f"found frame {twice} more than once, expected {expected}")
+        frame, count = Counter(frames).most_common(1)[0]
+        if count > 1:
+            raise bad_file(file, f"found frame {frame} more than once, expected {expected}")
         return [checked_name(frame, f"frame {row}") for row, frame in enumerate(frames, 1)]
 
 

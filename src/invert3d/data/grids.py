@@ -5,15 +5,15 @@ on one fails on another: 24 voxels along the longest side in a grid of 30 (Princ
 same in 32 (VoxNet), and 32 in 32 (VRN, binvox). Princeton's grids are solid; others hold the surface only.
 """
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from invert3d.data.arrays import read_arrays
-from invert3d.data.binvox import read_binvox
 from invert3d.data.clouds import to_up
-from invert3d.data.files import bad_file
+from invert3d.data.files import bad_file, check_bytes, reading
 from invert3d.data.meshes import MESHES, read_mesh
 from invert3d.data.voxels import padded
 from invert3d.registry import unknown
@@ -21,15 +21,12 @@ from invert3d.registry import unknown
 if TYPE_CHECKING:
     import trimesh
 
-Convention = Literal["24-in-30", "24-in-32", "32-in-32"]
-Fill = Literal["solid", "surface"]
-
-#: voxels along the longest side, and of the grid
-CONVENTIONS: dict[str, tuple[int, int]] = {"24-in-30": (24, 30), "24-in-32": (24, 32), "32-in-32": (32, 32)}
 GRIDS = (".mat", ".binvox", ".npy", ".npz")
 
 
-def voxelize(mesh: "trimesh.Trimesh", size: int = 32, across: int = 24, fill: Fill = "solid") -> np.ndarray:
+def voxelize(
+    mesh: "trimesh.Trimesh", size: int = 32, across: int = 24, fill: Literal["solid", "surface"] = "solid"
+) -> np.ndarray:
     """The grid of a mesh: the voxels its surface passes through and, if ``solid``, those from which no way leads out.
 
     This is how Princeton's grids come out of their meshes (of a bed and a toilet, 96 and 98 % of the voxels agree,
@@ -38,8 +35,7 @@ def voxelize(mesh: "trimesh.Trimesh", size: int = 32, across: int = 24, fill: Fi
 
     Args:
         mesh: in any length unit; its longest side spans ``across`` voxels, and it is centered.
-        size: voxels a side.
-        across: voxels along the longest side.
+        size, across: voxels a side, and along the longest side of the mesh.
         fill: ``solid`` or ``surface``.
 
     Returns:
@@ -49,16 +45,19 @@ def voxelize(mesh: "trimesh.Trimesh", size: int = 32, across: int = 24, fill: Fi
         ValueError: the object does not fit into the grid, or ``fill`` is unknown.
     """
     from scipy.ndimage import binary_fill_holes
+    from trimesh.remesh import subdivide_to_size
 
     if not 1 <= across <= size:
         raise ValueError(f"across: got {across} in a grid of {size}, accepted is 1 to {size}")
     if fill not in ("solid", "surface"):
         raise ValueError(unknown("fill", fill, ("solid", "surface")))
     vertices = in_voxels(np.asarray(mesh.vertices), np.asarray(mesh.bounds), size, across)
-    grid = surface_voxels(vertices, np.asarray(mesh.faces), size, (size - across) // 2)
-    if fill == "surface":
-        return grid.astype(np.uint8)
-    return binary_fill_holes(grid).astype(np.uint8)  # type: ignore[union-attr]
+    corners, faces = subdivide_to_size(vertices, np.asarray(mesh.faces), 0.6, max_iter=20)[:2]  # smaller than a voxel
+    spots = np.concatenate([corners, corners[faces].mean(axis=1)])
+    margin = (size - across) // 2
+    grid = np.zeros((size, size, size), dtype=bool)
+    grid[tuple(np.floor(spots).clip(margin, size - margin - 1).astype(np.int64).T)] = True
+    return np.asarray(grid if fill == "surface" else binary_fill_holes(grid), np.uint8)
 
 
 def in_voxels(points: np.ndarray, bounds: np.ndarray, size: int, across: int) -> np.ndarray:
@@ -67,36 +66,16 @@ def in_voxels(points: np.ndarray, bounds: np.ndarray, size: int, across: int) ->
     return (points - (bounds[0] + bounds[1]) / 2) / pitch * (1 - 1e-6) + size / 2
 
 
-def surface_voxels(vertices: np.ndarray, faces: np.ndarray, size: int, margin: int) -> np.ndarray:
-    """(size, size, size) bool: where triangles are, cut up until they are smaller than a voxel."""
-    from trimesh.remesh import subdivide_to_size
-
-    pieces = subdivide_to_size(vertices, faces, 0.6, max_iter=20)
-    spots = np.concatenate([pieces[0], pieces[0][pieces[1]].mean(axis=1)])
-    index = np.clip(np.floor(spots), margin, size - margin - 1).astype(np.int64)
-    grid = np.zeros((size, size, size), dtype=bool)
-    grid[tuple(index.T)] = True
-    return grid
-
-
-def read_grid(
-    path: str | Path,
-    size: int = 32,
-    *,
-    convention: Convention | None = None,
-    fill: Fill = "solid",
-    up: Literal["z", "y"] = "z",
-) -> np.ndarray:
+def read_grid(path: str | Path, size: int = 32, *, up: Literal["z", "y"] = "z") -> np.ndarray:
     """The grid in a file, in the middle of one of ``size`` voxels a side.
 
     Accepted are Princeton's .mat (``instance``), .binvox, .npy and .npz (one array (n, n, n), or (1, n, n, n); in .npz
-    the one called ``grid``, or the only one that fits), and meshes .off .obj .stl .ply .glb, which are voxelized.
+    the one called ``grid``, or the only one that fits), and meshes .off .obj .stl .ply .glb, of which the longest side
+    becomes 24 voxels long, and which are filled (``voxelize`` knows the other conventions).
 
     Args:
         path: the file.
         size: voxels a side of what comes out; a smaller grid gets an empty margin.
-        convention: how large a mesh becomes; by default 24 voxels in ``size``.
-        fill: of a mesh: ``solid`` or ``surface``.
         up: the axis that points up in the file.
 
     Returns:
@@ -104,24 +83,43 @@ def read_grid(
 
     Raises:
         BadFile: it cannot be read, or holds no cubic grid of 0 and 1, an empty one, or one larger than ``size``.
-        ValueError: the convention is of another size.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (*GRIDS, *MESHES):
         raise bad_file(path, f"accepted are files ending in {', '.join((*GRIDS, *MESHES))}")
     if kind in MESHES:
-        across, whole = CONVENTIONS[convention] if convention else (min(24, size), size)
-        if whole != size:
-            raise ValueError(f"{convention} makes grids of {whole} voxels a side, the network takes {size}")
         mesh = read_mesh(path)
         mesh.vertices = to_up(np.asarray(mesh.vertices), "y" if kind == ".glb" else up, "z")
-        return voxelize(mesh, size, across, fill)
-    grid = _checked(read_binvox(path).grid if kind == ".binvox" else _array(path), path)
+        return voxelize(mesh, size, min(24, size))
+    grid = _checked(read_binvox(path) if kind == ".binvox" else _array(path), path)
     grid = np.flip(grid.transpose(0, 2, 1), 1) if up == "y" else grid  # (x, y, z) with y up: depth runs toward -z
     if len(grid) > size:
         raise bad_file(path, f"found a grid of {len(grid)} voxels a side, the network takes {size}")
     return padded(grid, size)
+
+
+def read_binvox(path: str | Path) -> np.ndarray:
+    """The grid (X, Y, Z) uint8 of 0 and 1 in a binvox file, its y and z axes put in the order [x, y, z].
+
+    Raises:
+        BadFile: it is no binvox file, or its runs do not fill the grid that it announces.
+    """
+    from trimesh.exchange.binvox import parse_binvox
+    from trimesh.voxel.runlength import rle_length
+
+    with reading(path, "a binvox file: '#binvox 1', dim, translate, scale, data") as file:
+        found = parse_binvox(io.BytesIO(file.read_bytes()))
+        sides = [int(side) for side in found.shape]
+        runs = found.rle_data[: len(found.rle_data) // 2 * 2]
+        if len(sides) != 3 or min(sides) < 1:
+            raise bad_file(file, f"found dim {sides}, accepted are three positive numbers")
+        filled = int(rle_length(runs.astype(np.int64)))
+        if filled != sides[0] * sides[1] * sides[2] or runs[::2].max() > 1:
+            expected = f"{sides[0]} x {sides[1]} x {sides[2]} of 0 or 1"
+            raise bad_file(file, f"found runs for {filled} voxels, expected {expected}")
+        check_bytes(file, filled)
+        return np.ascontiguousarray(np.repeat(runs[::2], runs[1::2]).reshape(sides).transpose(0, 2, 1))
 
 
 def _array(path: Path) -> np.ndarray:

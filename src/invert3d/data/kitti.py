@@ -27,11 +27,10 @@ USUAL_SIZE = (375, 1242)
 USUAL_CAMERA = (721.5377, 609.5593, 172.854)
 
 _COLUMNS = "type truncated occluded alpha left top right bottom height width length x y z rotation_y [score]"
-_MATRICES = {f"P{i}": (3, 4) for i in range(4)} | {
-    "R0_rect": (3, 3),
-    "Tr_velo_to_cam": (3, 4),
-    "Tr_imu_to_velo": (3, 4),
-}
+#: columns of the matrices of a calibration file, of three rows each
+_WIDTHS = {"P0": 4, "P1": 4, "P2": 4, "P3": 4, "R0_rect": 3, "Tr_velo_to_cam": 4, "Tr_imu_to_velo": 4}
+#: how a label file says that something is not known, in the order of its columns
+_ABSENT = {"truncations": -1, "occlusions": -1, "alphas": -10, "boxes": 0, "sizes": -1, "centers": -1000, "yaws": -10}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +53,8 @@ class Calibration:
     @classmethod
     def of(cls, projection: Tensor) -> "Calibration":
         """The calibration of a camera that nothing else is known of: a LiDAR at the same place, not rotated."""
-        turned = projection.new_tensor([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
-        return cls(
-            projection=projection,
-            projections={"P2": projection},
-            rectification=torch.eye(3).to(projection),
-            velo_to_cam=turned,
-        )
+        turned, same = projection.new_tensor([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]), torch.eye(3).to(projection)
+        return cls(projection=projection, projections={"P2": projection}, rectification=same, velo_to_cam=turned)
 
     def points_in_camera(self, scan: Tensor | np.ndarray) -> Tensor:
         """Points (n, 3) in rectified camera coordinates, where the labels are, of a scan (n, 3 or more), in meters."""
@@ -79,7 +73,7 @@ def usual_projection(height: int, width: int) -> Tensor:
 
 def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Calibration:
     """The calibration in a file with lines ``P2: `` and twelve numbers, row by row. R0_rect and Tr_velo_to_cam are
-    the identity if the file has none of them.
+    the identity if they are not there.
 
     Raises:
         ValueError: there is no such file, it has no P2, or a matrix has the wrong number of numbers.
@@ -104,13 +98,11 @@ def _matrices(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
         name, _, rest = line.partition(":")
         name = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}.get(name, name)
-        if name not in _MATRICES:
-            continue
-        rows, columns = _MATRICES[name]
-        values = _numbers(rest.split(), f"{file}, line {number}: {name}")
-        if len(values) != rows * columns:
-            raise BadFile(f"{file}, line {number}: {name} has {len(values)} numbers, expected {rows * columns}")
-        found[name] = torch.tensor(values, dtype=dtype).reshape(rows, columns)
+        if width := _WIDTHS.get(name):
+            values = _numbers(rest.split(), f"{file}, line {number}: {name}")
+            if len(values) != 3 * width:
+                raise BadFile(f"{file}, line {number}: {name} has {len(values)} numbers, expected {3 * width}")
+            found[name] = torch.tensor(values, dtype=dtype).reshape(3, width)
     return found
 
 
@@ -125,7 +117,7 @@ def write_calibration(path: str | Path, calibration: Calibration) -> None:
     }
     lines = [
         f"{name}: " + " ".join(f"{value:.12e}" for value in matrices[name].flatten().tolist())
-        for name in _MATRICES
+        for name in _WIDTHS
         if matrices.get(name) is not None
     ]
     with writing(path) as part:
@@ -185,40 +177,24 @@ def _fields(words: Sequence[str], where: str) -> list[float]:
 def write_labels(path: str | Path, layout: Layout) -> None:
     """Write a label file of 15 columns, or a result file of 16 if the objects have scores; makes its folder.
 
-    Two decimals, as in KITTI's own, and four for scores.
-
-    Raises:
-        ValueError: some objects have scores and some have none.
+    Two decimals, as in KITTI's own, and four for scores. ValueError if some objects have scores and some have none.
     """
     scored = ~layout.scores.isnan()
     if bool(scored.any()) and not bool(scored.all()):
         raise ValueError(f"scores: {int(scored.sum())} of {len(layout)} objects have one, accepted are all or none")
-    columns = (
-        (layout.truncations, -1.0),
-        (layout.occlusions, -1.0),
-        (layout.alphas, -10.0),
-        (layout.boxes, 0.0),
-        (layout.sizes, -1.0),
-        (layout.centers, -1000.0),
-        (layout.yaws, -10.0),
-    )
-    known = [part.detach().double().cpu().nan_to_num(mark) for part, mark in columns]
+    known = [getattr(layout, name).detach().double().cpu().nan_to_num(mark) for name, mark in _ABSENT.items()]
     table = torch.cat([part[:, None] if part.ndim == 1 else part for part in known], 1)
     lines = []
     for kind, row, score in zip(layout.kinds, table.tolist(), layout.scores.tolist(), strict=True):
-        words = [kind, _short(row[0]), str(round(row[1])), *(f"{value:.2f}" for value in row[2:])]
+        truncation = "-1" if row[0] < 0 else f"{row[0]:.2f}"
+        words = [kind, truncation, str(round(row[1])), *(f"{value:.2f}" for value in row[2:])]
         lines.append(" ".join([*words, f"{score:.4f}"] if bool(scored.any()) else words))
     with writing(path) as part:
         part.write_text("".join(f"{line}\n" for line in lines))
 
 
 def check_visible(layout: Layout, source: str, kinds: Sequence[str] = KINDS) -> None:
-    """Refuse a layout that no image can show.
-
-    Args:
-        layout: what is to be asked for.
-        source: where it is from, for the message.
-        kinds: what may be in it.
+    """Refuse a layout that no image can show; ``source`` is where it is from, ``kinds`` what may be in it.
 
     Raises:
         ValueError: an object is of another kind, has no box in space, is behind the camera or nearer than half a
@@ -315,8 +291,3 @@ def _numbers(words: Sequence[str], where: str) -> list[float]:
             raise BadFile(f"{where}: {word!r} is not a finite number")
         values.append(value)
     return values
-
-
-def _short(value: float) -> str:
-    """A truncation as KITTI writes it: -1 if it is not known."""
-    return "-1" if value < 0 else f"{value:.2f}"

@@ -49,14 +49,17 @@ def read_geometry(path: str | Path) -> list[Any]:
     return found
 
 
-def joined(parts: list[Any]) -> trimesh.Trimesh | None:
-    """The meshes among what a file holds as one; None if there are only clouds."""
+def joined(parts: list[Any], path: str | Path) -> trimesh.Trimesh | None:
+    """The meshes among what a file holds as one; None if there are only clouds. BadFile if no triangle has an area."""
     import trimesh
 
     meshes = [part for part in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)]
-    if len(meshes) < 2:
-        return meshes[0] if meshes else None
-    return trimesh.util.concatenate(meshes)  # type: ignore[return-value]
+    if not meshes:
+        return None
+    mesh: Any = trimesh.util.concatenate(meshes) if len(meshes) > 1 else meshes[0]
+    if not mesh.area > 0:
+        raise bad_file(path, f"found {len(mesh.faces)} faces without area, accepted is a surface with area")
+    return mesh
 
 
 def read_mesh(path: str | Path) -> trimesh.Trimesh:
@@ -65,9 +68,7 @@ def read_mesh(path: str | Path) -> trimesh.Trimesh:
     Raises:
         BadFile: as `read_geometry`, or there is no triangle, or none has an area.
     """
-    mesh = joined(read_geometry(path))
+    mesh = joined(read_geometry(path), path)
     if mesh is None:
         raise bad_file(path, "holds no triangles, accepted is a mesh with faces; a cloud has no inside")
-    if not mesh.area > 0:
-        raise bad_file(path, f"found {len(mesh.faces)} faces without area, accepted is a surface with area")
     return mesh

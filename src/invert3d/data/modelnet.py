@@ -14,15 +14,13 @@ the turns. ModelNet40 is aligned only in part.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from invert3d.data.clouds import Up, normalize_unit_sphere, to_up
-from invert3d.data.files import bad_file, in_folder, reading, writing
+from invert3d.data.clouds import Up, check_counts, normalize_unit_sphere, to_up
+from invert3d.data.files import bad_file, in_folder
 from invert3d.data.modelnet_folders import (
     LAYOUTS,
     MODELNET10,
@@ -46,7 +44,6 @@ def read_modelnet(
     seed: int = 0,
     limit: int | None = None,
     up: Up = "z",
-    cache: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """ModelNet as point clouds in the unit sphere, whatever the layout of the folder.
 
@@ -63,8 +60,6 @@ def read_modelnet(
         limit: at most this many shapes a class, the first ones; all of them when absent.
         up: "z" for the frame of the OFF meshes, "y" for the frame of the HDF5 and text releases, which public
             checkpoints expect (see the module's text).
-        cache: a `.npz` file that keeps the result. It is used again when the request is the same; delete it
-            when the folder changes.
 
     Returns:
         clouds (M, points, 3 or 6) float32, class by class except from HDF5, which keeps its own order;
@@ -75,21 +70,17 @@ def read_modelnet(
             was found, what was expected and where to get it.
     """
     names = _class_names(classes)
-    _check_request(split, points, limit, up)
+    for name, given, accepted in (("split", split, ("train", "test")), ("up", up, ("y", "z"))):
+        if given not in accepted:
+            raise ValueError(f"{name}: got {given!r}, accepted are {accepted[0]!r} and {accepted[1]!r}")
+    check_counts(points=points, limit=limit)
     request = Request(split=split, points=points, normals=normals, names=names, seed=seed, limit=limit)
     folder = Path(root).expanduser()
     layout = detect_layout(folder)
-    key = json.dumps({"root": str(folder.resolve()), "layout": layout, "up": up, **asdict(request)})
-    kept = None if cache is None else _load_cache(Path(cache), key)
-    if kept is not None:
-        return *kept, names
     clouds, labels = READERS[layout](folder, request)
     if layout != "off":
-        clouds = _normalize(clouds)
-    clouds = to_up(clouds, "z" if layout == "off" else "y", up, mirror=True)
-    if cache is not None:
-        _save_cache(Path(cache), key, clouds, labels)
-    return clouds, labels, names
+        clouds = np.concatenate([normalize_unit_sphere(clouds[..., :3]), clouds[..., 3:]], axis=-1)
+    return to_up(clouds, "z" if layout == "off" else "y", up, mirror=True), labels, names
 
 
 def detect_layout(root: str | Path) -> Layout:
@@ -130,33 +121,3 @@ def _class_names(classes: int | Sequence[str]) -> tuple[str, ...]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"classes: got {names}, accepted is at least one name, none of them twice")
     return names
-
-
-def _check_request(split: str, points: int, limit: int | None, up: str) -> None:
-    if split not in ("train", "test"):
-        raise ValueError(f"split: got {split!r}, accepted are 'train' and 'test'")
-    if points < 1:
-        raise ValueError(f"points: got {points}, accepted is at least 1")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: got {limit}, accepted is at least 1 shape a class, or None")
-    if up not in ("y", "z"):
-        raise ValueError(f"up: got {up!r}, accepted are 'y' and 'z'")
-
-
-def _normalize(clouds: np.ndarray) -> np.ndarray:
-    return np.concatenate([normalize_unit_sphere(clouds[..., :3]), clouds[..., 3:]], axis=-1)
-
-
-def _load_cache(path: Path, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-    if path.suffix != ".npz":
-        raise ValueError(f"cache: got {path}, accepted is a path that ends in .npz")
-    with in_folder(path) as file:
-        if not file.exists():
-            return None
-    with reading(path, "a cache that read_modelnet wrote (move it away)") as file, np.load(file) as kept:
-        return (kept["clouds"], kept["labels"]) if str(kept["key"]) == key else None
-
-
-def _save_cache(path: Path, key: str, clouds: np.ndarray, labels: np.ndarray) -> None:
-    with writing(path) as part:
-        np.savez(part, clouds=clouds, labels=labels, key=np.array(key))

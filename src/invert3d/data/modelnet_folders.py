@@ -68,14 +68,23 @@ def class_list(path: str | Path) -> tuple[str, ...]:
 
 def _read_off_folder(root: Path, request: Request) -> tuple[np.ndarray, np.ndarray]:
     files = [sorted((root / name / request.split).glob("*.off"))[: request.limit] for name in request.names]
-    _check_complete("off", root, request, [len(paths) for paths in files])
-    clouds = []
-    for name, paths in zip(request.names, files, strict=True):
-        for index, path in enumerate(paths):
-            key = [request.seed, int(request.split == "test"), MODELNET40.index(name), index]
-            rng = np.random.default_rng(np.random.SeedSequence(key))
-            clouds.append(sample_cloud(read_mesh(path), request.points, rng, request.normals))
-    return np.stack(clouds), _labels_of(files)
+
+    def cloud(path: Path, name: str, index: int) -> np.ndarray:
+        rng = np.random.default_rng([request.seed, request.split == "test", MODELNET40.index(name), index])
+        return sample_cloud(read_mesh(path), request.points, rng, request.normals)
+
+    return _read_each("off", root, request, files, cloud)
+
+
+def _read_each(
+    layout: Layout, root: Path, request: Request, files: list[list[Path]], read: Callable[[Path, str, int], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A cloud of each file, class by class, and its label."""
+    counts = [len(paths) for paths in files]
+    _check_complete(layout, root, request, counts)
+    groups = zip(request.names, files, strict=True)
+    clouds = [read(path, name, index) for name, paths in groups for index, path in enumerate(paths)]
+    return np.stack(clouds), np.repeat(np.arange(len(files), dtype=np.int64), counts)
 
 
 def _read_text_folder(root: Path, request: Request) -> tuple[np.ndarray, np.ndarray]:
@@ -85,18 +94,13 @@ def _read_text_folder(root: Path, request: Request) -> tuple[np.ndarray, np.ndar
     if not set(request.names) <= set(known):
         absent = sorted(set(request.names) - set(known))
         raise wrong_folder("text", root, f"{stem}_shape_names.txt without {', '.join(absent)}")
-    shapes: dict[str, list[str]] = {name: [] for name in known}
+    shapes: dict[str, list[Path]] = {name: [] for name in known}
     for shape in class_list(root / f"{stem}_{request.split}.txt"):
-        shapes.setdefault(shape.rpartition("_")[0], []).append(shape)
-    chosen = [shapes[name][: request.limit] for name in request.names]
-    _check_complete("text", root, request, [len(found) for found in chosen])
+        name = shape.rpartition("_")[0]
+        shapes.setdefault(name, []).append(root / name / f"{shape}.txt")
+    files = [shapes[name][: request.limit] for name in request.names]
     columns = 6 if request.normals else 3
-    clouds = [
-        _read_rows(root / name / f"{shape}.txt", request.points)[:, :columns]
-        for name, found in zip(request.names, chosen, strict=True)
-        for shape in found
-    ]
-    return np.stack(clouds), _labels_of(chosen)
+    return _read_each("text", root, request, files, lambda path, *_: _read_rows(path, request.points)[:, :columns])
 
 
 def _read_rows(path: Path, points: int) -> np.ndarray:
@@ -183,10 +187,6 @@ def _check_complete(layout: Layout, root: Path, request: Request, counts: Sequen
     if absent:
         found = f"no {request.split} shape of {len(absent)} of {len(counts)} classes, {', '.join(absent)}"
         raise wrong_folder(layout, root, f"{found} (to read a part, name its classes)")
-
-
-def _labels_of(groups: Sequence[Sequence[object]]) -> np.ndarray:
-    return np.repeat(np.arange(len(groups), dtype=np.int64), [len(group) for group in groups])
 
 
 def wrong_folder(layout: Layout, path: Path, found: str) -> BadFile:

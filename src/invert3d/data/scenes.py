@@ -1,8 +1,6 @@
 """A scene in a JSON file that a person writes: objects by kind and place, a camera like KITTI's unless it is given."""
 
-import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +8,7 @@ import msgspec
 import torch
 from msgspec import Meta, Struct
 
-from invert3d.data.files import BadFile, bad_file, reading, writing
+from invert3d.data.files import BadFile, bad_file, reading
 from invert3d.data.kitti import KINDS, usual_projection
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
@@ -73,61 +71,22 @@ def read_scene(path: str | Path) -> Layout:
             raise bad_file(file, error) from error
         except msgspec.DecodeError as error:
             raise bad_file(file, f"not JSON: {error}") from error
-        for i, each in enumerate(scene.objects):
-            if each.kind not in MEAN_SIZES:
-                raise bad_file(file, f"object {i + 1}: {unknown('kind', each.kind, KINDS)}")
-        layout = _layout(scene)
+        for i, each in enumerate(scene.objects, 1):
+            if each.kind not in KINDS:
+                raise bad_file(file, f"object {i}: {unknown('kind', each.kind, KINDS)}")
+        height, width = scene.image.height, scene.image.width
+        layout = Layout.of(
+            [each.kind for each in scene.objects],
+            torch.tensor([each.size or MEAN_SIZES[each.kind] for each in scene.objects]).reshape(-1, 3),
+            torch.tensor([each.center for each in scene.objects]).reshape(-1, 3),
+            torch.tensor([math.radians(each.yaw_degrees) for each in scene.objects]),
+            torch.tensor(scene.projection) if scene.projection else usual_projection(height, width),
+            height,
+            width,
+        )
         if not all(bool(part.isfinite().all()) for part in (layout.centers, layout.sizes, layout.projection)):
             raise bad_file(file, "found numbers that a float32 does not hold")
     return layout
-
-
-def write_scene(path: str | Path, layout: Layout) -> None:
-    """Write a layout for ``read_scene``, making its folder; lengths to a tenth of a millimeter. What follows from the
-    boxes in space (boxes in the picture, truncations) and scores are not in the file.
-
-    Raises:
-        ValueError: an object has no box in space (a DontCare region), or its kind is not one of KITTI's.
-    """
-    objects = []
-    rows = zip(layout.kinds, layout.sizes.tolist(), layout.centers.tolist(), layout.yaws.tolist(), strict=True)
-    for i, (kind, size, center, yaw) in enumerate(rows):
-        if kind not in MEAN_SIZES:
-            raise ValueError(f"object {i + 1}: {unknown('kind', kind, KINDS)}")
-        if not all(math.isfinite(value) for value in (*size, *center, yaw)):
-            raise ValueError(f"object {i + 1} ({kind}): its size, center and yaw are not all known")
-        objects.append(
-            {
-                "kind": kind,
-                "size": _rounded(size),
-                "center": _rounded(center),
-                "yaw_degrees": round(math.degrees(yaw), 3),
-            }
-        )
-    table = {
-        "image": {"height": layout.height, "width": layout.width},
-        "projection": [_rounded(row, 6) for row in layout.projection.tolist()],
-        "objects": objects,
-    }
-    with writing(path) as part:
-        part.write_text(json.dumps(table, indent=1) + "\n")
-
-
-def _layout(scene: _Scene) -> Layout:
-    """The layout of a checked scene."""
-    height, width = scene.image.height, scene.image.width
-    projection = usual_projection(height, width) if scene.projection is None else torch.tensor(scene.projection)
-    sizes = [each.size or MEAN_SIZES[each.kind] for each in scene.objects]
-    yaws = [math.radians(each.yaw_degrees) for each in scene.objects]
-    return Layout.of(
-        [each.kind for each in scene.objects],
-        torch.tensor(sizes).reshape(-1, 3),
-        torch.tensor([each.center for each in scene.objects]).reshape(-1, 3),
-        torch.tensor(yaws),
-        projection,
-        height,
-        width,
-    )
 
 
 def _check_keys(table: Any, name: str) -> None:
@@ -136,13 +95,9 @@ def _check_keys(table: Any, name: str) -> None:
     if isinstance(table, dict):
         tables.append((table.get("image"), _Image, f"{name}, image"))
         objects = table.get("objects")
-        for i, each in enumerate(objects if isinstance(objects, list) else ()):
-            tables.append((each, _Object, f"{name}, object {i + 1}"))
+        listed = enumerate(objects if isinstance(objects, list) else (), 1)
+        tables += [(each, _Object, f"{name}, object {i}") for i, each in listed]
     for each, struct, where in tables:
         for key in each if isinstance(each, dict) else ():
             if key not in struct.__struct_fields__:
                 raise BadFile(f"{where}: {unknown('key', key, struct.__struct_fields__)}")
-
-
-def _rounded(values: Iterable[float], digits: int = 4) -> list[float]:
-    return [round(value, digits) for value in values]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,21 +19,19 @@ from invert3d.data.modelnet import detect_layout
 from invert3d.data.modelnet_folders import MODELNET10, MODELNET40, WHERE, class_list, datasets
 from invert3d.data.voxels import VOXELS_FILE, VOXELS_WHERE
 
-_RESEARCH = "ModelNet: research use, the shapes belong to their authors"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A data set: its name, what it is, where to get it, its license, its size, the layout that is read, the
+    """A data set: its name, what it is, where to get it, its size and license, the layout that is read, the
     environment variable that says where it lies, the names of its folder, and its shapes in (train, test)."""
 
     name: str
     what: str
     where: str
-    license: str
     size: str
     layout: str
-    variable: str
+    license: str = "ModelNet: research use, the shapes belong to their authors"
+    variable: str = ""
     folders: tuple[str, ...] = ()
     shapes: tuple[int, int] | None = None
 
@@ -51,7 +50,6 @@ _SOURCES: tuple[Source, ...] = (
         name="modelnet10-off",
         what="ModelNet10: 4,899 CAD meshes of 10 classes of furniture, each class aligned",
         where=WHERE["off"],
-        license=_RESEARCH,
         size="0.5 GB as a zip file",
         layout="ModelNet10/<class>/<train|test>/<class>_0001.off",
         variable="INVERT3D_MODELNET10",
@@ -62,7 +60,6 @@ _SOURCES: tuple[Source, ...] = (
         name="modelnet40-off",
         what="ModelNet40: 12,311 CAD meshes of 40 classes",
         where=WHERE["off"],
-        license=_RESEARCH,
         size="2 GB as a zip file",
         layout="ModelNet40/<class>/<train|test>/<class>_0001.off",
         variable="INVERT3D_MODELNET40",
@@ -73,7 +70,6 @@ _SOURCES: tuple[Source, ...] = (
         name="modelnet40-hdf5",
         what="ModelNet40 as clouds of 2,048 points, as PointNet and DGCNN take it",
         where=WHERE["hdf5"],
-        license=_RESEARCH,
         size="0.4 GB as a zip file",
         layout="modelnet40_ply_hdf5_2048/ply_data_train0.h5, ..., ply_data_test0.h5, ..., shape_names.txt",
         variable="INVERT3D_MODELNET40",
@@ -84,7 +80,6 @@ _SOURCES: tuple[Source, ...] = (
         name="modelnet40-text",
         what="ModelNet40 as clouds of 10,000 points with normals, as PointNet++ takes it",
         where=WHERE["text"],
-        license=_RESEARCH,
         size="1.7 GB as a zip file",
         layout="modelnet40_normal_resampled/modelnet40_{shape_names,train,test}.txt, <class>/*_0001.txt",
         variable="INVERT3D_MODELNET40",
@@ -95,7 +90,7 @@ _SOURCES: tuple[Source, ...] = (
         name="modelnet10-voxels",
         what="ModelNet10 as solid grids of 30 x 30 x 30 voxels",
         where=VOXELS_WHERE,
-        license=f"no license file; {_RESEARCH}",
+        license=f"no license file; {Source.license}",
         size="2 MB",
         layout=f"{VOXELS_FILE} with X_train, y_train, X_test, y_test",
         variable="INVERT3D_MODELNET10",
@@ -119,7 +114,6 @@ _SOURCES: tuple[Source, ...] = (
         license="Apache-2.0, as invert3d",
         size="nothing to download",
         layout="make_clouds(categories, per_class, points, seed)",
-        variable="",
     ),
 )
 
@@ -130,11 +124,7 @@ def list_sources() -> tuple[Source, ...]:
 
 
 def find_source(name: str) -> Source:
-    """The source of that name.
-
-    Raises:
-        ValueError: there is none; the message names the nearest ones.
-    """
+    """The source of that name. ValueError, naming the nearest ones, if there is none."""
     known = {source.name: source for source in _SOURCES}
     if name not in known:
         near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or tuple(known)
@@ -147,19 +137,15 @@ def places(name: str, root: str | Path | None = None) -> tuple[tuple[str, Path],
 
     A given `root` is the only place. Otherwise: the source's own environment variable, INVERT3D_DATA,
     INVERT3D_REAL, `../shared/real` beside the checkout, and `~/.cache/invert3d`.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     if root is not None:
         return (("the given folder", Path(root).expanduser()),)
     named = (source.variable, "INVERT3D_DATA", "INVERT3D_REAL")
     found = [(key, Path(os.environ[key]).expanduser()) for key in named if key and os.environ.get(key)]
-    for checkout in _checkouts():
-        found.append(("beside the checkout", checkout.parent / "shared" / "real"))
-    found.append(("the user's cache", Path.home() / ".cache" / "invert3d"))
-    return tuple(found)
+    found += [("beside the checkout", checkout.parent / "shared" / "real") for checkout in _checkouts()]
+    return (*found, ("the user's cache", Path.home() / ".cache" / "invert3d"))
 
 
 def locate(name: str, root: str | Path | None = None) -> Path | None:
@@ -167,17 +153,14 @@ def locate(name: str, root: str | Path | None = None) -> Path | None:
 
     In each of `places` the place itself is tried, then its sub-folders with the source's usual names. The
     place of `shapes` is the folder of the code that makes them.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     if name == "shapes":
         return Path(__file__).parent / "worlds"
     for _, place in places(name, root):
         for folder in (place, *(place / sub for sub in source.folders)):
-            found = _recognize(name, folder)
-            if found is not None:
+            if found := _recognize(name, folder):
                 return found
     return None
 
@@ -186,9 +169,7 @@ def check(name: str, root: str | Path | None = None) -> list[Finding]:
     """What is present and what is missing of a source, with the number of shapes of each class in each split.
 
     Shapes are counted, not read, so a damaged one shows only when it is read.
-
-    Raises:
-        ValueError: no source has that name.
+    ValueError if no source has that name.
     """
     source = find_source(name)
     where = locate(name, root)
@@ -256,23 +237,17 @@ def _recognize(name: str, folder: Path) -> Path | None:
         with in_folder(folder) as place:
             file = place / VOXELS_FILE if place.is_dir() else place
             return file if file.is_file() and file.suffix == ".npz" else None
-    if name == "kitti":
-        try:
-            kitti_folder(folder)
-        except ValueError:
-            return None
-        return folder
     try:
+        if name == "kitti":
+            kitti_folder(folder)
+            return folder
         layout = detect_layout(folder)
     except ValueError:
         return None
-    if layout != name.rpartition("-")[2]:
-        return None
     if layout == "off":
-        wide = any((folder / label).is_dir() for label in MODELNET40 if label not in MODELNET10)
-        if wide != name.startswith("modelnet40"):
-            return None
-    return folder
+        forty = any((folder / label).is_dir() for label in MODELNET40 if label not in MODELNET10)
+        return folder if name == ("modelnet40-off" if forty else "modelnet10-off") else None
+    return folder if layout == name.rpartition("-")[2] else None
 
 
 def _count_off(root: Path, split: str) -> dict[str, int]:
@@ -291,13 +266,10 @@ def _count_hdf5(root: Path, split: str) -> dict[str, int]:
 
 
 def _count_text(root: Path, split: str) -> dict[str, int]:
-    counts = dict.fromkeys(class_list(root / "modelnet40_shape_names.txt"), 0)
-    there = {label: {path.stem for path in (root / label).glob("*.txt")} for label in counts}
-    for shape in class_list(root / f"modelnet40_{split}.txt"):
-        label = shape.rpartition("_")[0]
-        if shape in there.get(label, ()):
-            counts[label] += 1
-    return counts
+    known = class_list(root / "modelnet40_shape_names.txt")
+    there = {(label, path.stem) for label in known for path in (root / label).glob("*.txt")}
+    listed = [(shape.rpartition("_")[0], shape) for shape in class_list(root / f"modelnet40_{split}.txt")]
+    return Counter(label for label, shape in listed if (label, shape) in there)
 
 
 def _count_voxels(file: Path, split: str) -> dict[str, int]:

@@ -3,10 +3,9 @@
 A grid is indexed [x, y, z], z up; voxel (i, j, k) fills the cube from (i, j, k) to (i + 1, j + 1, k + 1).
 
 The ModelNet10 file keeps the frame of the OFF meshes, in which a chair, toilet or bed has its back at +y, but
-a desk, dresser, monitor, night stand or sofa has it at +x, and a table is long along y. `TURNS` are the
-quarter turns after which all of them face -y, like the shapes of `invert3d.data.worlds`. They were chosen by
-eye, and each is the turn that correlates best with the mean procedural shape of its class. A few single
-shapes are stored back to front.
+a desk, dresser, monitor, night stand or sofa has it at +x, and a table is long along y. After a quarter turn of
+these six all face -y, like the shapes of `invert3d.data.worlds`; each correlates best with the mean procedural
+shape of its class that way. A few single shapes are stored back to front.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from invert3d.data.arrays import read_arrays
-from invert3d.data.clouds import normalize_unit_sphere
+from invert3d.data.clouds import check_counts, normalize_unit_sphere
 from invert3d.data.files import bad_file, reading
 from invert3d.data.modelnet_folders import MODELNET10
 
@@ -26,18 +25,15 @@ Facing = Literal["front", "stored"]
 
 VOXELS_FILE = "modelnet10_voxels30.npz"
 VOXELS_WHERE = "the VoxNet-Google-Colab project (amitregmi) has it; or voxelize the ModelNet10 meshes yourself"
-TURNS: dict[str, int] = dict.fromkeys(("desk", "dresser", "monitor", "night_stand", "sofa", "table"), 1)
+_TURNED = [MODELNET10.index(name) for name in ("desk", "dresser", "monitor", "night_stand", "sofa", "table")]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VoxelSplits:
-    """ModelNet10 in its two splits, as grids or as clouds.
+    """ModelNet10 in its two splits, as grids (M, n, n, n) uint8 of 0 and 1, or as clouds (M, points, 3) float32.
 
-    `train` and `test` are (M, n, n, n) uint8 grids of 0 and 1, or (M, points, 3) float32 clouds; the labels
-    are (M,) int64 positions in `names`. `empty` counts the grids of each split that were dropped because
-    nothing in them is filled. `repeats` are the positions in `test` of shapes whose grid equals a training
-    grid bit for bit, and `relabeled` those among them that have another label there: leave them out of an
-    honest accuracy.
+    The labels are (M,) int64 positions in `names`. `repeats` are the positions in `test` of shapes whose grid
+    equals a training grid bit for bit: leave them out of an honest accuracy.
     """
 
     train: np.ndarray
@@ -45,9 +41,7 @@ class VoxelSplits:
     test: np.ndarray
     test_labels: np.ndarray
     names: tuple[str, ...]
-    empty: tuple[int, int]
     repeats: np.ndarray
-    relabeled: np.ndarray
 
 
 def read_modelnet10_grids(path: str | Path, *, facing: Facing = "front") -> VoxelSplits:
@@ -63,72 +57,32 @@ def read_modelnet10_grids(path: str | Path, *, facing: Facing = "front") -> Voxe
     """
     if facing not in ("front", "stored"):
         raise ValueError(f"facing: got {facing!r}, accepted are 'front' and 'stored'")
-    kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    empty: dict[str, int] = {}
-    for split, (grids, labels) in _load_arrays(Path(path).expanduser()).items():
-        filled = grids.any(axis=(1, 2, 3))
-        kept[split] = grids[filled], labels[filled]
-        empty[split] = int((~filled).sum())
-    (train, train_labels), (test, test_labels) = kept["train"], kept["test"]
-    repeats, relabeled = _find_repeats(train, train_labels, test, test_labels)
+    (train, train_labels), (test, test_labels) = _load_arrays(Path(path).expanduser())
+    known = set(_packed(train))
+    repeats = np.array([row for row, bits in enumerate(_packed(test)) if bits in known], dtype=np.int64)
     if facing == "front":
         train, test = _turn(train, train_labels), _turn(test, test_labels)
     return VoxelSplits(
-        train=train,
-        train_labels=train_labels,
-        test=test,
-        test_labels=test_labels,
-        names=MODELNET10,
-        empty=(empty["train"], empty["test"]),
-        repeats=repeats,
-        relabeled=relabeled,
+        train=train, train_labels=train_labels, test=test, test_labels=test_labels, names=MODELNET10, repeats=repeats
     )
 
 
 def read_modelnet10_voxels(
-    path: str | Path,
-    *,
-    points: int = 1024,
-    seed: int = 0,
-    smooth: float = 0.0,
-    facing: Facing = "front",
-    limit: int | None = None,
+    path: str | Path, *, points: int = 1024, seed: int = 0, smooth: float = 0.0, facing: Facing = "front"
 ) -> VoxelSplits:
-    """ModelNet10 as clouds drawn on the surface of its voxel grids, in the unit sphere, z up.
-
-    Args:
-        path, facing: as for `read_modelnet10_grids`.
-        points, smooth: as for `surface_points`.
-        seed: of the points; each shape has its own stream, so `limit` does not change the others.
-        limit: at most this many shapes a class and split, the first ones; all of them when absent.
-
-    Returns:
-        The splits, `train` and `test` being clouds (M, points, 3) float32.
-
-    Raises:
-        ValueError: as `read_modelnet10_grids`, or `points` or `limit` is below 1.
-    """
-    for name, value in (("points", points), ("limit", limit)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: got {value}, accepted is at least 1")
+    """`read_modelnet10_grids` as clouds of `surface_points`, each drawn from a stream of its own. Raises as they do."""
+    check_counts(points=points)
     grids = read_modelnet10_grids(path, facing=facing)
-    chosen = [_first_of_each(labels, limit) for labels in (grids.train_labels, grids.test_labels)]
-    clouds = []
-    for split, (solid, rows) in enumerate(zip((grids.train, grids.test), chosen, strict=True)):
-        cloud = np.empty((len(rows), points, 3), dtype=np.float32)
-        for place, row in enumerate(rows):
-            rng = np.random.default_rng(np.random.SeedSequence([seed, split, int(row)]))
-            cloud[place] = surface_points(solid[row], points, rng, smooth=smooth)
-        clouds.append(cloud)
-    return replace(
-        grids,
-        train=clouds[0],
-        test=clouds[1],
-        train_labels=grids.train_labels[chosen[0]],
-        test_labels=grids.test_labels[chosen[1]],
-        repeats=np.flatnonzero(np.isin(chosen[1], grids.repeats)),
-        relabeled=np.flatnonzero(np.isin(chosen[1], grids.relabeled)),
+    train, test = (
+        np.stack(
+            [
+                surface_points(grid, points, np.random.default_rng([seed, split, row]), smooth=smooth)
+                for row, grid in enumerate(solid)
+            ]
+        )
+        for split, solid in enumerate((grids.train, grids.test))
     )
+    return replace(grids, train=train, test=test)
 
 
 def padded(grids: np.ndarray, size: int) -> np.ndarray:
@@ -140,9 +94,7 @@ def padded(grids: np.ndarray, size: int) -> np.ndarray:
     side = grids.shape[-1]
     if grids.shape[-3:] != (side, side, side) or side > size:
         raise ValueError(f"grids: got {grids.shape[-3:]}, accepted are cubes of at most {size} a side")
-    before = (size - side) // 2
-    margin = (before, size - side - before)
-    return np.pad(grids, [(0, 0)] * (grids.ndim - 3) + [margin] * 3)
+    return np.pad(grids, [(0, 0)] * (grids.ndim - 3) + [((size - side) // 2, (size - side + 1) // 2)] * 3)
 
 
 def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, smooth: float = 0.0) -> np.ndarray:
@@ -155,8 +107,7 @@ def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, s
 
     Args:
         grid: (X, Y, Z), filled where > 0.5. The outside counts as empty.
-        points: how many, >= 1.
-        rng: draws the points.
+        points, rng: how many to draw, and what draws them.
         smooth: how far the corners move, from 0 (exact voxel faces) to 1 (all the way, which halves the width
             of bars one voxel thick).
 
@@ -166,8 +117,7 @@ def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, s
     Raises:
         ValueError: the grid has not three dimensions or no filled voxel, or a number is out of range.
     """
-    if points < 1:
-        raise ValueError(f"points: got {points}, accepted is at least 1")
+    check_counts(points=points)
     if not 0 <= smooth <= 1:
         raise ValueError(f"smooth: got {smooth}, accepted is 0 to 1")
     solid = np.asarray(grid) > 0.5
@@ -176,9 +126,9 @@ def surface_points(grid: np.ndarray, points: int, rng: np.random.Generator, *, s
         raise ValueError(f"grid: got {found}, accepted is (X, Y, Z) with at least 1")
     faces = _exposed_faces(solid)
     drawn = rng.integers(len(faces), size=points)
-    corners = _smoothed(faces, solid.shape, smooth) if smooth > 0 else faces
+    corners = _smoothed(faces, solid.shape, smooth)[drawn]
     u, v = rng.random((2, points, 1))
-    a, b, c, d = (corners[drawn, k] for k in range(4))
+    a, b, c, d = corners.swapaxes(0, 1)
     return normalize_unit_sphere((1 - u) * ((1 - v) * a + v * b) + u * ((1 - v) * c + v * d))
 
 
@@ -200,6 +150,7 @@ def _exposed_faces(solid: np.ndarray) -> np.ndarray:
 
 
 def _smoothed(faces: np.ndarray, shape: tuple[int, ...], amount: float) -> np.ndarray:
+    """Faces whose corners moved by a share toward the mean center of the faces that meet in them."""
     centers = faces.mean(axis=1)
     corner = np.ravel_multi_index(tuple(faces.reshape(-1, 3).T), tuple(side + 1 for side in shape))
     meeting = np.bincount(corner)
@@ -208,10 +159,11 @@ def _smoothed(faces: np.ndarray, shape: tuple[int, ...], amount: float) -> np.nd
     return (1 - amount) * faces + amount * means
 
 
-def _load_arrays(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _load_arrays(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Grids that are not empty and their labels, of train and of test."""
     file = path / VOXELS_FILE if path.is_dir() else path
     expected = f"X_train, X_test (M, n, n, n) of 0 and 1 and y_train, y_test (M,) of 0 to 9; {VOXELS_WHERE}"
-    splits = {}
+    splits = []
     with reading(file, expected):
         arrays = read_arrays(file, expected)
         for split in ("train", "test"):
@@ -225,20 +177,9 @@ def _load_arrays(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             if bits.max() > 1 or (bits != grids).any() or not np.isin(labels, range(10)).all():
                 found = f"values {grids.min()} to {grids.max()}, labels {np.unique(labels)[:12]}"
                 raise bad_file(file, f"found {found}, expected {expected}")
-            splits[split] = bits, labels.astype(np.int64)
+            filled = bits.any(axis=(1, 2, 3))
+            splits.append((bits[filled], labels[filled].astype(np.int64)))
     return splits
-
-
-def _find_repeats(
-    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    known: dict[bytes, set[int]] = {}
-    for bits, label in zip(_packed(train), train_labels.tolist(), strict=True):
-        known.setdefault(bits, set()).add(label)
-    twins = [known.get(bits) for bits in _packed(test)]
-    repeats = [row for row, labels in enumerate(twins) if labels]
-    relabeled = [row for row in repeats if int(test_labels[row]) not in (twins[row] or ())]
-    return np.array(repeats, dtype=np.int64), np.array(relabeled, dtype=np.int64)
 
 
 def _packed(grids: np.ndarray) -> list[bytes]:
@@ -246,15 +187,6 @@ def _packed(grids: np.ndarray) -> list[bytes]:
 
 
 def _turn(grids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    turned = grids.copy()
-    for label, name in enumerate(MODELNET10):
-        if name in TURNS:
-            rows = labels == label
-            turned[rows] = np.rot90(grids[rows], TURNS[name], axes=(1, 2))
+    turned, rows = grids.copy(), np.isin(labels, _TURNED)
+    turned[rows] = np.rot90(grids[rows], axes=(1, 2))
     return turned
-
-
-def _first_of_each(labels: np.ndarray, limit: int | None) -> np.ndarray:
-    if limit is None:
-        return np.arange(len(labels))
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:limit] for label in np.unique(labels)]))

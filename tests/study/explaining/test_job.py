@@ -13,7 +13,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from invert3d.attribution.integrated import IntegratedGradients
-from invert3d.data.binvox import Binvox, write_binvox
 from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import FOLDER
@@ -21,6 +20,7 @@ from invert3d.objectives.classes import Contrast
 from invert3d.study.explaining.job import each_of, explain, explain_files, table_of
 from invert3d.study.inputs import read_inputs
 from invert3d.study.networks import open_network
+from tests.binvox import write_binvox
 from tests.cli import calls
 from tests.jobs.test_jobs import quiet
 
@@ -85,7 +85,7 @@ def test_a_file_must_be_named_and_targets_must_fit(tmp_path: Path) -> None:
 def test_a_folder_of_voxels(tmp_path: Path) -> None:
     out = tmp_path / "out"
     grid = make_grids(["toilet"], 1, 24, seed=3)[0][0]
-    write_binvox(tmp_path / "mine.binvox", Binvox(grid=grid))
+    write_binvox(tmp_path / "mine.binvox", grid)
     asked = "input_x_gradient,guided,grad_cam"
     command("shapes:chair", str(tmp_path / "mine.binvox"), model="voxnet-shapes", methods=asked, layer="conv1", out=out)
     arrays = load_file(out / "attributions.safetensors")

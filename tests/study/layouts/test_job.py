@@ -16,7 +16,6 @@ import torch
 from PIL import Image as Picture
 
 from invert3d.data.kitti import Calibration, KittiFolder, read_labels, write_calibration, write_labels
-from invert3d.data.scenes import write_scene
 from invert3d.jobs.job import Progress
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe, reached_norms
@@ -35,7 +34,7 @@ from invert3d.study.layouts.scenes import Scenes, asked_scenes, parsed_sweep, sw
 from invert3d.study.layouts.score import SHORT, errors_table, fitted, read_boxes_run, score, scored_runs
 from invert3d.training.detectors import save_detector
 from invert3d.training.frames import Frames
-from tests.layouts import camera, kitti_camera, random_layout
+from tests.layouts import camera, kitti_camera, random_layout, write_scene
 from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
 from tests.ops.test_layouts import assert_same

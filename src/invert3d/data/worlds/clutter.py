@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from invert3d.data.clouds import normalize_unit_sphere, sample_cloud
-from invert3d.data.worlds.parts import Part, assemble, bar, box, cylinder, ellipsoid
+from invert3d.data.clouds import check_counts, normalize_unit_sphere, sample_cloud
+from invert3d.data.worlds.parts import Part, assemble, bar, block, cylinder, ellipsoid
 from invert3d.data.worlds.shapes import CATEGORIES, make_mesh
 
 _SEED_TAG = 1_000_000  # keeps the child seeds apart from those of the categories, which are small numbers
@@ -25,50 +25,27 @@ def make_clutter(points: int, rng: np.random.Generator) -> np.ndarray:
 
     Heaps of boxes, ellipsoids and cylinders (half of them mirrored about x = 0), blobs, balls, shells,
     sheets, sticks and planes, mixtures of these, and category shapes cut in two, shuffled, tumbled by over
-    60 degrees or stretched.
-
-    Args:
-        points: how many, >= 1.
-        rng: every choice is drawn from it.
-
-    Returns:
-        (points, 3) float32 in the unit sphere.
-
-    Raises:
-        ValueError: `points` < 1.
+    60 degrees or stretched. ValueError if `points` < 1.
     """
-    if points < 1:
-        raise ValueError(f"points: got {points}, accepted is at least 1")
+    check_counts(points=points)
     maker = _MAKERS[int(rng.choice(len(_MAKERS), p=_ODDS))]
     return normalize_unit_sphere(maker(points, rng))
 
 
 def make_clutter_clouds(count: int, points: int, seed: int) -> np.ndarray:
-    """Clutter for a data set; cloud i depends on the seed and i alone.
+    """(count, points, 3) clutter for a data set; cloud i depends on the seed and i alone.
 
-    Args:
-        count: clouds, >= 1.
-        points: points a cloud, >= 1.
-        seed: >= 0; the clouds share no random stream with `make_clouds` of the same seed.
-
-    Returns:
-        (count, points, 3) float32 in the unit sphere.
-
-    Raises:
-        ValueError: a number is out of range.
+    It shares no random stream with `make_clouds` of the same seed. ValueError if a number is out of range.
     """
-    for name, value, least in (("count", count, 1), ("points", points, 1), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
-    seeds = [np.random.SeedSequence([seed, _SEED_TAG, index]) for index in range(count)]
-    return np.stack([make_clutter(points, np.random.default_rng(child)) for child in seeds])
+    check_counts(count=count, points=points, seed=seed)
+    return np.stack([make_clutter(points, np.random.default_rng([seed, _SEED_TAG, index])) for index in range(count)])
 
 
 def _solid(rng: np.random.Generator, spread: float) -> Part:
     a, b, c = np.exp(rng.uniform(np.log(0.04), np.log(0.8), 3))
     kind = rng.integers(0, 4)
     if kind == 0:
-        part = box((-a, a), (-b, b), (-c, c))
+        part = block(a, b, (-c, c))
     elif kind == 1:
         part = ellipsoid((0, 0, 0), (a, b, c), rng.choice([1.0, 0.5]))
     elif kind == 2:
@@ -104,9 +81,7 @@ def _ball(points: int, rng: np.random.Generator) -> np.ndarray:
         return cube * squash
     if kind == 1:
         return way * rng.random((points, 1)) ** (1 / 3) * squash
-    if kind == 2:
-        return way * squash
-    return cube / np.abs(cube).max(axis=1, keepdims=True) * squash
+    return (way if kind == 2 else cube / np.abs(cube).max(axis=1, keepdims=True)) * squash
 
 
 def _waves(spots: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -194,7 +169,7 @@ def _tumbled(points: int, rng: np.random.Generator) -> np.ndarray:
 
 def _stretched(points: int, rng: np.random.Generator) -> np.ndarray:
     _, cloud = _shape(points, rng, _STILL_STRETCHED)
-    factors = np.exp(rng.uniform(np.log(0.2), np.log(5.0), 3))
+    factors = np.ones(3)
     while factors.max() < 4 * factors.min():
         factors = np.exp(rng.uniform(np.log(0.2), np.log(5.0), 3))
     return cloud * factors

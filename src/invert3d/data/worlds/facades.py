@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from invert3d.data.worlds.colors import linear
 from invert3d.data.worlds.surfaces import hashed, line, noise
-from invert3d.data.worlds.templates import linear
 
 
 def facade_color(
@@ -36,7 +36,13 @@ def facade_color(
     low = np.where(shop, 0.45, np.where(style == 2, 0.75, 0.9)).astype(np.float32)
     high = np.where(shop, 2.4, low + tall)
     wide = np.where(shop, pitch * 0.44, wide)
-    _ledges(color, a, b, low, wide, near, blank | door, style, v)
+    under = ~(blank | door) & (np.abs(a) < wide + 0.08)
+    sill = under & (b < low) & (b > low - 0.09)
+    shade = under & (b <= low - 0.09) & (b > low - 0.2)
+    around = under & (np.abs(a) > wide) & (b > low) & (b < low + 1.6) & (style < 2)
+    band, plinth = (b < 0.12) & (style > 0) & (v > 1), v < 0.35
+    for where, part, light in ((sill | around, 0.5, 0.28), (shade, 0.72, 0), (band, 0.6, 0.2), (plinth, 0.5, 0.05)):
+        color[where] = color[where] * np.float32(part) + np.float32(light)
     inside = (np.abs(a) < wide) & (b > low) & (b < high) & ~blank & ~door
     border = np.minimum(np.minimum(wide - np.abs(a), b - low), high - b)
     frame = inside & ((border < 0.07) | ((np.abs(a) < 0.025) & ~shop) | ((np.abs(b - low - tall * 0.7) < 0.02) & ~shop))
@@ -69,27 +75,6 @@ def _wall(base: np.ndarray, u: np.ndarray, v: np.ndarray, near: np.ndarray, seed
         each = (hashed(row, np.floor(along / 0.24)) - 0.5) * np.clip(0.05 / near, 0, 1) * 0.4
         plaster[brick] = (plaster[brick] + each) * (1 - 0.25 * joint)
     return base * plaster[:, None]
-
-
-def _ledges(
-    color: np.ndarray,
-    a: np.ndarray,
-    b: np.ndarray,
-    low: np.ndarray,
-    wide: np.ndarray,
-    near: np.ndarray,
-    none: np.ndarray,
-    style: np.ndarray,
-    v: np.ndarray,
-) -> None:
-    """Sills below windows with their shadow, light surrounds, a plinth and bands between storeys, in place."""
-    under = ~none & (np.abs(a) < wide + 0.08)
-    sill = under & (b < low) & (b > low - 0.09)
-    shade = under & (b <= low - 0.09) & (b > low - 0.2)
-    around = under & (np.abs(a) > wide) & (b > low) & (b < low + 1.6) & (style < 2)
-    band, plinth = (b < 0.12) & (style > 0) & (v > 1), v < 0.35
-    for where, share, light in ((sill | around, 0.5, 0.28), (shade, 0.72, 0), (band, 0.6, 0.2), (plinth, 0.5, 0.05)):
-        color[where] = color[where] * np.float32(share) + np.float32(light)
 
 
 def _doors(color: np.ndarray, a: np.ndarray, b: np.ndarray, door: np.ndarray, table: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, circle, cylinder, ellipsoid, loft, sweep
+from invert3d.data.worlds.parts import Part, cylinder, ellipsoid, sweep, trunk
 
 
 def person(rng: np.random.Generator) -> list[Part]:
@@ -21,9 +21,7 @@ def person(rng: np.random.Generator) -> list[Part]:
         (0, shoulder, chest * 0.85, belly * 0.7),
         (0, shoulder + 0.06, 0.05, 0.05),
     ]
-    ring = circle(16)
-    parts = [loft(np.array([[(w * a, y + t * b, z) for a, b in ring] for y, z, w, t in torso]))]
-    parts += [ellipsoid((0, -0.01, head), (0.075, 0.095, 0.115)), cylinder(0.05, (shoulder, head))]
+    parts = [trunk(torso, 16), ellipsoid((0, -0.01, head), (0.075, 0.095, 0.115)), cylinder(0.05, (shoulder, head))]
     if rng.random() < 0.35:
         parts.append(ellipsoid((0, 0.03, head - 0.02), (0.1, 0.09, rng.uniform(0.13, 0.2)), 0.8))
     elif rng.random() < 0.35:

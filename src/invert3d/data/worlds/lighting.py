@@ -38,13 +38,12 @@ def make_weather(rng: np.random.Generator) -> Weather:
     rise, around = np.radians(rng.uniform(20, 65)), rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(rise) * np.sin(around), -np.sin(rise), np.cos(rise) * np.cos(around)])
     warm = np.array([1.0, 0.93 - 0.12 * np.exp(-4 * rise), 0.84 - 0.28 * np.exp(-4 * rise)])
-    blue = float(rng.uniform(0.7, 1.3))
+    blue = rng.uniform(0.7, 1.3)
     if hard:
         zenith, horizon = np.array([0.14, 0.29, 0.66]) * blue, np.array([0.66, 0.79, 0.95])
-        clouds, power = float(rng.uniform(0.0, 0.65)), float(rng.uniform(2.3, 3.0))
+        clouds, power = rng.uniform(0.0, 0.65), rng.uniform(2.3, 3.0)
     else:
-        tone = float(rng.uniform(0.75, 1.05))
-        zenith, horizon = np.array([0.78, 0.82, 0.88]) * tone, np.array([0.9, 0.92, 0.95]) * tone
+        zenith, horizon = np.array([[0.78, 0.82, 0.88], [0.9, 0.92, 0.95]]) * rng.uniform(0.75, 1.05)
         clouds, power = 1.0, 0.35
     return Weather(
         sun=sun.astype(np.float32),
@@ -53,21 +52,18 @@ def make_weather(rng: np.random.Generator) -> Weather:
         horizon=horizon.astype(np.float32),
         clouds=clouds,
         drift=rng.uniform(0, 256, 2).astype(np.float32),
-        haze=float(rng.uniform(0.0004, 0.0022)) * (1.0 if hard else 1.4),
+        haze=rng.uniform(0.0004, 0.0022) * (1.0 if hard else 1.4),
         hard=hard,
-        exposure=float(rng.uniform(0.78, 1.25)) * (1.0 if hard else 1.45),
+        exposure=rng.uniform(0.78, 1.25) * (1.0 if hard else 1.45),
         balance=np.exp(rng.normal(0, 0.035, 3)).astype(np.float32),
-        grain=float(rng.uniform(0.004, 0.012)),
+        grain=rng.uniform(0.004, 0.012),
     )
 
 
 def sky_color(weather: Weather, rays: np.ndarray, plain: bool = False) -> np.ndarray:
-    """(N, 3) radiance along rays (N, 3), any length: sky with clouds over a far line of trees and hills.
+    """(N, 3) radiance along rays (N, 3): sky with clouds over a far line of trees and hills.
 
-    Args:
-        weather: the light.
-        rays: directions.
-        plain: leave out clouds and sun, for reflections.
+    ``plain`` leaves out clouds and sun, for reflections.
     """
     length = np.sqrt(np.einsum("ij,ij->i", rays, rays))
     up = -rays[:, 1] / length

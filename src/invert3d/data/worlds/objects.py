@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from invert3d.data.worlds.parts import (
+    Pair,
     Part,
     arc,
     bar,
@@ -30,32 +31,21 @@ def lamp(rng: np.random.Generator) -> list[Part]:
         return _desk_lamp(rng)
     if style == "arc":
         reach, height, r = rng.uniform(0.5, 0.8), rng.uniform(1.5, 1.8), rng.uniform(0.13, 0.2)
+        foot = (0, reach * 0.8)
         bow = arc((0, -reach * 0.1, height * 0.55), (0, reach * 0.9, 0), (0, 0, height * 0.45), (0, 165))
-        pole = np.concatenate([[(0, reach * 0.8, 0)], bow])
         x, y, z = bow[-1]
-        return [
-            cylinder(0.16, (0, 0.05), (0, reach * 0.8)),
-            sweep(pole, 0.015),
-            *_shade(rng, z - r * 1.1, r, r * 1.1, (x, y)),
-        ]
-    high = rng.uniform(1.2, 1.55) if style != "table" else rng.uniform(0.3, 0.45)
-    r, tall = (
-        (rng.uniform(0.16, 0.26), rng.uniform(0.22, 0.32))
-        if style != "table"
-        else (rng.uniform(0.13, 0.2), rng.uniform(0.15, 0.25))
-    )
-    parts = _shade(rng, high, r, tall, (0.0, 0.0))
+        pole = sweep(np.concatenate([[(*foot, 0)], bow]), 0.015)
+        return [cylinder(0.16, (0, 0.05), foot), pole, *_shade(rng, z - r * 1.1, r, r * 1.1, (x, y))]
+    low, up = ((0.3, 0.13, 0.15), (0.45, 0.2, 0.25)) if style == "table" else ((1.2, 0.16, 0.22), (1.55, 0.26, 0.32))
+    high, r, tall = rng.uniform(low, up)
+    parts = _shade(rng, high, r, tall)
     if style == "floor":
-        parts += [
-            cylinder(rng.uniform(0.11, 0.17), (0, 0.03), top=rng.uniform(0.05, 0.11)),
-            cylinder(rng.uniform(0.01, 0.02), (0, high + 0.06)),
-        ]
+        parts.append(cylinder(rng.uniform(0.11, 0.17), (0, 0.03), top=rng.uniform(0.05, 0.11)))
+        parts.append(cylinder(rng.uniform(0.01, 0.02), (0, high + 0.06)))
     elif style == "tripod":
         spread, hub = rng.uniform(0.22, 0.34), high * rng.uniform(0.6, 0.95)
-        parts += [
-            bar((0, 0, hub), (spread * np.cos(a), spread * np.sin(a), 0), 0.017) for a in np.radians([-90, 30, 150])
-        ]
-        parts.append(cylinder(0.015, (hub - 0.05, high + 0.06)))
+        feet = [(spread * np.cos(a), spread * np.sin(a), 0) for a in np.radians([-90, 30, 150])]
+        parts += [*(bar((0, 0, hub), foot, 0.017) for foot in feet), cylinder(0.015, (hub - 0.05, high + 0.06))]
     else:
         parts += _turned_base(rng, high)
     return parts
@@ -63,44 +53,27 @@ def lamp(rng: np.random.Generator) -> list[Part]:
 
 def _turned_base(rng: np.random.Generator, high: float) -> list[Part]:
     b, kind = rng.uniform(0.05, 0.1), rng.integers(0, 4)
-    pole = cylinder(0.012, (0, high + 0.05))
     if kind == 0:
-        return [
-            pole,
-            lathe(
-                [
-                    (0, 0),
-                    (b * 0.7, 0),
-                    (b * 0.6, 0.02),
-                    (b, high * 0.35),
-                    (b * 0.6, high * 0.65),
-                    (0.02, high * 0.8),
-                    (0, high),
-                ]
-            ),
-        ]
-    if kind == 1:
-        return [pole, cylinder(b, (0, 0.02)), cylinder(0.02, (0, high))]
-    if kind == 2:
-        return [
-            pole,
-            *[
-                ellipsoid((0, 0, high * z), (b * s, b * s, high * 0.17))
-                for z, s in ((0.16, 1.0), (0.46, 0.75), (0.72, 0.5))
-            ],
-            cylinder(b, (0, 0.02)),
-        ]
-    return [pole, frustum((0, high * 0.8), ((-b, b), (-b, b)), ((-b * 0.5, b * 0.5), (-b * 0.5, b * 0.5)))]
+        foot = [(0, 0), (b * 0.7, 0), (b * 0.6, 0.02), (b, high * 0.35), (b * 0.6, high * 0.65), (0.02, high * 0.8)]
+        body = [lathe([*foot, (0, high)])]
+    elif kind == 1:
+        body = [cylinder(b, (0, 0.02)), cylinder(0.02, (0, high))]
+    elif kind == 2:
+        beads = ((0.16, 1.0), (0.46, 0.75), (0.72, 0.5))
+        body = [ellipsoid((0, 0, high * z), (b * s, b * s, high * 0.17)) for z, s in beads]
+        body.append(cylinder(b, (0, 0.02)))
+    else:
+        body = [frustum((0, high * 0.8), ((-b, b), (-b, b)), ((-b * 0.5, b * 0.5), (-b * 0.5, b * 0.5)))]
+    return [cylinder(0.012, (0, high + 0.05)), *body]
 
 
-def _shade(rng: np.random.Generator, low: float, r: float, tall: float, at: tuple[float, float]) -> list[Part]:
+def _shade(rng: np.random.Generator, low: float, r: float, tall: float, at: Pair = (0.0, 0.0)) -> list[Part]:
     kind, wall = rng.choice(["cone", "drum", "dome"], p=[0.5, 0.25, 0.25]), 0.006
     if kind == "dome":
         curve = [(r * np.cos(a), low + tall * 0.8 * np.sin(a)) for a in np.linspace(0, np.pi / 2 - 0.15, 6)]
     else:
         curve = [(r, low), (r * (rng.uniform(0.35, 0.65) if kind == "cone" else 1.0), low + tall)]
-    profile = [*curve, *[(a - wall, b) for a, b in curve[::-1]]]
-    shade = lathe(profile, at, 24, ring=True)
+    shade = lathe([*curve, *((a - wall, b) for a, b in curve[::-1])], at, 24, ring=True)
     return [shade, ellipsoid((*at, low + tall * 0.4), (0.03, 0.03, 0.045))]
 
 
@@ -110,16 +83,10 @@ def _desk_lamp(rng: np.random.Generator) -> list[Part]:
     elbow = (0.0, 0.08 + lower * np.cos(a), 0.03 + lower * np.sin(a))
     head = (0.0, elbow[1] - upper * np.cos(b), elbow[2] + upper * np.sin(b))
     r, tall = rng.uniform(0.06, 0.09), rng.uniform(0.1, 0.15)
-    shade = [
-        p.moved(z=-tall).turned("x", -rng.uniform(5, 45)).moved(*head) for p in _shade(rng, 0.0, r, tall, (0.0, 0.0))
-    ]
-    return [
-        cylinder(rng.uniform(0.08, 0.11), (0, 0.025), (0, 0.06)),
-        bar((0, 0.08, 0.02), elbow, 0.01),
-        bar(elbow, head, 0.01),
-        ellipsoid(elbow, (0.02, 0.02, 0.02)),
-        *shade,
-    ]
+    shade = [p.moved(z=-tall).turned("x", -rng.uniform(5, 45)).moved(*head) for p in _shade(rng, 0.0, r, tall)]
+    foot = cylinder(rng.uniform(0.08, 0.11), (0, 0.025), (0, 0.06))
+    joint = ellipsoid(elbow, (0.02, 0.02, 0.02))
+    return [foot, bar((0, 0.08, 0.02), elbow, 0.01), bar(elbow, head, 0.01), joint, *shade]
 
 
 def guitar(rng: np.random.Generator) -> list[Part]:
@@ -152,16 +119,9 @@ def _figure_eight(rng: np.random.Generator, w: float, tall: float) -> np.ndarray
 def _guitar_neck(rng: np.random.Generator, tall: float, thick: float, acoustic: bool) -> list[Part]:
     front, length = -thick / 2, rng.uniform(0.42, 0.52)
     nut = tall + length * 0.88
-    neck = frustum(
-        (tall * 0.72, nut),
-        ((-0.029, 0.029), (front - 0.015, front + 0.02)),
-        ((-0.022, 0.022), (front - 0.012, front + 0.012)),
-    )
-    head = frustum(
-        (nut, nut + 0.17),
-        ((-0.028, 0.028), (front - 0.01, front + 0.01)),
-        ((-0.04, 0.04), (front - 0.01, front + 0.01)),
-    )
+    heel, end = ((-0.029, 0.029), (front - 0.015, front + 0.02)), ((-0.022, 0.022), (front - 0.012, front + 0.012))
+    neck, y = frustum((tall * 0.72, nut), heel, end), (front - 0.01, front + 0.01)
+    head = frustum((nut, nut + 0.17), ((-0.028, 0.028), y), ((-0.04, 0.04), y))
     parts = [neck, head.turned("x", -rng.uniform(0, 14), (0, front, nut))]
     one_side = not acoustic and rng.random() < 0.5
     for z in np.linspace(0.03, 0.14, 6 if one_side else 3):
@@ -204,8 +164,7 @@ def _panel(rng: np.random.Generator, style: str, w: float, t: float, z: tuple[fl
         cut = [(0, z[0]), (t, z[0]), (t, z[1]), (0, z[1])]
         return [loft(np.array([[(x, y - bend * x * x, h) for y, h in cut] for x in np.linspace(-w, w, 13)]))]
     tall = z[1] - z[0]
-    # The bezel is a rim of four bars, laid down: built flat round the z axis, then stood up to face -y.
-    bezel = rim((-w, w), (z[0], z[1]), (-t, 0.01), rng.uniform(0.01, 0.025))
+    bezel = rim((-w, w), z, (-t, 0.01), rng.uniform(0.01, 0.025))  # lies flat, to be stood up to face -y
     parts = [box((-w, w), (0, t), z), *(part.turned("x", 90) for part in bezel)]
     if style == "allinone":
         parts.append(box((-w, w), (-0.005, t), (z[0] - tall * 0.15, z[0])))
@@ -223,8 +182,5 @@ def _tube_monitor(rng: np.random.Generator, w: float) -> list[Part]:
     for y, s in ((0.05, 0.97), (deep * 0.5, 0.8), (deep, 0.5)):
         a, b = w * s, tall / 2 * s
         rings.append([(-a, y, mid - b), (a, y, mid - b), (a, y, mid + b), (-a, y, mid + b)])
-    base = lathe(
-        [(0, 0), (w * 0.6, 0), (w * 0.55, 0.015), (w * 0.3, lift), (w * 0.3, lift + 0.03), (0, lift + 0.03)],
-        (0, deep * 0.3),
-    )
-    return [front, screen, loft(np.array(rings)), base]
+    foot = [(0, 0), (w * 0.6, 0), (w * 0.55, 0.015), (w * 0.3, lift), (w * 0.3, lift + 0.03), (0, lift + 0.03)]
+    return [front, screen, loft(np.array(rings)), lathe(foot, (0, deep * 0.3))]

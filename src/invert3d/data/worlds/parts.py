@@ -1,7 +1,7 @@
 """Primitive solids as small triangle meshes: the bricks of the procedural shapes.
 
-Axes: x to the right, y to the back, z up; lengths are in whatever unit the caller thinks in (the
-generators think in meters). Every primitive is closed and its normals point outward.
+Axes: x to the right, y to the back, z up; lengths are in the caller's unit, meters in the makers of shapes. Every
+primitive is closed and its normals point outward.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ class Part:
         return Part(self.vertices + np.array([x, y, z]), self.faces)
 
     def turned(self, axis: str, degrees: float, about: Triple = (0.0, 0.0, 0.0)) -> Part:
-        """The part rotated by `degrees` (right-handed) round "x", "y" or "z" through the point `about`.
-
-        Raises:
-            ValueError: `axis` is none of the three.
-        """
+        """The part rotated by `degrees` (right-handed) round "x", "y" or "z" through a point; ValueError for others."""
         if axis not in _AXES:
             raise ValueError(f"axis: got {axis!r}, accepted are 'x', 'y', 'z'")
         i, j = _AXES[axis]
@@ -54,15 +50,10 @@ def both(part: Part) -> list[Part]:
 
 
 def loft(rings: np.ndarray, capped: bool = True) -> Part:
-    """The solid skinned over a stack of cross sections.
+    """The solid skinned over cross sections: rings (K, N, 3), K >= 2 closed loops of N >= 3 corresponding points.
 
-    Args:
-        rings: (K, N, 3) K >= 2 closed loops of N >= 3 corresponding points. The first and the last are
-            capped by a fan round their mean, so these two must be star-shaped.
-        capped: False leaves out the caps, for a stack that ends where it starts.
-
-    Raises:
-        ValueError: `rings` has another shape.
+    Unless the stack ends where it starts, the first and the last are `capped` by a fan round their mean, so these two
+    must be star-shaped. ValueError if `rings` has another shape.
     """
     rings = np.asarray(rings, dtype=np.float64)
     if rings.ndim != 3 or rings.shape[0] < 2 or rings.shape[1] < 3 or rings.shape[2] != 3:
@@ -77,10 +68,7 @@ def loft(rings: np.ndarray, capped: bool = True) -> Part:
     last = (count - 1) * size
     bottom = np.stack([after, here, np.full(size, count * size)], -1)
     top = np.stack([here + last, after + last, np.full(size, count * size + 1)], -1)
-    return _outward(vertices, np.concatenate([sides, bottom, top]) if capped else sides)
-
-
-def _outward(vertices: np.ndarray, faces: np.ndarray) -> Part:
+    faces = np.concatenate([sides, bottom, top]) if capped else sides
     p, q, r = (vertices[faces[:, k]] - vertices[0] for k in range(3))
     volume = np.einsum("ij,ij->", p, np.cross(q, r))
     return Part(vertices, faces[:, ::-1] if volume < 0 else faces)
@@ -91,12 +79,15 @@ def box(x: Pair, y: Pair, z: Pair) -> Part:
     return frustum(z, (x, y), (x, y))
 
 
+def block(x: float, y: float, z: Pair) -> Part:
+    """The box from -x to x, from -y to y and between two heights."""
+    return box((-x, x), (-y, y), z)
+
+
 def frustum(z: Pair, lower: tuple[Pair, Pair], upper: tuple[Pair, Pair]) -> Part:
     """A slanted box: the rectangle `lower` = (x bounds, y bounds) at z[0] joined to `upper` at z[1]."""
-    rings = []
-    for height, ((x0, x1), (y0, y1)) in zip(z, (lower, upper), strict=True):
-        rings.append([(x0, y0, height), (x1, y0, height), (x1, y1, height), (x0, y1, height)])
-    return loft(np.array(rings))
+    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for (x0, x1), (y0, y1) in (lower, upper)]
+    return loft(np.array([[(x, y, height) for x, y in ring] for ring, height in zip(corners, z, strict=True)]))
 
 
 def circle(segments: int = 16) -> np.ndarray:
@@ -116,8 +107,7 @@ def lathe(
 
     Args:
         profile: (K, 2) radius and height; up outside and down inside makes a vessel.
-        at: x and y of the axis.
-        segments: corners of each cross section.
+        at, segments: x and y of the axis, corners of each cross section.
         squash: factors on x and y, for oval things.
         ring: join the end of the profile to its start (a ring, a lamp shade) instead of capping both.
     """
@@ -131,11 +121,11 @@ def lathe(
     return loft(rings, capped=not ring)
 
 
-def vessel(profile: Sequence[Pair], wall: float, at: Pair = (0.0, 0.0), squash: Pair = (1.0, 1.0)) -> Part:
+def vessel(profile: Sequence[Pair], wall: float, squash: Pair = (1.0, 1.0)) -> Part:
     """An open vessel: an outer `profile` of (radius, height), bottom to rim, and one `wall` less inside."""
     inner = [(max(r - wall, wall * 0.2), z) for r, z in profile]
     inner[0] = (inner[0][0], inner[0][1] + wall)
-    return lathe([(0.0, profile[0][1]), *profile, *inner[::-1], (0.0, inner[0][1])], at, 24, squash)
+    return lathe([(0.0, profile[0][1]), *profile, *inner[::-1], (0.0, inner[0][1])], segments=24, squash=squash)
 
 
 def cylinder(radius: float, z: Pair, at: Pair = (0.0, 0.0), top: float | None = None, segments: int = 16) -> Part:
@@ -143,31 +133,21 @@ def cylinder(radius: float, z: Pair, at: Pair = (0.0, 0.0), top: float | None = 
     return lathe([(radius, z[0]), (radius if top is None else top, z[1])], at, segments)
 
 
-def ellipsoid(center: Triple, radii: Triple, roundness: float = 1.0) -> Part:
+def ellipsoid(center: Sequence[float], radii: Sequence[float], roundness: float = 1.0, coarse: bool = False) -> Part:
     """An ellipsoid, or with `roundness` < 1 a cushion-like box with rounded edges (0.3 is a pillow)."""
-    polar = np.linspace(-np.pi / 2, np.pi / 2, 11)
-    ring = circle(16)
-    shaped = np.sign(ring) * np.abs(ring) ** roundness
-    rings = np.empty((11, 16, 3))
-    rings[..., :2] = (np.cos(polar).round(12) ** roundness)[:, None, None] * shaped
+    polar, ring = np.linspace(-np.pi / 2, np.pi / 2, 5 if coarse else 11), circle(8 if coarse else 16)
+    around = np.cos(polar).clip(1e-3) if coarse else np.cos(polar).round(12)
+    rings = np.empty((len(polar), len(ring), 3))
+    rings[..., :2] = (around**roundness)[:, None, None] * (np.sign(ring) * np.abs(ring) ** roundness)
     rings[..., 2] = (np.sign(polar) * np.abs(np.sin(polar)) ** roundness)[:, None]
     return loft(rings * np.asarray(radii) + np.asarray(center))
 
 
 def sweep(path: Sequence[Triple] | np.ndarray, radius: float | Sequence[float], segments: int = 8) -> Part:
-    """A round bar along a polyline.
-
-    Args:
-        path: (K, 3) points of the axis, K >= 2.
-        radius: one radius, or K of them.
-        segments: corners of the cross section.
-    """
+    """A round bar along a polyline of K >= 2 points, of one radius or K of them."""
     points = np.asarray(path, dtype=np.float64)
     tangent = np.gradient(points, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-12
-    whole = points[-1] - points[0]
-    if np.linalg.norm(whole) < 1e-9:
-        whole = points[len(points) // 2] - points[0]
     normal = np.linalg.svd(points - points.mean(axis=0), full_matrices=True)[2][-1]
     side = np.cross(tangent, normal)
     side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-12
@@ -188,21 +168,21 @@ def arc(center: Triple, across: Triple, up: Triple, degrees: Pair, count: int = 
     return np.asarray(center) + np.cos(angle) * np.asarray(across) + np.sin(angle) * np.asarray(up)
 
 
-def torus(radius: float, thickness: float, segments: int = 24) -> Part:
+def torus(radius: float, thickness: float, segments: int = 24, corners: int = 10) -> Part:
     """A horizontal ring about the origin, of the given center-line radius and bar radius."""
-    return lathe(circle(10) * thickness + np.array([radius, 0.0]), segments=segments, ring=True)
+    return lathe(circle(corners) * thickness + np.array([radius, 0.0]), segments=segments, ring=True)
+
+
+def trunk(rings: Iterable[tuple[float, float, float, float]], corners: int) -> Part:
+    """An upright body through rings of (y, z, half width, half depth)."""
+    loop = circle(corners)
+    return loft(np.array([[(w * a, y + d * b, z) for a, b in loop] for y, z, w, d in rings]))
 
 
 def prism(outline: Sequence[Pair] | np.ndarray, across: str, bounds: Pair) -> Part:
-    """A star-shaped outline extruded along one axis.
+    """A star-shaped outline extruded between two ends along an axis "x", "y" or "z"; ValueError for others.
 
-    Args:
-        outline: (N, 2) corners, in the two other axes in alphabetical order.
-        across: the axis of extrusion, "x", "y" or "z".
-        bounds: lower and upper end along it.
-
-    Raises:
-        ValueError: `across` is no axis.
+    The corners (N, 2) are given in the two other axes in alphabetical order.
     """
     if across not in _AXES:
         raise ValueError(f"across: got {across!r}, accepted are 'x', 'y', 'z'")
@@ -224,16 +204,16 @@ def rim(x: Pair, y: Pair, z: Pair, wall: float) -> list[Part]:
     ]
 
 
-def assemble(parts: Iterable[Part]) -> trimesh.Trimesh:
-    """One mesh of all the parts, in order, without merging or reordering anything.
-
-    Raises:
-        ValueError: there are no parts.
-    """
-    listed = list(parts)
-    if not listed:
+def joined(parts: Sequence[Part]) -> Part:
+    """All the parts as one, in order, without merging anything. ValueError if there are none."""
+    if not parts:
         raise ValueError("parts: got none, accepted is at least one")
-    offsets = np.cumsum([0] + [len(part.vertices) for part in listed[:-1]])
-    vertices = np.concatenate([part.vertices for part in listed])
-    faces = np.concatenate([part.faces + offset for part, offset in zip(listed, offsets, strict=True)])
-    return trimesh.Trimesh(vertices=vertices, faces=faces, process=False)
+    offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+    faces = [part.faces + offset for part, offset in zip(parts, offsets, strict=True)]
+    return Part(np.concatenate([part.vertices for part in parts]), np.concatenate(faces))
+
+
+def assemble(parts: Sequence[Part]) -> trimesh.Trimesh:
+    """One mesh of all the parts. ValueError if there are none."""
+    whole = joined(parts)
+    return trimesh.Trimesh(vertices=whole.vertices, faces=whole.faces, process=False)

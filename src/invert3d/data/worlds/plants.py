@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, bar, box, cylinder, ellipsoid, loft, rim, sweep, vessel
+from invert3d.data.worlds.parts import Part, bar, block, cylinder, ellipsoid, loft, rim, sweep, vessel
 
 
 def plant(rng: np.random.Generator) -> list[Part]:
@@ -15,29 +15,16 @@ def plant(rng: np.random.Generator) -> list[Part]:
         cylinder(r * 0.9, (tall * 0.8, tall * 0.85)),
     ]
     if rng.random() < 0.3:
-        parts = [
-            *rim((-r, r), (-r, r), (0, tall), 0.015),
-            box((-r, r), (-r, r), (0, 0.015)),
-            box((-r + 0.01, r - 0.01), (-r + 0.01, r - 0.01), (tall * 0.8, tall * 0.85)),
-        ]
+        soil = block(r - 0.01, r - 0.01, (tall * 0.8, tall * 0.85))
+        parts = [*rim((-r, r), (-r, r), (0, tall), 0.015), block(r, r, (0, 0.015)), soil]
     style = rng.choice(["leaves", "blades", "palm", "cactus", "fir", "ball"], p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
     return parts + _GROWTH[str(style)](rng, tall * 0.85, r)
 
 
 def _leaf(start: np.ndarray, heading: float, rise: float, length: float, width: float, droop: float) -> Part:
     t = np.linspace(0, 1, 7)
-    flat = np.cos(np.radians(rise)) * length * t
-    axis = (
-        np.stack(
-            [
-                flat * np.cos(heading),
-                flat * np.sin(heading),
-                np.sin(np.radians(rise)) * length * t - droop * length * t**2,
-            ],
-            -1,
-        )
-        + start
-    )
+    flat, high = np.cos(np.radians(rise)) * length * t, np.sin(np.radians(rise)) * length * t
+    axis = np.stack([flat * np.cos(heading), flat * np.sin(heading), high - droop * length * t**2], -1) + start
     side = np.array([-np.sin(heading), np.cos(heading), 0.0])
     half = (width * np.sin(np.pi * np.clip(t * 0.94 + 0.04, 0, 1)))[:, None] * side
     up = np.array([0, 0, 0.003])
@@ -82,11 +69,8 @@ def _cactus(rng: np.random.Generator, soil: float, r: float) -> list[Part]:
     parts = [ellipsoid((0, 0, soil + high / 2), (thick, thick, high / 2 + 0.03), 0.5)]
     for side in (-1, 1)[: int(rng.integers(1, 3))]:
         z, out, up = (soil + high * rng.uniform(0.3, 0.55), thick + rng.uniform(0.07, 0.12), rng.uniform(0.12, 0.28))
-        parts.append(
-            sweep(
-                [(0, 0, z), (side * out * 0.8, 0, z), (side * out, 0, z + 0.05), (side * out, 0, z + up)], thick * 0.6
-            )
-        )
+        arm = [(0, 0, z), (side * out * 0.8, 0, z), (side * out, 0, z + 0.05), (side * out, 0, z + up)]
+        parts.append(sweep(arm, thick * 0.6))
     return parts
 
 

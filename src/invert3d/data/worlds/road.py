@@ -78,42 +78,40 @@ class Road:
 
 def make_road(rng: np.random.Generator, style: str) -> Road:
     """A road of a style: "city", "suburb", "country", "highway" or "lot" (a car park)."""
-    half = float(rng.uniform(2.9, 3.5))
+    half = rng.uniform(2.9, 3.5)
     forward = 1 if style != "highway" and rng.random() < 0.75 else 2
     forward = int(rng.integers(3, 5)) if style == "highway" else forward
-    back = 0 if style in ("highway",) else forward
-    wide = float(rng.uniform(3.5, 3.75)) if style == "highway" else half
+    back = 0 if style == "highway" else forward
+    wide = rng.uniform(3.5, 3.75) if style == "highway" else half
     left, right = -back * wide, forward * wide
     lanes = tuple(wide * k for k in range(-back + 1, forward) if k != 0 or back == 0)
     slot = (int(rng.integers(0, forward)) + 0.5) * wide
     park = rng.random(2) < {"city": 0.75, "suburb": 0.55}.get(style, 0.0)
-    walks = rng.uniform(1.8, 3.6, 2) * (style in ("city", "suburb")) + rng.uniform(0.4, 1.2, 2) * (
-        style in ("country", "highway")
-    )
-    crossing = style in ("city", "suburb") and rng.random() < 0.35
-    verges = [
-        str(rng.choice(["grass", "paving", "gravel"], p=[0.25, 0.6, 0.15] if style == "city" else [0.8, 0.1, 0.1]))
-        for _ in range(2)
-    ]
+    broad, narrow = rng.uniform(1.8, 3.6, 2), rng.uniform(0.4, 1.2, 2)
+    town = style in ("city", "suburb")
+    walks = broad if town else narrow
+    crossing = town and rng.random() < 0.35
+    chance = [0.25, 0.6, 0.15] if style == "city" else [0.8, 0.1, 0.1]
+    verges = [str(rng.choice(["grass", "paving", "gravel"], p=chance)) for _ in range(2)]
     if style == "lot":
-        left, right, lanes, slot, walks = -14.0, 14.0, (), float(rng.uniform(-1.2, 1.2)), rng.uniform(1.5, 2.5, 2)
-    bend = float(rng.normal(0, 0.0016)) if rng.random() < 0.5 else 0.0
+        left, right, lanes, slot, walks = -14.0, 14.0, (), rng.uniform(-1.2, 1.2), rng.uniform(1.5, 2.5, 2)
+    bend = rng.normal(0, 0.0016) if rng.random() < 0.5 else 0.0
     return Road(
-        turn=float(rng.normal(0, 0.018)),
+        turn=rng.normal(0, 0.018),
         bend=0.0 if crossing or style == "lot" else bend,
-        camera=slot + float(rng.normal(0, 0.25)),
-        height=1.65 + float(rng.uniform(-0.04, 0.04)),
+        camera=slot + rng.normal(0, 0.25),
+        height=1.65 + rng.uniform(-0.04, 0.04),
         left=left,
         right=right,
         lanes=lanes,
         middle=0.0 if back and style != "lot" else None,
         parking=(2.15 * bool(park[0]), 2.15 * bool(park[1])),
         pavement=(float(walks[0]), float(walks[1])),
-        crossing=float(rng.uniform(16, 42)) if crossing else None,
-        side_width=float(rng.uniform(6, 8)),
+        crossing=rng.uniform(16, 42) if crossing else None,
+        side_width=rng.uniform(6, 8),
         zebra=rng.random() < 0.55,
         kerb=0.12 if style != "country" else 0.03,
         verge=(verges[0], verges[1]),
-        wear=float(rng.uniform(0.0, 0.6)),
-        tone=float(rng.uniform(0.11, 0.24)),
+        wear=rng.uniform(0.0, 0.6),
+        tone=rng.uniform(0.11, 0.24),
     )

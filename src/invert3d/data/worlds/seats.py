@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, arc, bar, both, box, cylinder, ellipsoid, prism, rim, sweep
+from invert3d.data.worlds.parts import Part, arc, bar, block, both, box, cylinder, ellipsoid, prism, rim, sweep
 
 
 def corner_legs(
     rng: np.random.Generator, half: tuple[float, float], height: float, thick: float, splay: float = 0.0
 ) -> list[Part]:
-    """Four legs under a rectangle centered on the axis.
+    """Four legs, square or round, up to a height; `half` is the half extent of the feet's outer rectangle in x and y.
 
-    Args:
-        rng: draws between square and round legs.
-        half: half extent of the feet's outer rectangle in x and y.
-        height: from the floor up to here.
-        thick: width of a leg.
-        splay: how much farther out the feet stand than the tops.
+    The feet stand `splay` farther out than the tops.
     """
     x, y = half[0] - thick / 2, half[1] - thick / 2
     if splay > 0 or rng.random() < 0.4:
@@ -39,20 +36,15 @@ def chair(rng: np.random.Generator) -> list[Part]:
     elif style == "star":
         parts = [ellipsoid((0, 0, h - 0.04), (w, d, 0.05), 0.4)]
     else:
-        parts = [box((-w, w), (-d, d), (h - thick, h))]
+        parts = [block(w, d, (h - thick, h))]
     if style == "star":
         parts += _star_base(rng, h - 0.05)
     elif style == "cantilever":
         parts += _cantilever(w - 0.02, d, h - thick)
     else:
         splay = rng.uniform(0.02, 0.06) if style in ("round", "shell") or rng.random() < 0.25 else 0.0
-        parts += corner_legs(
-            rng,
-            (w * (0.8 if style == "round" else 1), d * (0.8 if style == "round" else 1)),
-            h - thick / 2,
-            rng.uniform(0.03, 0.055),
-            splay,
-        )
+        inner = 0.8 if style == "round" else 1
+        parts += corner_legs(rng, (w * inner, d * inner), h - thick / 2, rng.uniform(0.03, 0.055), splay)
         if splay == 0 and rng.random() < 0.4:
             z = rng.uniform(0.1, 0.25)
             parts += both(bar((w - 0.03, -d + 0.03, z), (w - 0.03, d - 0.03, z), 0.012))
@@ -83,10 +75,8 @@ def _back_rest(rng: np.random.Generator, style: str, w: float, d: float, h: floa
     lean = rng.uniform(2, 14)
     if style == "round":
         hoop = arc((0, 0.3 * d, h), (0.85 * w, 0, 0), (0, 0.6 * d, rise), (0, 180), 14)
-        rods = [
-            bar((x, 0.75 * d, h), (x * 1.2, 0.75 * d, h + rise * 0.75), 0.009) for x in np.linspace(-w / 2, w / 2, 4)
-        ]
-        return [sweep(hoop, 0.016), *rods]
+        y, top = 0.75 * d, h + rise * 0.75
+        return [sweep(hoop, 0.016), *(bar((x, y, h), (x * 1.2, y, top), 0.009) for x in np.linspace(-w / 2, w / 2, 4))]
     kind = "solid" if style in ("star", "shell") else rng.choice(["solid", "slats", "rods", "panel"])
     t = rng.uniform(0.02, 0.06)
     y = (d - t, d)
@@ -105,9 +95,8 @@ def _back_rest(rng: np.random.Generator, style: str, w: float, d: float, h: floa
             levels = np.linspace(0.15, 0.7, int(rng.integers(2, 5))) * rise
             parts += [box((-w, w), y, (h + z, h + z + 0.04)) for z in levels]
         elif kind == "rods":
-            parts += [
-                box((x - 0.012, x + 0.012), y, (h, h + rise)) for x in np.linspace(-w, w, int(rng.integers(5, 8)))[1:-1]
-            ]
+            rods = np.linspace(-w, w, int(rng.integers(5, 8)))[1:-1]
+            parts += [box((x - 0.012, x + 0.012), y, (h, h + rise)) for x in rods]
         else:
             parts.append(box((-w, w), y, (h + rise * 0.45, h + rise)))
     return [part.turned("x", -lean, (0, d, h)) for part in parts]
@@ -128,15 +117,15 @@ def bench(rng: np.random.Generator) -> list[Part]:
     style = rng.choice(["legs", "panels", "trestle", "park"], p=[0.25, 0.2, 0.2, 0.35])
     if style == "park" or rng.random() < 0.4:
         edges = np.linspace(-d, d, int(rng.integers(3, 6)) + 1)
-        seat = [box((-w, w), (a + 0.008, b - 0.008), (h - thick, h)) for a, b in zip(edges, edges[1:], strict=False)]
+        seat = [box((-w, w), (a + 0.008, b - 0.008), (h - thick, h)) for a, b in pairwise(edges)]
     else:
-        seat = [box((-w, w), (-d, d), (h - thick, h))]
+        seat = [block(w, d, (h - thick, h))]
     x = w * rng.uniform(0.75, 0.97)
     if style == "legs":
         frame = corner_legs(rng, (x, d), h - thick, rng.uniform(0.04, 0.07))
     elif style == "panels":
         frame = both(box((x - 0.05, x), (-d, d), (0, h - thick)))
-        frame.append(box((-x, x), (-0.015, 0.015), (h * 0.25, h * 0.4)))
+        frame.append(block(x, 0.015, (h * 0.25, h * 0.4)))
     elif style == "trestle":
         frame = [p for s in (-1, 1) for p in both(bar((x, 0, h - thick), (x, s * d * 1.1, 0), 0.03))]
         frame.append(bar((-x, 0, h * 0.55), (x, 0, h * 0.55), 0.02))
@@ -168,26 +157,21 @@ def sofa(rng: np.random.Generator) -> list[Part]:
     style = rng.choice(["boxy", "rolled", "low", "corner"])
     foot = rng.uniform(0.08, 0.16) if rng.random() < 0.5 else 0.02
     back = d - rng.uniform(0.16, 0.24)
-    parts = [box((-w, w), (-d, d), (foot, h - 0.12)), box((-w, w), (back, d), (foot, h + rise))]
+    parts = [block(w, d, (foot, h - 0.12)), box((-w, w), (back, d), (foot, h + rise))]
     edges = np.linspace(-w, w, seats + 1)
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         middle, half = (a + b) / 2, (b - a) / 2 - 0.01
         parts.append(ellipsoid((middle, (back - d) / 2, h - 0.06), (half, (back + d) / 2, 0.1), 0.3))
         if style != "low":
             parts.append(ellipsoid((middle, back - 0.04, h + rise * 0.5), (half, 0.1, rise * 0.5), 0.35))
     top = h + rng.uniform(0.14, 0.26)
     if style == "rolled":
-        side = box((w, w + arm * 0.7), (-d, d), (foot, top - arm / 2))
-        parts += [
-            *both(side),
-            *both(sweep([(w + arm / 2, -d, top - arm / 2), (w + arm / 2, d, top - arm / 2)], arm * 0.65, 14)),
-        ]
+        x, z = w + arm / 2, top - arm / 2
+        parts += both(box((w, w + arm * 0.7), (-d, d), (foot, z)))
+        parts += both(sweep([(x, -d, z), (x, d, z)], arm * 0.65, 14))
     elif style == "corner":
-        parts += [
-            box((w - 0.5, w + arm), (-d - rng.uniform(0.35, 0.6), -d + 0.02), (foot, h)),
-            box((-w - arm, -w), (-d, d), (foot, top)),
-            box((w, w + arm), (-d, d), (foot, h + rise)),
-        ]
+        parts.append(box((w - 0.5, w + arm), (-d - rng.uniform(0.35, 0.6), -d + 0.02), (foot, h)))
+        parts += [box((-w - arm, -w), (-d, d), (foot, top)), box((w, w + arm), (-d, d), (foot, h + rise))]
         parts = [p.mirrored() for p in parts] if rng.random() < 0.5 else parts
     else:
         parts += both(box((w, w + arm), (-d, d), (foot, top)))
@@ -206,14 +190,14 @@ def bed(rng: np.random.Generator) -> list[Part]:
     parts = _bedding(rng, w, d, base, mattress, double)
     top, legs = base + mattress, base
     if style == "divan":
-        parts.append(box((-w, w), (-d, d), (0.03, base)))
+        parts.append(block(w, d, (0.03, base)))
     else:
-        parts += [box((-w - 0.04, w + 0.04), (-d - 0.03, d + 0.03), (base - 0.08, base + 0.05))]
+        parts += [block(w + 0.04, d + 0.03, (base - 0.08, base + 0.05))]
         legs = {"poster": rng.uniform(1.5, 2.0), "bunk": 1.65}.get(str(style), base)
         parts += corner_legs(rng, (w + 0.05, d + 0.05), legs, rng.uniform(0.06, 0.1))
     if style == "bunk":
         parts += [part.moved(z=1.0) for part in _bedding(rng, w, d, base, mattress * 0.7, double)]
-        parts += [box((-w - 0.04, w + 0.04), (-d - 0.03, d + 0.03), (base + 0.9, base + 1.05))]
+        parts += [block(w + 0.04, d + 0.03, (base + 0.9, base + 1.05))]
         parts += [bar((w + 0.06, -d * 0.4 + s, 0), (w + 0.06, -d * 0.4 + s, base + 1.1), 0.02) for s in (0, 0.4)]
         parts += [bar((w + 0.06, -d * 0.4, z), (w + 0.06, -d * 0.4 + 0.4, z), 0.018) for z in (0.3, 0.6, 0.9, 1.2)]
         return parts

@@ -52,15 +52,12 @@ def write_shapes(
     if form == "meshes":
         _write_meshes(out, names, per_class, seed)
         return
-    made = make_clouds if form == "points" else _grids
-    shapes, labels = made(names, per_class, size, seed)
-    arrays = {"clouds" if form == "points" else "voxels": shapes, "labels": labels, "classes": np.array(names)}
+    if form == "points":
+        key, (shapes, labels) = "clouds", make_clouds(names, per_class, size, seed)
+    else:
+        key, (shapes, labels) = "voxels", make_grids(names, per_class, size, seed, size - 2)
     with writing(out) as part:
-        np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
-
-
-def _grids(names: Sequence[str], per_class: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return make_grids(names, per_class, size, seed, size - 2)
+        np.savez_compressed(part, **{key: shapes, "labels": labels, "classes": np.array(names)})  # type: ignore[arg-type]
 
 
 def _write_meshes(out: Path, names: Sequence[str], per_class: int, seed: int) -> None:

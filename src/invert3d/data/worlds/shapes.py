@@ -6,17 +6,16 @@ realistic meters in a mesh, and unit-sphere lengths in a cloud.
 
 from __future__ import annotations
 
-import difflib
-import multiprocessing
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invert3d.data.clouds import normalize_unit_sphere, sample_cloud, surface_spots
+from invert3d.data.clouds import check_counts, normalize_unit_sphere, sample_cloud, surface_spots
 from invert3d.data.grids import in_voxels, voxelize
 from invert3d.data.worlds import figures, furniture, objects, parts, plants, seats, vehicles, vessels
+from invert3d.registry import unknown
 
 if TYPE_CHECKING:
     import trimesh
@@ -47,19 +46,15 @@ CATEGORIES: tuple[str, ...] = tuple(sorted(_MAKERS))
 
 
 def make_mesh(category: str, rng: np.random.Generator) -> trimesh.Trimesh:
-    """One random member of a class, in meters, z up, facing -y.
-
-    Args:
-        category: one of `CATEGORIES`.
-        rng: every choice is drawn from it.
-
-    Raises:
-        ValueError: no such class; the message names the nearest ones.
-    """
-    if category not in _MAKERS:
-        near = difflib.get_close_matches(str(category), CATEGORIES, n=3, cutoff=0.4) or CATEGORIES
-        raise ValueError(f"category: got {category!r}, nearest are {', '.join(near)}")
+    """One random member of a class, in meters, z up, facing -y. ValueError if there is no such class."""
+    _check_categories([category])
     return parts.assemble(_MAKERS[category](rng))
+
+
+def _check_categories(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in _MAKERS:
+            raise ValueError(unknown("category", name, CATEGORIES))
 
 
 def sharp_edges(mesh: trimesh.Trimesh, degrees: float = 30.0) -> np.ndarray:
@@ -69,7 +64,7 @@ def sharp_edges(mesh: trimesh.Trimesh, degrees: float = 30.0) -> np.ndarray:
 
 
 def _maker(category: str, index: int, seed: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, CATEGORIES.index(category), index]))
+    return np.random.default_rng([seed, CATEGORIES.index(category), index])
 
 
 def shape_mesh(category: str, index: int, seed: int) -> trimesh.Trimesh:
@@ -95,32 +90,13 @@ def grid_with_edges(category: str, index: int, size: int, seed: int, across: int
     return voxelize(mesh, size, across), placed.reshape(-1, 2, 3)
 
 
-def _check_request(categories: Sequence[str], **counts: int) -> None:
-    for name in categories:
-        if name not in _MAKERS:
-            make_mesh(name, np.random.default_rng(0))  # says which there are
-    for name, value in counts.items():
-        if value < (least := 0 if name == "seed" else 1):
-            raise ValueError(f"{name}: got {value}, accepted is at least {least}")
-
-
-def _cloud_of(task: tuple[str, int, int, int]) -> np.ndarray:
-    category, index, points, seed = task
-    rng = _maker(category, index, seed)
-    return sample_cloud(make_mesh(category, rng), points, rng)
-
-
-def make_clouds(
-    categories: Sequence[str], per_class: int, points: int, seed: int, jobs: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
+def make_clouds(categories: Sequence[str], per_class: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A labeled data set of normalized clouds; shape i of a class depends on the seed, the class and i alone.
 
     Args:
         categories: class names; the label is the position in this sequence.
-        per_class: shapes a class, >= 1.
-        points: points a cloud, >= 1.
+        per_class, points: shapes a class and points a cloud, >= 1.
         seed: fixes everything, >= 0.
-        jobs: processes; more than one need the caller's script to have a main guard.
 
     Returns:
         clouds (M = len(categories) * per_class, points, 3) float32, class by class, and labels (M,) int64.
@@ -128,40 +104,40 @@ def make_clouds(
     Raises:
         ValueError: a class is unknown, or a number is out of range.
     """
-    _check_request(categories, per_class=per_class, points=points, seed=seed, jobs=jobs)
-    tasks = [(name, index, points, seed) for name in categories for index in range(per_class)]
-    labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
-    clouds = np.empty((len(tasks), points, 3), dtype=np.float32)
-    if jobs == 1:
-        for row, task in enumerate(tasks):
-            clouds[row] = _cloud_of(task)
-        return clouds, labels
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for row, cloud in enumerate(pool.map(_cloud_of, tasks, chunksize=32)):
-            clouds[row] = cloud
-    return clouds, labels
+    check_counts(per_class=per_class, points=points, seed=seed)
+
+    def cloud(category: str, index: int) -> np.ndarray:
+        rng = _maker(category, index, seed)
+        return sample_cloud(make_mesh(category, rng), points, rng)
+
+    return _made(cloud, categories, per_class, (points, 3), np.float32)
 
 
 def make_grids(
     categories: Sequence[str], per_class: int, size: int, seed: int, across: int = 24
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The shapes of `make_clouds` as solid grids, each with its longest side `across` voxels long.
-
-    Args:
-        categories, per_class, seed: as for `make_clouds`; the same shapes.
-        size: voxels a side.
-        across: voxels along the longest side of the shape.
+    """The shapes of `make_clouds` as solid grids of `size` voxels a side, the longest side of each shape `across` long.
 
     Returns:
         grids (M = len(categories) * per_class, size, size, size) uint8 of 0 and 1, and labels (M,) int64.
 
     Raises:
-        ValueError: a class is unknown, or the shape does not fit.
+        ValueError: a class is unknown, a number is out of range, or the shape does not fit.
     """
-    _check_request(categories, per_class=per_class, size=size, seed=seed)
-    labels = np.repeat(np.arange(len(categories), dtype=np.int64), per_class)
-    grids = np.empty((len(labels), size, size, size), dtype=np.uint8)
-    for row in range(len(labels)):
-        name = categories[row // per_class]
-        grids[row] = voxelize(shape_mesh(name, row % per_class, seed), size, across)
-    return grids, labels
+    check_counts(per_class=per_class, size=size, seed=seed)
+
+    def grid(category: str, index: int) -> np.ndarray:
+        return voxelize(shape_mesh(category, index, seed), size, across)
+
+    return _made(grid, categories, per_class, (size, size, size), np.uint8)
+
+
+def _made(
+    make: Callable[[str, int], np.ndarray], categories: Sequence[str], per_class: int, shape: tuple, dtype: type
+) -> tuple[np.ndarray, np.ndarray]:
+    """The shapes of each class, one by one, and their labels."""
+    _check_categories(categories)
+    made = np.empty((len(categories) * per_class, *shape), dtype)
+    for row, (name, index) in enumerate(product(categories, range(per_class))):
+        made[row] = make(name, index)
+    return made, np.repeat(np.arange(len(categories), dtype=np.int64), per_class)

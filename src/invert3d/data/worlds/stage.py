@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from invert3d.data.worlds.colors import Color, linear
 from invert3d.data.worlds.facades import facade_color
 from invert3d.data.worlds.lighting import Weather, ambient, hazed, sky_color
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.surfaces import foliage_color, ground_color, roof_color, stone_color
-from invert3d.data.worlds.templates import Color, Material, Template, linear
+from invert3d.data.worlds.templates import Material, Template, turned
 
 #: 0 dull, 1 paint, 2 glass, 3 metal, by material
 _GLOSS = np.array(
@@ -69,9 +70,9 @@ class Hits:
 class Stage:
     """All instances of a scene, traced together."""
 
-    def __init__(self, instances: list[Instance], road: Road, focal: float, eye: np.ndarray) -> None:
+    def __init__(self, instances: list[Instance], road: Road, weather: Weather, focal: float, eye: np.ndarray) -> None:
         """Build the tracer. ``focal`` in pixels, ``eye`` (3,) the camera's place, both for texture detail."""
-        self.road, self.focal, self.eye = road, focal, eye.astype(np.float32)
+        self.road, self.weather, self.focal, self.eye = road, weather, focal, eye.astype(np.float32)
         templates = [instance.template for instance in instances]
         counts = np.array([len(t.vertices) for t in templates])
         offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -84,31 +85,24 @@ class Stage:
         self.owner = np.repeat(np.arange(len(instances)), [len(t.faces) for t in templates])
         self.normals = np.concatenate([t.normals for t in templates])
         self.materials = np.concatenate([t.materials for t in templates])
-        self.colors = self._painted(instances)
+        self.colors = np.concatenate([t.colors for t in templates])
+        tints = linear(np.array([[instance.tint_a, instance.tint_b] for instance in instances]))
+        rows = np.flatnonzero(self.colors[:, 0] < 0)
+        self.colors[rows] = tints[self.owner[rows], (self.colors[rows, 0] < -1.5).astype(int)]
         self.rounded = (self.materials != Material.GROUND) & (self.materials != Material.FACADE)
         self.numbers = np.array([instance.number for instance in instances], dtype=np.int16)
         self.facades = np.stack([np.array(t.facade, np.float32) if t.facade else _NO_FACADE for t in templates])
         self.feet = [instance for instance in instances if instance.contact and instance.template.size[0] > 0.3]
         self.tracer = Tracer(vertices, faces.astype(np.int32))
 
-    def _painted(self, instances: list[Instance]) -> np.ndarray:
-        colors = np.concatenate([instance.template.colors for instance in instances])
-        tints = linear(np.array([[instance.tint_a, instance.tint_b] for instance in instances]))
-        chosen = colors[:, 0] < 0
-        rows = np.flatnonzero(chosen)
-        colors[rows] = tints[self.owner[rows], (colors[rows, 0] < -1.5).astype(int)]
-        return colors
-
     def turned(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
         """Points or normals (N, 3) from the frames of instances ``who`` (N,) into camera axes."""
-        c, s = self.turns[who].T
-        return np.stack([c * points[:, 0] + s * points[:, 2], points[:, 1], c * points[:, 2] - s * points[:, 0]], -1)
+        return turned(points, *self.turns[who].T)
 
-    def local(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
-        """Camera coordinates (N, 3) in the frames of instances ``who`` (N,)."""
-        moved = points - self.centers[who]
+    def local(self, directions: np.ndarray, who: np.ndarray) -> np.ndarray:
+        """Camera axes (N, 3) in the frames of instances ``who`` (N,)."""
         c, s = self.turns[who].T
-        return np.stack([c * moved[:, 0] - s * moved[:, 2], moved[:, 1], s * moved[:, 0] + c * moved[:, 2]], -1)
+        return turned(directions, c, -s)
 
     def trace(self, rays: np.ndarray, origin: np.ndarray | None = None) -> Hits:
         """First hits of (N, 3) rays from the eye, or from ``origin`` (3,)."""
@@ -124,11 +118,11 @@ class Stage:
         """(N,) int16 object numbers; 0 for scenery and sky."""
         return np.where(hits.face >= 0, self.numbers[self.owner[hits.face]], 0).astype(np.int16)
 
-    def shade(self, rays: np.ndarray, hits: Hits, weather: Weather) -> np.ndarray:
+    def shade(self, rays: np.ndarray, hits: Hits) -> np.ndarray:
         """(N, 3) float32 radiance seen along rays from the eye."""
         radiance = np.empty((len(rays), 3), np.float32)
         sky, seen = np.flatnonzero(hits.face < 0), np.flatnonzero(hits.face >= 0)
-        radiance[sky] = sky_color(weather, rays[sky])
+        radiance[sky] = sky_color(self.weather, rays[sky])
         ray, face = rays[seen], hits.face[seen]
         who = self.owner[face]
         points = self.eye + ray * hits.depth[seen, None]
@@ -138,11 +132,11 @@ class Stage:
         flat = hits.normal[seen]
         normal = self._normals(face, who, hits.u[seen], hits.v[seen], flat)
         albedo, gloss = self._surfaces(face, who, points, normal, distance)
-        light = self._light(points, normal, flat, face, weather)
-        color = albedo * light[0]
+        light, lit = self._light(points, normal, flat, face)
+        color = albedo * light
         shiny = np.flatnonzero(gloss > 0)
-        color[shiny] = self._shine(color[shiny], view[shiny], normal[shiny], gloss[shiny], light[1][shiny], weather)
-        radiance[seen] = hazed(weather, color, distance)
+        color[shiny] = self._shine(color[shiny], view[shiny], normal[shiny], gloss[shiny], lit[shiny])
+        radiance[seen] = hazed(self.weather, color, distance)
         return radiance
 
     def _normals(self, face: np.ndarray, who: np.ndarray, u: np.ndarray, v: np.ndarray, flat: np.ndarray) -> np.ndarray:
@@ -164,43 +158,35 @@ class Stage:
         gloss = _GLOSS[material]
         ground = np.flatnonzero(material == Material.GROUND)
         albedo[ground] = ground_color(self.road, points[ground], self.focal)
-        painters = {Material.FOLIAGE: foliage_color, Material.ROOF: roof_color}
-        for kind, painter in painters.items():
+        painters = {Material.FOLIAGE: foliage_color, Material.ROOF: roof_color, Material.STONE: stone_color}
+        for kind in (*painters, Material.FACADE):
             rows = np.flatnonzero(material == kind)
-            if len(rows):
-                albedo[rows] = painter(albedo[rows], self.local(points[rows], who[rows]), near[rows])
-        rows = np.flatnonzero(material == Material.STONE)
-        if len(rows):
-            albedo[rows] = stone_color(albedo[rows], self.local(points[rows], who[rows]))
-        rows = np.flatnonzero(material == Material.FACADE)
-        if len(rows):
+            if not len(rows):
+                continue
             own = who[rows]
-            c, s = self.turns[own].T
-            n = normal[rows]
-            inner = np.stack([c * n[:, 0] - s * n[:, 2], n[:, 1], s * n[:, 0] + c * n[:, 2]], -1)
-            place = self.local(points[rows], own)
-            albedo[rows], pane = facade_color(albedo[rows], place, inner, self.facades[own], near[rows])
-            gloss[rows] = pane * 2
+            place = self.local(points[rows] - self.centers[own], own)
+            if kind in painters:
+                albedo[rows] = painters[kind](albedo[rows], place, near[rows])
+            else:
+                inner = self.local(normal[rows], own)
+                albedo[rows], pane = facade_color(albedo[rows], place, inner, self.facades[own], near[rows])
+                gloss[rows] = pane * 2
         return albedo, gloss
 
     def _light(
-        self, points: np.ndarray, normal: np.ndarray, flat: np.ndarray, face: np.ndarray, weather: Weather
+        self, points: np.ndarray, normal: np.ndarray, flat: np.ndarray, face: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Light (N, 3) on surfaces, and (N,) whether the sun reaches them."""
-        material = self.materials[face]
+        weather, material = self.weather, self.materials[face]
         toward = normal @ weather.sun
         leaves = material == Material.FOLIAGE
         toward = np.where(leaves, np.clip(toward * 0.75 + 0.25, 0, 1), np.clip(toward, 0, 1))
         lit = np.zeros(len(points), np.float32)
         rows = np.flatnonzero((toward > 0) & ((flat @ weather.sun > 0) | leaves))
         if weather.hard:
-            start = (
-                points[rows]
-                + flat[rows] * np.float32(0.012)
-                + weather.sun * np.where(leaves[rows], np.float32(0.35), np.float32(0.01))[:, None]
-            )
-            sun = np.broadcast_to(weather.sun, start.shape)
-            lit[rows] = ~self.tracer.blocked(start, np.ascontiguousarray(sun))
+            lift = np.where(leaves[rows], np.float32(0.35), np.float32(0.01))[:, None]
+            start = points[rows] + flat[rows] * np.float32(0.012) + weather.sun * lift
+            lit[rows] = ~self.tracer.blocked(start, np.ascontiguousarray(np.broadcast_to(weather.sun, start.shape)))
         else:
             lit[rows] = 1
         height = np.clip(self.road.height - points[:, 1], 0, None)
@@ -230,15 +216,10 @@ class Stage:
             open_[low[near]] *= 1 - 0.78 * np.exp(-np.maximum(out + 0.15, 0) / (0.4 * reach))
 
     def _shine(
-        self,
-        color: np.ndarray,
-        view: np.ndarray,
-        normal: np.ndarray,
-        gloss: np.ndarray,
-        lit: np.ndarray,
-        weather: Weather,
+        self, color: np.ndarray, view: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lit: np.ndarray
     ) -> np.ndarray:
         """Add what smooth surfaces mirror: the sky, the street and the sun."""
+        weather = self.weather
         across = np.einsum("ij,ij->i", view, normal)
         mirror = view - 2 * across[:, None] * normal
         world = sky_color(weather, mirror, plain=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from invert3d.data.worlds.composition import cast_objects, furnish
+from invert3d.data.worlds.composition import cast_objects
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.labels import label_objects
 from invert3d.data.worlds.lidar import scan_street
-from invert3d.data.worlds.lighting import Weather, develop, make_weather
+from invert3d.data.worlds.lighting import develop, make_weather
 from invert3d.data.worlds.road import make_road
+from invert3d.data.worlds.roadside import furnish
 from invert3d.data.worlds.stage import Hits, Stage
 from invert3d.data.worlds.terrain import ground_instance
 
@@ -24,17 +25,12 @@ _STYLES = ("city", "suburb", "country", "highway", "lot")
 def make_projection(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """(3, 4) P2 of a camera like KITTI's: focal length 721 px on 1242, the fourth column of its left color camera."""
     scale = width / 1242
-    focal = 721.54 * float(rng.uniform(0.985, 1.015))
-    across = 1242 * (0.49 + float(rng.uniform(-0.01, 0.01)))
-    down = height / scale * (0.47 + float(rng.uniform(-0.01, 0.01)))
+    focal = 721.54 * rng.uniform(0.985, 1.015)
+    across = 1242 * (0.49 + rng.uniform(-0.01, 0.01))
+    down = height / scale * (0.47 + rng.uniform(-0.01, 0.01))
     usual = np.array([[focal, 0, across, 44.86], [0, focal, down, 0.2163], [0, 0, 1, 0.002746]])
     shift = (scale - 1) / 2  # whole pixels scale, not their middles
     return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]]) @ usual
-
-
-def camera_of(projection: np.ndarray) -> np.ndarray:
-    """(3,) place of the camera of a projection (3, 4), in the coordinates it projects."""
-    return -np.linalg.solve(projection[:, :3], projection[:, 3])
 
 
 def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -68,7 +64,7 @@ def make_frame(
         raise ValueError(f"index and seed must not be negative, got {index} and {seed}")
     check_size(height, width)
     for attempt in range(20):
-        frame = _attempt(np.random.default_rng([seed, index, attempt, int(clutter)]), height, width, clutter, scan)
+        frame = _attempt(np.random.default_rng([seed, index, attempt, clutter]), height, width, clutter, scan)
         if len(frame.layout):
             return frame
     return frame
@@ -81,12 +77,11 @@ def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, s
     projection = make_projection(scene, height, width)
     weather = make_weather(scene)
     road = make_road(scene, style)
-    near = 16 * float(projection[0, 0]) / 721
-    cast = cast_objects(scene, road, style, clutter, near)
+    focal = float(projection[0, 0])
+    cast = cast_objects(scene, road, style, clutter, 16 * focal / 721)
     instances = [ground_instance(road), *furnish(scene, road, style, cast), *cast.instances]
-    eye = camera_of(projection)
-    stage = Stage(instances, road, float(projection[0, 0]), eye)
-    image, hits = _photograph(stage, weather, projection, height, width, film)
+    stage = Stage(instances, road, weather, focal, -np.linalg.solve(projection[:, :3], projection[:, 3]))
+    image, hits = _photograph(stage, projection, height, width, film)
     numbers = stage.numbers_of(hits).reshape(height, width)
     layout, kept = label_objects(cast.kinds, cast.instances, numbers, projection)
     table = np.zeros(len(cast.instances) + 1, np.int16)
@@ -96,23 +91,23 @@ def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, s
 
 
 def _photograph(
-    stage: Stage, weather: Weather, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
+    stage: Stage, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, Hits]:
     """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take up to three more rays a pixel."""
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float32)
     rays = rays_of(projection, pixels)
     hits = stage.trace(rays)
-    radiance = stage.shade(rays, hits, weather)
+    radiance = stage.shade(rays, hits)
     counts = _edges(stage, hits, radiance.reshape(height, width, 3)).ravel()
     rough = np.flatnonzero(counts)
     owner, starts = np.repeat(rough, counts[rough]), np.cumsum(counts[rough]) - counts[rough]
     shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]], np.float32)
     within = np.arange(len(owner)) - np.repeat(starts, counts[rough])
     more = rays_of(projection, pixels[owner] + shifts[within])
-    extra = np.minimum(stage.shade(more, stage.trace(more), weather), 3.0)
+    extra = np.minimum(stage.shade(more, stage.trace(more)), 3.0)
     total = np.minimum(radiance[rough], 3.0) + (np.add.reduceat(extra, starts) if len(rough) else 0)
     radiance[rough] = total / (1 + counts[rough, None])
-    return develop(weather, radiance.reshape(height, width, 3), rng), hits
+    return develop(stage.weather, radiance.reshape(height, width, 3), rng), hits
 
 
 def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
@@ -123,8 +118,7 @@ def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
     counts = np.zeros((height, width), np.int64)
     for axis in (0, 1):
         change = np.where(np.diff(owner, axis=axis) != 0, 3, np.abs(np.diff(tone, axis=axis)) > 0.07)
-        first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
-        second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
-        for side in (first, second):
-            counts[side] = np.maximum(counts[side], change)
+        rows = np.moveaxis(counts, axis, 0)
+        for side in (rows[:-1], rows[1:]):
+            np.maximum(side, np.moveaxis(change, axis, 0), out=side)
     return counts

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from invert3d.data.worlds.colors import linear
 from invert3d.data.worlds.road import Road
-from invert3d.data.worlds.templates import linear
 
 _TILE = 256
 
@@ -111,9 +111,7 @@ def ground_color(road: Road, points: np.ndarray, focal: float) -> np.ndarray:
     color = np.where(strips[:, None], color * 1.18 + 0.02, color)
     places = np.flatnonzero(y < road.height - 0.004)
     if len(places):
-        color[places] = _pavement(
-            road, s[places], t[places], coarse[places], fine[places], middle[places], near[places]
-        )
+        color[places] = _pavement(road, *(each[places] for each in (s, t, coarse, fine, middle, near)))
     return color.astype(np.float32)
 
 
@@ -125,27 +123,20 @@ def _pavement(
     out = np.where(t > right, t - right, left - t)
     walk = np.where(t > right, road.pavement[1], road.pavement[0])
     joints = np.maximum(line(s % 0.5 - 0.25, 0.012, near * 1.5), line(out % 0.5 - 0.25, 0.012, near))
-    slab = (
-        0.3
-        * (1 + 0.07 * coarse + 0.06 * fine + 0.18 * (hashed(np.floor(s * 2), np.floor(out * 2)) - 0.5))
-        * (1 - 0.4 * joints)
-    )
+    each = hashed(np.floor(s * 2), np.floor(out * 2)) - 0.5
+    slab = 0.3 * (1 + 0.07 * coarse + 0.06 * fine + 0.18 * each) * (1 - 0.4 * joints)
     color = slab[:, None] * np.array([1.0, 0.97, 0.92], np.float32)
     kerb = out < 0.16
     stone = 0.38 * (1 + 0.08 * fine) * (1 - 0.35 * line(s % 1.0 - 0.5, 0.012, near * 2))
     color = np.where(kerb[:, None], stone[:, None], color)
     verge = out > walk
-    kinds = np.where(
-        t > right,
-        ("grass", "paving", "gravel").index(road.verge[1]),
-        ("grass", "paving", "gravel").index(road.verge[0]),
-    )
+    kinds = np.where(t > right, road.verge[1], road.verge[0])
     grass = linear((0.34, 0.38, 0.19)) * (1 + 0.13 * coarse + 0.22 * fine + 0.08 * middle)[:, None]
     dry = np.clip(coarse - 0.8, 0, 1)[:, None]
     grass = grass * (1 - dry) + dry * linear((0.5, 0.45, 0.3))
     gravel = linear((0.6, 0.55, 0.47)) * (1 + 0.1 * coarse + 0.2 * fine)[:, None]
-    color = np.where((verge & (kinds == 0))[:, None], grass, color)
-    return np.where((verge & (kinds == 2))[:, None], gravel, color)
+    color = np.where((verge & (kinds == "grass"))[:, None], grass, color)
+    return np.where((verge & (kinds == "gravel"))[:, None], gravel, color)
 
 
 def foliage_color(base: np.ndarray, local: np.ndarray, near: np.ndarray) -> np.ndarray:
@@ -163,6 +154,6 @@ def roof_color(base: np.ndarray, local: np.ndarray, near: np.ndarray) -> np.ndar
     return base * np.clip(shade, 0.3, 1.6)[:, None]
 
 
-def stone_color(base: np.ndarray, local: np.ndarray) -> np.ndarray:
-    """Rough stone or bark."""
+def stone_color(base: np.ndarray, local: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Rough stone or bark, the same near and far."""
     return base * np.clip(1 + 0.13 * noise(local[:, 0] + 0.7 * local[:, 2], local[:, 1], 14), 0.4, 1.6)[:, None]

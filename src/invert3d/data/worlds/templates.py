@@ -5,18 +5,18 @@ A template lives in the frame of KITTI's boxes: x to the front, y down (0 at the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, circle, loft
+from invert3d.data.worlds.colors import Color, linear
+from invert3d.data.worlds.parts import Part, ellipsoid, joined
 
-Color = tuple[float, ...]
-#: colors that an instance chooses, instead of the template
-TINT_A: Color = (-1.0, 0.0, 0.0)
-TINT_B: Color = (-2.0, 0.0, 0.0)
+#: an ellipsoid of few faces
+ball = partial(ellipsoid, coarse=True)
 
 
 class Material(IntEnum):
@@ -55,24 +55,18 @@ class Template:
     colors: np.ndarray
     materials: np.ndarray
     size: tuple[float, float, float]
-    facade: tuple[float, ...] = field(default=())
+    facade: tuple[float, ...] = ()
 
 
-def ball(center: Color, radii: Color, roundness: float = 1.0, corners: int = 8, levels: int = 5) -> Part:
-    """A coarse ellipsoid, box-like with a low ``roundness``, of ``corners`` around and ``levels`` up."""
-    polar = np.linspace(-np.pi / 2, np.pi / 2, levels)
-    ring = circle(corners)
-    ring = np.sign(ring) * np.abs(ring) ** roundness
-    rings = np.empty((levels, corners, 3))
-    rings[..., :2] = (np.cos(polar).clip(1e-3) ** roundness)[:, None, None] * ring
-    rings[..., 2] = (np.sign(polar) * np.abs(np.sin(polar)) ** roundness)[:, None]
-    return loft(rings * np.asarray(radii) + np.asarray(center))
+def painted(parts: Iterable[Part], color: Color, material: Material = Material.MATTE) -> list[Piece]:
+    """Pieces of one color and material."""
+    return [Piece(part, color, material) for part in parts]
 
 
-def linear(color: Sequence[float] | np.ndarray) -> np.ndarray:
-    """A color from sRGB to light, about; negative first channels (tints) are left alone."""
-    values = np.asarray(color, dtype=np.float32)
-    return np.where(values < 0, values, np.abs(values) ** np.float32(2.2))
+def turned(points: np.ndarray, c: np.ndarray | float, s: np.ndarray | float) -> np.ndarray:
+    """Points (N, 3) turned by rotation_y of cosine c and sine s, from the frame of a box into camera axes."""
+    x, y, z = points.T
+    return np.stack([c * x + s * z, y, c * z - s * x], -1)
 
 
 def flat_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -101,20 +95,13 @@ def make_template(
 ) -> Template:
     """A template of pieces given in the axes of ``worlds.parts`` (x right, front to -y, z up).
 
-    Args:
-        pieces: what it is made of, at least one.
-        smooth: edges up to this angle in degrees are rounded by shading; 0 for none.
-        centered: move the middle of its extent to x = z = 0 and its bottom to y = 0.
-        facade: parameters of the pattern on its walls, see ``worlds.facades``.
+    Edges up to ``smooth`` degrees are rounded by shading. ``centered`` moves the middle of its extent to x = z = 0 and
+    its bottom to y = 0. ``facade`` has the parameters of the pattern on its walls, see ``worlds.facades``.
     """
-    if not pieces:
-        raise ValueError("pieces: got none, accepted is at least one")
-    offsets = np.cumsum([0] + [len(piece.part.vertices) for piece in pieces[:-1]])
-    raw = np.concatenate([piece.part.vertices for piece in pieces])
-    faces = np.concatenate([piece.part.faces + offset for piece, offset in zip(pieces, offsets, strict=True)])
-    used, faces = np.unique(faces, return_inverse=True)
+    whole = joined([piece.part for piece in pieces])
+    used, faces = np.unique(whole.faces, return_inverse=True)
     faces = faces.reshape(-1, 3)
-    vertices = np.stack([-raw[:, 1], -raw[:, 2], raw[:, 0]], -1)[used]
+    vertices = np.stack([-whole.vertices[:, 1], -whole.vertices[:, 2], whole.vertices[:, 0]], -1)[used]
     low, high = vertices.min(0), vertices.max(0)
     if centered:
         vertices -= np.array([(low[0] + high[0]) / 2, high[1], (low[2] + high[2]) / 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from invert3d.data.worlds.parts import Part, joined
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Material, Template, flat_normals
@@ -14,16 +15,15 @@ _FAR = 130.0
 def ground_instance(road: Road) -> Instance:
     """The ground round the camera as an instance, in camera coordinates."""
     y = road.height
-    vertices = [np.array([[-900, y, -30], [900, y, -30], [900, y, 900], [-900, y, 900]])]
-    faces = [np.array([[0, 1, 2], [0, 2, 3]])]
-    count = 4
-    for side, sign in ((0, -1), (1, 1)):
-        for start, end in _stretches(road):
-            points, triangles = _slab(road, road.edges[side], sign, start, end)
-            vertices.append(points)
-            faces.append(triangles + count)
-            count += len(points)
-    points, triangles = np.concatenate(vertices), np.concatenate(faces)
+    plane = np.array([[-900, y, -30], [900, y, -30], [900, y, 900], [-900, y, 900]])
+    stretches = [(-12.0, _FAR)]
+    if road.crossing is not None:  # no pavement on the side road
+        half = road.side_width / 2
+        stretches = [(-12.0, road.crossing - half), (road.crossing + half, _FAR)]
+    sides = zip(road.edges, (-1, 1), strict=True)
+    slabs = [_slab(road, edge, sign, start, end) for edge, sign in sides for start, end in stretches]
+    whole = joined([Part(plane, np.array([[0, 1, 2], [0, 2, 3]])), *slabs])
+    points, triangles = whole.vertices, whole.faces
     wide = flat_normals(points, triangles)
     unit = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     template = Template(
@@ -37,15 +37,7 @@ def ground_instance(road: Road) -> Instance:
     return Instance(template, (0.0, 0.0, 0.0), 0.0, contact=False)
 
 
-def _stretches(road: Road) -> list[tuple[float, float]]:
-    """Ranges of s with a pavement: all but the side road."""
-    if road.crossing is None:
-        return [(-12.0, _FAR)]
-    half = road.side_width / 2
-    return [(-12.0, road.crossing - half), (road.crossing + half, _FAR)]
-
-
-def _slab(road: Road, edge: float, sign: int, start: float, end: float) -> tuple[np.ndarray, np.ndarray]:
+def _slab(road: Road, edge: float, sign: int, start: float, end: float) -> Part:
     """A raised side from the kerb far out: its top, its kerb and the kerbs of its ends."""
     s = np.linspace(start, end, 14 if road.bend else 2)
     low, high = road.height, road.height - road.kerb
@@ -60,7 +52,6 @@ def _slab(road: Road, edge: float, sign: int, start: float, end: float) -> tuple
     for row in (0, 1):
         a, b = row * count + k, (row + 1) * count + k
         faces += [np.stack([a, a + 1, b], -1), np.stack([b, a + 1, b + 1], -1)]
-    for end_ in (0, count - 1):
-        corner = [row * count + end_ for row in range(4)]
-        faces.append(np.array([[corner[0], corner[1], corner[2]], [corner[0], corner[2], corner[3]]]))
-    return points, np.concatenate(faces)
+    for a, b, c, d in (np.arange(4) * count, np.arange(4) * count + count - 1):
+        faces.append(np.array([[a, b, c], [a, c, d]]))
+    return Part(points, np.concatenate(faces))

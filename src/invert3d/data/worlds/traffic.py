@@ -8,13 +8,15 @@ from functools import cache
 
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, both, box, cylinder, loft, sweep
-from invert3d.data.worlds.templates import TINT_A, Color, Material, Piece, Template, ball, make_template
+from invert3d.data.worlds.colors import TINT_A, Color, palette, pick
+from invert3d.data.worlds.parts import Part, block, both, box, cylinder, loft, sweep
+from invert3d.data.worlds.templates import Material, Piece, Template, ball, make_template, painted
 
 CARS, VANS = 40, 12
 RUBBER: Color = (0.07, 0.07, 0.075)
 TRIM: Color = (0.09, 0.09, 0.1)
 WINDOW: Color = (0.06, 0.075, 0.085)
+_PAINTS = palette("10 18 42, 16 32 62, 60 7 8, 42 5 9, 8 28 20, 72 66 52, 35 24 17, 85 62 8, 80 33 8, 45 60 72")
 #: length, half width, height in meters; belt line as a share of the height; the cabin's four stations as shares of
 #: the length (foot of the windshield, roof front, roof back, foot of the rear window); height of the nose and tail
 _STYLES = {
@@ -71,33 +73,18 @@ def _cabin(
         (f2, 0.955, 0.78, h - 0.025),
         (f3, 0.93, 0.88, belt),
     ]
-    rings = np.array(
-        [
-            [
-                (s * x, (at - 0.5) * length, z)
-                for s, x, z in (
-                    (1, w * wide, belt - 0.05),
-                    (1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)),
-                    (1, w * top * 0.9, z1),
-                    (0, 0.0, z1 + 0.02),
-                    (-1, w * top * 0.9, z1),
-                    (-1, w * (top * 0.98 + 0.02), z1 - 0.07 * (z1 > belt)),
-                    (-1, w * wide, belt - 0.05),
-                )
-            ]
-            for at, wide, top, z1 in stations
-        ]
-    )
+    sections = []
+    for at, wide, top, z in stations:
+        side = [(w * wide, belt - 0.05), (w * (top * 0.98 + 0.02), z - 0.07 * (z > belt)), (w * top * 0.9, z)]
+        outline = [*side, (0.0, z + 0.02), *((-a, b) for a, b in side[::-1])]
+        sections.append([(a, (at - 0.5) * length, b) for a, b in outline])
+    rings = np.array(sections)
     whole = loft(rings, capped=False)
-    size, sections = 7, 4
-    place = np.arange(len(whole.faces)) % (size * sections)
-    section, segment = place // size, place % size
+    section, segment = np.divmod(np.arange(len(whole.faces)) % 28, 7)  # 4 sections of 7 faces, twice
     side = (segment == 0) | (segment == 5)
-    ends = (section == 0) | (section == 3)
-    blinded = side & (section >= 2) if blind <= 1 else np.zeros_like(side)
-    glass = (side | (ends & (segment < 6))) & ~blinded
+    glass = side | (((section == 0) | (section == 3)) & (segment < 6))
     if blind <= 1:
-        glass &= section < 3
+        glass &= (section < 2) | ((section == 2) & ~side)
     parts = [Piece(Part(whole.vertices, whole.faces[glass]), WINDOW, Material.GLASS)]
     parts.append(Piece(Part(whole.vertices, whole.faces[~glass]), TINT_A, Material.PAINT))
     for low, high, thick in ((0, 1, 0.032), (4, 3, 0.045)):
@@ -107,8 +94,7 @@ def _cabin(
     for column, foot in ((1, 0), (5, 6)) if detail else ():
         post = sweep([rings[2, foot], rings[2, column]], 0.035, 4)
         parts.append(Piece(post, TRIM if blind > 1 else TINT_A, Material.PAINT))
-        rail = [rings[k, column] * (1.0, 1.0, 1.0) for k in (1, 2, 3)]
-        parts.append(Piece(sweep(rail, 0.028, 5), TINT_A, Material.PAINT))
+        parts.append(Piece(sweep(rings[1:4, column], 0.028, 5), TINT_A, Material.PAINT))
     return parts
 
 
@@ -116,27 +102,22 @@ def _wheels(
     rng: np.random.Generator, length: float, w: float, axles: tuple[float, float], radius: float, detail: int
 ) -> list[Piece]:
     """Four wheels in dark arches, with spokes on fine ones."""
-    around = (7, 9, 16)[detail]
-    tone = float(rng.uniform(0.45, 0.75))
-    spokes = int(rng.integers(5, 8))
+    around, tone, spokes = (7, 9, 16)[detail], rng.uniform(0.45, 0.75), int(rng.integers(5, 8))
+
+    def disc(r: float, half: float, x: float, y: float, z: float) -> list[Part]:
+        return both(cylinder(r, (-half, half), segments=around).turned("y", 90).moved(x, y, z))
+
     pieces = []
     for at in axles:
         y = (at - 0.5) * length
-        arch = (
-            cylinder(radius * 1.16, (-0.06, 0.06), segments=around)
-            .turned("y", 90)
-            .moved(w * 0.985 - 0.055, y, radius * 1.03)
-        )
-        tire = cylinder(radius, (-0.1, 0.1), segments=around).turned("y", 90).moved(w - 0.085, y, radius)
-        hub = cylinder(radius * 0.66, (-0.1, 0.1), segments=around).turned("y", 90).moved(w - 0.079, y, radius)
-        pieces += [Piece(p, RUBBER) for p in both(tire)]
-        pieces += [Piece(p, (0.02, 0.02, 0.02)) for p in both(arch)] if detail else []
-        pieces += [Piece(p, (tone * (0.35 if detail > 1 else 0.7),) * 3, Material.METAL) for p in both(hub)]
+        pieces += painted(disc(radius, 0.1, w - 0.085, y, radius), RUBBER)
+        if detail:
+            pieces += painted(disc(radius * 1.16, 0.06, w * 0.985 - 0.055, y, radius * 1.03), (0.02, 0.02, 0.02))
+        hub = (tone * (0.35 if detail > 1 else 0.7),) * 3
+        pieces += painted(disc(radius * 0.66, 0.1, w - 0.079, y, radius), hub, Material.METAL)
         for k in range(spokes if detail > 1 else 0):
-            spoke = box((-0.004, 0.004), (-radius * 0.09, radius * 0.09), (0, radius * 0.64)).turned(
-                "x", 360 * k / spokes
-            )
-            pieces += [Piece(p, (tone,) * 3, Material.METAL) for p in both(spoke.moved(w + 0.022, y, radius))]
+            spoke = block(0.004, radius * 0.09, (0, radius * 0.64)).turned("x", 360 * k / spokes)
+            pieces += painted(both(spoke.moved(w + 0.022, y, radius)), (tone,) * 3, Material.METAL)
     return pieces
 
 
@@ -154,12 +135,12 @@ def _face(
     front, back = -length / 2, length / 2
     z1, z2 = belt * (nose - 0.05), belt * (tail - 0.06)
     lamp = _lump((w * 0.67, front + 0.09, z1 - 0.09), (w * 0.2, 0.09, 0.075), 0.6, detail > 1)
-    red = _lump((w * 0.73, back - 0.075, z2 - 0.13), (w * 0.15, 0.07, float(rng.uniform(0.1, 0.17))), 0.5, detail > 1)
-    plate = float(rng.uniform(0.42, 0.55))
+    red = _lump((w * 0.73, back - 0.075, z2 - 0.13), (w * 0.15, 0.07, rng.uniform(0.1, 0.17)), 0.5, detail > 1)
+    plate = rng.uniform(0.42, 0.55)
     grille = box((-w * 0.42, w * 0.42), (front - 0.004, front + 0.1), (low + 0.2, z1 - 0.08))
     intake = box((-w * 0.45, w * 0.45), (front - 0.003, front + 0.1), (low + 0.06, low + 0.15))
-    pieces = [Piece(p, (0.93, 0.94, 0.95), Material.RETRO) for p in both(lamp)]
-    pieces += [Piece(p, (0.66, 0.03, 0.03), Material.RETRO) for p in both(red)]
+    pieces = painted(both(lamp), (0.93, 0.94, 0.95), Material.RETRO)
+    pieces += painted(both(red), (0.66, 0.03, 0.03), Material.RETRO)
     pieces += [Piece(grille, TRIM), Piece(intake, (0.04, 0.04, 0.04))][: 1 + (detail > 1)]
     for y, z in ((front - 0.012, low + 0.17), (back + 0.006, low + plate * 0.6)):
         pieces.append(Piece(box((-0.26, 0.26), (y, y + 0.02), (z, z + 0.11)), (0.88, 0.88, 0.84), Material.RETRO))
@@ -172,7 +153,7 @@ def _vehicle(rng: np.random.Generator, style: tuple, blind: float, detail: int) 
     length, w, h, belt_share, roof, nose, tail = style
     length, w = length * rng.uniform(0.93, 1.07), w * rng.uniform(0.96, 1.04)
     h = h * rng.uniform(0.96, 1.05)
-    low, belt = float(rng.uniform(0.17, 0.23)), h * belt_share * rng.uniform(0.97, 1.02)
+    low, belt = rng.uniform(0.17, 0.23), h * belt_share * rng.uniform(0.97, 1.02)
     radius = float(np.clip(0.205 * h, 0.29, 0.37) * rng.uniform(0.96, 1.04))
     shift = rng.uniform(-0.012, 0.012, 4)
     roof = tuple(min(a + b, 0.996) for a, b in zip(roof, shift, strict=True))
@@ -183,13 +164,11 @@ def _vehicle(rng: np.random.Generator, style: tuple, blind: float, detail: int) 
     mirror_y = (roof[0] + 0.05 - 0.5) * length
     mirror = _lump((w + 0.02, mirror_y, belt + 0.05), (0.07, 0.05, 0.06), 0.6, detail > 1)
     pieces += [Piece(p, TINT_A if rng.random() < 0.6 else TRIM, Material.PAINT) for p in both(mirror)]
-    skirt = box((-w * 0.94, w * 0.94), (-length * 0.46, length * 0.46), (low - 0.02, low + 0.07))
-    pieces.append(Piece(skirt, TRIM))
+    pieces.append(Piece(block(w * 0.94, length * 0.46, (low - 0.02, low + 0.07)), TRIM))
     for at in () if detail < 2 else (roof[0] + 0.07, (roof[1] + roof[2]) / 2 + 0.005):
-        seam = box(
-            (w * 0.99, w * 1.006), ((at - 0.5) * length - 0.007, (at - 0.5) * length + 0.007), (low + 0.15, belt * 0.93)
-        )
-        pieces += [Piece(p, (0.03, 0.03, 0.03)) for p in both(seam)]
+        y = (at - 0.5) * length
+        seam = box((w * 0.99, w * 1.006), (y - 0.007, y + 0.007), (low + 0.15, belt * 0.93))
+        pieces += painted(both(seam), (0.03, 0.03, 0.03))
     return make_template(pieces)
 
 
@@ -197,8 +176,7 @@ def _vehicle(rng: np.random.Generator, style: tuple, blind: float, detail: int) 
 def car_template(number: int, detail: int = 2) -> Template:
     """The car ``number`` of the pool. ``detail``: 2 near, 1 further, 0 far; the extent stays within 5 cm."""
     rng = np.random.default_rng([101, number])
-    names = list(_STYLES)
-    style = str(rng.choice(names, p=[0.22, 0.3, 0.18, 0.1, 0.14, 0.06]))
+    style = str(rng.choice(list(_STYLES), p=[0.22, 0.3, 0.18, 0.1, 0.14, 0.06]))
     return _vehicle(rng, _STYLES[style], 2.0, detail)
 
 
@@ -215,17 +193,5 @@ def body_color(rng: np.random.Generator, van: bool = False) -> Color:
     if rng.random() < (0.8 if van else 0.62):
         tone = rng.choice([0.93, 0.78, 0.66, 0.48, 0.33, 0.13, 0.07] if not van else [0.94, 0.92, 0.9, 0.6, 0.3])
         return tuple(float(np.clip(tone + d, 0.03, 0.97)) for d in rng.normal(0, 0.012, 3))
-    table = [
-        (0.1, 0.18, 0.42),
-        (0.16, 0.32, 0.62),
-        (0.6, 0.07, 0.08),
-        (0.42, 0.05, 0.09),
-        (0.08, 0.28, 0.2),
-        (0.72, 0.66, 0.52),
-        (0.35, 0.24, 0.17),
-        (0.85, 0.62, 0.08),
-        (0.8, 0.33, 0.08),
-        (0.45, 0.6, 0.72),
-    ]
-    base = np.array(table[int(rng.integers(len(table)))]) * rng.uniform(0.85, 1.15)
-    return tuple(float(v) for v in base.clip(0.02, 0.95))
+    base = np.array(pick(rng, _PAINTS)) * rng.uniform(0.85, 1.15)
+    return tuple(base.clip(0.02, 0.95).tolist())

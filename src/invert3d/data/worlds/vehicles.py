@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
-from invert3d.data.worlds.parts import Part, bar, both, box, circle, cylinder, ellipsoid, loft
+from invert3d.data.worlds.parts import Pair, Part, Triple, bar, both, box, circle, cylinder, ellipsoid, loft
 
 
-def _wing(
-    root: tuple[float, float, float], tip: tuple[float, float, float], chords: tuple[float, float], thick: float = 0.1
-) -> Part:
+def _wing(root: Triple, tip: Triple, chords: Pair, thick: float = 0.1) -> Part:
     """A tapered plate from the leading edge at `root` to the one at `tip`; chords run to +y."""
     rings = []
     for (x, y, z), chord in zip((root, tip), chords, strict=True):
-        t = chord * thick / 2
-        rings.append([(x, y, z), (x, y + chord * 0.35, z + t), (x, y + chord, z), (x, y + chord * 0.35, z - t)])
+        t, middle = chord * thick / 2, y + chord * 0.35
+        rings.append([(x, y, z), (x, middle, z + t), (x, y + chord, z), (x, middle, z - t)])
     return loft(np.array(rings))
 
 
-def _fin(y: float, z: float, tall: float, sweep_back: float, chords: tuple[float, float]) -> Part:
+def _wings(root: Triple, tip: Triple, chords: Pair, thick: float = 0.1) -> list[Part]:
+    return both(_wing(root, tip, chords, thick))
+
+
+def _fin(y: float, z: float, tall: float, sweep_back: float, chords: Pair) -> Part:
     return _wing((z, y, 0), (z + tall, y + sweep_back, 0), chords, 0.12).turned("y", -90)
 
 
 def _hull(stations: Sequence[tuple[float, float, float, float]]) -> Part:
     """A fuselage through stations of (y, half width, half height, center z)."""
     ring = circle(16)
-    rings = [[(w * a, y, z + h * b) for a, b in ring] for y, w, h, z in stations]
-    return loft(np.array(rings))
+    return loft(np.array([[(w * a, y, z + h * b) for a, b in ring] for y, w, h, z in stations]))
 
 
 def airplane(rng: np.random.Generator) -> list[Part]:
     """An airplane, its nose to -y: airliner, propeller plane, fighter, glider or biplane."""
-    style = rng.choice(["airliner", "propeller", "fighter", "glider", "biplane"], p=[0.35, 0.2, 0.25, 0.1, 0.1])
-    makers = {
-        "airliner": _airliner,
-        "propeller": _propeller,
-        "fighter": _fighter,
-        "glider": _glider,
-        "biplane": _biplane,
-    }
-    return makers[str(style)](rng)
+    style = rng.choice(list(_AIRPLANES), p=[0.35, 0.2, 0.25, 0.1, 0.1])
+    return _AIRPLANES[str(style)](rng)
 
 
 def _tail(rng: np.random.Generator, kind: str, y: float, z: float, span: float, chord: float) -> list[Part]:
@@ -49,7 +44,7 @@ def _tail(rng: np.random.Generator, kind: str, y: float, z: float, span: float, 
     fin = _fin(y, z, tall, back, (chord * 1.2, chord * 0.6))
     level = {"low": 0.0, "cross": tall * 0.45, "tee": tall}[kind]
     root = y + back * level / max(tall, 1e-9)
-    return [fin, *both(_wing((0, root, z + level), (span, root + back * 0.7, z + level), (chord, chord * 0.5)))]
+    return [fin, *_wings((0, root, z + level), (span, root + back * 0.7, z + level), (chord, chord * 0.5))]
 
 
 def _airliner(rng: np.random.Generator) -> list[Part]:
@@ -64,24 +59,17 @@ def _airliner(rng: np.random.Generator) -> list[Part]:
         (half * 0.8, r * 0.55, r * 0.6, r * 0.35),
         (half, 0.2, 0.25, r * 0.7),
     ]
-    parts = [_hull(hull), *both(_wing((0, wing_y, -r * 0.5), (span, wing_y + back, -r * 0.5 + lift), (chord, 1.6)))]
+    parts = [_hull(hull), *_wings((0, wing_y, -r * 0.5), (span, wing_y + back, -r * 0.5 + lift), (chord, 1.6))]
     rear = rng.random() < 0.25
     parts += _tail(rng, "tee" if rear else "low", half * 0.74, r * 0.6, span * 0.38, 3.4)
     e = rng.uniform(0.9, 1.3)
     if rear:
         spots = [(r + e * 1.1, half * 0.5, r * 0.4)]
     else:
-        spots = [
-            (span * f, wing_y + back * f - 1.6, -r * 0.5 + lift * f - e * 1.1)
-            for f in ((0.33,), (0.28, 0.55))[int(rng.random() < 0.35)]
-        ]
+        along = (0.28, 0.55) if rng.random() < 0.35 else (0.33,)
+        spots = [(span * f, wing_y + back * f - 1.6, -r * 0.5 + lift * f - e * 1.1) for f in along]
     for x, y, z in spots:
-        pod = [
-            (y, e * 0.85, e * 0.85, z),
-            (y + 0.8, e, e, z),
-            (y + 2.6, e * 0.9, e * 0.9, z),
-            (y + 3.6, e * 0.5, e * 0.5, z),
-        ]
+        pod = [(y + dy, e * share, e * share, z) for dy, share in ((0, 0.85), (0.8, 1), (2.6, 0.9), (3.6, 0.5))]
         parts += both(_hull(pod).moved(x=x))
     return parts
 
@@ -111,17 +99,13 @@ def _propeller(rng: np.random.Generator) -> list[Part]:
     ]
     parts = [_hull(hull), ellipsoid((0, -half * 0.15, r * 0.8), (r * 0.8, half * 0.33, r * 0.6))]
     dihedral = rng.uniform(0.0, 0.6)
-    parts += both(
-        _wing((0, y, z), (span, y + rng.uniform(0, 0.3), z + dihedral), (chord, chord * rng.uniform(0.6, 1.0)))
-    )
+    parts += _wings((0, y, z), (span, y + rng.uniform(0, 0.3), z + dihedral), (chord, chord * rng.uniform(0.6, 1.0)))
     if high:
         parts += both(bar((r * 0.8, y + 0.4, -r * 0.6), (span * 0.45, y + 0.4, z + dihedral * 0.45), 0.05))
     parts += _tail(rng, rng.choice(["low", "low", "tee"]), half * 0.78, r * 0.3, span * 0.33, 0.8)
     if rng.random() < 0.35:
-        for piece in (
-            *_blades(1.0, y - 0.9, 3),
-            _hull([(y - 0.8, 0.25, 0.25, 0), (y, 0.35, 0.35, 0), (y + 1.5, 0.15, 0.15, 0)]),
-        ):
+        pod = _hull([(y - 0.8, 0.25, 0.25, 0), (y, 0.35, 0.35, 0), (y + 1.5, 0.15, 0.15, 0)])
+        for piece in (*_blades(1.0, y - 0.9, 3), pod):
             parts += both(piece.moved(x=span * 0.32, z=z + dihedral * 0.32))
     else:
         parts += _blades(rng.uniform(0.9, 1.1), -half - 0.1, int(rng.integers(2, 5)))
@@ -138,27 +122,22 @@ def _fighter(rng: np.random.Generator) -> list[Part]:
         (half * 0.95, r * 0.8, r * 0.7, 0),
     ]
     parts = [_hull(hull), ellipsoid((0, -half * 0.42, r * 0.75), (r * 0.45, half * 0.2, r * 0.5))]
-    delta = rng.random() < 0.5
-    if delta:
+    if rng.random() < 0.5:
         start = -half * rng.uniform(0.05, 0.3)
-        parts += both(_wing((0, start, 0), (span, half * 0.7, 0), (half * 0.85 - start, half * 0.12), 0.05))
+        parts += _wings((0, start, 0), (span, half * 0.7, 0), (half * 0.85 - start, half * 0.12), 0.05)
         if rng.random() < 0.5:
-            parts += both(
-                _wing((r * 0.5, -half * 0.45, r * 0.3), (span * 0.42, -half * 0.3, r * 0.3), (1.5, 0.6), 0.07)
-            )
+            parts += _wings((r * 0.5, -half * 0.45, r * 0.3), (span * 0.42, -half * 0.3, r * 0.3), (1.5, 0.6), 0.07)
     else:
         start = -half * 0.15
-        parts += both(
-            _wing((0, start, 0.1), (span * 1.05, start + rng.uniform(2, 4), 0.1), (half * 0.5, half * 0.15), 0.05)
-        )
-        parts += both(_wing((0, half * 0.72, 0), (span * 0.5, half * 0.92, 0), (2.4, 1.0), 0.06))
+        tip = (span * 1.05, start + rng.uniform(2, 4), 0.1)
+        parts += _wings((0, start, 0.1), tip, (half * 0.5, half * 0.15), 0.05)
+        parts += _wings((0, half * 0.72, 0), (span * 0.5, half * 0.92, 0), (2.4, 1.0), 0.06)
     tall = rng.uniform(2.0, 2.8)
     fin = _fin(half * 0.45, r * 0.4, tall, 1.8, (half * 0.42, 1.2))
     parts += both(fin.turned("y", rng.uniform(5, 25)).moved(x=r * 0.9)) if rng.random() < 0.45 else [fin]
     if rng.random() < 0.5:
-        parts += both(
-            bar((span * 0.55, start + half * 0.55, -0.3), (span * 0.55, start + half * 0.95, -0.3), 0.16, 0.5)
-        )
+        x = span * 0.55
+        parts += both(bar((x, start + half * 0.55, -0.3), (x, start + half * 0.95, -0.3), 0.16, 0.5))
     return parts
 
 
@@ -171,27 +150,31 @@ def _glider(rng: np.random.Generator) -> list[Part]:
         (0, r * 0.4, r * 0.45, 0.1),
         (half, 0.08, 0.1, 0.15),
     ]
-    wing = _wing((0, -half * 0.35, r * 0.6), (span, -half * 0.28, r * 0.6 + rng.uniform(0.1, 0.6)), (1.0, 0.4))
-    return [_hull(hull), *both(wing), *_tail(rng, rng.choice(["tee", "low"]), half * 0.8, 0.1, 1.3, 0.6)]
+    wings = _wings((0, -half * 0.35, r * 0.6), (span, -half * 0.28, r * 0.6 + rng.uniform(0.1, 0.6)), (1.0, 0.4))
+    return [_hull(hull), *wings, *_tail(rng, rng.choice(["tee", "low"]), half * 0.8, 0.1, 1.3, 0.6)]
 
 
 def _biplane(rng: np.random.Generator) -> list[Part]:
     half, span, r = rng.uniform(2.9, 3.5), rng.uniform(3.8, 4.8), rng.uniform(0.45, 0.55)
     gap, y, chord = rng.uniform(1.2, 1.6), -half * 0.6, rng.uniform(1.1, 1.4)
     hull = [(-half, r * 0.8, r * 0.8, 0), (-half + 0.3, r, r, 0), (-half * 0.2, r, r, 0), (half, 0.08, 0.2, 0.1)]
-    parts = [
-        _hull(hull),
-        *_blades(1.1, -half - 0.15, 2),
-        *_gear(y + 0.2, 0.8, -r - 0.75, 0.32),
-        *_tail(rng, "low", half * 0.75, 0.1, 1.4, 0.8),
-    ]
-    for z in (-r * 0.7, gap - r * 0.3):
-        parts += both(_wing((0, y, z), (span, y, z + 0.1), (chord, chord)))
-    for x in (span * 0.25, span * 0.75):
-        parts += [
-            p for dy in (0.2, chord * 0.75) for p in both(bar((x, y + dy, -r * 0.7), (x, y + dy, gap - r * 0.3), 0.04))
-        ]
+    parts = [_hull(hull), *_blades(1.1, -half - 0.15, 2), *_gear(y + 0.2, 0.8, -r - 0.75, 0.32)]
+    parts += _tail(rng, "low", half * 0.75, 0.1, 1.4, 0.8)
+    low, high = -r * 0.7, gap - r * 0.3
+    for z in (low, high):
+        parts += _wings((0, y, z), (span, y, z + 0.1), (chord, chord))
+    for x, dy in product((span * 0.25, span * 0.75), (0.2, chord * 0.75)):
+        parts += both(bar((x, y + dy, low), (x, y + dy, high), 0.04))
     return parts
+
+
+_AIRPLANES = {
+    "airliner": _airliner,
+    "propeller": _propeller,
+    "fighter": _fighter,
+    "glider": _glider,
+    "biplane": _biplane,
+}
 
 
 # Each style: the corners of the cabin from the side, as fractions of the length and of its height;
@@ -215,24 +198,21 @@ def car(rng: np.random.Generator) -> list[Part]:
     y = (-length / 2, length / 2)
     nose = rng.uniform(0.75, 0.95)
     outline = [
-        (y[0], low, 1),
-        (y[0], belt * nose * 0.9, 1),
-        (y[0] + length * 0.04, belt * nose, 1),
-        (y[0] + length * roof[0][0], belt, 1),
-        (y[1] - 0.15, belt, 1),
-        (y[1], belt * 0.92, 1),
-        (y[1], low, 1),
+        (y[0], low),
+        (y[0], belt * nose * 0.9),
+        (y[0] + length * 0.04, belt * nose),
+        (y[0] + length * roof[0][0], belt),
+        (y[1] - 0.15, belt),
+        (y[1], belt * 0.92),
+        (y[1], low),
     ]
-    parts = [loft(np.array([[(s * w, a, b) for a, b, _ in outline] for s in (-1, 1)]))]
-    cabin = []
-    for s, lift in ((-inset, 0.0), (-inset, 1.0), (inset, 1.0), (inset, 0.0)):
-        wide = w * (s if lift else np.sign(s) * 0.98)
-        line = [(roof[0], roof[1]), (roof[3], roof[2])]
-        cabin.append(
-            [(wide, y[0] + length * pair[int(lift)][0], belt - 0.02 + (h - belt) * pair[1][1] * lift) for pair in line]
-        )
-    front, back = [row[0] for row in cabin], [row[1] for row in cabin]
-    parts.append(loft(np.array([front, back])))
+    parts = [loft(np.array([[(s * w, a, b) for a, b in outline] for s in (-1, 1)]))]
+    ends = []
+    for foot, top in ((roof[0], roof[1]), (roof[3], roof[2])):
+        base, (ya, yb) = belt - 0.02, (y[0] + length * foot[0], y[0] + length * top[0])
+        x, z = w * inset, base + (h - belt) * top[1]
+        ends.append([(w * -0.98, ya, base), (-x, yb, z), (x, yb, z), (w * 0.98, ya, base)])
+    parts.append(loft(np.array(ends)))
     wheel = rng.uniform(0.3, 0.36) * (1.15 if style in ("suv", "pickup") else 1.0)
     for axle in (y[0] + length * 0.19, y[1] - length * 0.19):
         tire = cylinder(wheel, (-0.1, 0.1), segments=20).turned("y", 90)
@@ -241,24 +221,18 @@ def car(rng: np.random.Generator) -> list[Part]:
 
 
 def _car_extras(
-    rng: np.random.Generator, style: str, w: float, y: tuple[float, float], belt: float, roof: list, h: float
+    rng: np.random.Generator, style: str, w: float, y: Pair, belt: float, roof: list, h: float
 ) -> list[Part]:
-    length = y[1] - y[0]
-    parts = []
+    length, parts = y[1] - y[0], []
     if rng.random() < 0.7:
         parts += both(ellipsoid((w + 0.08, y[0] + length * (roof[0][0] + 0.06), belt + 0.06), (0.09, 0.05, 0.07), 0.6))
     if style == "pickup":
-        start = y[0] + length * 0.62
-        rim = belt + 0.12
-        parts += [
-            *both(box((w - 0.08, w), (start, y[1]), (belt - 0.05, rim))),
-            box((-w, w), (y[1] - 0.08, y[1]), (belt - 0.05, rim)),
-        ]
+        z = (belt - 0.05, belt + 0.12)
+        parts += both(box((w - 0.08, w), (y[0] + length * 0.62, y[1]), z))
+        parts.append(box((-w, w), (y[1] - 0.08, y[1]), z))
     if style == "sports" and rng.random() < 0.6:
-        parts += [
-            box((-w * 0.9, w * 0.9), (y[1] - 0.3, y[1] - 0.02), (belt + 0.16, belt + 0.2)),
-            *both(box((w * 0.6, w * 0.65), (y[1] - 0.25, y[1] - 0.1), (belt - 0.05, belt + 0.17))),
-        ]
+        parts.append(box((-w * 0.9, w * 0.9), (y[1] - 0.3, y[1] - 0.02), (belt + 0.16, belt + 0.2)))
+        parts += both(box((w * 0.6, w * 0.65), (y[1] - 0.25, y[1] - 0.1), (belt - 0.05, belt + 0.17)))
     if style in ("suv", "van") and rng.random() < 0.5:
         parts += both(bar((w * 0.65, y[0] + length * 0.42, h + 0.04), (w * 0.65, y[1] - 0.3, h + 0.04), 0.025))
     return parts

@@ -57,10 +57,9 @@ def _oval_tub(rng: np.random.Generator, w: float, d: float, h: float, slipper: f
     belly = rng.uniform(0.7, 0.9)
     profile = [(belly * 0.8, 0.0), (belly, h * 0.3), (0.96, h * 0.85), (1.06, h - 0.01), (1.0, h)]
     tub = vessel(profile, 0.035, squash=(w, d))
-    vertices = tub.vertices.copy()
-    front = np.clip(-vertices[:, 1] / d, 0, None) ** 2
-    vertices[:, 2] += slipper * front * np.clip(vertices[:, 2] / h, 0, None) ** 2
-    return Part(vertices, tub.faces)
+    _, y, z = tub.vertices.T
+    z += slipper * np.clip(-y / d, 0, None) ** 2 * np.clip(z / h, 0, None) ** 2
+    return tub
 
 
 def toilet(rng: np.random.Generator) -> list[Part]:
@@ -86,10 +85,10 @@ def _bowl(foot: float, low: float, size: tuple[float, float, float]) -> Part:
     w, d, h = size
     profile = [(foot, low), (foot * 0.9, low + (h - low) * 0.3), (0.88, low + (h - low) * 0.7), (1.0, h)]
     bowl = vessel(profile, 0.14, squash=(w, d))
-    vertices = bowl.vertices.copy()
-    inside = (np.hypot(vertices[:, 0] / w, vertices[:, 1] / d) < 0.87) & (vertices[:, 2] > low + 0.05)
-    vertices[inside, 2] = np.maximum(vertices[inside, 2], h - 0.22)
-    return Part(vertices, bowl.faces)
+    x, y, z = bowl.vertices.T
+    inside = (np.hypot(x / w, y / d) < 0.87) & (z > low + 0.05)
+    z[inside] = np.maximum(z[inside], h - 0.22)
+    return bowl
 
 
 def _tank(rng: np.random.Generator, style: str, h: float, y: tuple[float, float]) -> list[Part]:
@@ -98,14 +97,11 @@ def _tank(rng: np.random.Generator, style: str, h: float, y: tuple[float, float]
         plate = box((-0.1, 0.1), (y[0] - 0.015, y[0]), (h + tall * 0.75, h + tall))
         return [box((-half, half), (y[0], y[0] + 0.12), (0, h + tall + 0.1)), plate]
     z = h + rng.uniform(-0.02, 0.05)
-    top = z + tall
-    parts = [
-        frustum((z, top), ((-half * 0.9, half * 0.9), y), ((-half, half), y)),
-        box((-half - 0.01, half + 0.01), (y[0] - 0.01, y[1] + 0.01), (top, top + 0.03)),
-    ]
+    top, front = z + tall, y[0] - 0.02
+    lid = box((-half - 0.01, half + 0.01), (y[0] - 0.01, y[1] + 0.01), (top, top + 0.03))
+    parts = [frustum((z, top), ((-half * 0.9, half * 0.9), y), ((-half, half), y)), lid]
     if rng.random() < 0.6:
-        lever = ((half * 0.7, y[0] - 0.02, z + tall * 0.85), (half * 0.35, y[0] - 0.02, z + tall * 0.82))
-        parts.append(bar(*lever, 0.01))
+        parts.append(bar((half * 0.7, front, z + tall * 0.85), (half * 0.35, front, z + tall * 0.82), 0.01))
     return parts
 
 
@@ -156,18 +152,8 @@ def cup(rng: np.random.Generator) -> list[Part]:
         curve = [(0.35, 0.0), (0.85, 0.2), (1.0, 0.5), (rng.uniform(0.75, 1.0), 1.0)]
         cone = rng.random() < 0.3
         profile = [(0.008, stem), (r * 1.25, stem + bowl)] if cone else [(r * a, stem + bowl * b) for a, b in curve]
-        foot = lathe(
-            [
-                (0, 0),
-                (r * 0.85, 0),
-                (r * 0.8, 0.004),
-                (0.006, 0.012),
-                (0.005, stem),
-                (0.012, stem + 0.005),
-                (0, stem + 0.01),
-            ]
-        )
-        return [vessel(profile, wall), foot]
+        foot = [(0, 0), (r * 0.85, 0), (r * 0.8, 0.004), (0.006, 0.012)]
+        return [vessel(profile, wall), lathe([*foot, (0.005, stem), (0.012, stem + 0.005), (0, stem + 0.01)])]
     if style == "mug":
         profile = [(r * rng.uniform(0.85, 1.0), 0), (r * rng.uniform(0.95, 1.08), h * 0.5), (r, h)]
     elif style == "tea":
@@ -187,7 +173,6 @@ def cup(rng: np.random.Generator) -> list[Part]:
 def _handle(rng: np.random.Generator, r: float, h: float) -> Part:
     out, thick = rng.uniform(0.022, 0.032), rng.uniform(0.004, 0.006)
     if rng.random() < 0.3:
-        return sweep(
-            [(r * 0.9, 0, h * 0.25), (r + out, 0, h * 0.28), (r + out, 0, h * 0.78), (r * 0.95, 0, h * 0.82)], thick
-        )
+        side = ((r * 0.9, 0.25), (r + out, 0.28), (r + out, 0.78), (r * 0.95, 0.82))
+        return sweep([(x, 0, h * share) for x, share in side], thick)
     return sweep(arc((r * 0.95, 0, h * 0.52), (out, 0, 0), (0, 0, h * rng.uniform(0.26, 0.36)), (-95, 95)), thick)
