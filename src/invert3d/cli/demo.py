@@ -10,16 +10,11 @@ def demo(
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
-    Parameters
-    ----------
-    out
-        The run folder, by default runs/demo; replaced if it is there.
-    model
-        Bundled weights.
-    seed
-        Fixes everything.
-    device
-        cpu, cuda, ...
+    Args:
+        out: The run folder, by default runs/demo; replaced if it is there.
+        model: Bundled weights.
+        seed: Fixes everything.
+        device: cpu, cuda, ...
     """
     from invert3d.cli.invert.classes import invert_classes
 

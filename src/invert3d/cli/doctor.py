@@ -6,10 +6,8 @@ from invert3d.cli.options import ModelOptions, Opening
 def doctor(*, model: str, opening: Opening = ModelOptions()) -> None:
     """Say of a model: input layout, output, determinism, where gradients die.
 
-    Parameters
-    ----------
-    model
-        Bundled weights, package.module:factory, or an architecture with --checkpoint.
+    Args:
+        model: Bundled weights, package.module:factory, or an architecture with --checkpoint.
     """
     import torch
 

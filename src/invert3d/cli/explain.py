@@ -19,26 +19,17 @@ def explain(
 ) -> None:
     """Say which points, voxels or pixels made a network decide as it did, by several methods side by side.
 
-    Parameters
-    ----------
-    files
-        Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a
-        network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads.
-    model
-        Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
-    methods
-        Names, comma separated: gradient, input_x_gradient, smooth_grad, guided, deconvolution, integrated_gradients,
-        point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
-    layer
-        The layer that grad_cam looks at; by default the deepest that still has places.
-    target
-        The class to explain; by default what the network says.
-    against
-        A class to tell it from: the difference of the two logits is explained.
-    file_up
-        The axis that points up in the files.
-    run.out
-        The folder to write; by default runs/explain.
+    Args:
+        files: Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape;
+            for a network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads.
+        model: Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
+        methods: Names, comma separated: gradient, input_x_gradient, smooth_grad, guided, deconvolution,
+            integrated_gradients, point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
+        layer: The layer that grad_cam looks at; by default the deepest that still has places.
+        target: The class to explain; by default what the network says.
+        against: A class to tell it from: the difference of the two logits is explained.
+        file_up: The axis that points up in the files.
+        run.out: The folder to write; by default runs/explain.
     """
     from invert3d.study.explaining.job import explain_files
     from invert3d.study.inputs import read_inputs

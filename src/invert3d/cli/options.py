@@ -157,26 +157,16 @@ class Run(RunOptions):
 class ModelOptions:
     """How a model is opened.
 
-    Attributes
-    ----------
-    checkpoint
-        Weights for the model: .pth, .pt, .t7 or .safetensors.
-    points_layout
-        What the model takes: bn3 is (B, N, 3), b3n is (B, 3, N).
-    up
-        The axis that points up in the model's training data.
-    class_names
-        The model's classes, comma separated, or a file with one a line.
-    points
-        Points a cloud; by default 1024, or the recipe's.
-    kind
-        What the model takes: points, voxels, image; auto asks its card or class.
-    size
-        Voxels or pixels a side, of a model of voxels or images.
-    values
-        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
-    device
-        cpu, cuda, cuda:1, ...
+    Attributes:
+        checkpoint: Weights for the model: .pth, .pt, .t7 or .safetensors.
+        points_layout: What the model takes: bn3 is (B, N, 3), b3n is (B, 3, N).
+        up: The axis that points up in the model's training data.
+        class_names: The model's classes, comma separated, or a file with one a line.
+        points: Points a cloud; by default 1024, or the recipe's.
+        kind: What the model takes: points, voxels, image; auto asks its card or class.
+        size: Voxels or pixels a side, of a model of voxels or images.
+        values: What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
+        device: cpu, cuda, cuda:1, ...
     """
 
     checkpoint: File | None = None
@@ -211,12 +201,9 @@ class ModelOptions:
 class MeasureOptions:
     """How something is measured.
 
-    Attributes
-    ----------
-    record
-        Also write the numbers into docs/results.
-    device
-        cpu, cuda, ...
+    Attributes:
+        record: Also write the numbers into docs/results.
+        device: cpu, cuda, ...
     """
 
     record: bool = False
@@ -227,26 +214,16 @@ class MeasureOptions:
 class SceneOptions:
     """Which layouts are asked for.
 
-    Attributes
-    ----------
-    labels
-        A label file in KITTI's form, with --calib.
-    calib
-        Its calibration file.
-    image
-        The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
-    layout
-        A scene as JSON, instead of labels.
-    frames
-        A folder in KITTI's form: all its frames, or those of --split, are inverted.
-    split
-        A list in ImageSets.
-    streets
-        So many held-out procedural streets, instead of files.
-    clutter
-        Streets full of cars.
-    start
-        Begin with this picture instead of noise: the smallest change that shows what is asked.
+    Attributes:
+        labels: A label file in KITTI's form, with --calib.
+        calib: Its calibration file.
+        image: The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
+        layout: A scene as JSON, instead of labels.
+        frames: A folder in KITTI's form: all its frames, or those of --split, are inverted.
+        split: A list in ImageSets.
+        streets: So many held-out procedural streets, instead of files.
+        clutter: Streets full of cars.
+        start: Begin with this picture instead of noise: the smallest change that shows what is asked.
     """
 
     labels: File | None = None

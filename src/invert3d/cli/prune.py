@@ -27,25 +27,16 @@ from invert3d.cli.show import print_recorded, print_scores
 class PruneOptions:
     """How a network is pruned and trained again.
 
-    Attributes
-    ----------
-    data
-        What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder.
-    density
-        Share of the weights that stays, between 0 and 1.
-    way
-        gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network surgery,
-        one threshold a layer; magnitude: the smallest weights of all layers, once.
-    epochs
-        How long the rest is trained; one sees as many shapes as there are to train on.
-    batch
-        Shapes a batch.
-    rate
-        Largest learning rate.
-    per_class
-        Procedural shapes of each class.
-    bf16
-        Half-precision arithmetic, where the processor has it.
+    Attributes:
+        data: What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder.
+        density: Share of the weights that stays, between 0 and 1.
+        way: gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network
+            surgery, one threshold a layer; magnitude: the smallest weights of all layers, once.
+        epochs: How long the rest is trained; one sees as many shapes as there are to train on.
+        batch: Shapes a batch.
+        rate: Largest learning rate.
+        per_class: Procedural shapes of each class.
+        bf16: Half-precision arithmetic, where the processor has it.
     """
 
     data: str = "modelnet10-voxels"
@@ -71,20 +62,13 @@ def prune(
 ) -> None:
     """Take most weights away from a trained network, train the rest, and say what that cost.
 
-    Parameters
-    ----------
-    model
-        Bundled weights, or an architecture with --checkpoint.
-    checkpoint
-        Weights for the model.
-    values
-        What a voxel network of --checkpoint is fed for an empty and for a full voxel; by default 0 and 1.
-    class_names
-        The model's classes, comma separated, or a file with one a line.
-    name
-        What to call the pruned weights; by default MODEL-pruned.
-    run.out
-        The run folder, by default runs/prune: weights, their card, table.json, filters.png.
+    Args:
+        model: Bundled weights, or an architecture with --checkpoint.
+        checkpoint: Weights for the model.
+        values: What a voxel network of --checkpoint is fed for an empty and for a full voxel; by default 0 and 1.
+        class_names: The model's classes, comma separated, or a file with one a line.
+        name: What to call the pruned weights; by default MODEL-pruned.
+        run.out: The run folder, by default runs/prune: weights, their card, table.json, filters.png.
     """
     from invert3d.study.networks import open_network
     from invert3d.study.pruning.job import prune_and_save

@@ -15,20 +15,13 @@ def reproduce(
 ) -> None:
     """Make a figure of a paper and a table that puts its observations into numbers.
 
-    Parameters
-    ----------
-    figure
-        inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
-    model
-        Bundled weights; by default a network as in the figure.
-    steps
-        Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3).
-    epochs
-        How long a pruned network is trained.
-    device
-        cpu, cuda, ...
-    run.out
-        The run folder; by default runs/FIGURE.
+    Args:
+        figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
+        model: Bundled weights; by default a network as in the figure.
+        steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3).
+        epochs: How long a pruned network is trained.
+        device: cpu, cuda, ...
+        run.out: The run folder; by default runs/FIGURE.
     """
     from invert3d.registry import lookup
     from invert3d.study.papers.figure import FigureOptions

@@ -4,10 +4,8 @@
 def data_where(name: str) -> None:
     """Where to get a data set, what it costs, and where it is looked for.
 
-    Parameters
-    ----------
-    name
-        A name of invert3d data list.
+    Args:
+        name: A name of invert3d data list.
     """
     from invert3d.data.sources import find_source, places
 

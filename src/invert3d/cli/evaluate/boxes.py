@@ -21,20 +21,13 @@ def evaluate_boxes(
 ) -> None:
     """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
 
-    Parameters
-    ----------
-    runs
-        Run folders of invert3d invert boxes.
-    models
-        Detectors that read the pictures, comma separated; by default the one that was inverted.
-    checkpoint
-        Somebody's weights, where a model is a backbone.
-    device
-        cpu, cuda, ...
-    record
-        Also write the numbers into docs/results, under --name.
-    name
-        What the numbers are recorded as, e.g. ap3d_inverted_ours.
+    Args:
+        runs: Run folders of invert3d invert boxes.
+        models: Detectors that read the pictures, comma separated; by default the one that was inverted.
+        checkpoint: Somebody's weights, where a model is a backbone.
+        device: cpu, cuda, ...
+        record: Also write the numbers into docs/results, under --name.
+        name: What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
     from invert3d.study.layouts.score import scored_runs
 

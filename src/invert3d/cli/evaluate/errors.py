@@ -16,22 +16,14 @@ def evaluate_errors(
 ) -> None:
     """What a network gets wrong: the confusion matrix, and its surest mistakes, explained.
 
-    Parameters
-    ----------
-    model
-        Bundled weights.
-    method
-        The method that explains the mistakes.
-    most
-        Mistakes that are shown.
-    per_class
-        Held-out shapes of each class; by default all there are, 20 of each procedural one.
-    points
-        Points a cloud.
-    device
-        cpu, cuda, ...
-    run.out
-        The folder to write; by default runs/errors.
+    Args:
+        model: Bundled weights.
+        method: The method that explains the mistakes.
+        most: Mistakes that are shown.
+        per_class: Held-out shapes of each class; by default all there are, 20 of each procedural one.
+        points: Points a cloud.
+        device: cpu, cuda, ...
+        run.out: The folder to write; by default runs/errors.
     """
     from invert3d.study.explaining.errors import analyze
     from invert3d.study.networks import open_network

@@ -15,18 +15,12 @@ def evaluate_heads(
 ) -> None:
     """Invert layouts for some heads of a detector only: which head needs which cue?
 
-    Parameters
-    ----------
-    model
-        A detector.
-    frames
-        How many held-out streets.
-    steps
-        Override the recipe's.
-    bf16
-        Half-precision arithmetic while the pictures are made.
-    run.out
-        The run folder, with the picture; by default runs/heads.
+    Args:
+        model: A detector.
+        frames: How many held-out streets.
+        steps: Override the recipe's.
+        bf16: Half-precision arithmetic while the pictures are made.
+        run.out: The run folder, with the picture; by default runs/heads.
     """
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table

@@ -13,16 +13,12 @@ if TYPE_CHECKING:
 def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool = False, device: str = "cpu") -> None:
     """Score a run folder again, from the clouds it saved.
 
-    Parameters
-    ----------
-    run
-        A run folder of invert3d invert class.
-    model
-        The model that was inverted, where it is package.module:factory: nothing is imported because a folder says so.
-    control
-        Also run the recipe on the network with shuffled weights and say how much of that others recognize.
-    device
-        cpu, cuda, ...
+    Args:
+        run: A run folder of invert3d invert class.
+        model: The model that was inverted, where it is package.module:factory: nothing is imported because a folder
+            says so.
+        control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
+        device: cpu, cuda, ...
     """
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report

@@ -17,24 +17,15 @@ def invert_classes(
 ) -> None:
     """Invert classes of a frozen point-cloud classifier into a run folder with a page to open.
 
-    Parameters
-    ----------
-    classes
-        Class names, or all.
-    model
-        Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
-    recipe
-        ours, published, another built-in one (see invert3d recipes), or a TOML file.
-    repeats
-        Shapes of each class.
-    steps
-        Steps in all, instead of the recipe's.
-    starts
-        Starts of each shape, instead of the recipe's.
-    judge
-        Which network keeps the good starts: none, own, or bundled weights.
-    run.out
-        The run folder; by default runs/RECIPE-MODEL.
+    Args:
+        classes: Class names, or all.
+        model: Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
+        recipe: ours, published, another built-in one (see invert3d recipes), or a TOML file.
+        repeats: Shapes of each class.
+        steps: Steps in all, instead of the recipe's.
+        starts: Starts of each shape, instead of the recipe's.
+        judge: Which network keeps the good starts: none, own, or bundled weights.
+        run.out: The run folder; by default runs/RECIPE-MODEL.
     """
     from invert3d.jobs.execute import execute
     from invert3d.methods.recipes import load_recipe

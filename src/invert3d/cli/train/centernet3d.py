@@ -17,24 +17,15 @@ if TYPE_CHECKING:
 class DetectorOptions:
     """What kind of detector it is.
 
-    Attributes
-    ----------
-    backbone
-        small, resnet18 or dla34.
-    size
-        Height x width of the pictures it takes.
-    width
-        Channels of the first stage of small (32) or resnet18 (64).
-    deconv
-        Channels of the transposed convolutions of resnet18 (256).
-    hidden
-        Channels inside each head.
-    skips
-        Give resnet18 skip connections and maps of half the size.
-    center
-        The point that stands for an object: projected (the middle of its box in space), or box (as published).
-    radius
-        Rule of the bumps in the heatmap: published, or corrected.
+    Attributes:
+        backbone: small, resnet18 or dla34.
+        size: Height x width of the pictures it takes.
+        width: Channels of the first stage of small (32) or resnet18 (64).
+        deconv: Channels of the transposed convolutions of resnet18 (256).
+        hidden: Channels inside each head.
+        skips: Give resnet18 skip connections and maps of half the size.
+        center: The point that stands for an object: projected (the middle of its box in space), or box (as published).
+        radius: Rule of the bumps in the heatmap: published, or corrected.
     """
 
     backbone: str = "small"
@@ -56,26 +47,16 @@ class DetectorOptions:
 class FitOptions:
     """What it is trained on, how long, and how.
 
-    Attributes
-    ----------
-    data
-        streets, or the path of a folder in KITTI's form (with ImageSets/train.txt and val.txt).
-    frames
-        Streets to train on.
-    held_out
-        Frames to measure on.
-    steps
-        Batches.
-    batch
-        Pictures a batch.
-    rate
-        Largest learning rate.
-    bf16
-        Half-precision arithmetic, where the processor has it.
-    workers
-        Processes that make streets.
-    seed
-        Fixes data and draws.
+    Attributes:
+        data: streets, or the path of a folder in KITTI's form (with ImageSets/train.txt and val.txt).
+        frames: Streets to train on.
+        held_out: Frames to measure on.
+        steps: Batches.
+        batch: Pictures a batch.
+        rate: Largest learning rate.
+        bf16: Half-precision arithmetic, where the processor has it.
+        workers: Processes that make streets.
+        seed: Fixes data and draws.
     """
 
     data: str = "streets"
@@ -101,18 +82,12 @@ def train_centernet3d(
 ) -> None:
     """Train a monocular 3-D detector, in a run folder with the weights and their card.
 
-    Parameters
-    ----------
-    name
-        What to call it; by default centernet3d-BACKBONE-DATA.
-    out
-        The run folder; by default runs/train-NAME.
-    device
-        cpu, cuda, ...
-    resume
-        Go on with an interrupted training.
-    overwrite
-        Replace the folder.
+    Args:
+        name: What to call it; by default centernet3d-BACKBONE-DATA.
+        out: The run folder; by default runs/train-NAME.
+        device: cpu, cuda, ...
+        resume: Go on with an interrupted training.
+        overwrite: Replace the folder.
     """
     from invert3d.study.training import DetectorTraining, TrainRun, train_centernet
     from invert3d.training.fit import FitSettings

@@ -13,18 +13,12 @@ from invert3d.cli.options import Count, File, NewFolder, Pair, PlainName, Positi
 class DataOptions:
     """What a network is trained on.
 
-    Attributes
-    ----------
-    data
-        shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text; clouds only).
-    per_class
-        Procedural shapes of each class.
-    clutter
-        Also learn a class of things that are none of the others.
-    values
-        What a voxel network is fed for an empty and for a full voxel, such as -1 5.
-    data_seed
-        Fixes the data alone, if another than the seed.
+    Attributes:
+        data: shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text; clouds only).
+        per_class: Procedural shapes of each class.
+        clutter: Also learn a class of things that are none of the others.
+        values: What a voxel network is fed for an empty and for a full voxel, such as -1 5.
+        data_seed: Fixes the data alone, if another than the seed.
     """
 
     data: str = "shapes"
@@ -38,22 +32,14 @@ class DataOptions:
 class FitOptions:
     """How long it is trained and how.
 
-    Attributes
-    ----------
-    steps
-        Batches.
-    batch
-        Clouds or grids a batch.
-    points
-        Points a cloud.
-    rate
-        Largest learning rate.
-    abstract
-        Share of the training clouds that are redrawn as a few lumps.
-    bf16
-        Half-precision arithmetic, where the processor has it.
-    seed
-        Fixes data and draws.
+    Attributes:
+        steps: Batches.
+        batch: Clouds or grids a batch.
+        points: Points a cloud.
+        rate: Largest learning rate.
+        abstract: Share of the training clouds that are redrawn as a few lumps.
+        bf16: Half-precision arithmetic, where the processor has it.
+        seed: Fixes data and draws.
     """
 
     steps: Count = 2200
@@ -80,24 +66,16 @@ def train_shapes(
 ) -> None:
     """Train a reference network, in a run folder with the weights and their card.
 
-    Parameters
-    ----------
-    architecture
-        pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one you registered.
-    name
-        What to call the weights; by default ARCHITECTURE-DATA.
-    out
-        The run folder; by default runs/train-NAME.
-    start
-        A checkpoint to go on from.
-    width
-        Channels of the first convolution of a voxel network; by default as published.
-    device
-        cpu, cuda, ...
-    resume
-        Go on with an interrupted training.
-    overwrite
-        Replace the folder.
+    Args:
+        architecture: pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one
+            you registered.
+        name: What to call the weights; by default ARCHITECTURE-DATA.
+        out: The run folder; by default runs/train-NAME.
+        start: A checkpoint to go on from.
+        width: Channels of the first convolution of a voxel network; by default as published.
+        device: cpu, cuda, ...
+        resume: Go on with an interrupted training.
+        overwrite: Replace the folder.
     """
     from invert3d.study.training import ClassifierTraining, TrainRun, train_classifier
     from invert3d.training.classifiers import TrainSettings
