@@ -1,12 +1,12 @@
 """``invert3d demo``: the main job in one command."""
 
-from invert3d.cli.options import ModelOptions, NewFolder, Run, Seed
+from invert3d.cli.options import Device, ModelOptions, NewFolder, Run, Seed
 
 CLASSES = ("person", "car", "airplane", "chair")
 
 
 def demo(
-    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: str = "cpu"
+    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: Device = "cpu"
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
@@ -14,7 +14,6 @@ def demo(
         out: The run folder, by default runs/demo; replaced if it is there.
         model: Bundled weights.
         seed: Fixes everything.
-        device: cpu, cuda, ...
     """
     from invert3d.cli.invert.classes import invert_classes
 

@@ -1,14 +1,10 @@
 """``invert3d doctor``."""
 
-from invert3d.cli.options import ModelOptions, Opening
+from invert3d.cli.options import ModelOptions, Opening, Weights
 
 
-def doctor(*, model: str, opening: Opening = ModelOptions()) -> None:
-    """Say of a model: input layout, output, determinism, where gradients die.
-
-    Args:
-        model: Bundled weights, package.module:factory, or an architecture with --checkpoint.
-    """
+def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
+    """Say of a model: input layout, output, determinism, where gradients die."""
     import torch
 
     from invert3d.engine.diagnose import diagnose

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from invert3d.cli.options import (
+    BatchOptions,
     ClassNames,
     Count,
     File,
@@ -17,14 +18,13 @@ from invert3d.cli.options import (
     Run,
     Running,
     Share,
-    Switch,
     read_class_names,
 )
 from invert3d.cli.show import print_recorded, print_scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneOptions:
+class PruneOptions(BatchOptions):
     """How a network is pruned and trained again.
 
     Attributes:
@@ -33,10 +33,7 @@ class PruneOptions:
         way: gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network
             surgery, one threshold a layer; magnitude: the smallest weights of all layers, once.
         epochs: How long the rest is trained; one sees as many shapes as there are to train on.
-        batch: Shapes a batch.
-        rate: Largest learning rate.
         per_class: Procedural shapes of each class.
-        bf16: Half-precision arithmetic, where the processor has it.
     """
 
     data: str = "modelnet10-voxels"
@@ -46,7 +43,6 @@ class PruneOptions:
     batch: Count = 32
     rate: Positive = 1e-3
     per_class: Count = 400
-    bf16: Switch = True
 
 
 def prune(

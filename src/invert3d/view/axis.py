@@ -8,10 +8,7 @@ import numpy as np
 def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, tuple[float, float]]:
     """The ticks of an axis, about `count` intervals, and both of its ends, low < high, at a tick where one is near.
 
-    Args:
-        known: (n,) finite numbers, positive where `log` is set; n may be 0.
-        log: whether the axis counts in powers of ten.
-        count: intervals between ticks, about.
+    `known` are (n >= 0,) finite numbers, positive where the axis counts in powers of ten (`log`).
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -35,13 +32,10 @@ def short(value: float) -> str:
     if not np.isfinite(value):
         return "not finite"
     size = abs(value)
-    if size == 0:
-        return "0"
     text = f"{value:,.0f}" if 1000 <= size < 1e7 else f"{value:.4g}" if 1e-3 <= size < 1e7 else f"{value:.2e}"
     mantissa, _, exponent = text.partition("e")
-    if exponent:
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    text = f"{float(mantissa):g}e{int(exponent)}" if exponent else text
+    return text.replace("-", "\N{MINUS SIGN}") if size else "0"
 
 
 def thin(values: np.ndarray, most: int = 400) -> np.ndarray:

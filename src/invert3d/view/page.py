@@ -25,7 +25,7 @@ import numpy as np
 from invert3d.ops.files import write_bytes
 from invert3d.view.axis import scale_of, short, thin, wants_decades
 from invert3d.view.camera import THREE_QUARTER
-from invert3d.view.color import THEMES, palette
+from invert3d.view.color import DARK, LIGHT, palette
 from invert3d.view.gallery import Cloud, base64_of, card, checked_cloud, legend, packed
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def write_page(
         subtitle: the sentence below it.
         clouds: in the order of the gallery. Long lists of snapshots are thinned, the first and the last stay.
         pictures: PNG files, each with what it shows; they are copied into the page.
-        trace: numbers over the run by name, each on axes of its own; the name "step" gives the horizontal
-            axis. NaN leaves a gap.
+        trace: numbers over the run by name, each on axes of its own; "step" is the horizontal axis. NaN leaves a gap.
         tables: below the traces.
         recipe: the text that repeats the run.
         provenance: facts by name: version, seed, time, machine.
@@ -83,9 +82,7 @@ def write_page(
     Raises:
         ValueError: an array or a table does not have the shape it says, or a number in a cloud is not finite.
     """
-    for cloud in clouds:
-        checked_cloud(cloud)
-    entries = packed(clouds, up)
+    entries = packed([checked_cloud(cloud) for cloud in clouds], up)
     data = {
         "camera": {name: getattr(THREE_QUARTER, name) for name in _VIEW},
         "maps": {kind: base64_of(palette(kind).tobytes()) for kind in ("sequential", "diverging")},
@@ -125,9 +122,9 @@ def write_document(
 
     files = resources.files("invert3d.view")
     style, *parts = ((files / name).read_text("utf-8") for name in ("page.css", *scripts))
-    names = ("background", "surface", "ink", "muted", "line", "accent", "shadow")
     colors = {
-        name: Markup(" ".join(f"--{part}: {getattr(theme, part)};" for part in names)) for name, theme in THEMES.items()
+        name: Markup(" ".join(f"--{part}: {color};" for part, color in theme._asdict().items()))
+        for name, theme in (("light", LIGHT), ("dark", DARK))
     }
     given = {**fields, "colors": colors, "style": Markup(style), "script": Markup("".join(parts)), "data": data}
     path = Path(path)
@@ -187,16 +184,11 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object
     for place, height in zip(np.flatnonzero(known), down(values[known]).tolist(), strict=True):
         y[place] = height
     pens = np.where(known & ~np.r_[False, known[:-1]], "M", "L")
-    facts = {
-        "x": x,
-        "y": y,
-        "steps": steps.tolist(),
-        "values": [value if seen else None for value, seen in zip(values.tolist(), known, strict=True)],
-    }
+    shown = [value if seen else None for value, seen in zip(values.tolist(), known, strict=True)]
     end = int(np.flatnonzero(known)[-1]) if known.any() else 0
     return {
         "name": name,
-        "facts": facts,
+        "facts": {"x": x, "y": y, "steps": steps.tolist(), "values": shown},
         "log": log,
         "end": f"{short(float(final[0]))} at the end" if len(final) else "never finite",
         "rules": [(at, short(float(mark))) for at, mark in zip(down(marks).tolist(), marks, strict=True)],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from invert3d.view.axis import scale_of, short
-from invert3d.view.color import Theme, ThemeName, code_of, palette
+from invert3d.view.color import Theme, code_of, palette
 from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, heading_height, text_width
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ def trace_plot(
     y_label: str = "",
     log: bool = False,
     size: tuple[int, int] = (720, 400),
-    theme: ThemeName = "light",
-    scale: int = 2,
 ) -> Image.Image:
     """Curves over the steps of a run, each named at its end.
 
@@ -39,11 +37,10 @@ def trace_plot(
         y_label: what the numbers are, with their unit.
         log: whether the vertical axis counts in powers of ten; then all numbers must be positive.
         size: (width, height) in design pixels.
-        title, note, theme, scale: as of `contact_sheet`.
+        title, note: as of `contact_sheet`.
 
     Raises:
-        ValueError: there is no finite number, a length differs from `steps`, or a number is not fit for
-            `log`.
+        ValueError: there is no finite number, a length differs from `steps`, or a number is not fit for `log`.
     """
     curves = {name: np.asarray(values, np.float64) for name, values in series.items()}
     known = _checked_curves(curves, steps, log)
@@ -54,25 +51,22 @@ def trace_plot(
     fits = 16 * len(curves) <= low - head
     gutter = max(text_width(name, NAME, bold=True) for name in curves) + 14 if fits else 0
     left = MARGIN + max(text_width(short(float(mark)), SMALL) for mark in marks) + 12
-    sheet = Sheet(width, height - heading_height(title, note, width), theme, scale, title=title, note=note)
+    sheet = Sheet(width, height - heading_height(title, note, width), title=title, note=note)
     axes = sheet.plot(left, head - sheet.head, width - MARGIN - gutter - left, low - head)
     over = np.arange(max(map(len, curves.values()))) if steps is None else np.asarray(steps, np.float64)
-    axes.set(
-        xlim=(over[0], over[-1] if over[-1] > over[0] else over[0] + 1), ylim=span, yscale="log" if log else "linear"
-    )
+    last = over[-1] if over[-1] > over[0] else over[0] + 1
+    axes.set(xlim=(over[0], last), ylim=span, yscale="log" if log else "linear")
     _number(axes, marks, sheet.theme)
     axes.set_xlabel(x_label, color=sheet.theme.muted, labelpad=10, fontproperties=font(SMALL), parse_math=False)
     sheet.text(MARGIN, head - sheet.head - 18, y_label, size=SMALL, color=sheet.theme.muted)
     several = palette("categorical") if len(curves) <= 8 else palette()[np.linspace(0, 255, len(curves)).astype(int)]
     ends = []
     for (name, values), color in zip(curves.items(), map(code_of, several), strict=False):
-        steps_, known = over[: len(values)], np.isfinite(values)
-        axes.plot(
-            steps_, np.where(known, values, np.nan), color=color, linewidth=1.9, solid_joinstyle="round", clip_on=False
-        )
-        if known.any():
-            axes.plot(steps_[known][-1:], values[known][-1:], marker="o", markersize=7.2, color=color, clip_on=False)
-        ends.append((float(values[known][-1]) if known.any() else span[0], name, color))
+        known = np.isfinite(values)
+        x, y, pen = over[: len(values)], np.where(known, values, np.nan), {"color": color, "clip_on": False}
+        axes.plot(x, y, linewidth=1.9, solid_joinstyle="round", **pen)
+        axes.plot(x[known][-1:], y[known][-1:], marker="o", markersize=7.2, **pen)
+        ends.append((float(y[known][-1]) if known.any() else span[0], name, color))
     if fits:
         _name_ends(axes, ends, 16 / (low - head))
     return sheet.image()
@@ -111,15 +105,6 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], apart: float)
     room = apart * np.arange(len(order))
     free = heights - room
     free = (np.maximum.accumulate(free) + np.minimum.accumulate(free[::-1])[::-1]) / 2
+    style = {"va": "center_baseline", "fontproperties": font(NAME, bold=True), "parse_math": False}
     for (_, name, color), height in zip(order, np.clip(free, 0, 1 - room[-1]) + room, strict=True):
-        axes.annotate(
-            name,
-            (1, height),
-            xycoords="axes fraction",
-            xytext=(12, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            color=color,
-            fontproperties=font(NAME, bold=True),
-            parse_math=False,
-        )
+        axes.annotate(name, (1, height), (12, 0), "axes fraction", "offset points", color=color, **style)

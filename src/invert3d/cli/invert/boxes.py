@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, File, Names, Run, Running, SceneOptions, Showing, Starts, split_names
+from invert3d.cli.options import Count, Device, File, Names, Run, Running, SceneOptions, Showing, Starts, split_names
 from invert3d.cli.show import print_table
 
 MOST = 1_000  # pictures of a sweep
@@ -40,7 +40,7 @@ def invert_boxes(
     *,
     model: str = "centernet3d-small",
     checkpoint: File | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     scene: Showing = SceneOptions(),
     making: Annotated[BoxOptions, Parameter(name="*")] = BoxOptions(),
     run: Running = Run(),
@@ -51,7 +51,6 @@ def invert_boxes(
         model: A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18)
             with --checkpoint.
         checkpoint: Somebody's weights for a backbone.
-        device: cpu, cuda, ...
         run.out: The run folder; by default runs/boxes.
     """
     from invert3d.methods.layouts import layout_recipe
