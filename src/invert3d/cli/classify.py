@@ -1,4 +1,4 @@
-"""``invert3d classify``."""
+"""Say what a network takes clouds, grids or images for."""
 
 from invert3d.cli.options import Files, ModelOptions, Opening, Up, Weights
 from invert3d.cli.show import print_table

@@ -1,4 +1,4 @@
-"""``invert3d demo``: the main job in one command."""
+"""Invert person, car, airplane and chair, score them, make the page."""
 
 from invert3d.cli.options import Device, ModelOptions, NewFolder, Run, Seed
 

@@ -1,4 +1,4 @@
-"""``invert3d doctor``."""
+"""Say of a model: layout, output, determinism, where gradients die."""
 
 from invert3d.cli.options import ModelOptions, Opening, Weights
 

@@ -1,4 +1,4 @@
-"""``invert3d explain``."""
+"""Which points, voxels or pixels made a network decide as it did?"""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``invert3d models``."""
+"""List the bundled networks and the architectures."""
 
 from dataclasses import asdict
 

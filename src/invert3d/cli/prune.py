@@ -1,4 +1,4 @@
-"""``invert3d prune``."""
+"""Take most weights away from a trained network, and say what that cost."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

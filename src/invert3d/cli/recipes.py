@@ -1,4 +1,4 @@
-"""``invert3d recipes``."""
+"""List the inversion recipes, or print one."""
 
 from invert3d.cli.show import print_table
 

@@ -1,4 +1,4 @@
-"""``invert3d reproduce``."""
+"""Make a figure or table of a paper, with our numbers."""
 
 from invert3d.cli.options import Count, Device, Positive, Run, Running
 from invert3d.cli.show import print_scores

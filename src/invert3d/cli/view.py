@@ -1,4 +1,4 @@
-"""``invert3d view``."""
+"""Turn the shapes of a run in a browser, live."""
 
 from invert3d.cli.options import Folder, Host, Port
 

@@ -1,4 +1,4 @@
-"""``invert3d data check``."""
+"""What is there of a data set, and what is missing."""
 
 from invert3d.cli.options import Folder
 

@@ -1,4 +1,4 @@
-"""``invert3d data where``."""
+"""Where to get a data set, and what it costs."""
 
 
 def data_where(name: str) -> None:

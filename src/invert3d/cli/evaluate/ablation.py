@@ -1,4 +1,4 @@
-"""``invert3d evaluate ablation``."""
+"""What each ingredient of the recipe adds."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, distinct
 from invert3d.cli.show import print_recorded, print_scores

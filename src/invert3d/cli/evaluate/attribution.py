@@ -1,4 +1,4 @@
-"""``invert3d evaluate attribution``."""
+"""Whether explanations are true: one table, networks by methods."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""``invert3d evaluate boxes``."""
+"""What detectors read from inverted pictures, as saved."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""``invert3d evaluate errors``."""
+"""What a network gets wrong: confusion matrix and surest mistakes, explained."""
 
 from invert3d.cli.options import Count, Device, Run, Running
 from invert3d.cli.show import print_scores

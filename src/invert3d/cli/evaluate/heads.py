@@ -1,4 +1,4 @@
-"""``invert3d evaluate heads``."""
+"""Which head of a 3-D detector needs which cue?"""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Streets, Switch
 from invert3d.cli.show import print_recorded, print_table

@@ -1,4 +1,4 @@
-"""``invert3d evaluate inversion``."""
+"""Score a run: success, recognition by other networks, Chamfer, control."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""``invert3d evaluate kitti``: boxes against boxes."""
+"""Average precision of a detector's result files by KITTI's rules."""
 
 import json
 from pathlib import Path

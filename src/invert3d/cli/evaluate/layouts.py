@@ -1,4 +1,4 @@
-"""``invert3d evaluate layouts``."""
+"""The transfer matrix of layout inversion, detectors by detectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated

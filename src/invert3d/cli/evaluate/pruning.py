@@ -1,4 +1,4 @@
-"""``invert3d evaluate pruning``."""
+"""Whether explanations survive pruning."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
 from invert3d.cli.show import print_recorded, print_scores

@@ -1,4 +1,4 @@
-"""``invert3d evaluate transfer``."""
+"""The transfer matrix over three architectures, for one or more recipes."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""``invert3d invert boxes``."""
+"""In which picture would this 3-D detector see exactly these boxes?"""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated

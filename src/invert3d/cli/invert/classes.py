@@ -1,4 +1,4 @@
-"""``invert3d invert class``; a module cannot be called ``class``."""
+"""What does this network think an airplane is?"""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``invert3d train centernet3d``."""
+"""A monocular 3-D detector, on streets or a KITTI folder."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``invert3d train shapes``, or ``train ARCHITECTURE``."""
+"""A classifier of clouds or voxels; train ARCHITECTURE is short for it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``invert3d data make shapes``."""
+"""Shapes of 20 classes as clouds, voxels or meshes."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""``invert3d data make streets``."""
+"""Streets with labels, in KITTI's layout."""
 
 from invert3d.cli.options import Run, Running, Streets
 from invert3d.cli.train.centernet3d import parsed_size
