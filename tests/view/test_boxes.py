@@ -233,13 +233,11 @@ def test_a_plan_counts_what_it_cannot_show() -> None:
     shown, hidden = (birds_eye(each, None, reach=40)[field] for each in (inside, outside))
     assert (shown.max(axis=2) < 140).sum() == 0
     assert (hidden.max(axis=2) < 140).sum() > 20
-    assert (fitting_reach(None), fitting_reach(inside), fitting_reach(inside, outside)) == (30, 30, 60)
+    assert (fitting_reach(), fitting_reach(inside), fitting_reach(inside, outside)) == (30, 30, 60)
     assert fitting_reach(Layout.empty(P2, H, W)) == 30
 
 
 def test_bad_plans_are_refused() -> None:
-    with pytest.raises(ValueError, match="got neither"):
-        birds_eye(None, None)
     with pytest.raises(ValueError, match="reach, width, height: got 0"):
         birds_eye(Layout.empty(P2, H, W), None, reach=0)
 

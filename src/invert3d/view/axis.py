@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, tuple[float, float]]:
@@ -25,6 +26,17 @@ def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, 
     marks = np.asarray(LogLocator(numticks=count + 1).tick_values(low, high))
     inside = marks[(marks >= low * (1 - 1e-9)) & (marks <= high * (1 + 1e-9))]
     return (inside if len(inside) else np.array([low, high])), (low, high)
+
+
+def checked_curve(name: str, values: ArrayLike, steps: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of a curve, by default 0, 1, 2, ..., and its numbers, both (T >= 1,). Raises ValueError for others."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"{name}: got shape {values.shape}, accepted is (T >= 1,)")
+    over = np.arange(len(values)) if steps is None else np.asarray(steps, np.float64)
+    if over.shape != values.shape:
+        raise ValueError(f"{name}: got {len(values)} numbers for {over.size} steps of shape {over.shape}")
+    return over, values
 
 
 def short(value: float) -> str:

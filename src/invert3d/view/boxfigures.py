@@ -162,6 +162,8 @@ def write_gif(
 
 def _blocks(scene: SceneFrame) -> list[tuple[list[tuple[np.ndarray, str]], str]]:
     """The pictures that stand beside one plan, each with its words, and where that was found which the plan shows."""
+    if scene.inverted is None or scene.on_inverted is None:
+        raise ValueError(f"scene {scene.name!r}: accepted is one with an inverted picture and what is found in it")
     counts = {name: _count(found) for name, found in scene.founds.items()}
     words = {
         "asked": f"asked for: {_count(scene.truth)}" + ("" if scene.original is None else ", on the original"),

@@ -13,6 +13,8 @@ from invert3d.view.camera import checked_points, to_z_up
 from invert3d.view.raster import point_colors
 from invert3d.view.style import checked_ending
 
+_RADIUS = 0.02  # of a ball, in the unit of the points
+
 
 def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = None) -> Path:
     """Write a cloud (N, 3) and its colors (N, 3) uint8, if any, as binary PLY, and return the path; folders are made.
@@ -30,12 +32,7 @@ def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = 
 
 
 def write_glb(
-    path: str | Path,
-    points: np.ndarray,
-    colors: np.ndarray | None = None,
-    *,
-    radius: float = 0.02,
-    up: Literal["z", "y"] = "z",
+    path: str | Path, points: np.ndarray, colors: np.ndarray | None = None, *, up: Literal["z", "y"] = "z"
 ) -> Path:
     """Write a cloud as GLB, each point a small ball, and return the path; folders are made.
 
@@ -46,7 +43,6 @@ def write_glb(
         path: a name that ends in .glb.
         points: (N, 3), at most 50,000: a ball takes 600 bytes.
         colors: (N, 3) uint8; by default height on the sequential map.
-        radius: of a ball, in the unit of the points.
         up: the axis that points up in `points`.
 
     Raises:
@@ -59,16 +55,14 @@ def write_glb(
     points = checked_points(points)
     if len(points) > 50_000:
         raise ValueError(f"points: got {len(points)}, accepted in GLB are up to 50000; write_ply takes any number")
-    if not 0 < radius < np.inf:
-        raise ValueError(f"radius: got {radius}, accepted is a positive number")
     paint = _linear(point_colors(points, colors=colors, up=up))
     ball = trimesh.creation.icosahedron()
     upright = to_z_up(to_z_up(points, up), "y", inverse=True)
     mesh = trimesh.Trimesh(
-        vertices=(upright[:, None] + ball.vertices * radius).reshape(-1, 3),
+        vertices=(upright[:, None] + ball.vertices * _RADIUS).reshape(-1, 3),
         faces=(np.arange(len(points))[:, None, None] * len(ball.vertices) + ball.faces).reshape(-1, 3),
         vertex_colors=np.repeat(paint, len(ball.vertices), axis=0),
-        vertex_normals=np.tile(ball.vertices * radius / radius, (len(points), 1)),
+        vertex_normals=np.tile(ball.vertices * _RADIUS / _RADIUS, (len(points), 1)),
         process=False,
     )
     scene = trimesh.Scene()

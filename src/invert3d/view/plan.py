@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 _SMALL = 9.5  # size of type
 _BELOW = 26.0  # design pixels below the camera
-_PAD = 10.0
 
 
 def birds_eye(
-    truth: Layout | None,
-    found: Layout | None,
+    truth: Layout,
+    found: Layout | None = None,
     *,
     reach: float = 60.0,
     width: int = 360,
@@ -36,18 +35,15 @@ def birds_eye(
     outside of the plan is not drawn, and the plan says how many there are.
 
     Args:
-        truth: what was asked for, if any.
+        truth: what was asked for.
         found: what a detector answered, if any.
         reach: meters from the camera to the upper edge.
         width, height: in design pixels.
         scale: pixels of the image for each design pixel.
 
     Raises:
-        ValueError: both layouts are missing, `reach` is not positive, or the plan is too small to be read.
+        ValueError: `reach` is not positive, or the plan is too small to be read.
     """
-    camera = found if truth is None else truth
-    if camera is None:
-        raise ValueError("truth, found: got neither, accepted is at least one layout")
     if not 0 < reach < np.inf or width < 120 or height < 120:
         given = f"reach, width, height: got {reach}, {width}, {height}"
         raise ValueError(f"{given}, accepted are meters > 0 and sides of 120 or more")
@@ -57,21 +53,19 @@ def birds_eye(
     axes = sheet.plot(0, 0, width, height)
     axes.set_axis_off()
     axes.set(xlim=(-width / 2 / meter, width / 2 / meter), ylim=(-_BELOW / meter, (height - _BELOW) / meter))
-    _field(axes, camera, reach, meter)
-    outside = {
-        "found": _footprints(axes, found, meter, filled=True),
-        "of the truth": _footprints(axes, truth, meter, filled=False),
-    }
+    _field(axes, truth, reach, meter)
+    outside = {} if found is None else {"found": _footprints(axes, found, meter, filled=True)}
+    outside["of the truth"] = _footprints(axes, truth, meter, filled=False)
     words = ", ".join(f"{count} {name}" for name, count in outside.items() if count)
     style = {"color": LIGHT.muted, "fontproperties": font(_SMALL)}
-    axes.annotate(f"outside: {words}" if words else "", (0, 1), (_PAD, -17), "axes fraction", "offset points", **style)
+    axes.annotate(f"outside: {words}" if words else "", (0, 1), (10, -17), "axes fraction", "offset points", **style)
     _legends(axes, truth, found)
     return np.asarray(sheet.image()).copy()
 
 
-def fitting_reach(*layouts: Layout | None) -> float:
+def fitting_reach(*layouts: Layout) -> float:
     """Meters that a plan should reach to show the objects of these layouts: a multiple of ten, 30 to 80."""
-    far = [array(layout.centers)[in_space(layout), 2].max(initial=0.0) for layout in layouts if layout is not None]
+    far = [array(layout.centers)[in_space(layout), 2].max(initial=0.0) for layout in layouts]
     return float(np.clip(np.ceil((max(far, default=0.0) + 3) / 10) * 10, 30, 80))
 
 
@@ -103,13 +97,11 @@ def _mixed(one: str, other: str, share: float) -> np.ndarray:
     return low + (high - low) * share
 
 
-def _footprints(axes: Axes, layout: Layout | None, meter: float, *, filled: bool) -> int:
+def _footprints(axes: Axes, layout: Layout, meter: float, *, filled: bool) -> int:
     """Draw the objects of a layout, each with a line to its front; returns how many are outside of the axes."""
     from matplotlib.patches import Polygon
 
     outside = 0
-    if layout is None:
-        return outside
     low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
     for place in in_space(layout):
         corners = array(layout.corners)[place][:4, [0, 2]]
@@ -130,13 +122,13 @@ def _footprints(axes: Axes, layout: Layout | None, meter: float, *, filled: bool
     return outside
 
 
-def _legends(axes: Axes, truth: Layout | None, found: Layout | None) -> None:
+def _legends(axes: Axes, truth: Layout, found: Layout | None) -> None:
     """What is outlined and what filled, and the kinds with their colors, beside the camera."""
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    given = [layout for layout in (truth, found) if layout is not None]
+    given = [truth] if found is None else [truth, found]
     kinds = sorted({layout.kinds[place] for layout in given for place in in_space(layout)})
     dot = {"linestyle": "", "marker": "o", "markersize": 6.4, "markeredgewidth": 0}
     dots = [Line2D([], [], color=code_of(kind_color(kind)), **dot) for kind in kinds]
@@ -146,6 +138,6 @@ def _legends(axes: Axes, truth: Layout | None, found: Layout | None) -> None:
     ]
     style = {"frameon": False, "prop": font(_SMALL), "labelcolor": LIGHT.muted}
     style |= {"handletextpad": 0.5, "labelspacing": 0.62, "borderaxespad": 0.6}
-    if len(given) == 2:
+    if found is not None:
         axes.add_artist(Legend(axes, shapes, ["truth", "found"], loc="lower left", handlelength=1.05, **style))
     axes.add_artist(Legend(axes, dots, kinds, loc="lower right", markerfirst=False, handlelength=0.7, **style))
