@@ -54,29 +54,17 @@ def array(tensor: Any) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SceneFrame:
-    """One scene: pictures (H, W, 3) uint8 and what a detector finds in them.
+    """One scene: pictures (H, W, 3) uint8 and what a detector finds in them."""
 
-    Attributes:
-        name: its headline.
-        truth: what was asked for.
-        original: the picture that `truth` is for, if there is one.
-        on_original: what is found in it.
-        inverted: the picture that was made. Its size may differ from the original's.
-        on_inverted: what is found in it.
-        points: (N, 3) meters in the coordinates of the camera (x to the right, y down, z forward), of a LiDAR.
-        caption: a sentence below the headline.
-        badges: a few facts by name.
-    """
-
-    name: str
-    truth: Layout
-    original: np.ndarray | None = None
-    on_original: Layout | None = None
-    inverted: np.ndarray | None = None
-    on_inverted: Layout | None = None
-    points: np.ndarray | None = None
-    caption: str = ""
-    badges: Mapping[str, str] = field(default_factory=dict)
+    name: str  # its headline
+    truth: Layout  # what was asked for
+    original: np.ndarray | None = None  # the picture that `truth` is for, if there is one
+    on_original: Layout | None = None  # what is found in it
+    inverted: np.ndarray | None = None  # the picture that was made, of any size
+    on_inverted: Layout | None = None  # what is found in it
+    points: np.ndarray | None = None  # (N, 3) meters, of a LiDAR: x to the right of the camera, y down, z forward
+    caption: str = ""  # a sentence below the headline
+    badges: Mapping[str, str] = field(default_factory=dict)  # a few facts by name
 
     @property
     def founds(self) -> dict[str, Layout]:

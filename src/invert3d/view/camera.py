@@ -10,19 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Where a cloud is looked at from; the default is a three-quarter view of a unit-sphere cloud facing -y.
+    """Where a cloud is looked at from; the default is a three-quarter view of a unit-sphere cloud facing -y."""
 
-    `azimuth` and `elevation` (degrees) place the eye seen from `look_at`: with z up, azimuth -90 is in front
-    (-y), -125 in front and to the left, elevation 90 straight above. `distance` (world units) sets the
-    perspective, infinity makes it parallel. `height` (world units) is what the picture shows from top to
-    bottom at `look_at`. With `up="y"` the front is +z, as in glTF.
-    """
-
-    azimuth: float = -125.0
-    elevation: float = 20.0
-    distance: float = 6.0
-    height: float = 2.2
-    up: Literal["z", "y"] = "z"
+    azimuth: float = -125.0  # degrees, of the eye seen from `look_at`: -90 is in front (-y), -125 also to the left
+    elevation: float = 20.0  # degrees; 90 is straight above
+    distance: float = 6.0  # world units; infinity makes the perspective parallel
+    height: float = 2.2  # world units that the picture shows from top to bottom at `look_at`
+    up: Literal["z", "y"] = "z"  # with y the front is +z, as in glTF
     look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod

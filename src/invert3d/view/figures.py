@@ -24,19 +24,14 @@ _TITLE = 12.5  # size of type
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """One picture of a sheet.
+    """One picture of a sheet: a cloud or an image."""
 
-    Give `cloud` (N, 3), with `values` (N,) or `colors` (N, 3) uint8 where height is not the color, or `image`
-    (H, W), (H, W, 3) or (H, W, 4) uint8. With `cube` the points are cubes of this edge length: a voxel grid (see
-    `invert3d.view.grids`). `caption` stands below it.
-    """
-
-    cloud: np.ndarray | None = None
-    image: np.ndarray | None = None
-    values: np.ndarray | None = None
-    colors: np.ndarray | None = None
-    cube: float | None = None
-    caption: str = ""
+    cloud: np.ndarray | None = None  # (N, 3)
+    image: np.ndarray | None = None  # (H, W), (H, W, 3) or (H, W, 4) uint8
+    values: np.ndarray | None = None  # (N,), colors of the points on the map, or
+    colors: np.ndarray | None = None  # (N, 3) uint8; without either height is the color
+    cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
+    caption: str = ""  # below it
 
 
 def contact_sheet(

@@ -21,22 +21,17 @@ _MOST_SNAPSHOTS = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cloud:
-    """A cloud on the page: what it is called, what there is to say of it, and how it came about.
-
-    `points` (N, 3) is the result. `snapshots` (S, N, 3) are earlier states, at `snapshot_steps` (S,). `values` (N,)
-    color the points on the map `kind`; without them height does. With `cube` the points are cubes of this edge length,
-    a voxel grid (see `view.grids`). `badges` are a few facts by name, such as {"recognized as": "chair"}.
-    """
+    """A cloud on the page: what it is called, what there is to say of it, and how it came about."""
 
     name: str
-    points: np.ndarray
+    points: np.ndarray  # (N, 3), the result
     caption: str = ""
-    snapshots: np.ndarray | None = None
-    snapshot_steps: Sequence[int] | None = None
-    values: np.ndarray | None = None
-    kind: Literal["sequential", "diverging"] = "sequential"
-    cube: float | None = None
-    badges: Mapping[str, str] = field(default_factory=dict)
+    snapshots: np.ndarray | None = None  # (S, N, 3), earlier states
+    snapshot_steps: Sequence[int] | None = None  # (S,)
+    values: np.ndarray | None = None  # (N,), colors of the points on the map; without them height is
+    kind: Literal["sequential", "diverging"] = "sequential"  # the map
+    cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
+    badges: Mapping[str, str] = field(default_factory=dict)  # a few facts, such as {"recognized as": "chair"}
 
 
 def checked_cloud(cloud: Cloud) -> Cloud:

@@ -6,6 +6,7 @@ and the finished image has `scale` pixels for each, so that it stays sharp in pr
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,39 +28,29 @@ _HALF_X = 0.2734  # half the height of its small letters, in sizes of type
 _SIDES = {"l": "left", "m": "center", "r": "right"}
 
 
+@dataclass(eq=False)
 class Sheet:
-    """A figure with its heading above. `axes` counts in design pixels, y down from below the heading.
+    """A figure with its heading above. `axes` counts in design pixels, y down from below the heading."""
 
-    Args:
-        width: in design pixels.
-        height: in design pixels, below the heading.
-        scale: pixels of the image for each design pixel.
-        title: the headline.
-        note: a sentence or two below it.
-        top: room above the heading.
-        theme: its colors.
-    """
+    width: float
+    height: float  # below the heading
+    _: KW_ONLY
+    scale: int = 2  # pixels of the image for each design pixel
+    title: str = ""
+    note: str = ""  # a sentence or two below the title
+    top: float = MARGIN  # room above the heading
+    theme: Theme = LIGHT
 
-    def __init__(
-        self,
-        width: float,
-        height: float,
-        *,
-        scale: int = 2,
-        title: str = "",
-        note: str = "",
-        top: float = MARGIN,
-        theme: Theme = LIGHT,
-    ) -> None:
+    def __post_init__(self) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.theme, self.scale = theme, scale
-        lines, self.head = _heading(title, note, width, top)
-        self.size = round(width * scale), round((height + self.head) * scale)
+        scale, dpi = self.scale, 72 * self.scale
+        lines, self.head = _heading(self.title, self.note, self.width, self.top)
+        self.size = round(self.width * scale), round((self.height + self.head) * scale)
         self.width, self.height = self.size[0] / scale, self.size[1] / scale - self.head
-        across, down = ((pixels + 1e-3) / (72 * scale) for pixels in self.size)  # a hair more: Agg cuts fractions off
-        self.canvas = FigureCanvasAgg(Figure((across, down), dpi=72 * scale, facecolor=self.theme.background))
+        across, down = ((pixels + 1e-3) / dpi for pixels in self.size)  # a hair more: Agg cuts fractions off
+        self.canvas = FigureCanvasAgg(Figure((across, down), dpi=dpi, facecolor=self.theme.background))
         self.axes = self.canvas.figure.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, -self.head))
         self.axes.set_axis_off()
         for y, line, size, bold in lines:
