@@ -175,22 +175,12 @@ def test_there_is_one_loop(trees: dict[Path, ast.Module]) -> None:
 
 #: functions of more than 8 parameters that are still to be mended: this list only gets shorter
 WIDE = {
-    "cli.explain:explain",
-    "cli.invert.classes:invert_classes",
-    "cli.train.shapes:train_shapes",
     "methods.classes:invert",
     "methods.layouts:invert_layouts",
     "methods.stages:run_stages",
     "study.layouts.scenes:asked_scenes",
     "study.pruning.job:prune_and_save",
-    "view.boxfigures:four_panels",
-    "view.boxfigures:picture_sheet",
-    "view.boxfigures:strip",
-    "view.figures:contact_sheet",
-    "view.matrix:matrix_plot",
     "view.page:write_page",
-    "view.raster:splat",
-    "view.trace:trace_plot",
 }
 
 

@@ -10,10 +10,9 @@ import torch
 
 from invert3d.ops.boxes import project
 from invert3d.ops.layouts import Layout
-from invert3d.view import birds_eye, difference_map, draw_layout, kind_color
-from invert3d.view.boxes import fitting_scale, in_space
+from invert3d.view.boxes import difference_map, draw_layout, fitting_scale, in_space, kind_color
 from invert3d.view.color import palette
-from invert3d.view.plan import fitting_reach
+from invert3d.view.plan import birds_eye, fitting_reach
 from invert3d.view.wires import half_spaces, polygon_in, segments_in
 
 H, W = 120, 400
@@ -205,9 +204,9 @@ def test_a_plan_shows_truth_as_lines_and_found_as_areas() -> None:
     truth = layout(("Car",), [[-4.0, 1.5, 15.0]], [-1.57])
     found = layout(("Pedestrian",), [[4.0, 1.5, 25.0]], [0.0])
     options = {"reach": 40.0, "width": 200, "height": 300, "scale": 2}
-    light, dark = (birds_eye(truth, found, dark=dark, **options) for dark in (False, True))
-    assert light.shape == dark.shape == (600, 400, 3)
-    assert light.mean() > 200 > 80 > dark.mean()
+    light = birds_eye(truth, found, **options)
+    assert light.shape == (600, 400, 3)
+    assert light.mean() > 200
     meter, bottom = (300 - 32) / 40 * 2, 600 - 52
     x, y = round(200 - 4 * meter), round(bottom - 15 * meter)
     assert near_color(light[y - 60 : y + 60, x - 30 : x + 30], kind_color("Car"), 12).sum() > 60
@@ -234,13 +233,11 @@ def test_a_plan_counts_what_it_cannot_show() -> None:
     shown, hidden = (birds_eye(each, None, reach=40)[field] for each in (inside, outside))
     assert (shown.max(axis=2) < 140).sum() == 0
     assert (hidden.max(axis=2) < 140).sum() > 20
-    assert (fitting_reach(None), fitting_reach(inside), fitting_reach(inside, outside)) == (30, 30, 60)
+    assert (fitting_reach(), fitting_reach(inside), fitting_reach(inside, outside)) == (30, 30, 60)
     assert fitting_reach(Layout.empty(P2, H, W)) == 30
 
 
 def test_bad_plans_are_refused() -> None:
-    with pytest.raises(ValueError, match="got neither"):
-        birds_eye(None, None)
     with pytest.raises(ValueError, match="reach, width, height: got 0"):
         birds_eye(Layout.empty(P2, H, W), None, reach=0)
 
@@ -256,9 +253,6 @@ def test_a_difference_has_one_map_and_says_where_it_ends() -> None:
     same, none = difference_map(GRAY, GRAY)
     assert none == 0
     assert len(np.unique(same.reshape(-1, 3), axis=0)) == 1
-    assert difference_map(GRAY, after, reach=1.0)[1] == 1.0
     for wrong, message in (((GRAY, GRAY[:9]), "after: got"), ((GRAY / 2, GRAY), "before: got")):
         with pytest.raises(ValueError, match=message):
             difference_map(*wrong)
-    with pytest.raises(ValueError, match="reach: got 0"):
-        difference_map(GRAY, after, reach=0)

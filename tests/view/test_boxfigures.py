@@ -1,7 +1,8 @@
-"""Figures of inverted pictures: sizes, themes, captions, films, and input that is refused before a file is written."""
+"""Figures of inverted pictures: sizes, captions, films, and input that is refused before a file is written."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from PIL import Image
 
 from invert3d.ops.layouts import Layout
-from invert3d.view import four_panels, picture_sheet, strip, write_gif
-from invert3d.view.color import THEMES, rgb
+from invert3d.view.boxes import SceneFrame
+from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
+from invert3d.view.color import LIGHT, rgb
 
 H, W = 60, 200
 P2 = torch.tensor([[120.0, 0, 100, 7.0], [0, 120, 27, 0.1], [0, 0, 1, 0.003]])
@@ -28,54 +30,49 @@ SCENE = Layout.of(
 PHOTO = np.random.default_rng(0).integers(40, 220, (H, W, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("original", [PHOTO, None])
-def test_four_panels_in_both_themes_with_and_without_a_picture(
-    tmp_path: Path, theme: str, original: np.ndarray | None
-) -> None:
-    path = four_panels(
-        tmp_path / "new" / "figure.png",
-        original,
-        SCENE,
-        SCENE if original is not None else None,
-        PHOTO,
-        SCENE,
-        title="A scene",
-        numbers={"AP 3-D": "91.2 %", "loss": 0.0123},
-        theme=theme,
-        scale=1,
+def test_four_panels_with_and_without_a_picture(tmp_path: Path, original: np.ndarray | None) -> None:
+    scene = SceneFrame(
+        name="A scene",
+        truth=SCENE,
+        original=original,
+        on_original=SCENE if original is not None else None,
+        inverted=PHOTO,
+        on_inverted=SCENE,
     )
+    path = four_panels(tmp_path / "new" / "figure.png", scene, {"AP 3-D": "91.2 %", "loss": 0.0123})
     picture = np.asarray(Image.open(path))
-    assert tuple(picture[0, 0]) == rgb(THEMES[theme].background)
+    assert tuple(picture[0, 0]) == rgb(LIGHT.background)
     pictures = 3 if original is None else 4
-    assert picture.shape[0] > pictures * 620 * H / W
-    assert picture.shape[1] > 620 + 240
+    assert picture.shape[0] > 2 * pictures * 620 * H / W
+    assert picture.shape[1] > 2 * (620 + 240)
 
 
 def test_four_panels_takes_an_inversion_of_another_size(tmp_path: Path) -> None:
+    scene = SceneFrame(name="", truth=SCENE, original=PHOTO, inverted=PHOTO[::2, ::2].copy(), on_inverted=SCENE)
     half = SCENE.resized(H // 2, W // 2)
-    path = four_panels(tmp_path / "a.png", PHOTO, SCENE, None, PHOTO[::2, ::2].copy(), half, scale=1)
-    assert path.is_file()
+    assert four_panels(tmp_path / "a.png", replace(scene, on_inverted=half)).is_file()
     with pytest.raises(ValueError, match="layout: is for a picture of 60 x 200, but the image has 30 x 100"):
-        four_panels(tmp_path / "b.png", PHOTO, SCENE, SCENE, PHOTO[::2, ::2].copy(), SCENE)
+        four_panels(tmp_path / "b.png", replace(scene, on_original=SCENE))
     with pytest.raises(ValueError, match=r"inverted: got \(60, 200\)"):
-        four_panels(tmp_path / "b.png", PHOTO, SCENE, SCENE, PHOTO[..., 0], SCENE)
+        four_panels(tmp_path / "b.png", replace(scene, inverted=PHOTO[..., 0]))
     assert not (tmp_path / "b.png").exists()
 
 
 def test_a_figure_is_the_same_twice(tmp_path: Path) -> None:
-    one, two = (four_panels(tmp_path / f"{i}.png", PHOTO, SCENE, SCENE, PHOTO, SCENE, scale=1) for i in (1, 2))
+    scene = SceneFrame(name="", truth=SCENE, original=PHOTO, on_original=SCENE, inverted=PHOTO, on_inverted=SCENE)
+    one, two = (four_panels(tmp_path / f"{i}.png", scene) for i in (1, 2))
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_sheet_has_rows_and_a_strip_its_boxes(tmp_path: Path) -> None:
-    one = picture_sheet(tmp_path / "1.png", [PHOTO] * 5, list("abcde"), 5, width=100, scale=1)
-    two = picture_sheet(tmp_path / "2.png", [PHOTO] * 5, list("abcde"), 2, width=100, scale=1)
+    one = picture_sheet(tmp_path / "1.png", [PHOTO] * 5, list("abcde"), 5, width=100)
+    two = picture_sheet(tmp_path / "2.png", [PHOTO] * 5, list("abcde"), 2, width=100)
     wide, high = Image.open(one).size
     assert Image.open(two).size[0] < wide
     assert Image.open(two).size[1] > 2 * high
     bare, drawn = (
-        strip(tmp_path / f"{name}.png", [PHOTO, PHOTO], [None, layout], ["theirs", "ours"], truth=SCENE, scale=1)
+        strip(tmp_path / f"{name}.png", [PHOTO, PHOTO], [None, layout], ["theirs", "ours"], truth=SCENE)
         for name, layout in (("bare", None), ("drawn", SCENE))
     )
     assert Image.open(bare).size == Image.open(drawn).size

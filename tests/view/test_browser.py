@@ -19,8 +19,11 @@ from tests.view.test_page import cloud
 from tests.view.test_scenes import TRUTH
 from tests.view.test_scenes import full as scene_page
 
-from invert3d.view import Cloud, SceneFrame, write_page, write_scene_page
+from invert3d.view.boxes import SceneFrame
+from invert3d.view.gallery import Cloud
 from invert3d.view.grids import cubes
+from invert3d.view.page import write_page
+from invert3d.view.scenes import write_scene_page
 
 # WebGL in software, and canvases whose pixels do not depend on how often they are read
 SOFTWARE = [

@@ -1,4 +1,4 @@
-"""Figures: every panel is drawn, every word is there to be drawn, both themes, and no NaN stops them."""
+"""Figures: every panel is drawn, every word is there to be drawn, and no NaN stops them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from invert3d.view import Panel, contact_sheet, matrix_plot, save_png, trace_plot
 from invert3d.view.axis import scale_of, short, thin
-from invert3d.view.color import THEMES, rgb
-from invert3d.view.style import text_width, wrapped
+from invert3d.view.color import LIGHT, rgb
+from invert3d.view.figures import Panel, contact_sheet, save_png
+from invert3d.view.matrix import matrix_plot
+from invert3d.view.style import Sheet, text_width, wrapped
+from invert3d.view.trace import trace_plot
 
 CLOUD = np.random.default_rng(0).normal(size=(64, 3)) * 0.3
 PHOTO = np.full((20, 30, 3), 128, np.uint8)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_contact_sheet_draws_every_panel(theme: str) -> None:
+def test_contact_sheet_draws_every_panel() -> None:
     rows = [[Panel(cloud=CLOUD, caption="a cloud"), Panel(image=PHOTO)], [None, Panel(image=PHOTO[..., 0])]]
     image = contact_sheet(
         rows,
@@ -26,20 +27,18 @@ def test_contact_sheet_draws_every_panel(theme: str) -> None:
         row_titles=["first", "second"],
         title="Title",
         note="Note. " * 30,
-        theme=theme,
         panel_size=(60, 50),
-        scale=1,
     )
     pixels = np.asarray(image)
     assert image.mode == "RGB"
-    assert tuple(pixels[0, 0]) == rgb(THEMES[theme].background)
-    assert (pixels == 128).all(axis=2).sum() > 2 * 40 * 25
-    assert (np.ptp(pixels.astype(int), axis=2) > 40).sum() > 60
+    assert tuple(pixels[0, 0]) == rgb(LIGHT.background)
+    assert (pixels == 128).all(axis=2).sum() > 4 * 2 * 40 * 25
+    assert (np.ptp(pixels.astype(int), axis=2) > 40).sum() > 4 * 60
 
 
 def test_a_sheet_grows_with_its_words() -> None:
     short_, long_ = (
-        contact_sheet([[Panel(cloud=CLOUD, caption=text)]], panel_size=(60, 60), scale=1)
+        contact_sheet([[Panel(cloud=CLOUD, caption=text)]], panel_size=(60, 60))
         for text in ("a", "a long caption that needs some lines")
     )
     assert long_.height > short_.height
@@ -47,7 +46,7 @@ def test_a_sheet_grows_with_its_words() -> None:
 
 
 def test_scale_only_makes_it_sharper() -> None:
-    one, two = (contact_sheet([[Panel(image=PHOTO)]], panel_size=(60, 60), scale=scale) for scale in (1, 2))
+    one, two = (Sheet(90.0, 60.0, scale=scale, title="Title").image() for scale in (1, 2))
     assert (two.width, two.height) == (2 * one.width, 2 * one.height)
 
 
@@ -71,17 +70,17 @@ def test_bad_sheets_are_refused(rows: list, options: dict, message: str) -> None
 def test_trace_plot_survives_gaps_and_many_curves(count: int, log: bool) -> None:
     series = {f"run {number}": np.geomspace(10, 1e-3 * (number + 1), 50) for number in range(count)}
     series["run 0"][10:20] = np.nan
-    image = trace_plot(series, title="Loss", y_label="nats", log=log, size=(300, 220), scale=1)
-    assert image.size == (300, 220)
-    assert (np.ptp(np.asarray(image).astype(int), axis=2) > 60).sum() > 80
+    image = trace_plot(series, title="Loss", y_label="nats", log=log, size=(300, 220))
+    assert image.size == (600, 440)
+    assert (np.ptp(np.asarray(image).astype(int), axis=2) > 60).sum() > 4 * 80
 
 
 def test_trace_plot_takes_a_constant_a_single_step_and_steps_of_its_own() -> None:
-    flat = trace_plot({"flat": np.ones(5)}, size=(200, 160), scale=1)
-    one = trace_plot({"one": np.ones(1)}, size=(200, 160), scale=1)
-    some = trace_plot({"some": np.arange(3.0)}, steps=np.array([0, 10, 100]), size=(200, 160), scale=1)
+    flat = trace_plot({"flat": np.ones(5)}, size=(200, 160))
+    one = trace_plot({"one": np.ones(1)}, size=(200, 160))
+    some = trace_plot({"some": np.arange(3.0)}, steps=np.array([0, 10, 100]), size=(200, 160))
     colored = [(np.ptp(np.asarray(image).astype(int), axis=2) > 60).sum() for image in (flat, one, some)]
-    assert min(colored[0], colored[2]) > 80 and colored[1] > 0, "a line, a dot, a line"
+    assert min(colored[0], colored[2]) > 4 * 80 and colored[1] > 0, "a line, a dot, a line"
 
 
 @pytest.mark.parametrize(
@@ -99,12 +98,11 @@ def test_bad_traces_are_refused(series: dict, options: dict, message: str) -> No
         trace_plot(series, **options)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("names", [["a", "b", "c"], [f"a rather long name {number}" for number in range(8)]])
-def test_matrix_plot_colors_its_tiles(theme: str, names: list[str]) -> None:
+def test_matrix_plot_colors_its_tiles(names: list[str]) -> None:
     matrix = np.eye(len(names))
     matrix[0, 1] = np.nan
-    image = matrix_plot(matrix, names, names, title="Who", row_label="from", column_label="by", theme=theme)
+    image = matrix_plot(matrix, names, names, title="Who", labels=("from", "by"))
     pixels = np.asarray(image).reshape(-1, 3)
     top = np.array([249, 193, 73])
     assert (np.abs(pixels.astype(int) - top).max(axis=1) < 12).sum() > 300 * len(names)
@@ -127,12 +125,12 @@ def test_save_png_round_trip(tmp_path: Path) -> None:
 
 def test_dollars_in_words_are_letters() -> None:
     plain, odd = (
-        contact_sheet([[Panel(image=PHOTO, caption=text)]], title=text, panel_size=(90, 60), scale=1)
+        contact_sheet([[Panel(image=PHOTO, caption=text)]], title=text, panel_size=(90, 60))
         for text in ("a b", "$a_b$ \\frac")
     )
     assert plain.width == odd.width
-    matrix_plot(np.eye(1), ["$\\x$"], ["$x"], row_label="$^$", column_label="a$b$")
-    trace_plot({"$\\y$": np.arange(3.0)}, y_label="$", x_label="$\\$", size=(200, 160), scale=1)
+    matrix_plot(np.eye(1), ["$\\x$"], ["$x"], labels=("$^$", "a$b$"))
+    trace_plot({"$\\y$": np.arange(3.0)}, y_label="$", x_label="$\\$", size=(200, 160))
 
 
 def test_words_are_wrapped_between_words() -> None:

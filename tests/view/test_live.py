@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import invert3d.view.live as live
-from invert3d.view import Cloud, serve
+from invert3d.view.gallery import Cloud
+from invert3d.view.live import serve
 
 POINTS = np.random.default_rng(0).normal(size=(50, 3)) * 0.3
 CLOUDS = [
@@ -69,7 +70,8 @@ def test_bad_clouds_are_refused_before_anything_starts() -> None:
 
 def test_importing_the_pictures_imports_no_heavy_library() -> None:
     heavy = "torch", "matplotlib", "PIL", "viser", "trimesh", "scipy", "jinja2"
-    code = f"import sys, invert3d.view; print([name for name in {heavy} if name in sys.modules])"
+    pictures = "boxfigures, figures, files, live, matrix, page, scenes, trace"
+    code = f"import sys; from invert3d.view import {pictures}; print([name for name in {heavy} if name in sys.modules])"
     environment = {"PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "[]"

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from invert3d.view import Cloud, Table, write_page
 from invert3d.view.camera import to_z_up
+from invert3d.view.gallery import Cloud
+from invert3d.view.page import Table, write_page
 
 RNG = np.random.default_rng(0)
 VOID = {"meta", "link", "input", "br", "img", "hr"}

@@ -16,8 +16,10 @@ from tests.view.test_page import Reader, read
 
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import iou3d
-from invert3d.view import SceneFrame, Table, kind_color, write_scene_page
+from invert3d.view.boxes import SceneFrame, kind_color
+from invert3d.view.page import Table
 from invert3d.view.pairs import pairs
+from invert3d.view.scenes import write_scene_page
 
 H, W = 60, 200
 P2 = torch.tensor([[120.0, 0, 100, 7.0], [0, 120, 27, 0.1], [0, 0, 1, 0.003]])

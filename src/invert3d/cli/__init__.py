@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
+from types import FrameType, SimpleNamespace
 
 from cyclopts import CycloptsError
 from cyclopts.exceptions import ValidationError
@@ -16,18 +16,6 @@ from invert3d.cli.app import app
 #: errors of files that are damaged, of libraries that are not loaded until they are needed
 DAMAGED = ("BadZipFile", "SafetensorError", "UnpicklingError", "error", "OutOfMemoryError")
 LONGEST = 600  # characters of a sentence
-
-
-class Announcement:
-    """Says that torch is being loaded, which takes seconds, when a command begins to."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self.line = shortened(f"invert3d {' '.join(words)}: loading torch", 78)
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Asked by Python for every module that is imported; finds none."""
-        if name == "torch":
-            print(self.line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -98,8 +86,13 @@ def shortened(words: str, most: int = LONGEST) -> str:
 
 @contextlib.contextmanager
 def announced(words: Sequence[str]) -> Iterator[None]:
-    """Say on a terminal that torch is being loaded; elsewhere a refusal stays the only line on standard error."""
-    finder = Announcement(words)
+    """Say on a terminal when torch begins to be loaded, which takes seconds; elsewhere a refusal is the only line."""
+
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "torch":
+            print(shortened(f"invert3d {' '.join(words)}: loading torch", 78), file=sys.stderr, flush=True)
+
+    finder = SimpleNamespace(find_spec=find_spec)  # asked by Python for every module that is imported; finds none
     if sys.stderr.isatty():
         sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
     try:

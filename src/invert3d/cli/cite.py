@@ -1,4 +1,4 @@
-"""``invert3d cite``."""
+"""Print what to cite."""
 
 
 def cite() -> None:

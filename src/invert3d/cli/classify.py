@@ -1,24 +1,11 @@
-"""``invert3d classify``."""
+"""Say what a network takes clouds, grids or images for."""
 
-from typing import Literal
-
-from invert3d.cli.options import ModelOptions, Opening
+from invert3d.cli.options import Files, ModelOptions, Opening, Up, Weights
 from invert3d.cli.show import print_table
 
 
-def classify(model: str, *files: str, file_up: Literal["z", "y"] = "z", opening: Opening = ModelOptions()) -> None:
-    """Say what a network takes clouds, meshes, voxel grids or images for.
-
-    Parameters
-    ----------
-    model
-        Bundled weights, package.module:factory, or an architecture with --checkpoint.
-    files
-        Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a
-        network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads.
-    file_up
-        The axis that points up in the files.
-    """
+def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening = ModelOptions()) -> None:
+    """Say what a network takes clouds, meshes, voxel grids or images for."""
     from invert3d.study.inputs import read_inputs
 
     network = opening.open(model)

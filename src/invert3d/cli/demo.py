@@ -1,25 +1,19 @@
-"""``invert3d demo``: the main job in one command."""
+"""Invert person, car, airplane and chair, score them, make the page."""
 
-from invert3d.cli.options import ModelOptions, NewFolder, Run, Seed
+from invert3d.cli.options import Device, ModelOptions, NewFolder, Run, Seed
 
 CLASSES = ("person", "car", "airplane", "chair")
 
 
 def demo(
-    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: str = "cpu"
+    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: Device = "cpu"
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
-    Parameters
-    ----------
-    out
-        The run folder, by default runs/demo; replaced if it is there.
-    model
-        Bundled weights.
-    seed
-        Fixes everything.
-    device
-        cpu, cuda, ...
+    Args:
+        out: The run folder, by default runs/demo; replaced if it is there.
+        model: Bundled weights.
+        seed: Fixes everything.
     """
     from invert3d.cli.invert.classes import invert_classes
 

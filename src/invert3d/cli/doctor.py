@@ -1,16 +1,10 @@
-"""``invert3d doctor``."""
+"""Say of a model: layout, output, determinism, where gradients die."""
 
-from invert3d.cli.options import ModelOptions, Opening
+from invert3d.cli.options import ModelOptions, Opening, Weights
 
 
-def doctor(*, model: str, opening: Opening = ModelOptions()) -> None:
-    """Say of a model: input layout, output, determinism, where gradients die.
-
-    Parameters
-    ----------
-    model
-        Bundled weights, package.module:factory, or an architecture with --checkpoint.
-    """
+def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
+    """Say of a model: input layout, output, determinism, where gradients die."""
     import torch
 
     from invert3d.engine.diagnose import diagnose

@@ -1,4 +1,4 @@
-"""``invert3d models``."""
+"""List the bundled networks and the architectures."""
 
 from dataclasses import asdict
 
@@ -8,13 +8,10 @@ from invert3d.cli.show import print_table
 def models(name: str | None = None, *, record: bool = False) -> None:
     """List the bundled networks, from their cards, and the architectures.
 
-    Parameters
-    ----------
-    name
-        Print the whole card of this one.
-    record
-        Measure them again, on held-out shapes and on ModelNet10's test grids; write docs/results/points.json and
-        explain.json.
+    Args:
+        name: Print the whole card of this one.
+        record: Measure them again, on held-out shapes and on ModelNet10's test grids; write docs/results/points.json
+            and explain.json.
     """
     from invert3d.models.weights import bundled
     from invert3d.registry import registered, unknown

@@ -3,16 +3,18 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from invert3d.jobs.options import RunOptions
+from invert3d.study import options
 
 if TYPE_CHECKING:
     from invert3d.study.networks import Network
+    from invert3d.study.training import TrainRun
 
 
 def accepts(check: Callable[[Any], str | None]) -> Parameter:
@@ -96,6 +98,15 @@ NewFile = Annotated[Path, accepts(lambda path: _new(path, file=True))]
 PlainName = Annotated[str, accepts(_plain_name)]
 Names = Annotated[str, accepts(_list)]  # comma separated
 ClassNames = Annotated[str, accepts(lambda text: None if _is_file(text) else _list(text))]
+Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1, ...")]
+Up = Annotated[Literal["z", "y"], Parameter(help="The axis that points up in the files.")]
+FILES = (
+    "Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a "
+    "network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads."
+)
+WEIGHTS = "Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint."
+Files = Annotated[str, Parameter(help=FILES)]
+Weights = Annotated[str, Parameter(help=WEIGHTS)]
 Host = Annotated[
     str, accepts(lambda text: None if re.fullmatch(r"[\w.:-]{1,253}", text) else f"is no name of a host: {text!r}")
 ]
@@ -154,99 +165,96 @@ class Run(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """How a model is opened.
+class ModelOptions(options.ModelOptions):
+    """``study.options.ModelOptions`` as the command line checks them.
 
-    Attributes
-    ----------
-    checkpoint
-        Weights for the model: .pth, .pt, .t7 or .safetensors.
-    points_layout
-        What the model takes: bn3 is (B, N, 3), b3n is (B, 3, N).
-    up
-        The axis that points up in the model's training data.
-    class_names
-        The model's classes, comma separated, or a file with one a line.
-    points
-        Points a cloud; by default 1024, or the recipe's.
-    kind
-        What the model takes: points, voxels, image; auto asks its card or class.
-    size
-        Voxels or pixels a side, of a model of voxels or images.
-    values
-        What a model of voxels is fed for an empty and for a full one; by default as its card says, or 0 and 1.
-    device
-        cpu, cuda, cuda:1, ...
+    Attributes:
+        class_names: the model's classes, comma separated, or a file with one a line.
+        points: points a cloud; by default 1024, or the recipe's.
     """
 
     checkpoint: File | None = None
-    points_layout: Literal["bn3", "b3n"] = "bn3"
-    up: Literal["z", "y"] | None = None
+    layout: Annotated[options.Layout, Parameter(name="--points-layout")] = "bn3"
     class_names: ClassNames | None = None
-    points: Count | None = None
-    kind: Literal["auto", "points", "voxels", "image"] = "auto"
+    points: Count | None = None  # type: ignore[assignment]
     size: Side | None = None
     values: Pair | None = None
-    device: str = "cpu"
+    classes: Annotated[tuple[str, ...] | None, Parameter(parse=False)] = None
+    output: Annotated[options.OutputKind, Parameter(parse=False)] = "auto"
 
     def open(self, model: str, points: int = 1024, classes: Sequence[str] | None = None) -> "Network":
         """The network that ``model`` names, on clouds of ``points`` unless ``--points`` says otherwise."""
         from invert3d.study.networks import open_network
 
-        return open_network(
-            model,
-            checkpoint=self.checkpoint,
-            layout=self.points_layout,
-            up=self.up,
-            classes=read_class_names(self.class_names) or classes,
-            points=self.points or points,
-            kind=self.kind,
-            size=self.size,
-            values=self.values,
-            device=self.device,
-        )
+        classes = read_class_names(self.class_names) or classes
+        return open_network(model, self, classes=classes, points=self.points or points)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
     """How something is measured.
 
-    Attributes
-    ----------
-    record
-        Also write the numbers into docs/results.
-    device
-        cpu, cuda, ...
+    Attributes:
+        record: Also write the numbers into docs/results.
     """
 
     record: bool = False
-    device: str = "cpu"
+    device: Device = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Where a training is kept.
+
+    Attributes:
+        name: What to call the weights; by default ARCHITECTURE-DATA.
+        out: The run folder; by default runs/train-NAME.
+        resume: Go on with an interrupted training.
+        overwrite: Replace the folder.
+    """
+
+    name: PlainName | None = None
+    out: NewFolder | None = None
+    device: Device = "cpu"
+    resume: bool = False
+    overwrite: bool = False
+
+    def run(self, name: str) -> "TrainRun":
+        """The run of a training that is called ``name`` unless ``--name`` says otherwise."""
+        from invert3d.study.training import TrainRun
+
+        return TrainRun(**asdict(replace(self, name=self.name or name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How networks are trained.
+
+    Attributes:
+        batch: Clouds, grids or pictures a batch.
+        rate: Largest learning rate.
+        bf16: Half-precision arithmetic, where the processor has it.
+    """
+
+    batch: Count = 16
+    rate: Positive = 2e-3
+    bf16: Switch = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
     """Which layouts are asked for.
 
-    Attributes
-    ----------
-    labels
-        A label file in KITTI's form, with --calib.
-    calib
-        Its calibration file.
-    image
-        The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
-    layout
-        A scene as JSON, instead of labels.
-    frames
-        A folder in KITTI's form: all its frames, or those of --split, are inverted.
-    split
-        A list in ImageSets.
-    streets
-        So many held-out procedural streets, instead of files.
-    clutter
-        Streets full of cars.
-    start
-        Begin with this picture instead of noise: the smallest change that shows what is asked.
+    Attributes:
+        labels: A label file in KITTI's form, with --calib.
+        calib: Its calibration file.
+        image: The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
+        layout: A scene as JSON, instead of labels.
+        frames: A folder in KITTI's form: all its frames, or those of --split, are inverted.
+        split: A list in ImageSets.
+        streets: So many held-out procedural streets, instead of files.
+        clutter: Streets full of cars.
+        start: Begin with this picture instead of noise: the smallest change that shows what is asked.
     """
 
     labels: File | None = None
@@ -263,4 +271,5 @@ class SceneOptions:
 Running = Annotated[Run, Parameter(name="*")]
 Opening = Annotated[ModelOptions, Parameter(name="*")]
 Measuring = Annotated[MeasureOptions, Parameter(name="*")]
+Training = Annotated[TrainOptions, Parameter(name="*")]
 Showing = Annotated[SceneOptions, Parameter(name="*")]

@@ -1,4 +1,4 @@
-"""``invert3d prune``."""
+"""Take most weights away from a trained network, and say what that cost."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from invert3d.cli.options import (
+    BatchOptions,
     ClassNames,
     Count,
     File,
@@ -17,35 +18,22 @@ from invert3d.cli.options import (
     Run,
     Running,
     Share,
-    Switch,
     read_class_names,
 )
 from invert3d.cli.show import print_recorded, print_scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneOptions:
+class PruneOptions(BatchOptions):
     """How a network is pruned and trained again.
 
-    Attributes
-    ----------
-    data
-        What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder.
-    density
-        Share of the weights that stays, between 0 and 1.
-    way
-        gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network surgery,
-        one threshold a layer; magnitude: the smallest weights of all layers, once.
-    epochs
-        How long the rest is trained; one sees as many shapes as there are to train on.
-    batch
-        Shapes a batch.
-    rate
-        Largest learning rate.
-    per_class
-        Procedural shapes of each class.
-    bf16
-        Half-precision arithmetic, where the processor has it.
+    Attributes:
+        data: What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder.
+        density: Share of the weights that stays, between 0 and 1.
+        way: gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network
+            surgery, one threshold a layer; magnitude: the smallest weights of all layers, once.
+        epochs: How long the rest is trained; one sees as many shapes as there are to train on.
+        per_class: Procedural shapes of each class.
     """
 
     data: str = "modelnet10-voxels"
@@ -55,7 +43,6 @@ class PruneOptions:
     batch: Count = 32
     rate: Positive = 1e-3
     per_class: Count = 400
-    bf16: Switch = True
 
 
 def prune(
@@ -71,20 +58,13 @@ def prune(
 ) -> None:
     """Take most weights away from a trained network, train the rest, and say what that cost.
 
-    Parameters
-    ----------
-    model
-        Bundled weights, or an architecture with --checkpoint.
-    checkpoint
-        Weights for the model.
-    values
-        What a voxel network of --checkpoint is fed for an empty and for a full voxel; by default 0 and 1.
-    class_names
-        The model's classes, comma separated, or a file with one a line.
-    name
-        What to call the pruned weights; by default MODEL-pruned.
-    run.out
-        The run folder, by default runs/prune: weights, their card, table.json, filters.png.
+    Args:
+        model: Bundled weights, or an architecture with --checkpoint.
+        checkpoint: Weights for the model.
+        values: What a voxel network of --checkpoint is fed for an empty and for a full voxel; by default 0 and 1.
+        class_names: The model's classes, comma separated, or a file with one a line.
+        name: What to call the pruned weights; by default MODEL-pruned.
+        run.out: The run folder, by default runs/prune: weights, their card, table.json, filters.png.
     """
     from invert3d.study.networks import open_network
     from invert3d.study.pruning.job import prune_and_save

@@ -1,4 +1,4 @@
-"""``invert3d recipes``."""
+"""List the inversion recipes, or print one."""
 
 from invert3d.cli.show import print_table
 
@@ -6,10 +6,8 @@ from invert3d.cli.show import print_table
 def recipes(name: str | None = None) -> None:
     """List the inversion recipes, or print one as TOML to start your own from.
 
-    Parameters
-    ----------
-    name
-        The recipe to print.
+    Args:
+        name: The recipe to print.
     """
     from invert3d.methods.recipes import load_recipe, recipe_names, recipe_toml
 

@@ -1,4 +1,4 @@
-"""``invert3d view``."""
+"""Turn the shapes of a run in a browser, live."""
 
 from invert3d.cli.options import Folder, Host, Port
 
@@ -6,14 +6,10 @@ from invert3d.cli.options import Folder, Host, Port
 def view(run: Folder, *, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     """Turn the shapes of a run in a browser, with a slider over the snapshots. Ctrl-C ends it.
 
-    Parameters
-    ----------
-    run
-        A run folder.
-    host
-        Where to serve.
-    port
-        The port.
+    Args:
+        run: A run folder.
+        host: Where to serve.
+        port: The port.
     """
     from invert3d.study.classes.job import read_shapes
     from invert3d.study.classes.report import page_clouds

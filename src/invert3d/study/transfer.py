@@ -49,8 +49,7 @@ class Matrix:
             np.array(self.values),
             rows=[short[name] for name in self.rows],
             columns=[short[name] for name in self.columns],
-            vmin=0,
-            vmax=most,
+            span=(0, most),
             title=f"Inversion transfer, recipe {self.label}",
             note=note,
         )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, tuple[float, float]]:
     """The ticks of an axis, about `count` intervals, and both of its ends, low < high, at a tick where one is near.
 
-    Args:
-        known: (n,) finite numbers, positive where `log` is set; n may be 0.
-        log: whether the axis counts in powers of ten.
-        count: intervals between ticks, about.
+    `known` are (n >= 0,) finite numbers, positive where the axis counts in powers of ten (`log`).
     """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -30,18 +28,26 @@ def scale_of(known: np.ndarray, log: bool, count: int = 4) -> tuple[np.ndarray, 
     return (inside if len(inside) else np.array([low, high])), (low, high)
 
 
+def checked_curve(name: str, values: ArrayLike, steps: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    """The steps of a curve, by default 0, 1, 2, ..., and its numbers, both (T >= 1,). Raises ValueError for others."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"{name}: got shape {values.shape}, accepted is (T >= 1,)")
+    over = np.arange(len(values)) if steps is None else np.asarray(steps, np.float64)
+    if over.shape != values.shape:
+        raise ValueError(f"{name}: got {len(values)} numbers for {over.size} steps of shape {over.shape}")
+    return over, values
+
+
 def short(value: float) -> str:
     """A number in few characters: at most 4 digits, no trailing zeros, a real minus sign."""
     if not np.isfinite(value):
         return "not finite"
     size = abs(value)
-    if size == 0:
-        return "0"
     text = f"{value:,.0f}" if 1000 <= size < 1e7 else f"{value:.4g}" if 1e-3 <= size < 1e7 else f"{value:.2e}"
     mantissa, _, exponent = text.partition("e")
-    if exponent:
-        text = f"{float(mantissa):g}e{int(exponent)}"
-    return text.replace("-", "\N{MINUS SIGN}")
+    text = f"{float(mantissa):g}e{int(exponent)}" if exponent else text
+    return text.replace("-", "\N{MINUS SIGN}") if size else "0"
 
 
 def thin(values: np.ndarray, most: int = 400) -> np.ndarray:

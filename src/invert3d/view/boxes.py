@@ -6,13 +6,14 @@ pictures, seen from above and on pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from invert3d.view.color import RGB, code_of, colorize, palette
-from invert3d.view.style import Sheet, text_width
+from invert3d.view.style import Sheet, checked_picture, text_width
 from invert3d.view.wires import FRONT, half_spaces, pixels_of, polygon_in, segments_in
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def kind_color(kind: str) -> RGB:
     """The color of a kind of object: Car, Van, Pedestrian and Cyclist have one of their own, others are gray."""
     if kind not in _PLACES:
         return _OTHER
-    red, green, blue = palette("categorical")[_PLACES[kind]].tolist()
-    return red, green, blue
+    return tuple(palette("categorical")[_PLACES[kind]].tolist())
 
 
 def in_space(layout: Layout) -> list[int]:
@@ -52,30 +52,48 @@ def array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.detach().cpu() if hasattr(tensor, "detach") else tensor, np.float64)
 
 
-def shots(
-    original: np.ndarray | None,
-    truth: Layout,
-    on_original: Layout | None,
-    inverted: np.ndarray | None,
-    on_inverted: Layout | None,
-) -> dict[str, np.ndarray]:
-    """The pictures of a scene (H, W, 3) uint8 by name: "asked", "on original", "inverted", "on inverted", as far as
-    there are any.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SceneFrame:
+    """One scene: pictures (H, W, 3) uint8 and what a detector finds in them."""
 
-    What was asked for is drawn on the original, else on an empty picture, and faintly below what was found.
-    """
-    ground = np.full((truth.height, truth.width, 3), EMPTY, np.uint8)
-    if original is not None:
-        ground = checked_picture(original, "original")
-    seen = {"asked": draw_layout(ground, truth, scale=None, weight=WEIGHT)}
-    if original is not None and on_original is not None:
-        seen["on original"] = draw_layout(ground, on_original, faint=truth, scale=None, weight=WEIGHT)
-    if inverted is not None:
-        seen["inverted"] = checked_picture(inverted, "inverted")
-        if on_inverted is not None:
-            below = truth.resized(*inverted.shape[:2])
-            seen["on inverted"] = draw_layout(inverted, on_inverted, faint=below, scale=None, weight=WEIGHT)
-    return seen
+    name: str  # its headline
+    truth: Layout  # what was asked for
+    original: np.ndarray | None = None  # the picture that `truth` is for, if there is one
+    on_original: Layout | None = None  # what is found in it
+    inverted: np.ndarray | None = None  # the picture that was made, of any size
+    on_inverted: Layout | None = None  # what is found in it
+    points: np.ndarray | None = None  # (N, 3) meters, of a LiDAR: x to the right of the camera, y down, z forward
+    caption: str = ""  # a sentence below the headline
+    badges: Mapping[str, str] = field(default_factory=dict)  # a few facts by name
+
+    @property
+    def founds(self) -> dict[str, Layout]:
+        """What was found, by where."""
+        both = {"inverted": self.on_inverted, "original": self.on_original}
+        return {name: layout for name, layout in both.items() if layout is not None}
+
+    def shots(self) -> dict[str, np.ndarray]:
+        """The pictures by name, as far as there are any: "asked", "on original", "inverted", "on inverted".
+
+        What was asked for is drawn on the original, else on an empty picture, and faintly below what was found.
+        """
+        ground = np.full((self.truth.height, self.truth.width, 3), EMPTY, np.uint8)
+        if self.original is not None:
+            ground = checked_picture(self.original, "original")
+        seen = {"asked": draw_found(ground, self.truth)}
+        if self.original is not None and self.on_original is not None:
+            seen["on original"] = draw_found(ground, self.on_original, self.truth)
+        if self.inverted is not None:
+            seen["inverted"] = checked_picture(self.inverted, "inverted")
+            if self.on_inverted is not None:
+                seen["on inverted"] = draw_found(self.inverted, self.on_inverted, self.truth)
+        return seen
+
+
+def draw_found(image: np.ndarray, found: Layout, truth: Layout | None = None) -> np.ndarray:
+    """A picture with what was found in it, the truth faintly below, for figures in which it is shrunk."""
+    below = None if truth is None else truth.resized(*image.shape[:2])
+    return draw_layout(image, found, faint=below, scale=None, weight=WEIGHT)
 
 
 def draw_layout(
@@ -91,8 +109,7 @@ def draw_layout(
 
     Args:
         image: (H, W, 3) uint8, of the size that the layout is for.
-        layout: what is drawn, the farthest first. What has no box in space is a
-            rectangle, dashed for DontCare.
+        layout: what is drawn, the farthest first. What has no box in space is a rectangle, dashed for DontCare.
         faint: drawn below in thin white lines, such as the truth below what was found.
         scale: pixels of the result for each of the image; None makes small pictures at least 960 pixels wide.
         labels: whether each object is named, with its score if it has one, else with its depth in meters. A name that
@@ -105,10 +122,8 @@ def draw_layout(
     image = checked_picture(image)
     for name, given in (("layout", layout), ("faint", faint)):
         if given is not None and (given.height, given.width) != image.shape[:2]:
-            raise ValueError(
-                f"{name}: is for a picture of {given.height} x {given.width}, but the image has "
-                f"{image.shape[0]} x {image.shape[1]}; Layout.resized moves it"
-            )
+            size = f"{image.shape[0]} x {image.shape[1]}; Layout.resized moves it"
+            raise ValueError(f"{name}: is for a picture of {given.height} x {given.width}, but the image has {size}")
     scale = fitting_scale(image) if scale is None else scale
     if not isinstance(scale, int) or scale < 1:
         raise ValueError(f"scale: got {scale!r}, accepted is None or a whole number >= 1")
@@ -119,14 +134,11 @@ def draw_layout(
     axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5), zorder=1)
     axes.set_axis_off()
     line = max(1.6, width / 500) * weight
-    if faint is not None:
-        for place in _far_to_near(faint):
-            _draw_box(axes, faint, place, line, faint=True)
-    for place in _far_to_near(layout):
-        _draw_box(axes, layout, place, line)
+    for drawn, pale in ([] if faint is None else [(faint, True)]) + [(layout, False)]:
+        for place in _far_to_near(drawn):
+            _draw_box(axes, drawn, place, line, faint=pale)
     for place in _flat(layout):
-        kind = layout.kinds[place]
-        _draw_flat(axes, array(layout.boxes)[place], line, None if kind == "DontCare" else code_of(kind_color(kind)))
+        _draw_flat(axes, array(layout.boxes)[place], line, layout.kinds[place])
     if labels:
         _label(sheet, layout, scale, weight)
     return np.asarray(sheet.image()).copy()
@@ -137,35 +149,19 @@ def fitting_scale(image: np.ndarray) -> int:
     return max(1, -(-_WIDE // image.shape[1]))
 
 
-def difference_map(before: np.ndarray, after: np.ndarray, *, reach: float | None = None) -> tuple[np.ndarray, float]:
-    """What became darker (blue) and lighter (red) between two pictures, (H, W, 3) uint8, and the end of the color map.
-
-    The number is the change of luminance, 0 black to 1 white, that has the full color: by default the largest there is.
-
-    Args:
-        before: (H, W, 3) uint8.
-        after: (H, W, 3) uint8.
-        reach: the end of the color map, where several pictures share one.
+def difference_map(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, float]:
+    """What became darker (blue) and lighter (red) between two pictures, all (H, W, 3) uint8, and the largest change of
+    luminance, 0 black to 1 white, which has the full color.
 
     Raises:
-        ValueError: a picture has another shape or type, the two differ in size, or `reach` is not positive.
+        ValueError: a picture has another shape or type, or the two differ in size.
     """
     before, after = checked_picture(before, "before"), checked_picture(after, "after")
     if before.shape != after.shape:
         raise ValueError(f"after: got {after.shape}, accepted is {before.shape}, as before")
-    if reach is not None and not 0 < reach < np.inf:
-        raise ValueError(f"reach: got {reach}, accepted is a positive number")
     change = (after.astype(np.float64) - before) @ _LUMA / 255
-    reach = float(np.abs(change).max()) if reach is None else reach
+    reach = float(np.abs(change).max())
     return colorize(change, vmax=reach or 1.0, kind="diverging"), reach
-
-
-def checked_picture(image: np.ndarray, name: str = "image") -> np.ndarray:
-    """The array itself, once it is seen to be a picture (H, W, 3) uint8; else a ValueError that names it."""
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"{name}: got {image.shape} {image.dtype}, accepted is (H, W, 3) uint8")
-    return image
 
 
 def _far_to_near(layout: Layout) -> list[int]:
@@ -198,11 +194,11 @@ def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: boo
         axes.add_patch(Polygon(whole, facecolor=color, alpha=0.29, linewidth=0))
     large = len(front) > 0 and float(np.ptp(whole, axis=0).min()) * scale > 14 * line
     cross = [(FRONT[0], FRONT[2]), (FRONT[1], FRONT[3])] if large and not faint else []
-    pairs = [*EDGES, *cross]
+    pairs = np.array([*EDGES, *cross])
     line *= min(1.0, max(0.6, float(np.ptp(array(layout.boxes)[place, 1::2])) * scale / 64))
-    widths = np.array([0.55 if faint else 1.0 if set(pair) <= set(FRONT) else 0.72 for pair in pairs])
-    widths[len(EDGES) :] = 0.45
-    parts, seen = segments_in(corners[np.array(pairs)], planes)
+    widths = 0.55 if faint else np.where(np.isin(pairs, FRONT).all(axis=1), 1.0, 0.72)
+    widths = np.where(np.arange(len(pairs)) < len(EDGES), widths, 0.45)
+    parts, seen = segments_in(corners[pairs], planes)
     places, widths = list(pixels_of(parts[seen], projection)), widths[seen] * line
     halo = widths + (0.7 if faint else 1.0) * line
     axes.add_collection(LineCollection(places, linewidths=halo, colors=_HALO, alpha=0.35 if faint else 0.75))
@@ -210,16 +206,16 @@ def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: boo
     axes.add_collection(LineCollection(places, linewidths=widths, colors=color, alpha=alpha, capstyle="round"))
 
 
-def _draw_flat(axes: Axes, box: np.ndarray, line: float, color: str | None) -> None:
-    """A rectangle (left, top, right, bottom); in dashes where it has no color, for it is no object."""
+def _draw_flat(axes: Axes, box: np.ndarray, line: float, kind: str) -> None:
+    """A rectangle (left, top, right, bottom), in dashes around what is no object."""
     from matplotlib.patches import Rectangle
 
     left, top, right, bottom = box.tolist()
-    for paint, width in ((_HALO, 1.8), (color or "#dee0e6", 1.0)):
-        dashes = (0, () if color else (3.85 / width, 3.15 / width))  # in widths of the line
-        frame = Rectangle((left, top), right - left, bottom - top, fill=False, color=paint, linestyle=dashes)
-        frame.set_linewidth(width * line)
-        axes.add_patch(frame)
+    real = kind != "DontCare"
+    for paint, width in ((_HALO, 1.8), (code_of(kind_color(kind)) if real else "#dee0e6", 1.0)):
+        dashes = (0, () if real else (3.85 / width, 3.15 / width))  # in widths of the line
+        style = {"fill": False, "color": paint, "linestyle": dashes, "linewidth": width * line}
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
 def _label(sheet: Sheet, layout: Layout, scale: int, weight: float) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 
 from invert3d.ops.files import write_bytes
 from invert3d.view.axis import short
-from invert3d.view.boxes import WEIGHT, checked_picture, draw_layout, in_space, shots
-from invert3d.view.color import ThemeName
+from invert3d.view.boxes import SceneFrame, draw_found, in_space
+from invert3d.view.color import DARK
 from invert3d.view.figures import Panel, contact_sheet, save_png
 from invert3d.view.plan import birds_eye, fitting_reach
-from invert3d.view.style import MARGIN, SMALL, Sheet
+from invert3d.view.style import MARGIN, SMALL, Sheet, checked_ending, checked_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,59 +27,37 @@ _GAP, _CAPTION = 16.0, 25.0
 _LOW = 260.0  # that a plan and its words are high at least
 
 
-def four_panels(
-    path: str | Path,
-    original: np.ndarray | None,
-    truth: Layout,
-    on_original: Layout | None,
-    inverted: np.ndarray,
-    on_inverted: Layout,
-    *,
-    title: str = "",
-    numbers: Mapping[str, float | str] | None = None,
-    theme: ThemeName = "light",
-    scale: int = 2,
-) -> Path:
+def four_panels(path: str | Path, scene: SceneFrame, numbers: Mapping[str, float | str] | None = None) -> Path:
     """A scene and its inversion as PNG: what was asked, what is found in both pictures, and all from above.
 
     Args:
         path: a name that ends in .png; folders are made.
-        original: (H, W, 3) uint8, or None where the layout comes without a picture: then it is drawn on an empty one.
-        truth: what was asked for, for a picture of that size.
-        on_original: what the detector finds in the original, if there is one.
-        inverted: (H', W', 3) uint8.
-        on_inverted: what the detector finds in it, for a picture of its size.
-        title: the headline.
-        numbers: facts to stand below it, by name.
-        theme: "light" or "dark".
-        scale: pixels of the image for each design pixel.
+        scene: with an inverted picture, and what is found in it.
+        numbers: facts to stand below the headline, by name.
 
     Raises:
         ValueError: a layout is for a picture of another size than its own, an array is no picture, or the name ends
             otherwise.
     """
-    blocks = _blocks(original, truth, on_original, inverted, on_inverted)
-    note = " · ".join(
-        f"{name} {short(value) if isinstance(value, float) else value}" for name, value in (numbers or {}).items()
-    )
+    blocks = _blocks(scene)
+    facts = {name: short(value) if isinstance(value, float) else value for name, value in (numbers or {}).items()}
+    note = " · ".join(f"{name} {value}" for name, value in facts.items())
     heights = [[_WIDE * picture.shape[0] / picture.shape[1] for picture, _ in block[0]] for block in blocks]
     total = [max(_LOW, sum(rows) + _CAPTION * len(rows) + _GAP * (len(rows) - 1)) for rows in heights]
     plan_width = max(240, min(400, round((min(total) - _CAPTION) * 0.78)))
     width = 2 * MARGIN + _WIDE + _GAP + plan_width
     top = 0.0
-    sheet = Sheet(width, sum(total) + _GAP * (len(total) - 1) + MARGIN, theme, scale, title=title, note=note)
-    reach, letters = fitting_reach(truth, on_original, on_inverted), iter("abcd")
-    for (pictures, found), rows, block in zip(blocks, heights, total, strict=True):
+    sheet = Sheet(width, sum(total) + _GAP * (len(total) - 1) + MARGIN, title=scene.name, note=note)
+    reach, letters = fitting_reach(scene.truth, *scene.founds.values()), iter("abcd")
+    for (pictures, name), rows, block in zip(blocks, heights, total, strict=True):
         y = top
         for (picture, words), height in zip(pictures, rows, strict=True):
-            _picture(sheet, (MARGIN, y), (_WIDE, height), picture, f"({next(letters)}) {words}")
+            _picture(sheet, (MARGIN, y, _WIDE, height), picture, f"({next(letters)}) {words}")
             y += height + _CAPTION + _GAP
         size = (plan_width, round(block - _CAPTION))
-        plan = birds_eye(
-            truth, found, reach=reach, width=size[0], height=size[1], dark=theme == "dark", scale=2 * scale
-        )
-        name = "inverted" if found is on_inverted else "original"
-        _picture(sheet, (MARGIN + _WIDE + _GAP, top), size, plan, f"from above: {name}")
+        found = scene.founds[name]
+        plan = birds_eye(scene.truth, found, reach=reach, width=size[0], height=size[1], scale=2 * sheet.scale)
+        _picture(sheet, (MARGIN + _WIDE + _GAP, top, *size), plan, f"from above: {name}")
         top += block + _GAP
     return save_png(sheet.image(), path)
 
@@ -93,8 +71,6 @@ def picture_sheet(
     title: str = "",
     note: str = "",
     width: int = 300,
-    theme: ThemeName = "light",
-    scale: int = 2,
 ) -> Path:
     """Pictures (H, W, 3) uint8 in rows as PNG, such as those of a sweep, each with its caption.
 
@@ -103,8 +79,7 @@ def picture_sheet(
         images: at least one, each `width` design pixels wide and as high as the highest.
         captions: one a picture.
         columns: pictures in a row.
-        width: of a picture in design pixels.
-        title, note, theme, scale: as of `contact_sheet`.
+        title, note: as of `contact_sheet`.
 
     Raises:
         ValueError: there is no picture, one is none, the captions are not as many, or `columns` is not positive.
@@ -117,7 +92,7 @@ def picture_sheet(
     panels = [Panel(image=picture, caption=words) for picture, words in zip(pictures, captions, strict=True)]
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     size = (width, round((width - 12) * tall + 12))
-    return save_png(contact_sheet(rows, title=title, note=note, theme=theme, panel_size=size, scale=scale), path)
+    return save_png(contact_sheet(rows, title=title, note=note, panel_size=size), path)
 
 
 def strip(
@@ -130,8 +105,6 @@ def strip(
     title: str = "",
     note: str = "",
     columns: int | None = None,
-    theme: ThemeName = "light",
-    scale: int = 2,
 ) -> Path:
     """Several inversions of one layout side by side as PNG, with what is found in each: recipes, parts of a detector.
 
@@ -142,7 +115,7 @@ def strip(
         captions: one a picture.
         truth: drawn faintly below what is found, moved to the size of each picture.
         columns: pictures in a row, by default all up to three.
-        title, note, theme, scale: as of `contact_sheet`.
+        title, note: as of `contact_sheet`.
 
     Raises:
         ValueError: the numbers of pictures, layouts and captions differ, or a layout is for another size.
@@ -150,14 +123,9 @@ def strip(
     pictures = _checked(images, captions)
     if len(layouts) != len(pictures):
         raise ValueError(f"layouts: got {len(layouts)} for {len(pictures)} images, accepted is one each, or None")
-    drawn = []
-    for picture, layout in zip(pictures, layouts, strict=True):
-        below = None if truth is None else truth.resized(*picture.shape[:2])
-        drawn.append(
-            picture if layout is None else draw_layout(picture, layout, faint=below, scale=None, weight=WEIGHT)
-        )
-    columns = columns or min(3, len(drawn))
-    return picture_sheet(path, drawn, captions, columns, title=title, note=note, width=420, theme=theme, scale=scale)
+    both = zip(pictures, layouts, strict=True)
+    drawn = [picture if layout is None else draw_found(picture, layout, truth) for picture, layout in both]
+    return picture_sheet(path, drawn, captions, columns or min(3, len(drawn)), title=title, note=note, width=420)
 
 
 def write_gif(
@@ -177,9 +145,7 @@ def write_gif(
     """
     from PIL import Image
 
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in .gif")
+    path = checked_ending(path, ".gif")
     if not 0 < fps <= 50:
         raise ValueError(f"fps: got {fps}, accepted is above 0, up to 50")
     pictures = _checked(images, captions)
@@ -194,21 +160,21 @@ def write_gif(
     return write_bytes(path, file.getvalue())
 
 
-def _blocks(
-    original: np.ndarray | None, truth: Layout, on_original: Layout | None, inverted: np.ndarray, on_inverted: Layout
-) -> list[tuple[list[tuple[np.ndarray, str]], Layout]]:
-    """The pictures that stand beside one plan, each with its words, and what the plan shows as found."""
+def _blocks(scene: SceneFrame) -> list[tuple[list[tuple[np.ndarray, str]], str]]:
+    """The pictures that stand beside one plan, each with its words, and where that was found which the plan shows."""
+    if scene.inverted is None or scene.on_inverted is None:
+        raise ValueError(f"scene {scene.name!r}: accepted is one with an inverted picture and what is found in it")
+    counts = {name: _count(found) for name, found in scene.founds.items()}
     words = {
-        "asked": f"asked for: {_count(truth)}" + ("" if original is None else ", on the original"),
-        "on original": "" if on_original is None else f"found in the original: {_count(on_original)}",
+        "asked": f"asked for: {_count(scene.truth)}" + ("" if scene.original is None else ", on the original"),
+        "on original": f"found in the original: {counts.get('original')}",
         "inverted": "the inverted picture",
-        "on inverted": f"found in it: {_count(on_inverted)}",
+        "on inverted": f"found in it: {counts.get('inverted')}",
     }
-    seen = shots(original, truth, on_original, inverted, on_inverted)
-    rows = [(picture, words[name]) for name, picture in seen.items()]
-    if original is None or on_original is None:
-        return [(rows, on_inverted)]
-    return [(rows[:2], on_original), (rows[2:], on_inverted)]
+    rows = [(picture, words[name]) for name, picture in scene.shots().items()]
+    if scene.original is None or scene.on_original is None:
+        return [(rows, "inverted")]
+    return [(rows[:2], "original"), (rows[2:], "inverted")]
 
 
 def _count(layout: Layout) -> str:
@@ -217,13 +183,11 @@ def _count(layout: Layout) -> str:
     return f"{count} object{'' if count == 1 else 's'}"
 
 
-def _picture(
-    sheet: Sheet, corner: tuple[float, float], size: tuple[float, float], picture: np.ndarray, words: str
-) -> None:
-    """A picture in a hairline, and its words below."""
-    (x, y), (width, height) = corner, size
+def _picture(sheet: Sheet, place: tuple[float, float, float, float], picture: np.ndarray, words: str) -> None:
+    """A picture in a hairline at (x, y, width, height), and its words below."""
+    x, y, width, height = place
     sheet.box(x - 1, y - 1, width + 2, height + 2, fill=sheet.theme.line)
-    sheet.picture(x, y, width, height, picture)
+    sheet.picture(*place, picture)
     sheet.text(x, y + height + 14, words, size=SMALL, color=sheet.theme.muted)
 
 
@@ -240,10 +204,9 @@ def _captioned(picture: np.ndarray, words: str) -> Image.Image:
 
     zoom = max(1, -(-480 // picture.shape[1]))
     height, width = picture.shape[0] * zoom, picture.shape[1] * zoom
-    if zoom > 1:
-        picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+    picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
     size = max(13.0, width / 60)
-    sheet = Sheet(width, height + round(size * 2), "dark", scale=1, top=0)
+    sheet = Sheet(width, height + round(size * 2), scale=1, top=0, theme=DARK)
     sheet.picture(0, 0, width, height, picture)
     sheet.text(round(size * 0.7), height + size, words, size=round(size, 1))
     return sheet.image()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,19 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Where a cloud is looked at from; the default is a three-quarter view of a unit-sphere cloud facing -y.
+    """Where a cloud is looked at from; the default is a three-quarter view of a unit-sphere cloud facing -y."""
 
-    `azimuth` and `elevation` (degrees) place the eye seen from `look_at`: with z up, azimuth -90 is in front
-    (-y), -125 in front and to the left, elevation 90 straight above. `distance` (world units) sets the
-    perspective, infinity makes it parallel. `height` (world units) is what the picture shows from top to
-    bottom at `look_at`. With `up="y"` the front is +z, as in glTF.
-    """
-
-    azimuth: float = -125.0
-    elevation: float = 20.0
-    distance: float = 6.0
-    height: float = 2.2
-    up: Literal["z", "y"] = "z"
+    azimuth: float = -125.0  # degrees, of the eye seen from `look_at`: -90 is in front (-y), -125 also to the left
+    elevation: float = 20.0  # degrees; 90 is straight above
+    distance: float = 6.0  # world units; infinity makes the perspective parallel
+    height: float = 2.2  # world units that the picture shows from top to bottom at `look_at`
+    up: Literal["z", "y"] = "z"  # with y the front is +z, as in glTF
     look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
@@ -30,20 +24,12 @@ class Camera:
         cls, points: np.ndarray, *, azimuth: float = -125.0, elevation: float = 20.0, up: Literal["z", "y"] = "z"
     ) -> Camera:
         """A camera that shows the whole cloud (N, 3), whatever its size, from the given side."""
-        points = checked_points(points)
-        center = (points.min(axis=0) + points.max(axis=0)) / 2
-        reach = max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
-        x, y, z = (float(value) for value in center)
-        return cls(
-            azimuth=azimuth, elevation=elevation, distance=6 * reach, height=2.2 * reach, up=up, look_at=(x, y, z)
-        )
+        center, reach = center_reach(checked_points(points))
+        view = cls(azimuth=azimuth, elevation=elevation, up=up, look_at=tuple(center.tolist()))
+        return replace(view, distance=6 * reach, height=2.2 * reach)
 
     def axes(self) -> np.ndarray:
-        """(3, 3) unit rows in world coordinates: to the right in the picture, up in it, and toward the eye.
-
-        Raises:
-            ValueError: `up` is neither "z" nor "y".
-        """
+        """(3, 3) unit rows in world coordinates: to the right in the picture, up in it, and toward the eye."""
         turn, lift = np.radians(self.azimuth), np.radians(self.elevation)
         eye = [np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)]
         right = [-np.sin(turn), np.cos(turn), 0.0]
@@ -53,12 +39,14 @@ class Camera:
 THREE_QUARTER = Camera()
 
 
-def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
-    """The cloud as (N, 3) float64.
+def center_reach(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """The middle (3,) of the box around a cloud (N, 3), and how far its points are from there at most."""
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    return center, max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
 
-    Raises:
-        ValueError: it has another shape, no point, or a number that is not finite.
-    """
+
+def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
+    """The cloud as (N >= 1, 3) float64. Raises ValueError for another shape, or a number that is not finite."""
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"{name}: got shape {points.shape}, accepted is (N >= 1, 3)")
@@ -71,8 +59,7 @@ def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
 def to_z_up(points: np.ndarray, up: str, *, inverse: bool = False) -> np.ndarray:
     """Rows (..., 3) turned from `up` to z up (front +z to front -y), or back; nothing is mirrored.
 
-    Raises:
-        ValueError: `up` is neither "z" nor "y".
+    Raises ValueError where `up` is neither "z" nor "y".
     """
     if up == "z":
         return points

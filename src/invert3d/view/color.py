@@ -7,14 +7,12 @@ that equal steps in value look like equal steps in color. Both ends of every map
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 Kind = Literal["sequential", "diverging", "categorical"]
-ThemeName = Literal["light", "dark"]
 RGB = tuple[int, int, int]
 
 _MAPS: dict[Kind, str] = {
@@ -27,57 +25,20 @@ _MAPS: dict[Kind, str] = {
 _MISSING: RGB = (137, 140, 148)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Theme:
-    """The flat colors of a page or a figure, each as "#rrggbb".
+class Theme(NamedTuple):
+    """The flat colors of a page or a figure, each as "#rrggbb"."""
 
-    `background` is the sheet, `surface` a card on it, `ink` the text, `muted` what may be skipped, `line` a
-    rule or a grid, `accent` the one thing to act on, `shadow` what a cloud casts on the ground.
-    """
-
-    name: ThemeName
-    background: str
-    surface: str
-    ink: str
-    muted: str
-    line: str
-    accent: str
-    shadow: str
+    background: str  # the sheet
+    surface: str  # a card on it
+    ink: str  # text
+    muted: str  # what may be skipped
+    line: str  # a rule or a grid
+    accent: str  # the one thing to act on
+    shadow: str  # what a cloud casts on the ground
 
 
-THEMES: dict[ThemeName, Theme] = {
-    "light": Theme(
-        name="light",
-        background="#fbfaf8",
-        surface="#ffffff",
-        ink="#1a1c22",
-        muted="#646975",
-        line="#e2e0da",
-        accent="#5348c7",
-        shadow="#3d3a52",
-    ),
-    "dark": Theme(
-        name="dark",
-        background="#0f1116",
-        surface="#171a21",
-        ink="#eceef2",
-        muted="#9aa0ad",
-        line="#2b303a",
-        accent="#ada3ff",
-        shadow="#000000",
-    ),
-}
-
-
-def theme_of(name: str) -> Theme:
-    """The theme called `name`.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    if name not in THEMES:
-        raise ValueError(f"theme: got {name!r}, accepted are {', '.join(map(repr, THEMES))}")
-    return THEMES[name]
+LIGHT = Theme("#fbfaf8", "#ffffff", "#1a1c22", "#646975", "#e2e0da", "#5348c7", "#3d3a52")
+DARK = Theme("#0f1116", "#171a21", "#eceef2", "#9aa0ad", "#2b303a", "#ada3ff", "#000000")
 
 
 def rgb(code: str) -> RGB:
@@ -94,17 +55,14 @@ def code_of(color: Sequence[int] | np.ndarray) -> str:
 def palette(kind: Kind = "sequential") -> np.ndarray:
     """The table behind a map: (256, 3) uint8, or (8, 3) for the categorical set. Read only.
 
-    Raises:
-        ValueError: `kind` is none of the three.
+    Raises ValueError where `kind` is none of the three.
     """
     if kind not in _MAPS:
         raise ValueError(f"kind: got {kind!r}, accepted are {', '.join(map(repr, _MAPS))}")
     table = np.array([rgb(f"#{stop}") for stop in _MAPS[kind].split()], np.uint8)
     if kind != "categorical":
-        at, stops = np.linspace(0, 255, len(table)).round(), table
-        table = (
-            np.stack([np.interp(np.arange(256), at, channel) for channel in stops.T], axis=1).round().astype(np.uint8)
-        )
+        at = np.linspace(0, 255, len(table)).round()
+        table = np.stack([np.interp(range(256), at, channel) for channel in table.T], 1).round().astype(np.uint8)
     table.setflags(write=False)
     return table
 
@@ -118,13 +76,10 @@ def colorize(
         values: numbers of any shape; for "categorical", whole numbers >= 0, which repeat after eight.
         vmin: the value at the low end of the map, by default the smallest; for "diverging", minus `vmax`.
         vmax: the value at the high end, by default the largest; for "diverging", the largest magnitude.
-        kind: "sequential" for height or depth, "diverging" for signed numbers (zero is gray), "categorical"
-            for names.
+        kind: "sequential" for height or depth, "diverging" for signed numbers (zero is gray), "categorical" for names.
 
-    Values beyond the limits take the end color; NaN takes a neutral gray.
-
-    Raises:
-        ValueError: `kind` is unknown, or `vmin` is not below `vmax`.
+    Values beyond the limits take the end color; NaN takes a neutral gray. Raises ValueError where `kind` is unknown, or
+    `vmin` is not below `vmax`.
     """
     table = palette(kind)
     values = np.asarray(values)
@@ -143,22 +98,17 @@ def colorize(
 def limits(
     values: np.ndarray, vmin: float | None = None, vmax: float | None = None, kind: Kind = "sequential"
 ) -> tuple[float, float]:
-    """The numbers at both ends of a map: those given, else from the finite `values` (any shape); low < high.
+    """The numbers at both ends of a map, low < high: those given, else from the finite `values` (any shape).
 
-    Raises:
-        ValueError: `vmin` is not below `vmax`.
+    Raises ValueError where `vmin` is not below `vmax`.
     """
     if vmin is not None and vmax is not None and not vmin < vmax:
         raise ValueError(f"vmin, vmax: got {vmin}, {vmax}, accepted is vmin < vmax")
     known = np.asarray(values, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if known.size == 0:
-        known = np.zeros(1)
+    known = known[np.isfinite(known)] if np.isfinite(known).any() else np.zeros(1)
+    low, high = float(known.min()), float(known.max())
     if kind == "diverging":
-        reach = float(np.abs(known).max())
-        high = vmax if vmax is not None else -vmin if vmin is not None else reach
-        low = vmin if vmin is not None else -high
-    else:
-        low = float(known.min()) if vmin is None else vmin
-        high = float(known.max()) if vmax is None else vmax
+        reach = max(-low, high)
+        low, high = -reach if vmax is None else -vmax, reach if vmin is None else -vmin
+    low, high = low if vmin is None else vmin, high if vmax is None else vmax
     return (low, high) if low < high else (low - 0.5, low + 0.5)

@@ -12,9 +12,8 @@ import numpy as np
 
 from invert3d.ops.files import write_bytes
 from invert3d.view.camera import THREE_QUARTER, Camera
-from invert3d.view.color import ThemeName
 from invert3d.view.raster import splat
-from invert3d.view.style import LEADING, MARGIN, SMALL, Sheet, text_width, wrapped
+from invert3d.view.style import LEADING, MARGIN, SMALL, Sheet, checked_ending, checked_picture, text_width, wrapped
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,19 +24,14 @@ _TITLE = 12.5  # size of type
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
-    """One picture of a sheet.
+    """One picture of a sheet: a cloud or an image."""
 
-    Give `cloud` (N, 3), with `values` (N,) or `colors` (N, 3) uint8 where height is not the color, or `image`
-    (H, W), (H, W, 3) or (H, W, 4) uint8. With `cube` the points are cubes of this edge length: a voxel grid (see
-    `invert3d.view.grids`). `caption` stands below it.
-    """
-
-    cloud: np.ndarray | None = None
-    image: np.ndarray | None = None
-    values: np.ndarray | None = None
-    colors: np.ndarray | None = None
-    cube: float | None = None
-    caption: str = ""
+    cloud: np.ndarray | None = None  # (N, 3)
+    image: np.ndarray | None = None  # (H, W), (H, W, 3) or (H, W, 4) uint8
+    values: np.ndarray | None = None  # (N,), colors of the points on the map, or
+    colors: np.ndarray | None = None  # (N, 3) uint8; without either height is the color
+    cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
+    caption: str = ""  # below it
 
 
 def contact_sheet(
@@ -47,10 +41,8 @@ def contact_sheet(
     row_titles: Sequence[str] = (),
     title: str = "",
     note: str = "",
-    theme: ThemeName = "light",
     camera: Camera = THREE_QUARTER,
     panel_size: tuple[int, int] = (200, 200),
-    scale: int = 2,
 ) -> Image.Image:
     """Panels in rows and columns with their titles: what was asked for down the side, how across the top.
 
@@ -60,10 +52,8 @@ def contact_sheet(
         row_titles: one a row, or none.
         title: the headline.
         note: a sentence or two below it.
-        theme: "light" or "dark".
         camera: for the clouds, all alike so that sizes compare.
-        panel_size: (width, height) of a panel in design pixels.
-        scale: pixels of the image for each design pixel.
+        panel_size: (width, height) of a panel in design pixels, of which the image has two for each.
 
     Raises:
         ValueError: there is no panel, the titles do not match the rows, or a panel has no picture or two.
@@ -77,7 +67,7 @@ def contact_sheet(
         lines = max((len(_caption(panel, wide)) for panel in row), default=0)
         tops.append(tops[-1] + high + (LEADING * SMALL * lines + 18 if lines else _GAP))
     width = max(lefts[-1] + wide + MARGIN, 380.0 if title or note else 0.0)
-    sheet = Sheet(width, tops[-1] + MARGIN - _GAP, theme, scale, title=title, note=note)
+    sheet = Sheet(width, tops[-1] + MARGIN - _GAP, title=title, note=note)
     for x, text in zip(lefts, column_titles, strict=False):
         line = wrapped(text, _TITLE, wide, bold=True)[0] if text else ""
         sheet.text(x + wide / 2, tops[0] - 14, line, size=_TITLE, bold=True, anchor="m")
@@ -100,11 +90,9 @@ def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
     """
     from PIL import Image
 
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in .png")
+    path = checked_ending(path, ".png")
     if not isinstance(image, Image.Image):
-        image = Image.fromarray(_checked_image(image, "image"))
+        image = Image.fromarray(checked_picture(image, loose=True))
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return write_bytes(path, file.getvalue())
@@ -129,38 +117,17 @@ def _caption(panel: Panel | None, width: float) -> list[str]:
 def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[int, int], camera: Camera) -> None:
     """A panel on its card, and the caption below."""
     (x, y), (width, height) = corner, size
-    theme = sheet.theme
-    sheet.box(x, y, width, height, fill=theme.surface, line=theme.line, corner=9)
+    sheet.box(x, y, width, height, fill=sheet.theme.surface, line=sheet.theme.line, corner=9)
     if (panel.cloud is None) == (panel.image is None):
         raise ValueError(f"panel {panel.caption!r}: accepted is a cloud or an image, one of them")
     if panel.cloud is not None:
-        fine = (width * sheet.scale, height * sheet.scale)
-        picture = splat(
-            panel.cloud,
-            camera=camera,
-            size=fine,
-            values=panel.values,
-            colors=panel.colors,
-            cube=panel.cube,
-            theme=theme.name,
-        )
+        fine, cloud, cube = (width * sheet.scale, height * sheet.scale), panel.cloud, panel.cube
+        picture = splat(cloud, camera=camera, size=fine, cube=cube, values=panel.values, colors=panel.colors)
         sheet.picture(x, y, width, height, picture)
     else:
-        picture = _checked_image(panel.image, f"panel {panel.caption!r}: image")
+        picture = checked_picture(panel.image, f"panel {panel.caption!r}: image", loose=True)
         shrink = min((width - 12) / picture.shape[1], (height - 12) / picture.shape[0])
         wide, high = picture.shape[1] * shrink, picture.shape[0] * shrink
         sheet.picture(x + (width - wide) / 2, y + (height - high) / 2, wide, high, picture)
     words = "\n".join(_caption(panel, width))
-    sheet.text(x + width / 2, y + height + 15, words, size=SMALL, color=theme.muted, anchor="m")
-
-
-def _checked_image(picture: np.ndarray | None, name: str) -> np.ndarray:
-    """The array itself, once it is seen to be an image."""
-    picture = np.asarray(picture)
-    if (
-        picture.dtype != np.uint8
-        or picture.ndim not in (2, 3)
-        or (picture.ndim == 3 and picture.shape[2] not in (3, 4))
-    ):
-        raise ValueError(f"{name}: got {picture.shape} {picture.dtype}, accepted is (H, W), (H, W, 3 or 4) uint8")
-    return picture
+    sheet.text(x + width / 2, y + height + 15, words, size=SMALL, color=sheet.theme.muted, anchor="m")

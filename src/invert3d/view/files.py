@@ -11,35 +11,28 @@ from invert3d.data.clouds import BALLS
 from invert3d.ops.files import write_bytes
 from invert3d.view.camera import checked_points, to_z_up
 from invert3d.view.raster import point_colors
+from invert3d.view.style import checked_ending
+
+_RADIUS = 0.02  # of a ball, in the unit of the points
 
 
 def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = None) -> Path:
-    """Write a cloud as binary PLY and return the path; folders are made.
-
-    Args:
-        path: a name that ends in .ply.
-        points: (N, 3), kept as float32.
-        colors: (N, 3) uint8; by default there are none in the file.
+    """Write a cloud (N, 3) and its colors (N, 3) uint8, if any, as binary PLY, and return the path; folders are made.
 
     Raises:
-        ValueError: the name ends otherwise, a shape is wrong, or a number is not finite.
+        ValueError: the name does not end in .ply, a shape is wrong, or a number is not finite.
     """
     import trimesh
     from trimesh.exchange.ply import export_ply
 
-    path = _target(path, ".ply")
+    path = checked_ending(path, ".ply")
     points = checked_points(points)
     paint = None if colors is None else point_colors(points, colors=colors)
     return write_bytes(path, export_ply(trimesh.PointCloud(points, paint)))
 
 
 def write_glb(
-    path: str | Path,
-    points: np.ndarray,
-    colors: np.ndarray | None = None,
-    *,
-    radius: float = 0.02,
-    up: Literal["z", "y"] = "z",
+    path: str | Path, points: np.ndarray, colors: np.ndarray | None = None, *, up: Literal["z", "y"] = "z"
 ) -> Path:
     """Write a cloud as GLB, each point a small ball, and return the path; folders are made.
 
@@ -50,44 +43,31 @@ def write_glb(
         path: a name that ends in .glb.
         points: (N, 3), at most 50,000: a ball takes 600 bytes.
         colors: (N, 3) uint8; by default height on the sequential map.
-        radius: of a ball, in the unit of the points.
         up: the axis that points up in `points`.
 
     Raises:
-        ValueError: the name ends otherwise, a shape is wrong, a number is not finite, or there are too many
-            points.
+        ValueError: the name ends otherwise, a shape is wrong, a number is not finite, or there are too many points.
     """
     import trimesh
     from trimesh.exchange.gltf import export_glb
 
-    path = _target(path, ".glb")
+    path = checked_ending(path, ".glb")
     points = checked_points(points)
     if len(points) > 50_000:
         raise ValueError(f"points: got {len(points)}, accepted in GLB are up to 50000; write_ply takes any number")
-    if not 0 < radius < np.inf:
-        raise ValueError(f"radius: got {radius}, accepted is a positive number")
     paint = _linear(point_colors(points, colors=colors, up=up))
     ball = trimesh.creation.icosahedron()
-    corners, sides = ball.vertices * radius, ball.faces
     upright = to_z_up(to_z_up(points, up), "y", inverse=True)
     mesh = trimesh.Trimesh(
-        vertices=(upright[:, None] + corners).reshape(-1, 3),
-        faces=(np.arange(len(points))[:, None, None] * len(corners) + sides).reshape(-1, 3),
-        vertex_colors=np.repeat(paint, len(corners), axis=0),
-        vertex_normals=np.tile(corners / radius, (len(points), 1)),
+        vertices=(upright[:, None] + ball.vertices * _RADIUS).reshape(-1, 3),
+        faces=(np.arange(len(points))[:, None, None] * len(ball.vertices) + ball.faces).reshape(-1, 3),
+        vertex_colors=np.repeat(paint, len(ball.vertices), axis=0),
+        vertex_normals=np.tile(ball.vertices * _RADIUS / _RADIUS, (len(points), 1)),
         process=False,
     )
     scene = trimesh.Scene()
     scene.add_geometry(mesh, node_name=BALLS, geom_name=BALLS)
     return write_bytes(path, export_glb(scene, include_normals=True, tree_postprocessor=_dull))
-
-
-def _target(path: str | Path, kind: str) -> Path:
-    """The path to write to, once its ending is seen to be right."""
-    path = Path(path)
-    if path.suffix.lower() != kind:
-        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in {kind}")
-    return path
 
 
 def _dull(tree: dict[str, Any]) -> None:
@@ -101,6 +81,5 @@ def _dull(tree: dict[str, Any]) -> None:
 def _linear(colors: np.ndarray) -> np.ndarray:
     """sRGB to the linear light that glTF wants in vertex colors, both uint8."""
     values = colors / 255
-    return np.rint(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 255).astype(
-        np.uint8
-    )
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return np.rint(linear * 255).astype(np.uint8)

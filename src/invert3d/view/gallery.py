@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from invert3d.view.axis import short
-from invert3d.view.camera import checked_points, to_z_up
+from invert3d.view.camera import center_reach, checked_points, to_z_up
 from invert3d.view.color import code_of, limits, palette
 
 _LEVELS = 2047  # a coordinate is stored in 12 bits: steps of 1/2000 of the cloud, finer than any screen shows
@@ -21,23 +21,17 @@ _MOST_SNAPSHOTS = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cloud:
-    """A cloud on the page: what it is called, what there is to say of it, and how it came about.
-
-    `points` (N, 3) is the result. `snapshots` (S, N, 3) are earlier states, at `snapshot_steps` (S,).
-    `values` (N,) color the points on the map `kind`; without them height does. With `cube` the points are cubes of
-    this edge length, a voxel grid (see `invert3d.view.grids`). `badges` are a few facts by
-    name, such as {"recognized as": "chair", "confidence": "98 %"}.
-    """
+    """A cloud on the page: what it is called, what there is to say of it, and how it came about."""
 
     name: str
-    points: np.ndarray
+    points: np.ndarray  # (N, 3), the result
     caption: str = ""
-    snapshots: np.ndarray | None = None
-    snapshot_steps: Sequence[int] | None = None
-    values: np.ndarray | None = None
-    kind: Literal["sequential", "diverging"] = "sequential"
-    cube: float | None = None
-    badges: Mapping[str, str] = field(default_factory=dict)
+    snapshots: np.ndarray | None = None  # (S, N, 3), earlier states
+    snapshot_steps: Sequence[int] | None = None  # (S,)
+    values: np.ndarray | None = None  # (N,), colors of the points on the map; without them height is
+    kind: Literal["sequential", "diverging"] = "sequential"  # the map
+    cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
+    badges: Mapping[str, str] = field(default_factory=dict)  # a few facts, such as {"recognized as": "chair"}
 
 
 def checked_cloud(cloud: Cloud) -> Cloud:
@@ -46,27 +40,18 @@ def checked_cloud(cloud: Cloud) -> Cloud:
     Raises:
         ValueError: they do not; the message names the cloud and the field.
     """
-    name = f"cloud {cloud.name!r}"
-    count = len(checked_points(cloud.points, f"{name}: points"))
+    name, count = f"cloud {cloud.name!r}", len(checked_points(cloud.points, f"cloud {cloud.name!r}: points"))
     if cloud.kind not in ("sequential", "diverging"):
         raise ValueError(f"{name}: kind: got {cloud.kind!r}, accepted are 'sequential', 'diverging'")
-    if cloud.values is not None:
-        if np.shape(cloud.values) != (count,):
-            raise ValueError(f"{name}: values: got shape {np.shape(cloud.values)}, accepted is ({count},)")
-        if not np.isfinite(cloud.values).all():
-            raise ValueError(f"{name}: values: got NaN or infinity, accepted are finite numbers")
-    named = 0 if cloud.snapshot_steps is None else len(cloud.snapshot_steps)
-    if cloud.snapshots is None:
-        if named:
-            raise ValueError(f"{name}: snapshot_steps: got {named} steps but no snapshots")
-        return cloud
-    shape = np.shape(cloud.snapshots)
-    if len(shape) != 3 or shape[1:] != (count, 3):
-        raise ValueError(f"{name}: snapshots: got shape {shape}, accepted is (S, {count}, 3)")
-    if not np.isfinite(cloud.snapshots).all():
-        raise ValueError(f"{name}: snapshots: got NaN or infinity, accepted are finite numbers")
-    if cloud.snapshot_steps is not None and named != shape[0]:
-        raise ValueError(f"{name}: snapshot_steps: got {named} steps for {shape[0]} snapshots")
+    steps, kept = cloud.snapshot_steps, 0 if cloud.snapshots is None else len(cloud.snapshots)
+    forms = (("values", (count,), f"({count},)"), ("snapshots", (kept, count, 3), f"(S, {count}, 3)"))
+    for part, shape, words in forms:
+        if (given := getattr(cloud, part)) is not None and np.shape(given) != shape:
+            raise ValueError(f"{name}: {part}: got shape {np.shape(given)}, accepted is {words}")
+        if given is not None and not np.isfinite(given).all():
+            raise ValueError(f"{name}: {part}: got NaN or infinity, accepted are finite numbers")
+    if steps is not None and len(steps) != kept:
+        raise ValueError(f"{name}: snapshot_steps: got {len(steps)} steps for {kept or 'no'} snapshots")
     return cloud
 
 
@@ -91,11 +76,14 @@ def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
     """States in the unit sphere, 12 bits a coordinate, each as its change from the one before, deflated."""
     states, steps = states_of(cloud, most)
     states = to_z_up(states.astype(np.float64), up)
-    center, reach = _fit(states[-1]) if cloud.cube is None else (np.zeros(3), 1.0)  # cubes are in the unit sphere
+    center, reach = np.zeros(3), 1.0
+    if cloud.cube is None and not 0.5 <= np.linalg.norm(states[-1], axis=1).max() <= 1.05:  # not in the unit sphere
+        center, reach = center_reach(states[-1])
     states = (states - center) / reach
     unit = max(float(np.abs(states).max()), 1e-9) / _LEVELS
     change = np.diff(np.rint(states / unit), axis=0, prepend=0).astype("<i2")
     planes = change.reshape(-1).view(np.uint8).reshape(-1, 2).T.tobytes()
+    radius = float(np.clip(0.03 * (1024 / len(cloud.points)) ** 0.5, 0.006, 0.06))
     entry = {
         "name": cloud.name,
         "count": len(cloud.points),
@@ -104,26 +92,15 @@ def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
         "unit": unit,
         "center": center.tolist(),
         "reach": reach,
-        "radius": float(np.clip(0.03 * (1024 / len(cloud.points)) ** 0.5, 0.006, 0.06))
-        if cloud.cube is None
-        else cloud.cube / reach * 3**0.5 / 2,
+        "radius": radius if cloud.cube is None else cloud.cube / reach * 3**0.5 / 2,
         "cube": cloud.cube is not None,
         "states": base64_of(zlib.compress(planes, 6)),
     }
     if cloud.values is not None:
-        values = np.asarray(cloud.values, np.float64)
-        low, high = limits(values, kind=cloud.kind)
-        tones = (values - low) / (high - low)
+        low, high = limits(cloud.values, kind=cloud.kind)
+        tones = (np.asarray(cloud.values, np.float64) - low) / (high - low)
         entry["tones"] = base64_of(np.rint(tones * 255).astype(np.uint8).tobytes())
     return entry
-
-
-def _fit(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Center (3,) and reach that bring a cloud into the unit sphere; (0, 1) for one that nearly fills it."""
-    if 0.5 <= np.linalg.norm(points, axis=1).max() <= 1.05:
-        return np.zeros(3), 1.0
-    center = (points.min(axis=0) + points.max(axis=0)) / 2
-    return center, max(float(np.linalg.norm(points - center, axis=1).max()), 1e-9)
 
 
 def base64_of(data: bytes) -> str:

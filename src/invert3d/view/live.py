@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invert3d.view.color import THEMES, colorize, limits, rgb
+from invert3d.view.color import LIGHT, colorize, limits, rgb
 from invert3d.view.gallery import Cloud, checked_cloud, states_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ class _Stage:
     """What is on view: one cloud in one of its states, kept in step with the controls."""
 
     def __init__(self, server: viser.ViserServer, clouds: Sequence[Cloud]) -> None:
-        self.server = server
-        self.clouds = clouds
+        self.server, self.clouds, self.playing = server, clouds, False
         names = [f"{number + 1}. {cloud.name}" for number, cloud in enumerate(clouds)]
         gui = server.gui
         self.choice = gui.add_dropdown("Cloud", names, initial_value=names[0])
@@ -31,9 +30,6 @@ class _Stage:
         self.play = gui.add_button("Play")
         self.size = gui.add_slider("Point size", min=0.004, max=0.08, step=0.002, initial_value=0.024)
         self.facts = gui.add_markdown("")
-        self.playing = False
-        self.cloud = clouds[0]
-        self.states, self.names = states_of(self.cloud)
         self.choice.on_update(lambda _: self.choose(names.index(self.choice.value)))
         self.step.on_update(lambda _: self.draw())
         self.size.on_update(lambda _: self.draw())
@@ -81,12 +77,7 @@ class _Stage:
 
 
 def serve(
-    clouds: Sequence[Cloud],
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    open_browser: bool = False,
-    block: bool = True,
+    clouds: Sequence[Cloud], *, host: str = "127.0.0.1", port: int = 8080, block: bool = True
 ) -> viser.ViserServer:
     """Serve the clouds of a run to a browser, z up, and return the server (`.stop()` ends it).
 
@@ -94,7 +85,6 @@ def serve(
         clouds: at least one.
         host: the address to listen on; the default lets nobody else in.
         port: the port, or the next free one after it.
-        open_browser: whether to open the page here.
         block: whether to wait until Ctrl-C, and stop the server then.
 
     Raises:
@@ -102,20 +92,15 @@ def serve(
     """
     if not clouds:
         raise ValueError("clouds: got none, accepted is at least one")
-    for cloud in clouds:
-        checked_cloud(cloud)
+    clouds = [checked_cloud(cloud) for cloud in clouds]
     import viser
 
     server = viser.ViserServer(host=host, port=port, label="invert3d", verbose=False)
     server.scene.set_up_direction("+z")
-    server.gui.configure_theme(dark_mode=True, show_logo=False, brand_color=rgb(THEMES["light"].accent))
+    server.gui.configure_theme(dark_mode=True, show_logo=False, brand_color=rgb(LIGHT.accent))
     server.initial_camera.position = (-1.1, -1.6, 0.85)
     server.initial_camera.look_at = (0.0, 0.0, 0.0)
     _Stage(server, clouds)
-    if open_browser:
-        import webbrowser
-
-        webbrowser.open(f"http://{host}:{server.get_port()}")
     if block:
         with contextlib.suppress(KeyboardInterrupt):
             server.sleep_forever()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invert3d.view.color import Theme, ThemeName, code_of, colorize, limits, rgb
+from invert3d.view.color import LIGHT, code_of, colorize, limits, rgb
 from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, text_width
 
 if TYPE_CHECKING:
@@ -24,14 +24,9 @@ def matrix_plot(
     *,
     title: str = "",
     note: str = "",
-    row_label: str = "",
-    column_label: str = "",
+    labels: tuple[str, str] = ("", ""),
     form: str = ".2f",
-    vmin: float | None = None,
-    vmax: float | None = None,
-    kind: Literal["sequential", "diverging"] = "sequential",
-    theme: ThemeName = "light",
-    scale: int = 2,
+    span: tuple[float | None, float | None] = (None, None),
 ) -> Image.Image:
     """A table of numbers as colored tiles, such as "inverted from the row, recognized by the column".
 
@@ -39,18 +34,15 @@ def matrix_plot(
         matrix: (R, C) numbers; NaN leaves an empty tile.
         rows: R names, down the side.
         columns: C names, across the top.
-        row_label: what the rows are.
-        column_label: what the columns are.
+        title, note: as of `contact_sheet`.
+        labels: what the rows are, and what the columns are.
         form: the format of a number, such as ".2f" or ".0%".
-        vmin: the number at the low end of the map; low numbers of a sequential map fade into the sheet.
-        vmax: the number at the high end.
-        kind: the map.
-        title, note, theme, scale: as of `contact_sheet`.
+        span: the numbers at the ends of the map, as of `color.limits`; low numbers fade into the sheet.
 
     A tile whose row and column have the same name is set in bold.
 
     Raises:
-        ValueError: `matrix` is not (R, C), or `vmin` is not below `vmax`.
+        ValueError: `matrix` is not (R, C), or `span` does not rise.
     """
     matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (len(rows), len(columns)) or matrix.size == 0:
@@ -63,11 +55,11 @@ def matrix_plot(
     upright = len(columns) > 6 and widest > 64
     number = max(text_width(text, NAME, bold=True) for row in texts for text in row)
     wide = max(40.0, number + 14, 0 if upright else widest + 14)
-    left = MARGIN + (26 if row_label else 0) + max(text_width(name, NAME) for name in rows) + 14
-    top = (24 if column_label else 0) + (widest + 12 if upright else 24)
+    left = MARGIN + (26 if labels[0] else 0) + max(text_width(name, NAME) for name in rows) + 14
+    top = (24 if labels[1] else 0) + (widest + 12 if upright else 24)
     size = (wide * len(columns), _TALL * len(rows))
     width = max(left + size[0] + MARGIN, 380.0 if title or note else 0.0)
-    sheet = Sheet(width, top + size[1] + MARGIN, theme, scale, title=title, note=note)
+    sheet = Sheet(width, top + size[1] + MARGIN, title=title, note=note)
     axes = sheet.plot(left, top, *size)
     axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90 * upright, parse_math=False)
@@ -76,9 +68,9 @@ def matrix_plot(
     axes.xaxis.set_label_position("top")
     axes.tick_params(length=0, labelsize=NAME, labelcolor=sheet.theme.ink, pad=9)
     words = {"color": sheet.theme.muted, "fontproperties": font(SMALL), "parse_math": False}
-    axes.set_xlabel(column_label, loc="left", labelpad=16, **words)
-    axes.set_ylabel(row_label, labelpad=17, **words)
-    paints = _tile_colors(matrix, vmin, vmax, kind, sheet.theme)
+    axes.set_xlabel(labels[1], loc="left", labelpad=16, **words)
+    axes.set_ylabel(labels[0], labelpad=17, **words)
+    paints = _tile_colors(matrix, *span)
     for (row, column), paint in np.ndenumerate(paints):
         x, y = left + wide * column, top + _TALL * row
         sheet.box(x + 1, y + 1, wide - 2, _TALL - 2, fill=paint, corner=5)
@@ -88,14 +80,11 @@ def matrix_plot(
     return sheet.image()
 
 
-def _tile_colors(
-    matrix: np.ndarray, vmin: float | None, vmax: float | None, kind: Literal["sequential", "diverging"], theme: Theme
-) -> np.ndarray:
-    """ "#rrggbb" (R, C); low numbers of a sequential map fade into the sheet, empty tiles are its surface."""
-    low, high = limits(matrix, vmin, vmax, kind)
-    surface = np.array(rgb(theme.surface), np.float64)
-    place = np.clip((matrix - low) / (high - low), 0, 1)
-    strength = 0.14 + 0.86 * np.minimum(1, 2.2 * (place if kind == "sequential" else np.abs(2 * place - 1)))
+def _tile_colors(matrix: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
+    """ "#rrggbb" (R, C); low numbers fade into the sheet, empty tiles are its surface."""
+    low, high = limits(matrix, low, high)
+    surface = np.array(rgb(LIGHT.surface), np.float64)
+    strength = 0.14 + 0.86 * np.minimum(1, 2.2 * np.clip((matrix - low) / (high - low), 0, 1))
     strength = np.where(np.isnan(matrix), 0, strength)[..., None]
-    colors = np.rint(surface + (colorize(matrix, low, high, kind) - surface) * strength).astype(np.uint8)
+    colors = np.rint(surface + (colorize(matrix, low, high) - surface) * strength).astype(np.uint8)
     return np.apply_along_axis(code_of, 2, colors)

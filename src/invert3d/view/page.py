@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from invert3d.ops.files import write_bytes
-from invert3d.view.axis import scale_of, short, thin, wants_decades
+from invert3d.view.axis import checked_curve, scale_of, short, thin, wants_decades
 from invert3d.view.camera import THREE_QUARTER
-from invert3d.view.color import THEMES, palette
+from invert3d.view.color import DARK, LIGHT, palette
 from invert3d.view.gallery import Cloud, base64_of, card, checked_cloud, legend, packed
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def write_page(
         subtitle: the sentence below it.
         clouds: in the order of the gallery. Long lists of snapshots are thinned, the first and the last stay.
         pictures: PNG files, each with what it shows; they are copied into the page.
-        trace: numbers over the run by name, each on axes of its own; the name "step" gives the horizontal
-            axis. NaN leaves a gap.
+        trace: numbers over the run by name, each on axes of its own; "step" is the horizontal axis. NaN leaves a gap.
         tables: below the traces.
         recipe: the text that repeats the run.
         provenance: facts by name: version, seed, time, machine.
@@ -83,14 +82,15 @@ def write_page(
     Raises:
         ValueError: an array or a table does not have the shape it says, or a number in a cloud is not finite.
     """
-    for cloud in clouds:
-        checked_cloud(cloud)
-    entries = packed(clouds, up)
+    entries = packed([checked_cloud(cloud) for cloud in clouds], up)
     data = {
         "camera": {name: getattr(THREE_QUARTER, name) for name in _VIEW},
         "maps": {kind: base64_of(palette(kind).tobytes()) for kind in ("sequential", "diverging")},
         "clouds": entries,
     }
+    traced = dict(trace or {})
+    steps = traced.pop("step", None)
+    curves = {name: checked_curve(f"trace {name!r}", values, steps) for name, values in traced.items()}
     what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
     fields = {
         "title": title,
@@ -99,7 +99,7 @@ def write_page(
         "height": legend("sequential", "Height: low", "high"),
         "cards": [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)],
         "pictures": [(words, base64_of(Path(picture).read_bytes())) for words, picture in pictures],
-        "charts": _charts(trace or {}),
+        "charts": [_chart(name, *curve) for name, curve in curves.items()],
         "tables": [table_fields(table) for table in tables],
         "recipe": recipe,
         "provenance": provenance or {},
@@ -125,9 +125,9 @@ def write_document(
 
     files = resources.files("invert3d.view")
     style, *parts = ((files / name).read_text("utf-8") for name in ("page.css", *scripts))
-    names = ("background", "surface", "ink", "muted", "line", "accent", "shadow")
     colors = {
-        name: Markup(" ".join(f"--{part}: {getattr(theme, part)};" for part in names)) for name, theme in THEMES.items()
+        name: Markup(" ".join(f"--{part}: {color};" for part, color in theme._asdict().items()))
+        for name, theme in (("light", LIGHT), ("dark", DARK))
     }
     given = {**fields, "colors": colors, "style": Markup(style), "script": Markup("".join(parts)), "data": data}
     path = Path(path)
@@ -152,27 +152,9 @@ def _templates() -> Environment:
     return made
 
 
-def _charts(trace: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
-    """One small chart a number, all over the same steps."""
-    steps = trace.get("step")
-    charts = []
-    for name, given in trace.items():
-        if name == "step":
-            continue
-        values = np.asarray(given, np.float64)
-        if values.ndim != 1 or len(values) == 0:
-            raise ValueError(f"trace {name!r}: got shape {values.shape}, accepted is (T >= 1,)")
-        over = np.arange(len(values)) if steps is None else np.asarray(steps, np.float64)
-        if over.shape != values.shape:
-            raise ValueError(f"trace {name!r}: got {len(values)} numbers for {len(over)} steps")
-        charts.append(_chart(name, over, values))
-    return charts
-
-
 def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object]:
     """What the template draws one number over the steps from; long traces are thinned, their spikes stay."""
-    kept = thin(values)
-    final = values[np.isfinite(values)][-1:]
+    kept, final = thin(values), values[np.isfinite(values)][-1:]
     steps, values = steps[kept], values[kept]
     log, known = wants_decades(values), np.isfinite(values)
     first, last = float(steps[0]), float(steps[-1])
@@ -183,20 +165,12 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object
         return np.round(_BOTTOM - (place - low) / (high - low) * (_BOTTOM - _TOP), 1)
 
     x = np.round(_LEFT + (steps - first) / (last - first if last > first else 1) * (_RIGHT - _LEFT), 1).tolist()
-    y: list[float | None] = [None] * len(values)
-    for place, height in zip(np.flatnonzero(known), down(values[known]).tolist(), strict=True):
-        y[place] = height
+    y = _or_none(down(np.where(known, values, np.nan)))
     pens = np.where(known & ~np.r_[False, known[:-1]], "M", "L")
-    facts = {
-        "x": x,
-        "y": y,
-        "steps": steps.tolist(),
-        "values": [value if seen else None for value, seen in zip(values.tolist(), known, strict=True)],
-    }
     end = int(np.flatnonzero(known)[-1]) if known.any() else 0
     return {
         "name": name,
-        "facts": facts,
+        "facts": {"x": x, "y": y, "steps": steps.tolist(), "values": _or_none(values)},
         "log": log,
         "end": f"{short(float(final[0]))} at the end" if len(final) else "never finite",
         "rules": [(at, short(float(mark))) for at, mark in zip(down(marks).tolist(), marks, strict=True)],
@@ -206,6 +180,11 @@ def _chart(name: str, steps: np.ndarray, values: np.ndarray) -> dict[str, object
         "x": x[end],
         "y": -99 if y[end] is None else y[end],
     }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Numbers (n,) for JSON, which has none that are not finite."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def table_fields(table: Table) -> dict[str, object]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,53 +30,46 @@ def pairs(truth: Layout, found: Layout) -> dict[int, tuple[int, float]]:
     Objects of one kind are paired, each once, the largest overlap first and then the nearest on the ground, within 2 m
     and a tenth of the depth of what was asked for.
     """
-    shares = _overlaps(truth, found)
-    asked, answered = array(truth.centers), array(found.centers)
-    ranked = []
-    for i in in_space(truth):
-        for j in in_space(found):
-            if truth.kinds[i] != found.kinds[j]:
-                continue
-            away = float(np.hypot(*(asked[i] - answered[j])[[0, 2]]))
-            if shares[i, j] > 0 or away <= _NEAR + _SHARE * abs(asked[i, 2]):
-                ranked.append((-shares[i, j], away, i, j))
-    kept: dict[int, tuple[int, float]] = {}
-    taken: set[int] = set()
-    for _, _, i, j in sorted(ranked):
-        if i not in kept and j not in taken:
-            kept[i] = (j, float(shares[i, j]))
-            taken.add(j)
-    return dict(sorted(kept.items()))
-
-
-def _overlaps(truth: Layout, found: Layout) -> np.ndarray:
-    """Intersection over union of volumes, all with all: (n, m)."""
     import torch
 
     from invert3d.ops.overlaps import iou3d
 
     one, other = (layout.to("cpu", torch.float64) for layout in (truth, found))
-    return array(iou3d((one.sizes, one.centers, one.yaws), (other.sizes, other.centers, other.yaws)))
+    shares = array(iou3d((one.sizes, one.centers, one.yaws), (other.sizes, other.centers, other.yaws)))
+    asked, answered = array(truth.centers), array(found.centers)
+    ranked = []
+    for i, j in product(in_space(truth), in_space(found)):
+        away = float(np.hypot(*(asked[i] - answered[j])[[0, 2]]))
+        near = shares[i, j] > 0 or away <= _NEAR + _SHARE * abs(asked[i, 2])
+        if near and truth.kinds[i] == found.kinds[j]:
+            ranked.append((-shares[i, j], away, i, j))
+    kept: dict[int, tuple[int, float]] = {}
+    for _, _, i, j in sorted(ranked):
+        if i not in kept and j not in {taken for taken, _ in kept.values()}:
+            kept[i] = (j, float(shares[i, j]))
+    return dict(sorted(kept.items()))
 
 
-def numbered(
-    truth: Layout, founds: dict[str, Layout], matched: dict[str, dict[int, tuple[int, float]]]
-) -> list[tuple[int | None, dict[str, int]]]:
-    """The objects of a scene, in the order of their numbers: the place in `truth`, and by name that in each found one.
+@dataclass(frozen=True)
+class Seen:
+    """An object of a scene."""
 
-    First what was asked for, then what nobody asked for, which has no place in `truth`.
-    """
-    objects: list[tuple[int | None, dict[str, int]]] = []
-    for place in in_space(truth):
-        objects.append((place, {name: each[place][0] for name, each in matched.items() if place in each}))
-    for name, layout in founds.items():
+    asked: int | None  # its place in the truth; None where nobody asked for it
+    found: Mapping[str, tuple[int, float | None]]  # its place in what was found, by where, and the overlap in space
+
+
+def numbered(truth: Layout, founds: dict[str, Layout]) -> list[Seen]:
+    """The objects of a scene in the order of their numbers: first what was asked for, then what nobody asked for."""
+    matched = {name: pairs(truth, found) for name, found in founds.items()}
+    objects = [Seen(i, {name: each[i] for name, each in matched.items() if i in each}) for i in in_space(truth)]
+    for name, found in founds.items():
         taken = {j for j, _ in matched[name].values()}
-        objects += [(None, {name: place}) for place in in_space(layout) if place not in taken]
+        objects += [Seen(None, {name: (j, None)}) for j in in_space(found) if j not in taken]
     return objects
 
 
 def object_rows(
-    truth: Layout, founds: dict[str, Layout], matched: dict[str, dict[int, tuple[int, float]]]
+    truth: Layout, founds: dict[str, Layout], objects: Sequence[Seen]
 ) -> tuple[list[str], list[list[Cell]]]:
     """Columns and rows of the table of objects: asked and found depth and yaw, score, and overlap in space.
 
@@ -84,26 +80,23 @@ def object_rows(
         further = [f"Depth, {name}", f"Score, {name}", f"IoU, {name}"]
         columns += further if place else ["Depth found", "Yaw found", "Score", "3-D IoU"]
     rows = []
-    for number, (own, places) in enumerate(numbered(truth, founds, matched), start=1):
-        kind = next(founds[name].kinds[each] for name, each in places.items()) if own is None else truth.kinds[own]
-        row: list[Cell] = [number, kind, *([None, None] if own is None else _where(truth, own))]
+    for number, each in enumerate(objects, start=1):
+        kinds = [founds[name].kinds[j] for name, (j, _) in each.found.items()]
+        row: list[Cell] = [number, *(kinds[:1] if each.asked is None else [truth.kinds[each.asked]])]
+        row += _where(truth, each.asked)
         for place, (name, layout) in enumerate(founds.items()):
-            cells: list[Cell] = [None] * 4
-            if name in places:
-                share = None if own is None else f"{matched[name][own][1]:.2f}"
-                cells = [*_where(layout, places[name]), _score(layout, places[name]), share]
-            row += [cells[0], *cells[2:]] if place else cells
+            j, share = each.found.get(name, (None, None))
+            depth, yaw = _where(layout, j)
+            score = np.nan if j is None else float(array(layout.scores)[j])
+            row += [depth] if place else [depth, yaw]
+            row += [f"{score:.2f}" if np.isfinite(score) else None, None if share is None else f"{share:.2f}"]
         rows.append(row)
     return columns, rows
 
 
-def _score(layout: Layout, place: int) -> Cell:
-    """The score as text, or None for a label."""
-    score = float(array(layout.scores)[place])
-    return f"{score:.2f}" if np.isfinite(score) else None
-
-
-def _where(layout: Layout, place: int) -> list[Cell]:
-    """Depth in meters and yaw in degrees, as text."""
+def _where(layout: Layout, place: int | None) -> tuple[Cell, Cell]:
+    """Depth in meters and yaw in degrees, as text; None for no object."""
+    if place is None:
+        return None, None
     turn = float(np.degrees(array(layout.yaws)[place]))
-    return [f"{array(layout.centers)[place, 2]:.1f}", short(round(turn))]
+    return f"{array(layout.centers)[place, 2]:.1f}", short(round(turn))

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from invert3d.view.camera import THREE_QUARTER, Camera, checked_points, to_z_up
-from invert3d.view.color import ThemeName, colorize, rgb, theme_of
+from invert3d.view.color import LIGHT, colorize, rgb
 
+_SAMPLES = 2  # of a pixel along each side
 _CANDIDATES = 4_000_000  # pixels of sphere footprints handled at a time
 _LIGHT = np.array([-0.42, 0.62, 0.663])  # a unit vector toward the light: right, up, toward the eye
 
@@ -60,9 +61,7 @@ def splat(
     cube: float | None = None,
     values: np.ndarray | None = None,
     colors: np.ndarray | None = None,
-    theme: ThemeName = "light",
     shadow: bool = True,
-    supersample: int = 2,
 ) -> np.ndarray:
     """A picture of a cloud on a transparent background: (H, W, 4) uint8, alpha not multiplied in.
 
@@ -74,18 +73,16 @@ def splat(
         cube: draw upright cubes of this edge length instead, world units.
         values: (N,) numbers for the sequential map; by default the height of each point.
         colors: (N, 3) uint8, instead of `values`.
-        theme: the background that the picture is meant for.
         shadow: whether the cloud casts a soft shadow on the ground below its lowest point.
-        supersample: samples a pixel along each side.
 
     Raises:
         ValueError: an array has another shape or a number that is not finite, or a size is not positive.
     """
     points = checked_points(points)
     radius = radius if cube is None else cube * np.sqrt(3) / 2
-    _check_sizes(size, radius, supersample, camera)
+    _check_sizes(size, radius, camera)
     paint = point_colors(points, values=values, colors=colors, up=camera.up)
-    fine = (size[0] * supersample, size[1] * supersample)
+    fine = (size[0] * _SAMPLES, size[1] * _SAMPLES)
     screen = replace(_project(points, camera, fine, radius), axes=None if cube is None else camera.axes())
     picture = np.zeros((fine[1], fine[0], 4), np.float32)
     depth, owner = _nearest(screen)
@@ -93,14 +90,13 @@ def splat(
     if len(covered[0]):
         lit = _shade(screen, covered, owner[covered], paint)
         outline, haze = _recession(depth, covered, screen)
-        fog = np.array(rgb(theme_of(theme).surface), np.float32) / 255
-        picture[covered[0], covered[1], :3] = lit * (outline * (1 - haze))[:, None] + fog * haze[:, None]
-        picture[covered[0], covered[1], 3] = 1
-    picture = _shrink(picture, supersample)
+        fog = np.array(rgb(LIGHT.surface), np.float32) / 255
+        picture[*covered, :3] = lit * (outline * (1 - haze))[:, None] + fog * haze[:, None]
+        picture[*covered, 3] = 1
+    picture = picture.reshape(size[1], _SAMPLES, size[0], _SAMPLES, 4).mean(axis=(1, 3))
     if shadow:
-        picture += (1 - picture[..., 3:]) * _ground_shadow(points, camera, size, theme)
-    alpha = picture[..., 3:]
-    picture[..., :3] /= np.maximum(alpha, 1e-6)
+        picture += (1 - picture[..., 3:]) * _ground_shadow(points, camera, size)
+    picture[..., :3] /= np.maximum(picture[..., 3:], 1e-6)
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
@@ -132,14 +128,12 @@ def point_colors(
     return colorize(values)
 
 
-def _check_sizes(size: tuple[int, int], radius: float, supersample: int, camera: Camera) -> None:
+def _check_sizes(size: tuple[int, int], radius: float, camera: Camera) -> None:
     """Refuse what no picture can be made of."""
     if len(size) != 2 or min(size) < 1 or max(size) > 16_384:
         raise ValueError(f"size: got {size}, accepted is (width, height) with 1 to 16384 pixels each")
     if not (0 < radius < np.inf):
         raise ValueError(f"radius: got {radius}, accepted is a positive number of world units")
-    if not 1 <= supersample <= 8:
-        raise ValueError(f"supersample: got {supersample}, accepted is 1 to 8")
     if not (camera.height > 0 and camera.distance > 0):
         raise ValueError(f"camera: got height {camera.height}, distance {camera.distance}, accepted is > 0")
 
@@ -150,21 +144,14 @@ def _project(points: np.ndarray, camera: Camera, size: tuple[int, int], radius: 
     ahead = 1 - toward / camera.distance
     seen = ahead > 1e-3
     scale = np.where(seen, size[1] / camera.height / np.where(seen, ahead, 1), 0)
-    return _Screen(
-        x=size[0] / 2 + right * scale,
-        y=size[1] / 2 - upward * scale,
-        radius=radius * scale,
-        depth=-toward,
-        ball=radius,
-        size=size,
-    )
+    x, y = size[0] / 2 + right * scale, size[1] / 2 - upward * scale
+    return _Screen(x=x, y=y, radius=radius * scale, depth=-toward, ball=radius, size=size)
 
 
 def _nearest(screen: _Screen) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) depth of the nearest sphere surface and the index of its sphere; infinity and -1 where none is.
 
-    Depth and index share one 64-bit key, so that one `minimum.at` settles both and a tie always falls the
-    same way.
+    Depth and index share one 64-bit key, so that one `minimum.at` settles both and a tie always falls the same way.
     """
     width, height = screen.size
     empty = np.uint64(2**64 - 1)
@@ -233,29 +220,18 @@ def _recession(depth: np.ndarray, covered: tuple[np.ndarray, ...], screen: _Scre
     return 1 - 0.5 * lost[0], 0.52 * lost[1] + 0.18 * away * (1 - lost[1])
 
 
-def _ground_shadow(points: np.ndarray, camera: Camera, size: tuple[int, int], theme: ThemeName) -> np.ndarray:
+def _ground_shadow(points: np.ndarray, camera: Camera, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 4) premultiplied: the cloud pressed onto the ground below it, blurred."""
+    from scipy.ndimage import uniform_filter
+
     ground = to_z_up(points, camera.up).copy()
     ground[:, 2] = ground[:, 2].min()
     feet = _project(to_z_up(ground, camera.up, inverse=True), camera, size, 1.0)
     pile, _, _ = np.histogram2d(feet.y, feet.x, bins=(size[1], size[0]), range=((0, size[1]), (0, size[0])))
     reach = max(1, round(0.02 * size[1]))
     for _ in range(2):
-        pile = _box_blur(_box_blur(pile, reach).T, reach).T
+        pile = uniform_filter(pile, 2 * reach + 1, mode="constant")
     pile *= size[1] ** 2 / len(points)
     rim = np.clip((size[1] - np.arange(size[1])) / (0.07 * size[1]), 0, 1)  # no shadow is cut by the lower edge
-    alpha = (0.34 if theme == "light" else 0.7) * (1 - np.exp(-0.09 * pile)) * rim[:, None]
-    tint = np.array(rgb(theme_of(theme).shadow)) / 255
-    return np.concatenate([alpha[..., None] * tint, alpha[..., None]], axis=-1).astype(np.float32)
-
-
-def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
-    """(H * factor, W * factor, 4) to the mean over every block, (H, W, 4)."""
-    parts = [picture[row::factor, column::factor] for row in range(factor) for column in range(factor)]
-    return sum(parts[1:], start=parts[0]) / np.float32(len(parts))
-
-
-def _box_blur(grid: np.ndarray, reach: int) -> np.ndarray:
-    """Mean over `2 * reach + 1` rows; what lies outside counts as zero."""
-    total = np.cumsum(np.pad(grid, ((reach + 1, reach), (0, 0))), axis=0)
-    return (total[2 * reach + 1 :] - total[: -2 * reach - 1]) / (2 * reach + 1)
+    alpha = 0.34 * (1 - np.exp(-0.09 * pile)) * rim[:, None]
+    return (alpha[..., None] * [*np.array(rgb(LIGHT.shadow)) / 255, 1]).astype(np.float32)

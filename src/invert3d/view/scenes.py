@@ -9,18 +9,17 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invert3d.view.boxes import array, in_space, kind_color, shots
+from invert3d.view.boxes import SceneFrame, array, in_space, kind_color
 from invert3d.view.camera import checked_points
 from invert3d.view.color import code_of
 from invert3d.view.gallery import base64_of
 from invert3d.view.page import Table, table_fields, write_document
-from invert3d.view.pairs import RULE, numbered, object_rows, pairs
+from invert3d.view.pairs import RULE, Seen, numbered, object_rows
 from invert3d.view.plan import fitting_reach
 
 if TYPE_CHECKING:
@@ -31,33 +30,6 @@ _LARGE_PNG = 300_000  # bytes from which a picture is kept as JPEG
 _CAMERA = {"azimuth": -100.0, "elevation": 31.0}
 _UNIT = 0.01  # meters: places of LiDAR points are kept to the centimeter
 _CAMERA_HEIGHT = 1.65  # meters above the ground in KITTI, where no object tells
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SceneFrame:
-    """One scene of the page: pictures (H, W, 3) uint8 and what a detector finds in them.
-
-    Attributes:
-        name: the headline of the scene.
-        truth: what was asked for.
-        original: the picture that `truth` is for, if there is one.
-        on_original: what is found in it.
-        inverted: the picture that was made. Its size may differ from the original's.
-        on_inverted: what is found in it.
-        points: (N, 3) meters in the coordinates of the camera (x to the right, y down, z forward), of a LiDAR.
-        caption: a sentence below the headline.
-        badges: a few facts by name.
-    """
-
-    name: str
-    truth: Layout
-    original: np.ndarray | None = None
-    on_original: Layout | None = None
-    inverted: np.ndarray | None = None
-    on_inverted: Layout | None = None
-    points: np.ndarray | None = None
-    caption: str = ""
-    badges: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_scene_page(
@@ -74,14 +46,9 @@ def write_scene_page(
     """Write one HTML file that opens from disk without a network, and return its path.
 
     Args:
-        path: the file, or a folder (it gets `index.html`); folders are made.
         frames: the scenes, in their order, at least one.
         facts: where the page comes from, by name: version, seed, time, machine.
-        title: the headline.
-        subtitle: the sentence below it.
-        tables: below the scenes.
-        recipe: the text that repeats the run.
-        notes: sentences of what to read with care.
+        path, title, subtitle, tables, recipe, notes: as of `page.write_page`.
 
     Raises:
         ValueError: there is no scene, a picture is none or of another size than its layout, points are not (N, 3).
@@ -90,13 +57,12 @@ def write_scene_page(
         raise ValueError("frames: got none, accepted is at least one")
     written, scenes = [], []
     for place, frame in enumerate(frames):
-        founds = _founds(frame)
-        matched = {name: pairs(frame.truth, found) for name, found in founds.items()}
-        columns, rows = object_rows(frame.truth, founds, matched)
+        objects = numbered(frame.truth, frame.founds)
+        columns, rows = object_rows(frame.truth, frame.founds, objects)
         table = Table(title=frame.name, columns=columns, rows=rows, note=RULE if place == 0 else "")
         written.append({**_written(frame), "table": table_fields(table)})
-        scenes.append(_packed(frame, founds, matched))
-    names = {name for frame in frames for name in _founds(frame)}
+        scenes.append(_packed(frame, objects))
+    names = {name for frame in frames for name in frame.founds}
     fields = {
         "title": title,
         "subtitle": subtitle,
@@ -112,18 +78,12 @@ def write_scene_page(
     return write_document(path, "scenes.html.j2", fields, data=data, scripts=("base.js", "boxes.js"))
 
 
-def _founds(frame: SceneFrame) -> dict[str, Layout]:
-    """What was found, by where."""
-    both = {"inverted": frame.on_inverted, "original": frame.on_original}
-    return {name: layout for name, layout in both.items() if layout is not None}
-
-
 def _written(frame: SceneFrame) -> dict[str, Any]:
     """What the template writes a scene from: its words, its pictures, and the colors of its kinds."""
-    layouts = [frame.truth, *_founds(frame).values()]
+    layouts = [frame.truth, *frame.founds.values()]
     kinds = sorted({layout.kinds[place] for layout in layouts for place in in_space(layout)})
     try:
-        pictures = shots(frame.original, frame.truth, frame.on_original, frame.inverted, frame.on_inverted)
+        pictures = frame.shots()
     except ValueError as error:
         raise ValueError(f"{frame.name}: {error}") from error
     words = {
@@ -154,28 +114,23 @@ def _uri(picture: np.ndarray) -> str:
     return f"data:image/{kind};base64,{base64_of(file.getvalue())}"
 
 
-def _packed(
-    frame: SceneFrame, founds: dict[str, Layout], matched: dict[str, dict[int, tuple[int, float]]]
-) -> dict[str, Any]:
+def _packed(frame: SceneFrame, objects: Sequence[Seen]) -> dict[str, Any]:
     """A scene as JSON values: meters, x to the right, y forward, z up from the ground."""
-    layouts = {"truth": frame.truth, **founds}
+    layouts = {"truth": frame.truth, **frame.founds}
     bottoms = array(frame.truth.centers)[in_space(frame.truth), 1]
     ground = float(np.median(bottoms)) if len(bottoms) else _CAMERA_HEIGHT
     boxes: dict[str, list[dict[str, Any]]] = {name: [] for name in layouts}
-    for number, (own, places) in enumerate(numbered(frame.truth, founds, matched), start=1):
-        asked = {} if own is None else {"truth": own}
-        for name, place in {**asked, **places}.items():
+    for number, each in enumerate(objects, start=1):
+        asked = {} if each.asked is None else {"truth": (each.asked, None)}
+        for name, (place, _) in {**asked, **each.found}.items():
             boxes[name].append(_box(layouts[name], place, number, ground))
     corners = [box["corners"] for several in boxes.values() for box in several]
     places = np.array(corners).reshape(-1, 3)[:, :2] if corners else np.zeros((0, 2))
     front = fitting_reach(*layouts.values())
     places = np.concatenate([np.clip(places, [-front, -10], [front, front + 10]), [[0.0, 0.0], [0.0, 0.4 * front]]])
     low, high = places.min(axis=0), places.max(axis=0)
-    field_ = [
-        *(float(edge) for edge in (np.floor((low[0] - 4) / 10) * 10, np.ceil((high[0] + 4) / 10) * 10)),
-        0.0,
-        float(np.ceil(high[1] / 10) * 10),
-    ]
+    left, right, far = 10 * np.floor((low[0] - 4) / 10), 10 * np.ceil((high[0] + 4) / 10), 10 * np.ceil(high[1] / 10)
+    field_ = [float(left), float(right), 0.0, float(far)]
     entry = {
         "center": [*np.round((low + high) / 2, 2).tolist(), 0.8],
         "reach": round(max(8.0, float(np.hypot(*(high - low))) / 2), 2),
@@ -203,25 +158,22 @@ def _camera(layout: Layout, ground: float, field_: Sequence[float]) -> dict[str,
     inverse = np.linalg.inv(projection[:, :3])
     tip = -inverse @ projection[:, 3]
     front = field_[3]
-    left, right, top, bottom = -0.5, layout.width - 0.5, -0.5, layout.height - 0.5
-    rays = np.array([inverse @ (u, v, 1.0) for u, v in ((left, top), (right, top), (right, bottom), (left, bottom))])
+    right, bottom = layout.width - 0.5, layout.height - 0.5
+    rays = np.array([inverse @ (u, v, 1.0) for u, v in ((-0.5, -0.5), (right, -0.5), (right, bottom), (-0.5, bottom))])
     corners = tip + rays / rays[:, 2:] * max(1.5, front / 25)
     slopes = (rays[:2, 0] / rays[:2, 2]).tolist()
-    ends = [
-        min(front, edge / slope) if slope * edge > 0 else front for slope, edge in zip(slopes, field_, strict=False)
-    ]
-    return {
-        "eye": np.round(_world(np.concatenate([tip[None], corners]), ground), 3).tolist(),
-        "sides": [[round(slope * end, 2), round(end, 2), 0.0] for slope, end in zip(slopes, ends, strict=True)],
-    }
+    sides = []
+    for slope, edge in zip(slopes, field_[:2], strict=True):
+        end = min(front, edge / slope) if slope * edge > 0 else front
+        sides.append([round(slope * end, 2), round(end, 2), 0.0])
+    return {"eye": np.round(_world(np.concatenate([tip[None], corners]), ground), 3).tolist(), "sides": sides}
 
 
 def _cloud(points: np.ndarray, ground: float, field_: Sequence[float]) -> dict[str, Any]:
     """The points of a LiDAR on the field, at most some thousand, to the centimeter and deflated."""
     places = _world(points, ground)
     left, right, back, front = field_
-    on_field = (places[:, 0] > left) & (places[:, 0] < right) & (places[:, 1] > back) & (places[:, 1] < front)
-    places = places[on_field & (np.abs(places[:, 2]) < 8)]
+    places = places[((places > (left, back, -8)) & (places < (right, front, 8))).all(axis=1)]
     if len(places) > _MOST_POINTS:
         places = places[np.sort(np.random.default_rng(0).choice(len(places), _MOST_POINTS, replace=False))]
     return {"unit": _UNIT, "places": base64_of(zlib.compress(np.rint(places / _UNIT).astype("<i2").tobytes(), 9))}

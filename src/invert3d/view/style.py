@@ -6,12 +6,14 @@ and the finished image has `scale` pixels for each, so that it stays sharp in pr
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from invert3d.view.color import ThemeName, theme_of
+from invert3d.view.color import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,39 +28,29 @@ _HALF_X = 0.2734  # half the height of its small letters, in sizes of type
 _SIDES = {"l": "left", "m": "center", "r": "right"}
 
 
+@dataclass(eq=False)
 class Sheet:
-    """A figure with its heading above. `axes` counts in design pixels, y down from below the heading.
+    """A figure with its heading above. `axes` counts in design pixels, y down from below the heading."""
 
-    Args:
-        width: in design pixels.
-        height: in design pixels, below the heading.
-        theme: "light" or "dark".
-        scale: pixels of the image for each design pixel.
-        title: the headline.
-        note: a sentence or two below it.
-        top: room above the heading.
-    """
+    width: float
+    height: float  # below the heading
+    _: KW_ONLY
+    scale: int = 2  # pixels of the image for each design pixel
+    title: str = ""
+    note: str = ""  # a sentence or two below the title
+    top: float = MARGIN  # room above the heading
+    theme: Theme = LIGHT
 
-    def __init__(
-        self,
-        width: float,
-        height: float,
-        theme: ThemeName = "light",
-        scale: int = 2,
-        *,
-        title: str = "",
-        note: str = "",
-        top: float = MARGIN,
-    ) -> None:
+    def __post_init__(self) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        self.theme, self.scale = theme_of(theme), scale
-        lines, self.head = _heading(title, note, width, top)
-        self.size = round(width * scale), round((height + self.head) * scale)
+        scale, dpi = self.scale, 72 * self.scale
+        lines, self.head = _heading(self.title, self.note, self.width, self.top)
+        self.size = round(self.width * scale), round((self.height + self.head) * scale)
         self.width, self.height = self.size[0] / scale, self.size[1] / scale - self.head
-        across, down = ((pixels + 1e-3) / (72 * scale) for pixels in self.size)  # a hair more: Agg cuts fractions off
-        self.canvas = FigureCanvasAgg(Figure((across, down), dpi=72 * scale, facecolor=self.theme.background))
+        across, down = ((pixels + 1e-3) / dpi for pixels in self.size)  # a hair more: Agg cuts fractions off
+        self.canvas = FigureCanvasAgg(Figure((across, down), dpi=dpi, facecolor=self.theme.background))
         self.axes = self.canvas.figure.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, -self.head))
         self.axes.set_axis_off()
         for y, line, size, bold in lines:
@@ -82,12 +74,8 @@ class Sheet:
         from matplotlib.patches import FancyBboxPatch
 
         pen = 0.75 if line else 0.0
-        style = f"round,pad={-pen / 2},rounding_size={corner}"
-        self.axes.add_patch(
-            FancyBboxPatch(
-                (x, y), width, height, boxstyle=style, facecolor=fill, edgecolor=line or "none", linewidth=pen
-            )
-        )
+        style = {"boxstyle": f"round,pad={-pen / 2},rounding_size={corner}", "linewidth": pen}
+        self.axes.add_patch(FancyBboxPatch((x, y), width, height, facecolor=fill, edgecolor=line or "none", **style))
 
     def picture(self, x: float, y: float, width: float, height: float, picture: np.ndarray) -> None:
         """An image (H, W), (H, W, 3) or (H, W, 4) uint8 over the given rectangle, above what `axes` holds."""
@@ -111,15 +99,8 @@ class Sheet:
     ) -> None:
         """Lines of text; `y` is the middle of the small letters of the first, `anchor` says which end `x` is."""
         for place, line in enumerate(text.split("\n")):
-            self.axes.text(
-                x,
-                y + size * (_HALF_X + LEADING * place),
-                line,
-                color=color or self.theme.ink,
-                horizontalalignment=_SIDES[anchor],
-                fontproperties=font(size, bold),
-                parse_math=False,
-            )
+            style = {"color": color or self.theme.ink, "ha": _SIDES[anchor], "fontproperties": font(size, bold)}
+            self.axes.text(x, y + size * (_HALF_X + LEADING * place), line, parse_math=False, **style)
 
     def image(self) -> Image.Image:
         """The finished sheet, RGB."""
@@ -127,6 +108,27 @@ class Sheet:
 
         self.canvas.draw()
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3].copy())
+
+
+def checked_picture(image: Any, name: str = "image", *, loose: bool = False) -> np.ndarray:
+    """The array itself, once it is seen to be a picture, (H, W, 3) uint8; `loose`, also one in gray or with alpha.
+
+    Raises:
+        ValueError: it is none; the message names it.
+    """
+    image = np.asarray(image)
+    channels, words = (((), (3,), (4,)), "(H, W), (H, W, 3 or 4)") if loose else (((3,),), "(H, W, 3)")
+    if image.dtype != np.uint8 or image.ndim < 2 or image.shape[2:] not in channels or 0 in image.shape:
+        raise ValueError(f"{name}: got {image.shape} {image.dtype}, accepted is {words} uint8")
+    return image
+
+
+def checked_ending(path: str | Path, ending: str) -> Path:
+    """The path to write to, once its ending is seen to be right; else a ValueError."""
+    path = Path(path)
+    if path.suffix.lower() != ending:
+        raise ValueError(f"path: got {path.name!r}, accepted is a name that ends in {ending}")
+    return path
 
 
 def heading_height(title: str, note: str, width: float) -> float:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invert3d.view.axis import scale_of, short
-from invert3d.view.color import Theme, ThemeName, code_of, palette
+from invert3d.view.axis import checked_curve, scale_of, short
+from invert3d.view.color import Theme, code_of, palette
 from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, heading_height, text_width
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ def trace_plot(
     y_label: str = "",
     log: bool = False,
     size: tuple[int, int] = (720, 400),
-    theme: ThemeName = "light",
-    scale: int = 2,
 ) -> Image.Image:
     """Curves over the steps of a run, each named at its end.
 
@@ -39,14 +37,17 @@ def trace_plot(
         y_label: what the numbers are, with their unit.
         log: whether the vertical axis counts in powers of ten; then all numbers must be positive.
         size: (width, height) in design pixels.
-        title, note, theme, scale: as of `contact_sheet`.
+        title, note: as of `contact_sheet`.
 
     Raises:
-        ValueError: there is no finite number, a length differs from `steps`, or a number is not fit for
-            `log`.
+        ValueError: there is no finite number, a length differs from `steps`, or a number is not fit for `log`.
     """
-    curves = {name: np.asarray(values, np.float64) for name, values in series.items()}
-    known = _checked_curves(curves, steps, log)
+    curves = {name: checked_curve(f"series {name!r}", values, steps) for name, values in series.items()}
+    known = np.concatenate([numbers[np.isfinite(numbers)] for _, numbers in curves.values()] or [np.zeros(0)])
+    if known.size == 0:
+        raise ValueError("series: got no finite number, accepted is at least one")
+    if log and known.min() <= 0:
+        raise ValueError(f"series: got {known.min():g} with log=True, accepted are positive numbers")
     width, height = size
     marks, span = scale_of(known, log, 5 if log else 4)
     head = (24 if y_label else 6) + heading_height(title, note, width)
@@ -54,43 +55,25 @@ def trace_plot(
     fits = 16 * len(curves) <= low - head
     gutter = max(text_width(name, NAME, bold=True) for name in curves) + 14 if fits else 0
     left = MARGIN + max(text_width(short(float(mark)), SMALL) for mark in marks) + 12
-    sheet = Sheet(width, height - heading_height(title, note, width), theme, scale, title=title, note=note)
+    sheet = Sheet(width, height - heading_height(title, note, width), title=title, note=note)
     axes = sheet.plot(left, head - sheet.head, width - MARGIN - gutter - left, low - head)
-    over = np.arange(max(map(len, curves.values()))) if steps is None else np.asarray(steps, np.float64)
-    axes.set(
-        xlim=(over[0], over[-1] if over[-1] > over[0] else over[0] + 1), ylim=span, yscale="log" if log else "linear"
-    )
+    over = max((along for along, _ in curves.values()), key=len)
+    last = over[-1] if over[-1] > over[0] else over[0] + 1
+    axes.set(xlim=(over[0], last), ylim=span, yscale="log" if log else "linear")
     _number(axes, marks, sheet.theme)
     axes.set_xlabel(x_label, color=sheet.theme.muted, labelpad=10, fontproperties=font(SMALL), parse_math=False)
     sheet.text(MARGIN, head - sheet.head - 18, y_label, size=SMALL, color=sheet.theme.muted)
     several = palette("categorical") if len(curves) <= 8 else palette()[np.linspace(0, 255, len(curves)).astype(int)]
     ends = []
-    for (name, values), color in zip(curves.items(), map(code_of, several), strict=False):
-        steps_, known = over[: len(values)], np.isfinite(values)
-        axes.plot(
-            steps_, np.where(known, values, np.nan), color=color, linewidth=1.9, solid_joinstyle="round", clip_on=False
-        )
-        if known.any():
-            axes.plot(steps_[known][-1:], values[known][-1:], marker="o", markersize=7.2, color=color, clip_on=False)
-        ends.append((float(values[known][-1]) if known.any() else span[0], name, color))
+    for (name, (x, values)), color in zip(curves.items(), map(code_of, several), strict=False):
+        known, pen = np.isfinite(values), {"color": color, "clip_on": False}
+        y = np.where(known, values, np.nan)
+        axes.plot(x, y, linewidth=1.9, solid_joinstyle="round", **pen)
+        axes.plot(x[known][-1:], y[known][-1:], marker="o", markersize=7.2, **pen)
+        ends.append((float(y[known][-1]) if known.any() else span[0], name, color))
     if fits:
         _name_ends(axes, ends, 16 / (low - head))
     return sheet.image()
-
-
-def _checked_curves(curves: Mapping[str, np.ndarray], steps: np.ndarray | None, log: bool) -> np.ndarray:
-    """All finite numbers of all curves, (n,), once lengths and signs are seen to be right."""
-    for name, values in curves.items():
-        if values.ndim != 1 or len(values) == 0:
-            raise ValueError(f"series {name!r}: got shape {values.shape}, accepted is (T >= 1,)")
-        if steps is not None and values.shape != np.shape(steps):
-            raise ValueError(f"series {name!r}: got {len(values)} numbers for steps of shape {np.shape(steps)}")
-    known = np.concatenate([values[np.isfinite(values)] for values in curves.values()]) if curves else np.zeros(0)
-    if known.size == 0:
-        raise ValueError("series: got no finite number, accepted is at least one")
-    if log and known.min() <= 0:
-        raise ValueError(f"series: got {known.min():g} with log=True, accepted are positive numbers")
-    return known
 
 
 def _number(axes: Axes, marks: np.ndarray, theme: Theme) -> None:
@@ -111,15 +94,6 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], apart: float)
     room = apart * np.arange(len(order))
     free = heights - room
     free = (np.maximum.accumulate(free) + np.minimum.accumulate(free[::-1])[::-1]) / 2
+    style = {"va": "center_baseline", "fontproperties": font(NAME, bold=True), "parse_math": False}
     for (_, name, color), height in zip(order, np.clip(free, 0, 1 - room[-1]) + room, strict=True):
-        axes.annotate(
-            name,
-            (1, height),
-            xycoords="axes fraction",
-            xytext=(12, 0),
-            textcoords="offset points",
-            va="center_baseline",
-            color=color,
-            fontproperties=font(NAME, bold=True),
-            parse_math=False,
-        )
+        axes.annotate(name, (1, height), (12, 0), "axes fraction", "offset points", color=color, **style)

@@ -12,24 +12,21 @@ import numpy as np
 FRONT = (0, 1, 5, 4)
 
 
-def half_spaces(
-    projection: np.ndarray, height: int, width: int, *, near: float = 0.1, margin: float = 0.0
-) -> np.ndarray:
+_NEAR = 0.1  # depth in meters at which everything is cut
+
+
+def half_spaces(projection: np.ndarray, height: int, width: int, *, margin: float = 0.0) -> np.ndarray:
     """What a picture shows, as rows (5, 4): points (x, y, z, 1) in meters for which no product is negative.
 
     Args:
         projection: (3, 4), from meters to pixels, the middle of the first pixel at (0, 0).
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-        near: depth in meters at which everything is cut.
+        height, width: of the picture in pixels.
         margin: pixels around the picture that count as seen.
     """
     across, down, depth = np.asarray(projection, np.float64)
-    low = -0.5 - margin
-    front = depth - np.array([0, 0, 0, near])
-    sides = (across - low * depth, (width + low + 2 * margin) * depth - across)
-    ends = (down - low * depth, (height + low + 2 * margin) * depth - down)
-    return np.stack([front, *sides, *ends])
+    low, right, bottom = -0.5 - margin, width - 0.5 + margin, height - 0.5 + margin
+    front = depth - np.array([0, 0, 0, _NEAR])
+    return np.stack([front, across - low * depth, right * depth - across, down - low * depth, bottom * depth - down])
 
 
 def segments_in(points: np.ndarray, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

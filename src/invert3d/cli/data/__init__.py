@@ -1,1 +1,1 @@
-"""``invert3d data``: a file for each of its commands."""
+"""Data sets: make them, find them, check them."""

@@ -1,4 +1,4 @@
-"""``invert3d data check``."""
+"""What is there of a data set, and what is missing."""
 
 from invert3d.cli.options import Folder
 
@@ -6,12 +6,9 @@ from invert3d.cli.options import Folder
 def data_check(name: str, root: Folder | None = None) -> None:
     """What is there of a data set, and what is missing.
 
-    Parameters
-    ----------
-    name
-        A name of invert3d data list.
-    root
-        Where it is; by default it is looked for.
+    Args:
+        name: A name of invert3d data list.
+        root: Where it is; by default it is looked for.
     """
     from invert3d.data.sources import check
 

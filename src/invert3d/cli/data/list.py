@@ -1,4 +1,4 @@
-"""``invert3d data list``."""
+"""What data invert3d can read."""
 
 from invert3d.cli.show import print_table
 

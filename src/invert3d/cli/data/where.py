@@ -1,13 +1,11 @@
-"""``invert3d data where``."""
+"""Where to get a data set, and what it costs."""
 
 
 def data_where(name: str) -> None:
     """Where to get a data set, what it costs, and where it is looked for.
 
-    Parameters
-    ----------
-    name
-        A name of invert3d data list.
+    Args:
+        name: A name of invert3d data list.
     """
     from invert3d.data.sources import find_source, places
 

@@ -1,1 +1,1 @@
-"""``invert3d evaluate``: a file for each of its commands."""
+"""Measure whether what was made means anything."""

@@ -1,4 +1,4 @@
-"""``invert3d evaluate ablation``."""
+"""What each ingredient of the recipe adds."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, distinct
 from invert3d.cli.show import print_recorded, print_scores
@@ -14,16 +14,11 @@ def evaluate_ablation(
 ) -> None:
     """What each ingredient of the recipe adds: one network inverted, the two others look.
 
-    Parameters
-    ----------
-    repeats
-        Shapes of each class.
-    network
-        The network to invert.
-    recipes
-        Only these rungs of the ladder, separated by semicolons.
-    run.out
-        The run folder; by default runs/ablation.
+    Args:
+        repeats: Shapes of each class.
+        network: The network to invert.
+        recipes: Only these rungs of the ladder, separated by semicolons.
+        run.out: The run folder; by default runs/ablation.
     """
     from invert3d.jobs.report import report
     from invert3d.registry import unknown

@@ -1,4 +1,4 @@
-"""``invert3d evaluate attribution``."""
+"""Whether explanations are true: one table, networks by methods."""
 
 from typing import Literal
 
@@ -28,21 +28,14 @@ def evaluate_attribution(
     Completeness; deletion, insertion and infidelity; sensitivity to jitter (of grids: to a shift by one voxel) and to
     rotation; what is left when the weights are random; and the correlation with curvature and with known edges.
 
-    Parameters
-    ----------
-    models
-        Bundled weights; by default the networks of the procedural shapes, of points and of voxels.
-    methods
-        Names, comma separated; random is a ranking by chance, to compare with.
-    per_class
-        Held-out shapes of each class; those that the network gets wrong are left out.
-    points
-        Points a cloud.
-    how
-        What becomes of what is removed: points move to the center, or become copies of points that are kept (resample);
-        voxels become empty, or take the mean of those around them (blur).
-    run.out
-        The run folder; by default runs/attribution.
+    Args:
+        models: Bundled weights; by default the networks of the procedural shapes, of points and of voxels.
+        methods: Names, comma separated; random is a ranking by chance, to compare with.
+        per_class: Held-out shapes of each class; those that the network gets wrong are left out.
+        points: Points a cloud.
+        how: What becomes of what is removed: points move to the center, or become copies of points that are kept
+            (resample); voxels become empty, or take the mean of those around them (blur).
+        run.out: The run folder; by default runs/attribution.
     """
     from invert3d.jobs.execute import execute
     from invert3d.jobs.report import report

@@ -1,9 +1,9 @@
-"""``invert3d evaluate boxes``."""
+"""What detectors read from inverted pictures, as saved."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from invert3d.cli.options import File, Folders, Names, PlainName, split_names
+from invert3d.cli.options import Device, File, Folders, Names, PlainName, split_names
 from invert3d.cli.show import print_recorded, print_table
 
 if TYPE_CHECKING:
@@ -15,26 +15,18 @@ def evaluate_boxes(
     *,
     models: Names | None = None,
     checkpoint: File | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     record: bool = False,
     name: PlainName | None = None,
 ) -> None:
     """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
 
-    Parameters
-    ----------
-    runs
-        Run folders of invert3d invert boxes.
-    models
-        Detectors that read the pictures, comma separated; by default the one that was inverted.
-    checkpoint
-        Somebody's weights, where a model is a backbone.
-    device
-        cpu, cuda, ...
-    record
-        Also write the numbers into docs/results, under --name.
-    name
-        What the numbers are recorded as, e.g. ap3d_inverted_ours.
+    Args:
+        runs: Run folders of invert3d invert boxes.
+        models: Detectors that read the pictures, comma separated; by default the one that was inverted.
+        checkpoint: Somebody's weights, where a model is a backbone.
+        record: Also write the numbers into docs/results, under --name.
+        name: What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
     from invert3d.study.layouts.score import scored_runs
 

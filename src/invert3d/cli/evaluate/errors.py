@@ -1,6 +1,6 @@
-"""``invert3d evaluate errors``."""
+"""What a network gets wrong: confusion matrix and surest mistakes, explained."""
 
-from invert3d.cli.options import Count, Run, Running
+from invert3d.cli.options import Count, Device, Run, Running
 from invert3d.cli.show import print_scores
 
 
@@ -11,27 +11,18 @@ def evaluate_errors(
     most: Count = 6,
     per_class: Count | None = None,
     points: Count = 1024,
-    device: str = "cpu",
+    device: Device = "cpu",
     run: Running = Run(),
 ) -> None:
     """What a network gets wrong: the confusion matrix, and its surest mistakes, explained.
 
-    Parameters
-    ----------
-    model
-        Bundled weights.
-    method
-        The method that explains the mistakes.
-    most
-        Mistakes that are shown.
-    per_class
-        Held-out shapes of each class; by default all there are, 20 of each procedural one.
-    points
-        Points a cloud.
-    device
-        cpu, cuda, ...
-    run.out
-        The folder to write; by default runs/errors.
+    Args:
+        model: Bundled weights.
+        method: The method that explains the mistakes.
+        most: Mistakes that are shown.
+        per_class: Held-out shapes of each class; by default all there are, 20 of each procedural one.
+        points: Points a cloud.
+        run.out: The folder to write; by default runs/errors.
     """
     from invert3d.study.explaining.errors import analyze
     from invert3d.study.networks import open_network

@@ -1,4 +1,4 @@
-"""``invert3d evaluate heads``."""
+"""Which head of a 3-D detector needs which cue?"""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Streets, Switch
 from invert3d.cli.show import print_recorded, print_table
@@ -15,18 +15,12 @@ def evaluate_heads(
 ) -> None:
     """Invert layouts for some heads of a detector only: which head needs which cue?
 
-    Parameters
-    ----------
-    model
-        A detector.
-    frames
-        How many held-out streets.
-    steps
-        Override the recipe's.
-    bf16
-        Half-precision arithmetic while the pictures are made.
-    run.out
-        The run folder, with the picture; by default runs/heads.
+    Args:
+        model: A detector.
+        frames: How many held-out streets.
+        steps: Override the recipe's.
+        bf16: Half-precision arithmetic while the pictures are made.
+        run.out: The run folder, with the picture; by default runs/heads.
     """
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table

@@ -1,28 +1,23 @@
-"""``invert3d evaluate inversion``."""
+"""Score a run: success, recognition by other networks, Chamfer, control."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invert3d.cli.options import Folder
+from invert3d.cli.options import Device, Folder
 from invert3d.cli.show import print_scores
 
 if TYPE_CHECKING:
     from invert3d.study.networks import Network
 
 
-def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool = False, device: str = "cpu") -> None:
+def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool = False, device: Device = "cpu") -> None:
     """Score a run folder again, from the clouds it saved.
 
-    Parameters
-    ----------
-    run
-        A run folder of invert3d invert class.
-    model
-        The model that was inverted, where it is package.module:factory: nothing is imported because a folder says so.
-    control
-        Also run the recipe on the network with shuffled weights and say how much of that others recognize.
-    device
-        cpu, cuda, ...
+    Args:
+        run: A run folder of invert3d invert class.
+        model: The model that was inverted, where it is package.module:factory: nothing is imported because a folder
+            says so.
+        control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
     """
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report

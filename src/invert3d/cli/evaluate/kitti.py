@@ -1,4 +1,4 @@
-"""``invert3d evaluate kitti``: boxes against boxes."""
+"""Average precision of a detector's result files by KITTI's rules."""
 
 import json
 from pathlib import Path
@@ -23,23 +23,15 @@ def evaluate_kitti(
 ) -> None:
     """Average precision of a detector's result files by KITTI's rules: 2-D, orientation, bird's eye view and 3-D.
 
-    Parameters
-    ----------
-    found
-        A folder of result files, 000000.txt and so on, or one with such a folder called data. A file without lines
-        says that nothing was found.
-    root
-        KITTI's object data, or a folder of the same layout; only its label_2 is read.
-    split
-        The name of a list of frames, val for ImageSets/val.txt; by default the frames that have a result file.
-    points
-        Recall points: 40, as on KITTI's server, or 11, as before October 2019.
-    loose
-        Overlaps of 0.5 (cars) and 0.25 (others) from above and in space, instead of 0.7 and 0.5.
-    interpolate
-        For fewer than some hundred objects: read the curve at every recall. Not what KITTI's server does.
-    out
-        A JSON file to write the numbers to.
+    Args:
+        found: A folder of result files, 000000.txt and so on, or one with such a folder called data. A file without
+            lines says that nothing was found.
+        root: KITTI's object data, or a folder of the same layout; only its label_2 is read.
+        split: The name of a list of frames, val for ImageSets/val.txt; by default the frames that have a result file.
+        points: Recall points: 40, as on KITTI's server, or 11, as before October 2019.
+        loose: Overlaps of 0.5 (cars) and 0.25 (others) from above and in space, instead of 0.7 and 0.5.
+        interpolate: For fewer than some hundred objects: read the curve at every recall. Not what KITTI's server does.
+        out: A JSON file to write the numbers to.
     """
     from invert3d.data.frames import all_frames, kitti_folder, listed_frames
     from invert3d.evaluate import kitti

@@ -1,4 +1,4 @@
-"""``invert3d evaluate layouts``."""
+"""The transfer matrix of layout inversion, detectors by detectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 class StreetOptions:
     """Which streets are inverted, and how.
 
-    Attributes
-    ----------
-    frames
-        How many streets.
-    clutter
-        Streets full of cars.
-    control
-        Shuffle the weights of the detectors that are inverted.
-    steps
-        Override the recipe's.
-    bf16
-        Half-precision arithmetic while the pictures are made; they are read in full precision.
+    Attributes:
+        frames: How many streets.
+        clutter: Streets full of cars.
+        control: Shuffle the weights of the detectors that are inverted.
+        steps: Override the recipe's.
+        bf16: Half-precision arithmetic while the pictures are made; they are read in full precision.
     """
 
     frames: Streets = 100
@@ -52,14 +46,10 @@ def evaluate_layouts(
 ) -> None:
     """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
 
-    Parameters
-    ----------
-    recipe
-        ours, published or published_authors.
-    models
-        Detectors, comma separated; by default the two bundled ones.
-    run.out
-        The run folder; by default runs/layouts.
+    Args:
+        recipe: ours, published or published_authors.
+        models: Detectors, comma separated; by default the two bundled ones.
+        run.out: The run folder; by default runs/layouts.
     """
     from invert3d.study.detectors import open_detector
     from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects

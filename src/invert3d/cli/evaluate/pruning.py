@@ -1,4 +1,4 @@
-"""``invert3d evaluate pruning``."""
+"""Whether explanations survive pruning."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
 from invert3d.cli.show import print_recorded, print_scores
@@ -14,18 +14,12 @@ def evaluate_pruning(
 ) -> None:
     """Whether explanations survive pruning: the whole network and what is left of it on the same shapes.
 
-    Parameters
-    ----------
-    whole
-        Bundled weights.
-    left
-        Bundled weights that were pruned from them; by default all there are.
-    methods
-        Names, comma separated.
-    per_class
-        Held-out shapes of each class; those that the whole network gets wrong are left out.
-    run.out
-        The run folder; by default runs/survival.
+    Args:
+        whole: Bundled weights.
+        left: Bundled weights that were pruned from them; by default all there are.
+        methods: Names, comma separated.
+        per_class: Held-out shapes of each class; those that the whole network gets wrong are left out.
+        run.out: The run folder; by default runs/survival.
     """
     from invert3d.jobs.execute import execute
     from invert3d.jobs.report import report

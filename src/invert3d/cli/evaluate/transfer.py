@@ -1,4 +1,4 @@
-"""``invert3d evaluate transfer``."""
+"""The transfer matrix over three architectures, for one or more recipes."""
 
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,12 @@ def evaluate_transfer(
 ) -> None:
     """The transfer matrix over three architectures: inverted from the row, recognized by the column.
 
-    Parameters
-    ----------
-    recipes
-        Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is the
-        control: it inverts the same networks with their weights shuffled.
-    repeats
-        Shapes of each class.
-    classes
-        Class names, comma separated, or all.
-    run.out
-        The run folder, with the matrices as pictures; by default runs/transfer.
+    Args:
+        recipes: Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is
+            the control: it inverts the same networks with their weights shuffled.
+        repeats: Shapes of each class.
+        classes: Class names, comma separated, or all.
+        run.out: The run folder, with the matrices as pictures; by default runs/transfer.
     """
     from invert3d.methods.recipes import load_recipe
     from invert3d.study.classes.transfer import transfer

@@ -1,1 +1,1 @@
-"""``invert3d invert``: a file for each of its commands."""
+"""Ask a frozen model for the input it would recognize."""

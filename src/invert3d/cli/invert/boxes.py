@@ -1,11 +1,11 @@
-"""``invert3d invert boxes``."""
+"""In which picture would this 3-D detector see exactly these boxes?"""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, File, Names, Run, Running, SceneOptions, Showing, Starts, split_names
+from invert3d.cli.options import Count, Device, File, Names, Run, Running, SceneOptions, Showing, Starts, split_names
 from invert3d.cli.show import print_table
 
 MOST = 1_000  # pictures of a sweep
@@ -15,23 +15,16 @@ MOST = 1_000  # pictures of a sweep
 class BoxOptions:
     """How pictures are made of layouts.
 
-    Attributes
-    ----------
-    recipe
-        ours, published, published_authors (the clip range of the paper's code) or smallest_change.
-    heads
-        Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
-    steps
-        Override the recipe's.
-    samples
-        Pictures of each layout.
-    starts
-        Begin each picture so many times at once and keep one: of those done early, if any, the one that costs least.
-    sweep
-        QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
-    bf16
-        Half-precision arithmetic where a recipe sees its picture in random views; its plain part, and the reading, are
-        in full precision.
+    Attributes:
+        recipe: ours, published, published_authors (the clip range of the paper's code) or smallest_change.
+        heads: Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
+        steps: Override the recipe's.
+        samples: Pictures of each layout.
+        starts: Begin each picture so many times at once and keep one: of those done early, if any, the one that costs
+            least.
+        sweep: QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
+        bf16: Half-precision arithmetic where a recipe sees its picture in random views; its plain part, and the
+            reading, are in full precision.
     """
 
     recipe: str | None = None
@@ -47,24 +40,18 @@ def invert_boxes(
     *,
     model: str = "centernet3d-small",
     checkpoint: File | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     scene: Showing = SceneOptions(),
     making: Annotated[BoxOptions, Parameter(name="*")] = BoxOptions(),
     run: Running = Run(),
 ) -> None:
     """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
 
-    Parameters
-    ----------
-    model
-        A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18) with
-        --checkpoint.
-    checkpoint
-        Somebody's weights for a backbone.
-    device
-        cpu, cuda, ...
-    run.out
-        The run folder; by default runs/boxes.
+    Args:
+        model: A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18)
+            with --checkpoint.
+        checkpoint: Somebody's weights for a backbone.
+        run.out: The run folder; by default runs/boxes.
     """
     from invert3d.methods.layouts import layout_recipe
     from invert3d.study.detectors import open_detector

@@ -1,47 +1,53 @@
-"""``invert3d invert class``; a module cannot be called ``class``."""
+"""What does this network think an airplane is?"""
 
-from invert3d.cli.options import Count, ModelOptions, Opening, Run, Running, Starts, distinct
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import Count, ModelOptions, Opening, Run, Running, Starts, Weights, distinct
 from invert3d.cli.show import end_if_interrupted, print_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """How shapes are made.
+
+    Attributes:
+        recipe: ours, published, another built-in one (see invert3d recipes), or a TOML file.
+        steps: Steps in all, instead of the recipe's.
+        starts: Starts of each shape, instead of the recipe's.
+        judge: Which network keeps the good starts: none, own, or bundled weights.
+    """
+
+    recipe: str = "ours"
+    steps: Count | None = None
+    starts: Starts | None = None
+    judge: str | None = None
 
 
 def invert_classes(
     *classes: str,
-    model: str = "pointnet2_ssg-shapes",
-    recipe: str = "ours",
+    model: Weights = "pointnet2_ssg-shapes",
     repeats: Count = 1,
-    steps: Count | None = None,
-    starts: Starts | None = None,
-    judge: str | None = None,
+    making: Annotated[RecipeOptions, Parameter(name="*")] = RecipeOptions(),
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
     """Invert classes of a frozen point-cloud classifier into a run folder with a page to open.
 
-    Parameters
-    ----------
-    classes
-        Class names, or all.
-    model
-        Bundled weights (see invert3d models), package.module:factory, or an architecture with --checkpoint.
-    recipe
-        ours, published, another built-in one (see invert3d recipes), or a TOML file.
-    repeats
-        Shapes of each class.
-    steps
-        Steps in all, instead of the recipe's.
-    starts
-        Starts of each shape, instead of the recipe's.
-    judge
-        Which network keeps the good starts: none, own, or bundled weights.
-    run.out
-        The run folder; by default runs/RECIPE-MODEL.
+    Args:
+        classes: Class names, or all.
+        repeats: Shapes of each class.
+        run.out: The run folder; by default runs/RECIPE-MODEL.
     """
     from invert3d.jobs.execute import execute
     from invert3d.methods.recipes import load_recipe
     from invert3d.study.classes.job import classes_job, result_of
     from invert3d.study.classes.report import write_report
 
-    chosen = load_recipe(recipe, points=opening.points, steps=steps, starts=starts, judge=judge)
+    changes = asdict(making)
+    chosen = load_recipe(changes.pop("recipe"), points=opening.points, **changes)
     network = opening.open(model, chosen.points)
     run = run.at(f"runs/{chosen.name}-{network.name.split(':')[-1].replace(' ', '-')}")
     outcome = execute(classes_job(network, distinct(classes), chosen, repeats), run)

@@ -1,1 +1,1 @@
-"""``invert3d train``: a file for each of its commands."""
+"""Train a reference network: an architecture of clouds or voxels, or centernet3d."""

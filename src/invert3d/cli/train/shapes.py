@@ -1,4 +1,4 @@
-"""``invert3d train shapes``, or ``train ARCHITECTURE``."""
+"""A classifier of clouds or voxels; train ARCHITECTURE is short for it."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,27 +6,25 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, File, NewFolder, Pair, PlainName, Positive, Seed, Switch, between
+from invert3d.cli.options import BatchOptions, Count, File, Pair, Seed, Switch, Training, TrainOptions, between
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What a network is trained on.
+    """What a network is trained on, and begins with.
 
-    Attributes
-    ----------
-    data
-        shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text; clouds only).
-    per_class
-        Procedural shapes of each class.
-    clutter
-        Also learn a class of things that are none of the others.
-    values
-        What a voxel network is fed for an empty and for a full voxel, such as -1 5.
-    data_seed
-        Fixes the data alone, if another than the seed.
+    Attributes:
+        start: A checkpoint to go on from.
+        width: Channels of the first convolution of a voxel network; by default as published.
+        data: shapes, modelnet10-voxels, or the path of a ModelNet10/40 folder (OFF, HDF5 or text; clouds only).
+        per_class: Procedural shapes of each class.
+        clutter: Also learn a class of things that are none of the others.
+        values: What a voxel network is fed for an empty and for a full voxel, such as -1 5.
+        data_seed: Fixes the data alone, if another than the seed.
     """
 
+    start: File | None = None
+    width: Count | None = None
     data: str = "shapes"
     per_class: Count = 400
     clutter: Switch = True
@@ -35,78 +33,40 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions:
+class FitOptions(BatchOptions):
     """How long it is trained and how.
 
-    Attributes
-    ----------
-    steps
-        Batches.
-    batch
-        Clouds or grids a batch.
-    points
-        Points a cloud.
-    rate
-        Largest learning rate.
-    abstract
-        Share of the training clouds that are redrawn as a few lumps.
-    bf16
-        Half-precision arithmetic, where the processor has it.
-    seed
-        Fixes data and draws.
+    Attributes:
+        steps: Batches.
+        points: Points a cloud.
+        abstract: Share of the training clouds that are redrawn as a few lumps.
+        seed: Fixes data and draws.
     """
 
     steps: Count = 2200
-    batch: Count = 16
     points: Count = 512
-    rate: Positive = 2e-3
     abstract: Annotated[float, between(0, 1)] = 0.5
-    bf16: Switch = True
     seed: Seed = 0
 
 
 def train_shapes(
     architecture: str,
     *,
-    name: PlainName | None = None,
-    out: NewFolder | None = None,
-    start: File | None = None,
-    width: Count | None = None,
-    device: str = "cpu",
-    resume: bool = False,
-    overwrite: bool = False,
+    training: Training = TrainOptions(),
     source: Annotated[DataOptions, Parameter(name="*")] = DataOptions(),
     fit: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),
 ) -> None:
     """Train a reference network, in a run folder with the weights and their card.
 
-    Parameters
-    ----------
-    architecture
-        pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one you registered.
-    name
-        What to call the weights; by default ARCHITECTURE-DATA.
-    out
-        The run folder; by default runs/train-NAME.
-    start
-        A checkpoint to go on from.
-    width
-        Channels of the first convolution of a voxel network; by default as published.
-    device
-        cpu, cuda, ...
-    resume
-        Go on with an interrupted training.
-    overwrite
-        Replace the folder.
+    Args:
+        architecture: pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one
+            you registered.
     """
-    from invert3d.study.training import ClassifierTraining, TrainRun, train_classifier
+    from invert3d.study.training import ClassifierTraining, train_classifier
     from invert3d.training.classifiers import TrainSettings
 
-    options = ClassifierTraining(
-        architecture=architecture, width=width, start=start, settings=TrainSettings(**asdict(fit)), **asdict(source)
-    )
-    label = name or f"{architecture}-{Path(source.data).stem}"
-    run = TrainRun(name=label, out=out, resume=resume, overwrite=overwrite, device=device)
+    options = ClassifierTraining(architecture=architecture, settings=TrainSettings(**asdict(fit)), **asdict(source))
+    run = training.run(f"{architecture}-{Path(source.data).stem}")
     card = train_classifier(options, run)
     print(
         f"{card.name}: {card.scores['accuracy']:.2%} of {card.held_out} held-out shapes, "

@@ -146,11 +146,9 @@ def draw_confusion(path: Path, counts: np.ndarray, names: list[str], table: dict
         names,
         title=table["title"],
         note=table["note"],
-        row_label="it is",
-        column_label="classified as",
+        labels=("it is", "classified as"),
         form=".0%",
-        vmin=0,
-        vmax=1,
+        span=(0, 1),
     )
     save_png(picture, path)
 

@@ -15,9 +15,9 @@ from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, redetected
 from invert3d.study.layouts.scenes import SWEEPS
 from invert3d.study.layouts.score import SHOWN
-from invert3d.view.boxes import difference_map
+from invert3d.view.boxes import SceneFrame, difference_map
 from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
-from invert3d.view.scenes import SceneFrame, write_scene_page
+from invert3d.view.scenes import write_scene_page
 
 MOST_PANELS = 12  # frames with a figure of their own
 MOST_SCENES = 24  # frames on the page
@@ -32,16 +32,16 @@ def report(
     originals = [run.originals.get(name) for name in run.names]
     seen = on_originals(detector, run, originals)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
-        four_panels(
-            folder / "figures" / f"{run.names[i]}.png",
-            _pixels(originals[i]),
-            run.asked[i],
-            seen[i],
-            pixels(run.pictures[i]),
-            shown[i],
-            title=f"{run.names[i]}: what {Path(model).stem} would see",
-            numbers={"steps": run.steps[i], "loss": round(run.losses[i], 3)},
+        scene = SceneFrame(
+            name=f"{run.names[i]}: what {Path(model).stem} would see",
+            truth=run.asked[i],
+            original=_pixels(originals[i]),
+            on_original=seen[i],
+            inverted=pixels(run.pictures[i]),
+            on_inverted=shown[i],
         )
+        numbers = {"steps": run.steps[i], "loss": round(run.losses[i], 3)}
+        four_panels(folder / "figures" / f"{run.names[i]}.png", scene, numbers)
     if sweep is not None:
         write_sweep(run, shown, folder, *sweep)
     write_differences(run, folder)

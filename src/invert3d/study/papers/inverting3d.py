@@ -82,20 +82,21 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
 
 def four_panels_of(options: FigureOptions, clutter: bool, title: str) -> dict[str, Any]:
     """Figures 2 and 3."""
+    from invert3d.view.boxes import SceneFrame
     from invert3d.view.boxfigures import four_panels
 
     street = Street.inverted(options, RECIPES, clutter)
     for name, run in street.runs.items():
-        four_panels(
-            street.outcome.path / ("figure.png" if name == "ours" else f"figure-{name}.png"),
-            pixels(run.originals[run.names[0]]),
-            run.asked[0],
-            street.seen[0],
-            pixels(run.pictures[0]),
-            read_in(run),
-            title=f"{name.replace('_', ', ')}: {short(street.model)}",
-            numbers={"steps": run.steps[0]},
+        scene = SceneFrame(
+            name=f"{name.replace('_', ', ')}: {short(street.model)}",
+            truth=run.asked[0],
+            original=pixels(run.originals[run.names[0]]),
+            on_original=street.seen[0],
+            inverted=pixels(run.pictures[0]),
+            on_inverted=read_in(run),
         )
+        picture = "figure.png" if name == "ours" else f"figure-{name}.png"
+        four_panels(street.outcome.path / picture, scene, {"steps": run.steps[0]})
     return street.report(title)
 
 

@@ -1,1 +1,1 @@
-"""``invert3d data make ...``."""
+"""Write procedural data."""

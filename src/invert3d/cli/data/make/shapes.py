@@ -1,4 +1,4 @@
-"""``invert3d data make shapes``."""
+"""Shapes of 20 classes as clouds, voxels or meshes."""
 
 from pathlib import Path
 from typing import Literal
@@ -19,24 +19,15 @@ def data_make_shapes(
 ) -> None:
     """Write procedural shapes: clouds or voxels in one .npz, or meshes as OFF files in ModelNet's folder layout.
 
-    Parameters
-    ----------
-    out
-        The .npz file, or the folder for meshes.
-    form
-        points, voxels or meshes.
-    classes
-        Class names, comma separated, or all.
-    per_class
-        Shapes of each class.
-    points
-        Points a cloud.
-    size
-        Voxels along each side.
-    seed
-        Fixes the data set.
-    overwrite
-        Replace what is there.
+    Args:
+        out: The .npz file, or the folder for meshes.
+        form: points, voxels or meshes.
+        classes: Class names, comma separated, or all.
+        per_class: Shapes of each class.
+        points: Points a cloud.
+        size: Voxels along each side.
+        seed: Fixes the data set.
+        overwrite: Replace what is there.
     """
     from invert3d.data.worlds.shape_files import write_shapes
     from invert3d.data.worlds.shapes import CATEGORIES

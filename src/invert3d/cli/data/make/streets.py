@@ -1,4 +1,4 @@
-"""``invert3d data make streets``."""
+"""Streets with labels, in KITTI's layout."""
 
 from invert3d.cli.options import Run, Running, Streets
 from invert3d.cli.train.centernet3d import parsed_size
@@ -15,20 +15,13 @@ def data_make_streets(
 ) -> None:
     """Write procedural streets with labels, as a folder in KITTI's layout.
 
-    Parameters
-    ----------
-    frames
-        Streets to make; the last tenth is held out.
-    size
-        Height x width of the pictures.
-    scan
-        Write LiDAR scans, too.
-    depth
-        Write depth, too.
-    clutter
-        Streets full of cars: jams and car parks.
-    run.out
-        The folder; by default runs/streets.
+    Args:
+        frames: Streets to make; the last tenth is held out.
+        size: Height x width of the pictures.
+        scan: Write LiDAR scans, too.
+        depth: Write depth, too.
+        clutter: Streets full of cars: jams and car parks.
+        run.out: The folder; by default runs/streets.
     """
     height, width = parsed_size(size)
     from invert3d.training.streets import make_streets
