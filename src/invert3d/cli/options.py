@@ -169,8 +169,8 @@ class ModelOptions(options.ModelOptions):
     """``study.options.ModelOptions`` as the command line checks them.
 
     Attributes:
-        class_names: the model's classes, comma separated, or a file with one a line.
-        points: points a cloud; by default 1024, or the recipe's.
+        class_names: The model's classes, comma separated, or a file with one a line.
+        points: Points a cloud; by default 1024, or the recipe's.
     """
 
     checkpoint: File | None = None

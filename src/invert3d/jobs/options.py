@@ -10,14 +10,14 @@ class RunOptions:
     """Where and how a job is run. Only ``seed`` and ``threads`` change what comes out.
 
     Attributes:
-        out: the run folder; without one nothing is kept.
-        seed: fixes every random number.
-        workers: processes that work at the same time.
-        threads: of each of them. Sums are rounded differently with another number.
-        cluster: a Ray cluster to work on, HOST:PORT, or ``auto``: that of ``RAY_ADDRESS``, else a local one.
-        resume: go on with an interrupted run.
-        overwrite: replace a run that is there.
-        progress: show how far it is.
+        out: The run folder; without one nothing is kept.
+        seed: Fixes every random number.
+        workers: Processes that work at the same time.
+        threads: Of each of them. Sums are rounded differently with another number.
+        cluster: A Ray cluster to work on, HOST:PORT, or ``auto``: that of ``RAY_ADDRESS``, else a local one.
+        resume: Go on with an interrupted run.
+        overwrite: Replace a run that is there.
+        progress: Show how far it is.
 
     Raises:
         ValueError: a seed below 0, fewer than one worker or thread, or resume and overwrite together.

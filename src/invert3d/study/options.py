@@ -22,15 +22,15 @@ class ModelOptions:
 
     Attributes:
         checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
-        layout: what the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
-        up: the axis that points up in what the model was trained on; by default as the card says, ``y`` for public
+        layout: What the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
+        up: The axis that points up in what the model was trained on; by default as the card says, ``y`` for public
             ModelNet40 checkpoints.
-        classes: names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
-        points: points a cloud.
-        output: what the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
-        kind: what the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
-        size: voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
-        values: what a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
+        classes: Names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
+        points: Points a cloud.
+        output: What the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
+        kind: What the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
+        size: Voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
+        values: What a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Raises:

@@ -1,4 +1,4 @@
-"""The transfer matrix over three architectures, for one or more recipes."""
+"""The transfer matrix over several networks, for one or more recipes."""
 
 from typing import TYPE_CHECKING
 
@@ -11,22 +11,26 @@ if TYPE_CHECKING:
 
 def evaluate_transfer(
     *recipes: str,
+    models: Names | None = None,
     repeats: Count = 4,
     classes: Names = "all",
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """The transfer matrix over three architectures: inverted from the row, recognized by the column.
+    """The transfer matrix over several networks: inverted from the row, recognized by the column.
 
     Args:
         recipes: Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is
             the control: it inverts the same networks with their weights shuffled.
+        models: Networks of clouds, comma separated: bundled weights, or a .toml file that names your own (see
+            docs/papers/inverting3d.md); by default three bundled architectures.
         repeats: Shapes of each class.
-        classes: Class names, comma separated, or all.
+        classes: Class names, comma separated, or all that the networks know.
         run.out: The run folder, with the matrices as pictures; by default runs/transfer.
     """
     from invert3d.methods.recipes import load_recipe
-    from invert3d.study.classes.transfer import transfer
+    from invert3d.study.classes.transfer import NETWORKS, transfer
+    from invert3d.study.networks import open_networks
 
     specs = [spec.partition(":") for spec in distinct(recipes or ("published", "ours", "ours:shuffled"))]
     for name, _, mark in specs:
@@ -36,14 +40,15 @@ def evaluate_transfer(
     asked = "all" if classes == "all" else split_names(classes) or []
     run = run.at("runs/transfer")
     pairs = [(name, bool(mark)) for name, _, mark in specs]
-    for measured in transfer(pairs, run, classes=asked, repeats=repeats, device=measuring.device):
+    networks = open_networks(split_names(models) or NETWORKS, device=measuring.device)
+    for measured in transfer(pairs, networks, run, classes=asked, repeats=repeats):
         print_transfer(measured)
         label = measured.matrix.label
         note = "Share of the shapes inverted from the row's network that the column's network recognizes."
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
             rows = measured.matrix.table(table=f"transfer {label}", shapes=measured.shapes)
-            print_recorded("points", headline(measured) if asked == "all" else {}, rows)
+            print_recorded("points", headline(measured) if asked == "all" and models is None else {}, rows)
 
 
 def print_transfer(measured: "ClassTransfer") -> None:
