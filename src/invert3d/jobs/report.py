@@ -16,25 +16,19 @@ def report(
     note: str = "",
     pictures: Sequence[tuple[str, Path]] = (),
 ) -> dict[str, Any]:
-    """Write the table of a job and a page with it. Returns the table: title, columns, rows, note.
-
-    Args:
-        outcome: of the job.
-        title, note: above and below the table.
-        rows: dictionaries with the same keys, which are the columns.
-        pictures: shown on the page, with their titles.
-    """
+    """Write the table of a job, of rows whose keys are the columns, and a page with it and ``pictures``, each with its
+    title. Returns the table: title, columns, rows, note."""
     from invert3d.view.page import Table, write_page
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = {"title": title, "columns": columns, "rows": [[row.get(c, "") for c in columns] for row in rows]}
-    table |= {"note": note}
+    cells = [[row.get(column, "") for column in columns] for row in rows]
+    table = {"title": title, "columns": columns, "rows": cells, "note": note}
     write_json(outcome.path / "table.json", table)
     write_page(
         outcome.path / "index.html",
         title=title,
         subtitle=note,
-        tables=[Table(title=title, columns=columns, rows=table["rows"])],
+        tables=[Table(title=title, columns=columns, rows=cells)],
         pictures=list(pictures),
         provenance={"command": command_line(), **environment()},
     )
