@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.ops.boxes import alpha_of, boxes_of, corners3d, wrapped
 
 #: fields with a row for each object
-ROWS = ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions", "masks")
+ROWS = ("boxes", "sizes", "centers", "yaws", "alphas", "scores", "truncations", "occlusions")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Layout:
         projection: (3, 4), KITTI's P2. height, width: of the image in pixels.
         scores: (n,), NaN for labels.
         truncations: (n,) share outside the image. occlusions: (n,) 0 visible, 1 partly, 2 largely occluded, 3 unknown.
-        masks: (n, H, W) which pixels show each object; None where there are none.
     """
 
     kinds: tuple[str, ...]
@@ -49,7 +48,6 @@ class Layout:
     scores: Float[Tensor, "n"]
     truncations: Float[Tensor, "n"]
     occlusions: Float[Tensor, "n"]
-    masks: Bool[Tensor, "n h w"] | None = None
 
     @classmethod
     def of(
@@ -68,35 +66,24 @@ class Layout:
         An object that is not in the picture has an empty box at its border.
         """
         whole = boxes_of(corners3d(sizes, centers, yaws), projection)
-        limits = whole.new_tensor([width - 1.0, height - 1.0, width - 1.0, height - 1.0])
+        limits = whole.new_tensor([width - 1.0, height - 1.0] * 2)
         boxes = torch.minimum(whole.nan_to_num(0, 1e6, -1e6).clamp_min(0), limits)
         boxes = torch.cat([boxes[:, :2], torch.maximum(boxes[:, :2], boxes[:, 2:])], 1)  # behind: empty, not inside out
         share = area(boxes) / area(whole).clamp_min(1e-6)
-        nothing = torch.zeros_like(yaws)
-        return cls(
-            kinds=tuple(kinds),
-            boxes=boxes,
+        return replace(
+            cls.of_boxes(kinds, boxes, height, width, scores),
             sizes=sizes,
             centers=centers,
             yaws=wrapped(yaws),
             alphas=alpha_of(yaws, centers),
             projection=projection,
-            height=height,
-            width=width,
-            scores=torch.full_like(yaws, torch.nan) if scores is None else scores,
             truncations=(1 - share.nan_to_num(0)).clamp(0, 1),
-            occlusions=nothing,
+            occlusions=torch.zeros_like(yaws),
         )
 
     @classmethod
     def of_boxes(
-        cls,
-        kinds: Sequence[str],
-        boxes: Float[Tensor, "n 4"],
-        height: int,
-        width: int,
-        scores: Tensor | None = None,
-        masks: Tensor | None = None,
+        cls, kinds: Sequence[str], boxes: Float[Tensor, "n 4"], height: int, width: int, scores: Tensor | None = None
     ) -> "Layout":
         """A layout in the picture only: nothing in space is known of it."""
         unknown = boxes.new_full((len(boxes), 3), torch.nan)
@@ -113,7 +100,6 @@ class Layout:
             scores=unknown[:, 0] if scores is None else scores,
             truncations=unknown[:, 0],
             occlusions=unknown[:, 0],
-            masks=masks,
         )
 
     @classmethod
@@ -133,7 +119,7 @@ class Layout:
     def select(self, chosen: Tensor) -> "Layout":
         """The objects of a mask (n,) or of places (m,)."""
         places = chosen.nonzero()[:, 0] if chosen.dtype == torch.bool else chosen
-        rows = {name: value[places] for name in ROWS if (value := getattr(self, name)) is not None}
+        rows = {name: getattr(self, name)[places] for name in ROWS}
         return replace(self, kinds=tuple(self.kinds[i] for i in places.tolist()), **rows)
 
     def of_kinds(self, kinds: Sequence[str]) -> "Layout":
@@ -163,16 +149,13 @@ class Layout:
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Layout":
         """The layout with its tensors on a device."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        kept = {name: value.dtype if value.dtype == torch.bool else dtype for name, value in tensors.items()}
-        return replace(self, **{name: value.to(device, kept[name]) for name, value in tensors.items()})
+        return replace(self, **{name: value.to(device, dtype) for name, value in tensors.items()})
 
 
 def flip_fields(fields: Mapping[str, Any], width: int) -> dict[str, Tensor]:
     """What mirroring a picture changes in the fields of a layout, or of a batch of them, as far as they are there."""
     left, top, right, bottom = fields["boxes"].unbind(-1)
     found = {"boxes": torch.stack([width - 1 - right, top, width - 1 - left, bottom], -1)}
-    if fields.get("masks") is not None:
-        found["masks"] = fields["masks"].flip(-1)
     if "centers" in fields:
         mirror = fields["boxes"].new_tensor([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
         world = fields["boxes"].new_tensor([-1, 1, 1, 1])
@@ -190,26 +173,11 @@ def warp_fields(
     limits = scale.new_tensor([width - 1.0, height - 1.0] * 2)
     boxes = fields["boxes"] * torch.cat([scale] * 2, -1)[..., None, :] + torch.cat([move] * 2, -1)[..., None, :]
     found = {"boxes": torch.minimum(boxes.clamp_min(0), limits)}
-    if fields.get("masks") is not None:
-        found["masks"] = _warped_masks(fields["masks"], scale, move, height, width)
     if "projection" in fields:
         change = torch.diag_embed(torch.cat([scale, torch.ones_like(scale[..., :1])], -1))
         change[..., :2, 2] = move
         found["projection"] = change @ fields["projection"]
     return found
-
-
-def _warped_masks(masks: Tensor, scale: Tensor, move: Tensor, height: int, width: int) -> Tensor:
-    """Masks (..., n, H, W) scaled and moved, each pixel from the nearest; nothing outside."""
-    places, inside = [], []
-    for axis, (count, size) in enumerate(((width, masks.shape[-1]), (height, masks.shape[-2]))):
-        pixels = torch.arange(count, dtype=scale.dtype, device=scale.device)
-        source = ((pixels - move[..., axis, None]) / scale[..., axis, None]).round()
-        inside.append((source >= 0) & (source < size))
-        places.append(source.clamp(0, size - 1).long())
-    rows = places[1][..., None, :, None].expand(*masks.shape[:-2], height, masks.shape[-1])
-    columns = places[0][..., None, None, :].expand(*masks.shape[:-2], height, width)
-    return masks.gather(-2, rows).gather(-1, columns) & (inside[1][..., None, :, None] & inside[0][..., None, None, :])
 
 
 def area(boxes: Float[Tensor, "*n 4"]) -> Tensor:

@@ -1,14 +1,14 @@
 """Layouts of a batch as tensors with the batch first, objects padded to the same number: what losses and views take.
 
-The fields are those of a ``Layout``. A detector's target is a dictionary of them, so that every view that knows boxes,
-masks and cameras moves the targets of every detector.
+The fields are those of a ``Layout``. A detector's target is a dictionary of them, so that every view that knows boxes
+and cameras moves the targets of every detector.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from invert3d.ops.layouts import Layout
@@ -35,7 +35,6 @@ class Objects:
     yaws: Float[Tensor, "b n"]
     alphas: Float[Tensor, "b n"]
     projection: Float[Tensor, "b 3 4"]
-    masks: Bool[Tensor, "b n h w"] | None = None
 
     @property
     def asked(self) -> Tensor:
@@ -61,25 +60,18 @@ class Objects:
         return (row[..., :3] * self.middles).sum(-1) + row[..., 3]
 
     def fields(self) -> dict[str, Tensor]:
-        """The tensors by name, without masks where there are none."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """The tensors by name."""
+        return dict(vars(self))
 
 
-def pack(layouts: Sequence[Layout], kinds: Sequence[str], slots: int | None = None) -> Objects:
+def pack(layouts: Sequence[Layout], kinds: Sequence[str]) -> Objects:
     """Layouts as one batch. Kinds that are not in the list are ignored where they look like one that is, or are
-    DontCare; others are left out. Masks are kept where all layouts have them.
-
-    Raises:
-        ValueError: there is no layout, or one has more objects than ``slots``.
-    """
+    DontCare; others are left out. Raises ValueError if there is no layout."""
     if not layouts:
         raise ValueError("there is no layout to pack: give at least one")
     known = list(kinds)
     parts = [_known(layout, known) for layout in layouts]
-    most = max(len(part) for part in parts)
-    if slots is not None and most > slots:
-        raise ValueError(f"a layout has {most} objects, there is room for {slots}")
-    count = slots or max(most, 1)
+    count = max(1, *map(len, parts))
     states, places = torch.zeros(len(parts), count).long(), torch.full((len(parts), count), -1)
     projection = torch.eye(3, 4).repeat(len(parts), 1, 1)
     for i, part in enumerate(parts):
@@ -90,9 +82,7 @@ def pack(layouts: Sequence[Layout], kinds: Sequence[str], slots: int | None = No
         projection[i] = part.projection.nan_to_num(0.0)
     rows = {name: _padded([getattr(part, name) for part in parts], count) for name in ("boxes", *IN_SPACE[:-1])}
     rows["centers"][states == 0] = torch.tensor([0.0, 0.0, 10.0])  # in front of the camera: nothing divides by 0
-    masks = [part.masks for part in parts if part.masks is not None]
-    whole = _padded(masks, count) if len(masks) == len(parts) else None
-    return Objects(states=states, kinds=places, projection=projection, masks=whole, **rows)
+    return Objects(states=states, kinds=places, projection=projection, **rows)
 
 
 def _known(layout: Layout, kinds: list[str]) -> Layout:
@@ -103,8 +93,7 @@ def _known(layout: Layout, kinds: list[str]) -> Layout:
 
 def _padded(rows: list[Tensor], count: int) -> Tensor:
     """Tensors (n_i, ...) as one (B, count, ...), in single precision, zero where nothing is there or known."""
-    dtype = torch.bool if rows[0].dtype == torch.bool else torch.float32
-    whole = torch.zeros(len(rows), count, *rows[0].shape[1:], dtype=dtype)
+    whole = torch.zeros(len(rows), count, *rows[0].shape[1:])
     for row, each in zip(whole, rows, strict=True):
-        row[: len(each)] = each if dtype == torch.bool else each.nan_to_num(0.0)
+        row[: len(each)] = each.nan_to_num(0.0)
     return whole
