@@ -177,7 +177,6 @@ WIDE = {
     "data.worlds.facades:_ledges",
     "data.worlds.streets:write_streets",
     "methods.classes:invert",
-    "methods.layouts:invert_layouts",
     "methods.stages:run_stages",
     "study.layouts.job:asked_of",
     "study.layouts.scenes:asked_scenes",
