@@ -102,7 +102,7 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
     layers = {name: module for name, module in fast.named_modules() if isinstance(module, nn.Conv3d)}
     with ExitStack() as hooks:
         for name, module in layers.items():
-            hooks.enter_context(module.register_forward_pre_hook(lambda _, x, name=name: seen.update({name: x[0]})))
+            hooks.enter_context(module.register_forward_pre_hook(partial(_keep, seen, name)))
         fast(x)
     choices = []
     for name in [name for name in layers if name in seen]:
@@ -114,6 +114,10 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
         choices.append(Choice(name, float(layer.weight.count_nonzero()) / layer.weight.numel(), seconds))
         fast.set_submodule(name, ways[choices[-1].faster])
     return fast, choices
+
+
+def _keep(seen: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    seen[name] = inputs[0]
 
 
 def fastest(run: Callable[[], object], repeats: int, device: torch.device) -> float:
