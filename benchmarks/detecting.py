@@ -26,8 +26,8 @@ from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.stepper import Stepper
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.jobs.record import record
-from invert3d.methods.layouts import invert_layouts, layout_recipe
-from invert3d.methods.stages import Recipe
+from invert3d.methods.layouts import layout_recipe
+from invert3d.methods.stages import Recipe, run_stages
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.centers import CenterCodec
@@ -69,7 +69,7 @@ def whole(recipe: Recipe) -> Callable[[CenterNet3D, dict[str, Tensor], int], Non
     """A recipe, never stopping early."""
 
     def run(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
-        invert_layouts(frozen(detector), target, recipe)
+        run_stages(frozen(detector), target, recipe)
 
     return run
 

@@ -3,19 +3,19 @@
 A class registered here is known to the command line, to recipes, to the contract tests and to the tables in the
 docs, without any of them being edited::
 
-    @register("objective", "class_score")
-    @dataclass(frozen=True, kw_only=True)
+    @plain("objective", "class_score")
     class ClassScore(Objective): ...
 
 Other packages add their own through the entry-point groups ``invert3d.<kind>``.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -54,6 +54,12 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     return add
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def plain(kind: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Register a class, made a frozen keyword-only dataclass: a recipe can hold it, and its repr is its recipe."""
+    return lambda cls: register(kind, name)(dataclass(frozen=True, kw_only=True)(cls))
+
+
 def lookup(kind: str, name: str) -> Any:
     """The thing registered as ``name``. Raises ValueError naming the nearest names if there is none."""
     if name in _entries.get(kind, {}):  # nothing else need be imported
@@ -75,14 +81,6 @@ def registered(kind: str) -> dict[str, Any]:
         for point in entry_points(group=f"invert3d.{kind}"):
             register(kind, point.name)(point.load())
     return dict(sorted(_entries.get(kind, {}).items()))
-
-
-def name_of(kind: str, thing: type) -> str:
-    """The name a class was registered under. Raises ValueError if it never was."""
-    for name, value in registered(kind).items():
-        if value is thing:
-            return name
-    raise ValueError(f"{thing.__qualname__} is not registered as a {kind}")
 
 
 def unknown(what: str, given: str, known: Iterable[str]) -> str:

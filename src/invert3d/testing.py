@@ -5,7 +5,9 @@
     def test_my_prior():
         check_prior(MyPrior(strength=2.0))
 
-A check returns nothing, or raises ``AssertionError`` with one sentence on the first promise that is broken.
+A check returns nothing, or raises ``AssertionError`` with one sentence on the first promise that is broken. Inputs x
+(B, ...) are in float64 and at least three, by default small ones of a kind that is taken; ``smooth`` says whether to
+compare the gradient with finite differences.
 """
 
 import math
@@ -30,6 +32,9 @@ from invert3d.engine.state import State
 from invert3d.engine.transform import Transform
 from invert3d.engine.tree import Tree, flattened, leaves, mapped, size_of
 
+#: a function of inputs (B, ...) and the numbers of their samples
+Numbered = Callable[[Tensor, Sequence[int]], Tensor]
+
 
 def require(promise: bool | Tensor, otherwise: str) -> None:
     """Raise AssertionError with the sentence ``otherwise`` unless the promise holds, also under ``-O``."""
@@ -37,14 +42,12 @@ def require(promise: bool | Tensor, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def check_plain(thing: Any) -> None:
-    """A frozen keyword-only dataclass of plain values, whose repr is its recipe."""
+def check_plain(thing: Any) -> str:
+    """A frozen keyword-only dataclass of plain values, whose repr is its recipe. Returns the name of its class."""
     name = type(thing).__name__
     require(is_dataclass(thing) and not isinstance(thing, type), f"{name} is not a dataclass")
-    require(
-        getattr(type(thing), "__dataclass_params__").frozen,  # noqa: B009 - pyright does not know it
-        f"{name} is not frozen: write @dataclass(frozen=True, kw_only=True)",
-    )
+    frozen = getattr(type(thing), "__dataclass_params__").frozen  # noqa: B009 - pyright does not know it
+    require(frozen, f"{name} is not frozen: write @dataclass(frozen=True, kw_only=True)")
     loose = [field.name for field in fields(thing) if field.init and not field.kw_only]
     require(not loose, f"{name} takes {', '.join(loose)} by position: write kw_only=True")
     kinds = dict(_plain_classes(thing, name))
@@ -56,6 +59,7 @@ def check_plain(thing: Any) -> None:
     copy: Any = replace(cast(Any, thing))
     require(copy == thing, f"dataclasses.replace does not copy {name}")
     require(hash(copy) == hash(thing), f"equal {name}s have different hashes")
+    return name
 
 
 def _plain_classes(value: Any, where: str) -> Iterator[tuple[str, type]]:
@@ -77,12 +81,9 @@ def check_objective(
 ) -> None:
     """One finite number a sample, with a right gradient, that does not depend on the sample's batch-mates.
 
-    Args:
-        objective: what is checked.
-        state_factory: makes the states it is shown; by default class scores, or features at its taps.
-        x: inputs (B, ...) in float64, at least three of them; by default small ones of a kind that it takes.
-        smooth: whether to compare the gradient with finite differences.
+    It is shown states that ``state_factory`` makes; by default class scores, or features at its taps.
     """
+    name = check_plain(objective)
     factory = state_factory or (feature_state(*objective.taps) if objective.taps else class_state)
     x = example_input(objective.spaces) if x is None else x
 
@@ -90,11 +91,9 @@ def check_objective(
         state = factory(x, samples)
         with torch.no_grad():
             objective.update(state)
-        _check_memory(objective, state)
+        _check_memory(name, state)
         return objective(state)
 
-    name = type(objective).__name__
-    check_plain(objective)
     value = loss(x.clone(), range(len(x)))
     require(value.shape == (len(x),), f"{name} gives shape {tuple(value.shape)}, not one number a sample ({len(x)},)")
     _check_rows(name, loss, x)
@@ -111,21 +110,18 @@ def check_projection(
     projection: Projection, state_factory: StateFactory = blank_state, *, x: Tensor | None = None
 ) -> None:
     """Finite inputs of the same shape, each moved without regard to its batch-mates, twice in a row."""
+    name = check_plain(projection)
     x = example_input(projection.spaces) if x is None else x
 
     def projected(x: Tensor, samples: Sequence[int]) -> Tensor:
-        state = factory(x, samples)
+        state = state_factory(x, samples)
         state.x = projection(state)
-        _check_memory(projection, state)
+        _check_memory(name, state)
         state.step += 1
         return projection(state)
 
-    factory = state_factory
-    name = type(projection).__name__
-    check_plain(projection)
     with torch.no_grad():
-        shape = projected(x.clone(), range(len(x))).shape
-        require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
+        _check_shape(name, projected, x)
         _check_rows(name, projected, x)
 
 
@@ -138,13 +134,10 @@ def check_transform(
 ) -> None:
     """A view of the same shape, random by the draws it is handed only, through which a gradient flows.
 
-    Args:
-        transform: what is checked.
-        x: inputs (B, ...) in float64, at least three of them; by default small ones of a kind that it takes.
-        smooth: whether to compare the gradient with finite differences.
-        target: makes the targets, (B, ...) each, of samples with these numbers; by default classes.
-            ``example_layouts`` are those of pictures. Targets move as the inputs do: sample by sample.
+    ``target`` makes the targets, (B, ...) each, of samples with these numbers, which move as the inputs do: sample by
+    sample. By default they are classes; ``example_layouts`` are those of pictures.
     """
+    name = check_plain(transform)
     x = example_input(transform.spaces) if x is None else x
 
     def given(samples: Sequence[int]) -> Tree:
@@ -166,10 +159,7 @@ def check_transform(
             require(same, f"{name} makes targets {tuple(made.shape)} of {tuple(leaf.shape)}, or of another type")
         return torch.cat([leaf.to(x).view(len(samples), -1) for leaf in leaves(after)], 1)
 
-    name = type(transform).__name__
-    check_plain(transform)
-    shape = view(x.clone(), range(len(x))).shape
-    require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
+    _check_shape(name, view, x)
     _, nothing = transform(x.clone(), None, Draws.seeded(0, range(len(x))))
     require(nothing is None, f"{name} makes a target where there is none")
     _check_rows(name, view, x)
@@ -186,9 +176,16 @@ def check_parameterization(
     Clouds are in the unit sphere. The batch comes first in every entry; samples do not depend on each other.
     """
     space = space or Points(points=64)
-    name = type(parameterization).__name__
-    check_plain(parameterization)
-    theta, x = _begun(parameterization, space, range(3), torch.float64)
+    name = check_plain(parameterization)
+
+    def begun(samples: Sequence[int], dtype: torch.dtype) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Theta, and all its entries with the x that they make."""
+        draws = Draws.seeded(0, samples)
+        theta = parameterization.initialize(torch.empty(len(samples), 0, dtype=dtype), space, draws)
+        return theta, [*(theta[key] for key in sorted(theta)), parameterization(theta, space, draws)]
+
+    theta, made = begun(range(3), torch.float64)
+    x = made[-1]
     loose = [key for key, value in theta.items() if value.dim() == 0 or len(value) != 3]
     require(not loose, f"the batch is not first in theta of {name}: {', '.join(loose)}")
     require(x.shape == (3, *space.shape), f"{name} makes {tuple(x.shape)}, not a batch of {space.shape}")
@@ -197,23 +194,26 @@ def check_parameterization(
         reach = x[..., :3].norm(dim=-1).max()
         require(reach <= 1 + 1e-6, f"{name} begins with clouds that reach {reach:.3g}: not in the unit sphere")
     for dtype in (torch.float64, torch.float32):
-        kinds = {v.dtype for v in _all(*_begun(parameterization, space, [0], dtype)) if v.is_floating_point()}
+        kinds = {value.dtype for value in begun([0], dtype)[1] if value.is_floating_point()}
         require(kinds == {dtype}, f"{name} was asked for {dtype} and gives {kinds}")
     for samples in ([0, 1, 2], [2, 0], [1]):
-        parts = _all(*_begun(parameterization, space, samples, x.dtype))
-        same = [torch.allclose(a[samples], b, atol=1e-9) for a, b in zip(_all(theta, x), parts, strict=True)]
-        require(all(same), f"what {name} draws depends on the batch: {samples} differ from those of 0, 1, 2")
-    _check_theta(parameterization, space, theta, fixed, smooth)
-    _check_assign(parameterization, space, theta, x)
+        parts = begun(samples, x.dtype)[1]
+        same = all(torch.allclose(a[samples], b, atol=1e-9) for a, b in zip(made, parts, strict=True))
+        require(same, f"what {name} draws depends on the batch: {samples} differ from those of 0, 1, 2")
+    _check_theta(name, parameterization, space, theta, fixed, smooth)
+    own = {key: value.clone() for key, value in theta.items()}
+    try:
+        parameterization.assign(own, 0.5 * x)
+    except TypeError:
+        return  # it says that it has no x of its own
+    again = parameterization(own, space, Draws.seeded(0, range(3)))
+    require(torch.allclose(again, 0.5 * x, atol=1e-6), f"{name} does not keep what is assigned")
 
 
 def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *, batch: int = 2, seed: int = 0) -> None:
     """A classifier (B, ...) -> (B, K): deterministic, sample by sample, differentiable, trainable.
 
-    Args:
-        factory: makes a new network; it is called twice, after the same seed.
-        space: its inputs; by default clouds of 128 points.
-        batch: how many of them.
+    ``factory`` makes a new network; it is called twice. Its inputs are by default clouds of 128 points.
     """
     space = space or Points(points=128)
     draws = Draws.seeded(seed, range(batch))
@@ -233,7 +233,12 @@ def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *,
     (gradient,) = torch.autograd.grad(model(leaf).max(1).values.sum(), leaf)
     reaches = gradient.isfinite().all() and gradient.flatten(1).any(1).all()
     require(reaches, f"{name} has no finite gradient at its input")
-    _check_training(name, model, x)
+    torch.manual_seed(0)
+    logits = model.train()(x)
+    nn.functional.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
+    gradients = {key: value.grad for key, value in model.named_parameters()}
+    without = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
+    require(not without, f"in training, {name} has no finite gradient for {', '.join(without[:3])}")
 
 
 def _check_scores(name: str, model: nn.Module, x: Tensor) -> None:
@@ -254,16 +259,12 @@ def _near(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def _check_training(name: str, model: nn.Module, x: Tensor) -> None:
-    torch.manual_seed(0)
-    logits = model.train()(x)
-    nn.functional.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
-    gradients = {key: value.grad for key, value in model.named_parameters()}
-    without = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
-    require(not without, f"in training, {name} has no finite gradient for {', '.join(without[:3])}")
+def _check_shape(name: str, function: Numbered, x: Tensor) -> None:
+    shape = function(x.clone(), range(len(x))).shape
+    require(shape == x.shape, f"{name} makes {tuple(shape)} of an input {tuple(x.shape)}")
 
 
-def _check_rows(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor) -> None:
+def _check_rows(name: str, function: Numbered, x: Tensor) -> None:
     """A function of a batch of numbered samples: finite, repeatable, of x's dtype, row by row."""
     require(len(x) >= 3, f"give at least three samples, not {len(x)}")
     samples, given = list(range(len(x))), x.clone()
@@ -279,7 +280,7 @@ def _check_rows(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], 
         require(found is dtype, f"{name} makes {found} of {dtype}")
 
 
-def _check_gradient(name: str, function: Callable[[Tensor, Sequence[int]], Tensor], x: Tensor, smooth: bool) -> None:
+def _check_gradient(name: str, function: Numbered, x: Tensor, smooth: bool) -> None:
     samples = range(len(x))
     leaf = x.clone().requires_grad_()
     value = function(leaf, samples)
@@ -288,32 +289,29 @@ def _check_gradient(name: str, function: Callable[[Tensor, Sequence[int]], Tenso
     require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient at the input")
     require(gradient.any(), f"the gradient of {name} is zero everywhere")
     if smooth:
-        check = torch.autograd.gradcheck(lambda x: function(x, samples), leaf, fast_mode=True, raise_exception=False)
-        require(check, f"the gradient of {name} is not that of its values (finite differences in float64)")
+        _check_differences(name, lambda x: function(x, samples), [leaf])
 
 
-def _check_memory(thing: Any, state: State) -> None:
-    for name, value in flattened("memory", state.memory).items():
-        first, key = value.dim() > 0 and len(value) == len(state.x), name.split("/")[-1]
-        require(first, f"{type(thing).__name__} remembers {key!r} without the batch first: samples could not leave")
+def _check_differences(name: str, function: Callable[..., Tensor], leaves: list[Tensor]) -> None:
+    right = torch.autograd.gradcheck(function, leaves, fast_mode=True, raise_exception=False)
+    require(right, f"the gradient of {name} is not that of its values (finite differences in float64)")
 
 
-def _begun(
-    parameterization: Parameterization, space: Space, samples: Sequence[int], dtype: torch.dtype
-) -> tuple[dict[str, Tensor], Tensor]:
-    draws = Draws.seeded(0, samples)
-    theta = parameterization.initialize(torch.empty(len(samples), 0, dtype=dtype), space, draws)
-    return theta, parameterization(theta, space, draws)
-
-
-def _all(theta: dict[str, Tensor], x: Tensor) -> list[Tensor]:
-    return [*(theta[key] for key in sorted(theta)), x]
+def _check_memory(name: str, state: State) -> None:
+    for key, value in flattened("memory", state.memory).items():
+        first = value.dim() > 0 and len(value) == len(state.x)
+        require(first, f"{name} remembers {key.split('/')[-1]!r} without the batch first: samples could not leave")
 
 
 def _check_theta(
-    parameterization: Parameterization, space: Space, theta: dict[str, Tensor], fixed: Collection[str], smooth: bool
+    name: str,
+    parameterization: Parameterization,
+    space: Space,
+    theta: dict[str, Tensor],
+    fixed: Collection[str],
+    smooth: bool,
 ) -> None:
-    name, draws = type(parameterization).__name__, Draws.seeded(5, range(3))
+    draws = Draws.seeded(5, range(3))
     leaves = {key: value.clone().requires_grad_() for key, value in theta.items() if value.is_floating_point()}
     x = parameterization({**theta, **leaves}, space, draws.copy())
     require(x.requires_grad, f"{name} cannot be differentiated: nothing in it depends on theta")
@@ -321,27 +319,13 @@ def _check_theta(
     gradients = torch.autograd.grad((x * wave).sum(), list(leaves.values()), allow_unused=True)
     for (key, value), gradient in zip(leaves.items(), gradients, strict=True):
         require(torch.equal(value, theta[key]), f"{name} writes into its theta {key!r}")
-        if key in fixed:
-            continue
-        require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient in {key!r}")
-        require(gradient.flatten(1).any(1).all(), f"the gradient of {name} in {key!r} is zero for some sample")
+        if key not in fixed:
+            require(gradient is not None and gradient.isfinite().all(), f"{name} has no finite gradient in {key!r}")
+            require(gradient.flatten(1).any(1).all(), f"the gradient of {name} in {key!r} is zero for some sample")
     if smooth:
         free = [key for key in leaves if key not in fixed]
 
         def again(*values: Tensor) -> Tensor:
             return parameterization({**theta, **dict(zip(free, values, strict=True))}, space, draws.copy())
 
-        right = torch.autograd.gradcheck(again, [leaves[key] for key in free], fast_mode=True, raise_exception=False)
-        require(right, f"the gradient of {name} is not that of its values (finite differences in float64)")
-
-
-def _check_assign(parameterization: Parameterization, space: Space, theta: dict[str, Tensor], x: Tensor) -> None:
-    own = {key: value.clone() for key, value in theta.items()}
-    try:
-        parameterization.assign(own, 0.5 * x)
-    except TypeError:
-        return  # it says that it has no x of its own
-    again = parameterization(own, space, Draws.seeded(0, range(3)))
-    require(
-        torch.allclose(again, 0.5 * x, atol=1e-6), f"{type(parameterization).__name__} does not keep what is assigned"
-    )
+        _check_differences(name, again, [leaves[key] for key in free])

@@ -32,7 +32,7 @@ class Accepted(BaseException):
 WORK = (
     "invert3d.engine.loop.optimize",
     "invert3d.methods.classes.invert",
-    "invert3d.methods.layouts.invert_layouts",
+    "invert3d.methods.stages.run_stages",
     "invert3d.engine.gradient.input_gradient",
     "invert3d.training.classifiers.fit",
     "invert3d.training.data.training_data",

@@ -136,22 +136,22 @@ def test_outputs_are_known_by_their_values(raw: Tensor, kind: str) -> None:
 
 @pytest.mark.parametrize("output", ["auto", "log_probabilities"])
 def test_log_probabilities_are_undone(tiny: nn.Module, output: str) -> None:
-    logits = Frozen(tiny, SPACE, output=output).logits(LOGITS.log_softmax(-1))
+    logits = Frozen(tiny, SPACE, output=output).read(LOGITS.log_softmax(-1))
     assert torch.allclose(logits, LOGITS - LOGITS.mean(-1, keepdim=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("output", ["auto", "probabilities"])
 def test_probabilities_are_undone(tiny: nn.Module, output: str) -> None:
-    logits = Frozen(tiny, SPACE, output=output).logits(LOGITS.softmax(-1))
+    logits = Frozen(tiny, SPACE, output=output).read(LOGITS.softmax(-1))
     assert torch.allclose(logits, LOGITS - LOGITS.mean(-1, keepdim=True), atol=1e-5)
-    certain = Frozen(tiny, SPACE, output=output).logits(torch.tensor([[1.0, 0.0, 0.0]]))
+    certain = Frozen(tiny, SPACE, output=output).read(torch.tensor([[1.0, 0.0, 0.0]]))
     assert certain.isfinite().all() and certain.argmax() == 0
 
 
 def test_logits_are_left_alone(tiny: nn.Module) -> None:
-    assert Frozen(tiny, SPACE).logits(LOGITS) is LOGITS
+    assert Frozen(tiny, SPACE).read(LOGITS) is LOGITS
     shifted = LOGITS.log_softmax(-1)
-    assert Frozen(tiny, SPACE, output="logits").logits(shifted) is shifted
+    assert Frozen(tiny, SPACE, output="logits").read(shifted) is shifted
 
 
 def test_the_derivative_is_that_of_the_logits_whatever_is_returned(tiny: nn.Module, clouds) -> None:

@@ -155,7 +155,7 @@ def test_draws_belong_to_samples() -> None:
     assert torch.equal(kept.uniform(like, -2, 3, 50, 2), x), "a copy goes its own way"
     saved = draws.state()
     after = draws.normal(like, 5)
-    assert torch.equal(Draws.restored(saved).normal(like, 5), after)
-    assert torch.equal(Draws.restored(saved).select([3, 1]).normal(like[:2], 5), after[[3, 1]])
+    assert torch.equal(Draws(**saved).normal(like, 5), after)
+    assert torch.equal(Draws(**saved).select([3, 1]).normal(like[:2], 5), after[[3, 1]])
     assert torch.equal(Draws.seeded(7, [2]).uniform(like[:1], -2, 3, 50, 2)[0], x[2])
     assert not torch.equal(Draws.seeded(8, [2]).uniform(like[:1], -2, 3, 50, 2)[0], x[2])

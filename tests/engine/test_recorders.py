@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -85,12 +84,12 @@ def test_the_best_is_kept_sample_by_sample(frozen: Frozen) -> None:
         assert torch.equal(result.best[sample], watcher.seen[step][1][sample])
 
 
-def test_the_best_of_the_late_steps_and_of_samples_that_left(frozen: Frozen) -> None:
-    watcher, best = Everything(), Best(after=0.5)
+def test_the_best_of_samples_that_left(frozen: Frozen) -> None:
+    watcher, best = Everything(), Best()
     result = run(frozen, [watcher, best, Leaving([15, 99, 12, 99])])
     assert result.best.shape == (4, 32, 3)
     for sample, last in enumerate([15, 19, 12, 19]):
-        found = [(float(loss[rows == sample]), x[rows == sample][0]) for rows, x, loss in watcher.seen[10 : last + 1]]
+        found = [(float(loss[rows == sample]), x[rows == sample][0]) for rows, x, loss in watcher.seen[: last + 1]]
         value, x = min(found, key=lambda pair: pair[0])
         assert float(best.loss[sample]) == value and torch.equal(result.best[sample], x)
 
@@ -177,28 +176,6 @@ def test_a_log_gets_a_line_every_tenth_and_a_terminal_a_bar(
     assert meter.bar is None
     shown = "".join(capsys.readouterr())
     assert "4%" in shown and "as asked 30%" in shown
-
-
-def test_a_result_is_read_as_it_was_written(frozen: Frozen, tmp_path: Path) -> None:
-    result = run(frozen, [Trace(), Snapshots(count=3), Best(), Leaving([3, 99, 0, 7])], CrossEntropy())
-    result.facts = {"classes": ["a", "b"], "note": "é"}
-    result.save(tmp_path / "deep" / "run")
-    read = Result.load(tmp_path / "deep" / "run")
-    for name in ("x", "loss", "outputs", "target", "steps", "snapshots", "snapshot_steps", "best"):
-        assert torch.equal(getattr(read, name), getattr(result, name)), name
-    for table in ("trace", "theta"):
-        mine, theirs = getattr(result, table), getattr(read, table)
-        assert mine.keys() == theirs.keys()
-        assert all(torch.equal(value.nan_to_num(), theirs[key].nan_to_num()) for key, value in mine.items())
-    assert read.facts == result.facts and read.seconds == result.seconds and read.interrupted is False
-    assert torch.equal(read.success, result.success) and read.count == 4 and read.checkpoint is None
-    html = read._repr_html_()
-    assert "samples" in html and "(32, 3)" in html
-
-
-def test_a_folder_without_a_result_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no result.safetensors: not a run folder"):
-        Result.load(tmp_path)
 
 
 def test_a_selection_of_samples(frozen: Frozen) -> None:

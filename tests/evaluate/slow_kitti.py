@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import iou3d, iou_bev
+from invert3d.ops.overlaps import overlaps
 
 LIMITS = {"easy": (40, 0, 0.15), "moderate": (25, 1, 0.30), "hard": (25, 2, 0.50)}
 ALIKE = {("Car", "Van"), ("Pedestrian", "Person_sitting")}
@@ -47,7 +47,7 @@ def picture_overlap(a: list[float], b: list[float], of_first: bool = False) -> f
 def overlap_in(view: str, one: Thing, other: Thing) -> float:
     if view == "2d":
         return picture_overlap(one.box, other.box)
-    return float({"bev": iou_bev, "3d": iou3d}[view](one.triple, other.triple))
+    return float(overlaps(one.triple, other.triple)[view == "3d"])
 
 
 def sort_out(truth: Layout, found: Layout, kind: str, difficulty: str) -> tuple[list[Thing], list[Thing], list[Thing]]:

@@ -30,7 +30,7 @@ from invert3d.study.explaining.truth import COLUMNS, measure
 from invert3d.study.networks import open_network
 
 
-def test_the_three_ways_to_remove_points() -> None:
+def test_the_two_ways_to_remove_points() -> None:
     x, keep = torch.rand(2, 20, 3), torch.arange(20) < 15
     keep = torch.stack([keep, keep.flip(0)])
     moved = removed(x, keep, "center")
@@ -40,8 +40,6 @@ def test_the_three_ways_to_remove_points() -> None:
     assert torch.equal(again[keep], x[keep])
     for i in range(2):
         assert (torch.cdist(again[i], x[i][keep[i]]).amin(1) == 0).all(), "only kept points are left"
-    less = removed(x, keep, "drop")
-    assert torch.equal(less[0], x[0, :15]) and torch.equal(less[1], x[1, 5:])
 
 
 class Upper(nn.Module):
@@ -149,15 +147,6 @@ def test_infidelity_is_zero_for_a_sum_and_one_for_noise() -> None:
     opposite = infidelity(frozen, x, target, -true, contributions=True, how="empty")
     assert right.max() < 1e-9 and slope.max() < 1e-9 and wrong.min() > 0.5
     assert opposite.min() == 1, "the wrong sign foretells nothing"
-    with pytest.raises(ValueError, match="by another way than drop"):
-        infidelity(
-            Frozen(Upper(), Points(points=20)),
-            torch.rand(1, 20, 3),
-            target[:1],
-            torch.rand(1, 20, 3),
-            contributions=True,
-            how="drop",
-        )
 
 
 def test_closeness_to_edges_by_a_slow_loop() -> None:

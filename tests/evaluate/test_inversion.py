@@ -5,7 +5,7 @@ from torch import nn
 
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Points
-from invert3d.evaluate.inversion import randomize, recognize, transfer_matrix
+from invert3d.evaluate.inversion import randomize, recognize
 from invert3d.models.pointnet import PointNetVanilla
 
 
@@ -36,17 +36,6 @@ def test_a_class_the_network_does_not_have_is_not_recognized():
     seen = recognize(Frozen(SaysTheSign(), Points(points=16)), "n", ["left", "right"], clouds(), ["chair", "right"])
     assert seen.right.tolist() == [False, True]
     assert seen.probability[0] == 0
-
-
-def test_transfer_is_the_mean_off_the_diagonal():
-    networks = {
-        "one": (Frozen(SaysTheSign(), Points(points=16)), ["left", "right"]),
-        "two": (Frozen(SaysTheSign(flip=True), Points(points=16)), ["left", "right"]),
-    }
-    inverted = {"one": (clouds(), ["left", "right"]), "two": (clouds(), ["left", "right"])}
-    matrix, mean = transfer_matrix(inverted, networks)
-    assert matrix.tolist() == [[1.0, 0.0], [1.0, 0.0]]
-    assert mean == 0.5
 
 
 def test_randomizing_shuffles_each_weight_and_keeps_the_network_alive():

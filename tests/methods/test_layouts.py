@@ -15,8 +15,8 @@ from invert3d.engine.result import Result
 from invert3d.engine.schedule import Cosine, StepDecay
 from invert3d.engine.space import Image
 from invert3d.engine.stepper import Stepper
-from invert3d.methods.layouts import Agrees, invert_layouts, layout_recipe, quantized
-from invert3d.methods.stages import Recipe, Stage, Unfinished
+from invert3d.methods.layouts import Agrees, layout_recipe, quantized
+from invert3d.methods.stages import Recipe, Stage, Unfinished, run_stages
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.center_losses import WEIGHTS
@@ -67,7 +67,7 @@ def recipe(name: str, steps: int = 12, **changes) -> Recipe:
 
 
 def inverted(*arguments, **options) -> Result:
-    result, left = invert_layouts(*arguments, **options)
+    result, left = run_stages(*arguments, **options)
     assert left is None and not result.interrupted
     return result
 
@@ -197,7 +197,7 @@ def test_a_picture_to_begin_with_is_kept_where_steps_are_small(model: Frozen, ta
     with pytest.raises(
         ValueError, match="the recipe published cannot begin with a given input: Normalized cannot stand for one"
     ):
-        invert_layouts(model, target, recipe("published"), start=start)
+        run_stages(model, target, recipe("published"), start=start)
 
 
 def test_pictures_on_the_way_are_kept_of_both_stages(model: Frozen, target: Target) -> None:
@@ -227,7 +227,7 @@ def test_an_interrupted_inversion_goes_on_to_the_same_bytes(model: Frozen, targe
     start = torch.rand(3, 3, 32, 64, generator=torch.Generator().manual_seed(0))
     asked = {"start": start, "seed": 3, "samples": ["a", "b", "c"], "snapshots": 6}
     whole = inverted(model, target, chosen, **asked)
-    part, left = invert_layouts(model, target, chosen, recorders=[Interrupts(at)], **asked)
+    part, left = run_stages(model, target, chosen, recorders=[Interrupts(at)], **asked)
     assert part.interrupted and part.x.shape == (3, 3, 32, 64) and (part.steps == at).all() and left is not None
     assert left.stage == (at > 6) + (at > 14)
     again = Unfinished.from_bytes(left.to_bytes())
@@ -280,7 +280,7 @@ class Sees(Recorder):
 
     def __init__(self, model: Frozen, target: Target, chosen: Recipe) -> None:
         self.losses: list[float] = []
-        invert_layouts(model, target, chosen, samples=["a"], recorders=[self])
+        run_stages(model, target, chosen, samples=["a"], recorders=[self])
 
     def record(self, state) -> None:
         self.losses = state.loss.tolist()

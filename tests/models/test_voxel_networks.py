@@ -1,4 +1,4 @@
-"""Voxel networks: the published counts, and the places where code and text of their papers differ."""
+"""Voxel networks: the published counts, and what they are fed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from invert3d.data.voxels import padded, read_modelnet10_grids
 from invert3d.models.voxnet import VoxelNIN, VoxNet
-from invert3d.models.vrn import VRN, Residual, keep_probability
+from invert3d.models.vrn import VRN
 from invert3d.models.weights import bundled
 from invert3d.study.networks import open_network
 
@@ -32,30 +32,7 @@ def test_voxnet_and_nin_have_theirs() -> None:
         assert features.shape == (1, 4096)
 
 
-def test_a_residual_is_weighted_by_how_often_it_is_there() -> None:
-    block = Residual(0.75).train()
-    skip, branch = torch.zeros(4000, 1, 1, 1, 1), torch.ones(4000, 1, 1, 1, 1)
-    torch.manual_seed(0)
-    often = block.added(skip, branch)
-    assert set(often.unique().tolist()) == {0.0, 1.0}
-    assert often.mean().item() == pytest.approx(0.75, abs=0.03)
-    assert block.eval().added(skip, branch).unique().tolist() == [0.75]
-
-
-def test_stochastic_depth_by_name() -> None:
-    assert [keep_probability("paper", i) for i in (0, 12)] == [1.0, 0.25]
-    assert [keep_probability("code", i) for i in (0, 11)] == pytest.approx([0.05, 0.75])
-    assert keep_probability("none", 5) == 1.0
-
-
-def test_the_published_skip_changes_the_network() -> None:
-    x = torch.rand(2, 1, 32, 32, 32)
-    both = []
-    for skip in ("corrected", "published"):
-        torch.manual_seed(0)
-        both.append(VRN(5, width=4, skip=skip).eval()(x))
-    assert both[0].shape == (2, 5)
-    assert not torch.allclose(*both)
+def test_a_width_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         VRN(5, width=6)
 

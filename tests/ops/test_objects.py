@@ -71,12 +71,9 @@ def test_layouts_are_padded_to_the_same_number_of_objects() -> None:
     assert not objects.ignored.any() and (objects.kinds[0, 1:] == -1).all()
     assert torch.equal(objects.projection[2], nothing.projection), "an empty scene has its camera"
     assert objects.depths.min() > 1, "padding is in front of the camera, where nothing divides by zero"
-    assert pack([few], KINDS, slots=7).sizes.shape == (1, 7, 3) and pack([few], KINDS, slots=7).asked.sum() == 1
 
 
-def test_no_layout_and_more_objects_than_there_is_room_for_are_refused() -> None:
-    with pytest.raises(ValueError, match="a layout has 4 objects, there is room for 3"):
-        pack([single(2, 6), single(4, 6)], KINDS, slots=3)
+def test_no_layout_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         pack([], KINDS)
 

@@ -23,9 +23,9 @@ from invert3d.ops.points import (
 )
 
 
-def slow_farthest(cloud: np.ndarray, count: int, start: int) -> list[int]:
+def slow_farthest(cloud: np.ndarray, count: int) -> list[int]:
     """One cloud (N, 3): walk to the point farthest from all visited ones; the first of equals."""
-    visited = [start]
+    visited = [0]
     while len(visited) < count:
         best, best_distance = -1, -1.0
         for i, p in enumerate(cloud):
@@ -45,11 +45,9 @@ def slow_ball(center: np.ndarray, cloud: np.ndarray, radius: float, count: int) 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("start", [0, 7])
-def test_farthest_points_are_those_of_the_obvious_loop(clouds, dtype: torch.dtype, start: int) -> None:
+def test_farthest_points_are_those_of_the_obvious_loop(clouds, dtype: torch.dtype) -> None:
     x = clouds(2, 60, dtype=dtype)
-    picked = farthest_point_sample(x, 20, start)
-    assert picked.tolist() == [slow_farthest(cloud, 20, start) for cloud in x.numpy()]
+    assert farthest_point_sample(x, 20).tolist() == [slow_farthest(cloud, 20) for cloud in x.numpy()]
 
 
 def test_farthest_points_of_duplicates_and_of_the_whole_cloud(clouds) -> None:
@@ -57,17 +55,6 @@ def test_farthest_points_of_duplicates_and_of_the_whole_cloud(clouds) -> None:
     assert sorted(farthest_point_sample(x, 24)[0].tolist()) == list(range(24))
     twice = torch.cat([x, x], 1)
     assert sorted(i % 24 for i in farthest_point_sample(twice, 24)[0].tolist()) == list(range(24))
-
-
-def test_a_random_start_is_the_only_randomness(clouds) -> None:
-    x = clouds(4, 40)
-    torch.manual_seed(1)
-    picked = farthest_point_sample(x, 5, start=None)
-    torch.manual_seed(1)
-    assert torch.equal(picked, farthest_point_sample(x, 5, start=None))
-    assert len(set(picked[:, 0].tolist())) > 1
-    for cloud, row in zip(x, picked, strict=True):
-        assert torch.equal(farthest_point_sample(cloud[None], 5, int(row[0]))[0], row)
 
 
 @pytest.mark.parametrize("k", [1, 5, 48])
@@ -198,12 +185,6 @@ def test_counts_and_radii_must_be_positive(k: int, radius: float, count: int) ->
         ball_query(x, x, 0.5, count)
     with pytest.raises(ValueError, match="cannot sample"):
         farthest_point_sample(x, k)
-
-
-@pytest.mark.parametrize("start", [-1, 5])
-def test_a_start_outside_the_cloud_is_refused(start: int) -> None:
-    with pytest.raises(ValueError, match="start"):
-        farthest_point_sample(torch.rand(1, 5, 3), 2, start)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Voxels
+from invert3d.ops.points import unit_sphere
 from invert3d.parameterizations.direct import Direct
-from invert3d.parameterizations.primitives import Primitives, box_surface, drawn_in, face_areas
+from invert3d.parameterizations.primitives import Primitives, box_surface, choose_in_proportion, drawn_in, face_areas
 from invert3d.parameterizations.sheets import Sheets
-from invert3d.parameterizations.surfaces import choose_in_proportion, take, unit_sphere
 from invert3d.parameterizations.union import SolidsAndSheet
 
 LIKE = torch.empty(2, 0, dtype=torch.float64)
@@ -39,9 +39,6 @@ def test_items_are_chosen_in_proportion_to_their_weights() -> None:
     counts = torch.stack([row.bincount(minlength=3) for row in choose_in_proportion(weights, u)])
     assert counts.tolist() == [[250, 0, 750], [0, 0, 1000]]
     assert choose_in_proportion(torch.zeros(1, 3), u[:1]).max() <= 2
-    values = torch.rand(2, 3, 4)
-    which = torch.tensor([[0, 2], [1, 1]])
-    assert torch.equal(take(values, which), values[torch.arange(2)[:, None], which])
 
 
 def test_boxes_have_their_faces_where_they_belong() -> None:

@@ -1,5 +1,6 @@
 """Grad-CAM: what the features of a layer did for the score, and where they are."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,13 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points, Space
 from invert3d.ops.points import knn
-from invert3d.registry import register
+from invert3d.registry import plain
 
 LEAST_SIDE = 4  # voxels or pixels a side of a layer that is chosen by itself: a map of two says nothing about places
 LEAST_PLACES = 8  # of points
 
 
-@register("attribution", "grad_cam")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "grad_cam")
 class GradCAM(Method):
     """``max(0, sum_c a_c A_c)`` with ``a_c`` the mean of dF/dA_c over the places (Selvaraju et al. 2017).
 
@@ -36,26 +36,20 @@ class GradCAM(Method):
         self.check(model.space)
         model.space.validate(x)
         name = self.layer or deepest(model, x)
-        taken: list[Any] = []
+        taps = Taps(model.model)
+        taps.set([name])
+        module = model.model.get_submodule(name)
 
         def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:
-            if not taken:
-                taps.taken()  # says that the layer is never called
-            found = places_of(taken[-1], model.space, leaf, module)
+            found = places_of(taps.taken()[name], model.space, leaf, module)
             gradient = torch.autograd.grad(outcome, found.raw, allow_unused=True)[0]
             if gradient is None:
                 raise ValueError(f"the score does not depend on what {name} returns: choose another layer")
             return self._map(found.arranged(found.raw), found.arranged(gradient), found.centers, leaf, model.space)
 
-        taps = Taps(model.model)
-        taps.set([name])
-        module = model.model.get_submodule(name)
-        keeper = module.register_forward_hook(lambda _, __, output: taken.append(output))
         try:
             values, _ = input_gradient(model, -score, x, target, differentiate=differentiate)
-            taps.taken()
         finally:
-            keeper.remove()
             taps.remove()
         return Attribution(values.detach(), {"evaluations": 1, "layer": name})
 
@@ -68,7 +62,8 @@ class GradCAM(Method):
             mode = "trilinear" if x.dim() == 5 else "bilinear"
             return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False).expand_as(x) / x.shape[1]
         if centers is not None:
-            cam = from_centers(cam, centers, as_fed(space, x))
+            fed = space.encode(x)  # centers are in the frame of the model
+            cam = from_centers(cam, centers, (fed.transpose(1, 2) if space.layout == "b3n" else fed)[..., :3])
         return (cam[..., None] / x.shape[-1]).expand_as(x)
 
 
@@ -92,12 +87,6 @@ class FeatureMap:
     def arranged(self, like_raw: Tensor) -> Tensor:
         """Channels second."""
         return like_raw.transpose(1, 2) if self.last else like_raw
-
-
-def as_fed(space: Points, x: Tensor) -> Tensor:
-    """The positions (B, N, 3) of clouds in the frame of the model."""
-    fed = space.encode(x)
-    return (fed.transpose(1, 2) if space.layout == "b3n" else fed)[..., :3]
 
 
 def places_of(output: Any, space: Space, x: Tensor, module: nn.Module) -> FeatureMap:
@@ -125,17 +114,14 @@ def feature_map(output: Any, space: Space, x: Tensor, module: nn.Module) -> Feat
             return None
         last = getattr(module, "channels_last", isinstance(module, (nn.Linear, nn.LayerNorm)))
         return FeatureMap(output, last=last if output.shape[1] == output.shape[2] else output.shape[2] != x.shape[1])
-    parts = [part for part in output if isinstance(part, Tensor) and part.dim() == 3] if _pair(output) else []
+    pair = output if isinstance(output, (tuple, list)) and len(output) == 2 else ()
+    parts = [part for part in pair if isinstance(part, Tensor) and part.dim() == 3]
     if len(parts) != 2 or 3 not in parts[0].shape[1:]:
         return None
     centers = parts[0] if parts[0].shape[2] == 3 else parts[0].transpose(1, 2)
     if centers.shape[1] not in parts[1].shape[1:]:
         return None
     return FeatureMap(parts[1], last=parts[1].shape[2] != centers.shape[1], centers=centers.detach())
-
-
-def _pair(output: Any) -> bool:
-    return isinstance(output, (tuple, list)) and len(output) == 2
 
 
 def deepest(model: Frozen, x: Tensor) -> str:
@@ -145,27 +131,22 @@ def deepest(model: Frozen, x: Tensor) -> str:
     """
     if hasattr(model.model, "features_layer"):
         return str(model.model.features_layer)
-    calls: list[tuple[str, bool]] = []
-    input_like = model.space.encode(x[:1].to(model.device, model.dtype))
+    names: list[str] = []
+    least = LEAST_PLACES if isinstance(model.space, Points) else LEAST_SIDE
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             found = feature_map(output, model.space, x[:1], module)
-            if found is not None:
-                value = found.arranged(found.raw)
-                least = LEAST_PLACES if isinstance(model.space, Points) else LEAST_SIDE
-                calls.append((name, min(value.shape[2:]) >= least))
+            if found is not None and min(found.arranged(found.raw).shape[2:]) >= least:
+                names.append(name)
 
         return hook
 
-    handles = [module.register_forward_hook(watch(name)) for name, module in model.model.named_modules() if name]
-    try:
-        with model, torch.no_grad():
-            model.model(input_like.clone())
-    finally:
-        for handle in handles:
-            handle.remove()
-    names = [name for name, enough in calls if enough]
+    with ExitStack() as hooks, model, torch.no_grad():
+        for name, module in model.model.named_modules():
+            if name:
+                hooks.enter_context(module.register_forward_hook(watch(name)))
+        model.model(model.space.encode(x[:1].to(model.device, model.dtype, copy=True)))
     if not names:
         raise ValueError("grad_cam: no module of the model returns a map of features over places; name a layer")
     return names[-1]

@@ -1,7 +1,5 @@
 """The gradient, the gradient times the input, and the gradient averaged over noise."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -10,11 +8,10 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("attribution", "gradient")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "gradient")
 class Gradient(Method):
     """``dF/dx`` (Simonyan et al. 2014; *3D Point Cloud Feature Explanations*, section III)."""
 
@@ -25,8 +22,7 @@ class Gradient(Method):
         return Attribution(gradient, {"evaluations": 1})
 
 
-@register("attribution", "input_x_gradient")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "input_x_gradient")
 class InputXGradient(Method):
     """``x * dF/dx``: the gradient masked by the input ("masked vanilla" of the paper, section III)."""
 
@@ -35,8 +31,7 @@ class InputXGradient(Method):
         return Attribution(x.to(gradient) * gradient, {"evaluations": 1})
 
 
-@register("attribution", "smooth_grad")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "smooth_grad")
 class SmoothGrad(Method):
     """The mean gradient over ``samples`` inputs with Gaussian noise (Smilkov et al. 2017).
 

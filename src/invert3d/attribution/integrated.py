@@ -8,8 +8,10 @@ F besides its gradient: of an interval the difference of F over it is known, so 
 on it. The worst are cut in two until the whole is right; nothing that was evaluated is thrown away.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points
 from invert3d.ops.points import Groupings, record_groupings, replay_groupings
-from invert3d.registry import register
+from invert3d.registry import plain
 
 #: numbers of inputs evaluated at once: 32 clouds of 1,024 points, one image. Bounds the memory of a network.
 NUMBERS_AT_ONCE = 32 * 1024 * 3
@@ -45,25 +47,15 @@ class Interval:
     middle: Node
     high: Node
 
-    @property
-    def length(self) -> float:
-        """As a share of the path."""
-        return self.high.place - self.low.place
-
-    @property
-    def gradient(self) -> Tensor:
-        """The integral of the gradient by Simpson's rule."""
-        return (self.low.gradient + 4 * self.middle.gradient + self.high.gradient) * (self.length / 6)
+    def integral(self, what: str) -> Any:
+        """The integral of a field of the nodes by Simpson's rule."""
+        low, middle, high = (getattr(node, what) for node in (self.low, self.middle, self.high))
+        return (low + 4 * middle + high) * ((self.high.place - self.low.place) / 6)
 
     @property
     def error(self) -> float:
-        """By how much Simpson's rule misses the difference of F."""
-        rule = (self.low.along + 4 * self.middle.along + self.high.along) * (self.length / 6)
-        return (self.high.score - self.low.score) - rule
-
-    def halves(self) -> tuple["Interval", "Interval"]:
-        """Its two halves, whose middles are yet to be evaluated."""
-        return between(self.low, self.middle), between(self.middle, self.high)
+        """By how much the rule misses the difference of F."""
+        return (self.high.score - self.low.score) - self.integral("along")
 
 
 def between(low: Node, high: Node) -> Interval:
@@ -71,8 +63,7 @@ def between(low: Node, high: Node) -> Interval:
     return Interval(low, Node(low.row, (low.place + high.place) / 2), high)
 
 
-@register("attribution", "integrated_gradients")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "integrated_gradients")
 class IntegratedGradients(Method):
     """Integrated gradients from a baseline, to a stated completeness error.
 
@@ -119,7 +110,7 @@ class IntegratedGradients(Method):
             path.evaluate([half.middle for half in halves])
             for half in halves:
                 pieces[half.low.row].append(half)
-        parts = [(row, piece.gradient) for row, some in enumerate(pieces) for piece in some]
+        parts = [(row, piece.integral("gradient")) for row, some in enumerate(pieces) for piece in some]
         return self._result(path, parts, ends, used)
 
     def _baseline(self, x: Tensor) -> Tensor:
@@ -137,13 +128,12 @@ class IntegratedGradients(Method):
         if len(pieces) >= self.first and abs(sum(piece.error for piece in pieces)) <= allowed:
             return []
         unrefined = len(pieces) < self.first
-        worst = [piece for i, piece in enumerate(pieces) if unrefined or i == 0 or abs(piece.error) > allowed][
-            :affordable
-        ]
+        bad = [piece for i, piece in enumerate(pieces) if unrefined or i == 0 or abs(piece.error) > allowed]
+        worst = bad[:affordable]
         for piece in worst:
             pieces.remove(piece)
         used[row] += 2 * len(worst)
-        return [half for piece in worst for half in piece.halves()]
+        return [between(*ends) for piece in worst for ends in pairwise((piece.low, piece.middle, piece.high))]
 
     def _result(
         self, path: "Path", parts: list[tuple[int, Tensor]], ends: list[tuple[Node, Node]], used: list[int]
@@ -155,17 +145,15 @@ class IntegratedGradients(Method):
         start, end = ([pair[i].score for pair in ends] for i in (0, 1))
         whole = torch.tensor(end) - torch.tensor(start)
         errors = (values.flatten(1).sum(1).cpu() - whole).abs() / whole.abs().clamp_min(1e-12)
-        return Attribution(
-            values,
-            {
-                "evaluations": max(used),
-                "evaluations_each": used,
-                "F(x)": end,
-                "F(baseline)": start,
-                "completeness_error": errors.tolist(),
-                "tolerance": self.tolerance if not self.steps else 1.0,
-            },
-        )
+        facts = {
+            "evaluations": max(used),
+            "evaluations_each": used,
+            "F(x)": end,
+            "F(baseline)": start,
+            "completeness_error": errors.tolist(),
+            "tolerance": self.tolerance if not self.steps else 1.0,
+        }
+        return Attribution(values, facts)
 
 
 class Path:
@@ -181,25 +169,17 @@ class Path:
             with torch.no_grad(), record_groupings() as self.tape:
                 model(self.x)
 
-    def at(self, rows: list[int], places: list[float]) -> tuple[Tensor, Tensor]:
-        """F (M,) and its gradient (M, ...) for samples ``rows`` at ``places`` of their paths."""
-        share = torch.tensor(places, dtype=self.x.dtype, device=self.x.device).view(-1, *[1] * (self.x.dim() - 1))
-        x = self.baseline[rows] + share * (self.x[rows] - self.baseline[rows])
-        target = None if self.target is None else self.target[rows]
-        if self.tape is None:
-            gradient, state = input_gradient(self.model, self.objective, x, target)
-        else:
-            with replay_groupings(Groupings([each[rows] for each in self.tape.indices])):
-                gradient, state = input_gradient(self.model, self.objective, x, target)
-        return state.loss, gradient
-
     def evaluate(self, nodes: list[Node]) -> None:
         """Fill in nodes, as many at once as memory allows."""
         size = max(1, NUMBERS_AT_ONCE // self.x[0].numel())
-        for i in range(0, len(nodes), size):
-            some = nodes[i : i + size]
+        for some in (nodes[i : i + size] for i in range(0, len(nodes), size)):
             rows = [node.row for node in some]
-            values, gradients = self.at(rows, [node.place for node in some])
-            along = (gradients * (self.x[rows] - self.baseline[rows])).flatten(1).sum(1)
-            for node, value, gradient, slope in zip(some, values.tolist(), gradients, along.tolist(), strict=True):
+            way = self.x[rows] - self.baseline[rows]
+            share = way.new_tensor([node.place for node in some]).view(-1, *[1] * (way.dim() - 1))
+            target = None if self.target is None else self.target[rows]
+            tape = self.tape and Groupings([each[rows] for each in self.tape.indices])
+            with nullcontext() if tape is None else replay_groupings(tape):
+                gradients, state = input_gradient(self.model, self.objective, self.baseline[rows] + share * way, target)
+            along = (gradients * way).flatten(1).sum(1)
+            for node, value, gradient, slope in zip(some, state.loss.tolist(), gradients, along.tolist(), strict=True):
                 node.score, node.gradient, node.along = value, gradient, slope

@@ -24,11 +24,10 @@ from invert3d.engine.space import Points, Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import Stepper
 from invert3d.ops.points import gather, knn
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("attribution", "extremal")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "extremal")
 class ExtremalPerturbation(Method):
     """The mean of the best masks of several ``areas`` (shares of the points, or of the filled voxels).
 
@@ -54,7 +53,8 @@ class ExtremalPerturbation(Method):
         model.space.validate(x)
         x = x.to(model.device, model.dtype)
         scale = score_of(model, score, x, target).abs().clamp_min(1e-6)
-        spread = self._spread(model.space, x)
+        on_points = isinstance(model.space, Points)
+        spread = OverPoints(x, min(self.neighbors, x.shape[1])) if on_points else OverGrid(x, self.coarse)
         total = torch.zeros_like(x)
         for area in self.areas:
             wanted = Area(spread=spread, area=area, weight=self.strength * scale, growth=self.growth)
@@ -66,25 +66,19 @@ class ExtremalPerturbation(Method):
                 batch=len(x),
                 steps=self.steps,
                 stepper=Stepper(rate=self.rate),
-                theta={"mask": spread.start()},
+                theta={"mask": x.new_zeros(spread.shape)},
             )
             total += spread(found.theta["mask"].to(x))
-        filled = 1 if isinstance(model.space, Points) else (x != 0).to(x)
-        shared = x.shape[-1] if isinstance(model.space, Points) else x.shape[1]
+        filled, shared = (1, x.shape[-1]) if on_points else ((x != 0).to(x), x.shape[1])
         values = (total / len(self.areas) * filled / shared).detach()
         return Attribution(values, {"evaluations": self.steps * len(self.areas) + 1})
-
-    def _spread(self, space: Space, x: Tensor) -> "OverPoints | OverGrid":
-        if isinstance(space, Points):
-            return OverPoints(x, min(self.neighbors, x.shape[1]))
-        return OverGrid(x, self.coarse)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Masked(Parameterization):
     """A fixed input x, of which a mask takes parts ``away``: theta is the mask."""
 
-    spread: "OverPoints | OverGrid"
+    spread: "Spread"
     x: Tensor
     away: Tensor
 
@@ -96,7 +90,7 @@ class Masked(Parameterization):
 class Area(Objective):
     """How far the mask is from an area, weighted (B,), ever more so."""
 
-    spread: "OverPoints | OverGrid"
+    spread: "Spread"
     area: float
     weight: Tensor
     growth: float
@@ -106,44 +100,44 @@ class Area(Objective):
         return self.weight * self.growth**state.step * off
 
 
-class OverPoints:
-    """Masks over clouds (B, N, C): the mean over the nearest points of a number a point, squashed."""
+class Spread:
+    """From numbers of a ``shape`` to masks over x, smooth and in [0, 1]."""
 
-    def __init__(self, x: Tensor, neighbors: int) -> None:
-        self.x, self.near = x, knn(x[..., :3], x[..., :3], neighbors)
-
-    def start(self) -> Tensor:
-        return self.x.new_zeros(len(self.x), self.x.shape[1], 1)
+    shape: tuple[int, ...]
+    filled: Tensor
 
     def __call__(self, theta: Tensor) -> Tensor:
-        return (4 * gather(theta, self.near).mean(2)).sigmoid()
+        raise NotImplementedError
 
     def off(self, mask: Tensor, area: float) -> Tensor:
-        """How far the mask is from covering a share of the points, (B,)."""
-        ordered = mask[..., 0].sort(dim=1).values
-        step = (torch.arange(ordered.shape[1], device=mask.device) >= (1 - area) * ordered.shape[1]).to(mask)
-        return (ordered - step).square().mean(1)
-
-
-class OverGrid:
-    """Masks over grids (B, 1, D, H, W) and images (B, 3, H, W), interpolated from coarser ones."""
-
-    def __init__(self, x: Tensor, coarse: int) -> None:
-        self.x, self.sizes = x, [max(2, size // coarse) for size in x.shape[2:]]
-        self.filled = (x != 0).any(1) if x.dim() == 5 else torch.ones_like(x[:, 0], dtype=torch.bool)
-
-    def start(self) -> Tensor:
-        return self.x.new_zeros(len(self.x), 1, *self.sizes)
-
-    def __call__(self, theta: Tensor) -> Tensor:
-        mode = "trilinear" if self.x.dim() == 5 else "bilinear"
-        return F.interpolate(4 * theta, size=self.x.shape[2:], mode=mode, align_corners=False).sigmoid()
-
-    def off(self, mask: Tensor, area: float) -> Tensor:
-        """How far the mask is from covering a share of what is filled, (B,)."""
+        """How far the mask is from covering a share of the points, or of what is filled, (B,)."""
         rows = []
-        for values, filled in zip(mask[:, 0], self.filled, strict=True):
+        for values, filled in zip(mask.reshape(self.filled.shape), self.filled, strict=True):
             ordered = values[filled].sort().values
             step = (torch.arange(len(ordered), device=mask.device) >= (1 - area) * len(ordered)).to(mask)
             rows.append((ordered - step).square().mean() if len(ordered) else values.sum() * 0)
         return torch.stack(rows)
+
+
+class OverPoints(Spread):
+    """Masks over clouds (B, N, C): the mean over the nearest points of a number a point, squashed."""
+
+    def __init__(self, x: Tensor, neighbors: int) -> None:
+        self.shape, self.near = (*x.shape[:2], 1), knn(x[..., :3], x[..., :3], neighbors)
+        self.filled = torch.ones_like(x[..., 0], dtype=torch.bool)
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        return (4 * gather(theta, self.near).mean(2)).sigmoid()
+
+
+class OverGrid(Spread):
+    """Masks over grids (B, 1, D, H, W) and images (B, 3, H, W), interpolated from coarser ones."""
+
+    def __init__(self, x: Tensor, coarse: int) -> None:
+        self.shape = (len(x), 1, *(max(2, size // coarse) for size in x.shape[2:]))
+        self.filled = (x != 0).any(1) if x.dim() == 5 else torch.ones_like(x[:, 0], dtype=torch.bool)
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        size = self.filled.shape[1:]
+        mode = "trilinear" if len(size) == 3 else "bilinear"
+        return F.interpolate(4 * theta, size=size, mode=mode, align_corners=False).sigmoid()

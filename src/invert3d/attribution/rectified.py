@@ -15,6 +15,7 @@ on modules, as elsewhere, misses functions and acts on tensors instead of operat
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,27 +26,14 @@ from invert3d.attribution.attribution import Attribution, Method
 from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
-from invert3d.registry import register
+from invert3d.registry import plain
 
 Rule = Literal["guided", "deconvolution"]
 
-#: names of autograd nodes, without the number at their end, of functions that rectify
+#: names of autograd nodes, without ``Backward`` and a number at their end, of functions that rectify
 RECTIFIERS = (
-    "ReluBackward",
-    "LeakyReluBackward",
-    "EluBackward",
-    "CeluBackward",
-    "SiluBackward",
-    "GeluBackward",
-    "SoftplusBackward",
-    "MishBackward",
-    "HardtanhBackward",
-    "HardswishBackward",
-    "PreluKernelBackward",
-    "PreluBackward",
-    "RreluWithNoiseBackward",
-    "ThresholdBackward",
-    "ClampMinBackward",
+    *("Relu", "LeakyRelu", "PreluKernel", "Prelu", "RreluWithNoise", "Elu", "Celu", "Silu", "Gelu"),
+    *("Softplus", "Mish", "Hardtanh", "Hardswish", "Threshold", "ClampMin"),
 )
 
 
@@ -58,7 +46,7 @@ def rectifiers(outcome: Tensor) -> Iterator[Any]:
             continue
         seen.add(node)
         waiting.extend(parent for parent, _ in node.next_functions)
-        if node.name().rstrip("0123456789") in RECTIFIERS or clamps_at_zero(node):
+        if node.name().rstrip("0123456789").removesuffix("Backward") in RECTIFIERS or clamps_at_zero(node):
             yield node
 
 
@@ -99,32 +87,28 @@ class Rectified(Method):
         def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:
             nodes = list(rectifiers(outcome))
             found.extend(node.name() for node in nodes)
-            handles = [node.register_hook(hook(self.rule)) for node in nodes]
-            try:
+            with ExitStack() as hooks:
+                for node in nodes:
+                    hooks.enter_context(node.register_hook(hook(self.rule)))
                 return torch.autograd.grad(outcome, leaf)[0]
-            finally:
-                for handle in handles:
-                    handle.remove()
 
         gradient, _ = input_gradient(model, -score, x, target, differentiate=differentiate)
         if not found:
             raise ValueError(
                 f"{self.rule}: no rectifier was found between the input and the score, so the rule changes nothing; "
-                f"known are {', '.join(name.removesuffix('Backward') for name in RECTIFIERS)}: use the plain gradient"
+                f"known are {', '.join(RECTIFIERS)}: use the plain gradient"
             )
         return Attribution(gradient, {"evaluations": 1, "rectifiers": len(found), "kinds": sorted(set(found))})
 
 
-@register("attribution", "guided")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "guided")
 class Guided(Rectified):
     """Guided back-propagation."""
 
     rule: Rule = "guided"
 
 
-@register("attribution", "deconvolution")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "deconvolution")
 class Deconvolution(Rectified):
     """Deconvolution."""
 

@@ -4,8 +4,6 @@ A part of a cloud is taken away by moving it into the center, where a point says
 become empty, pixels black.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -15,11 +13,10 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points, Space
 from invert3d.ops.points import farthest_point_sample, gather, square_distances
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("attribution", "point_saliency")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "point_saliency")
 class PointSaliency(Method):
     """What moving each point into the center would cost, to first order (Zheng et al. 2019, equation 6).
 
@@ -37,8 +34,7 @@ class PointSaliency(Method):
         return Attribution(gradient * off * off.norm(dim=-1, keepdim=True) ** self.alpha, {"evaluations": 1})
 
 
-@register("attribution", "occlusion")
-@dataclass(frozen=True, kw_only=True)
+@plain("attribution", "occlusion")
 class RegionOcclusion(Method):
     """What the score loses when a region is taken away: the loss, to each element of the region. No derivative.
 

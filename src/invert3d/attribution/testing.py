@@ -37,11 +37,8 @@ def check_attribution(method: Any, seed: int = 0) -> None:
 
 
 def _check_on(method: Any, frozen: Frozen, x: Tensor) -> None:
-    name, model, target = (
-        f"{type(method).__name__} on {type(frozen.space).__name__}",
-        frozen.model,
-        torch.tensor([0, 2, 1]),
-    )
+    name = f"{type(method).__name__} on {type(frozen.space).__name__}"
+    model, target = frozen.model, torch.tensor([0, 2, 1])
     before = {key: value.clone() for key, value in model.state_dict().items()}
     first = method(frozen, ClassScore(), x, target)
     require(first.values.shape == x.shape, f"{name} gives {tuple(first.values.shape)} for {tuple(x.shape)}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invert3d.engine.flow import gradient_block, tensors, watched
+from invert3d.engine.flow import followed, gradient_block
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective, as_terms
 from invert3d.engine.projection import Projection
@@ -17,6 +17,7 @@ from invert3d.engine.space import Space
 from invert3d.engine.state import State, are_classes
 from invert3d.engine.stepper import learned
 from invert3d.engine.transform import Transform
+from invert3d.engine.tree import leaves
 
 
 def check_inputs(
@@ -37,13 +38,13 @@ def check_outputs(model: Frozen, state: State) -> None:
     asked for.
     """
     name, count = type(model.model).__name__, len(state.x)
-    for leaf in tensors(state.outputs):
+    for leaf in leaves(state.outputs):
         if leaf.dim() == 0 or len(leaf) != count:
             raise ValueError(f"{name} returns {tuple(leaf.shape)} for a batch of {count}: the batch must come first")
         bad = leaf.isnan().flatten(1).any(1)
         if bad.any():
             raise ValueError(f"{name} returns NaN at the start, first for sample {int(bad.nonzero()[0])} of {count}")
-    if torch.is_grad_enabled() and not any(leaf.requires_grad for leaf in tensors((state.outputs, state.features))):
+    if torch.is_grad_enabled() and not any(leaf.requires_grad for leaf in leaves((state.outputs, state.features))):
         raise ValueError(f"{name} passes no gradient to its input. {_where_it_ends(model, state.view) or ''}".strip())
     if are_classes(state.view_target, state.outputs):
         largest, classes = int(state.view_target.max()), state.outputs.shape[1]
@@ -71,16 +72,7 @@ def check_gradient(model: Frozen, state: State) -> None:
         raise ValueError(f"{type(model.model).__name__} passes no gradient to its input. {sentence}")
 
 
-@torch.enable_grad()
 def _where_it_ends(model: Frozen, x: Tensor) -> str | None:
     """The place where the gradient of the largest outputs ends; None if it reaches x."""
-    leaf = x.detach().clone().requires_grad_()
-    with watched(model.model) as calls:
-        outputs = model.read(model.model(model.space.encode(leaf)))
-        found = [value for value in tensors(outputs) if value.requires_grad]
-        if found:
-            top = torch.stack([value.flatten(1).amax(1).sum() for value in found]).sum()
-            (gradient,) = torch.autograd.grad(top, leaf, allow_unused=True)
-            if gradient is not None and gradient.any():
-                return None
-    return gradient_block(calls, bool(found)).sentence()
+    calls, graph, gradient = followed(model, x)
+    return None if gradient.any() else gradient_block(calls, graph).sentence()

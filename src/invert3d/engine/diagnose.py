@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invert3d.engine.flow import Call, GradientBlock, gradient_block, watched
+from invert3d.engine.flow import GradientBlock, followed, gradient_block
 from invert3d.engine.model import Frozen, kind_of, pick_output
 from invert3d.engine.space import Points
 
@@ -105,7 +105,7 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
         apart = _apart(taken, x, scores) if len(x) > 1 else None
         buffers = written()
         try:
-            calls, graph, gradient = _backward(taken, x)
+            calls, graph, gradient = followed(taken, x)
         except Exception as error:
             name = type(model.model).__name__
             raise ValueError(f"{name} cannot be differentiated: {_reason(error)}") from error
@@ -116,8 +116,8 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
     blocked = dict.fromkeys(call.module for call in calls if call.leaf and call.blocks) if reaches else ()
     return Diagnosis(
         model=type(model.model).__name__,
-        layout=taken.space.layout if isinstance(taken.space, Points) else None,
-        layout_given=model.space.layout if isinstance(model.space, Points) else None,
+        layout=getattr(taken.space, "layout", None),
+        layout_given=getattr(model.space, "layout", None),
         structure=structure(raw),
         shape=tuple(scores.shape),
         finite=bool(scores.isfinite().all()),
@@ -146,7 +146,8 @@ def _undone(model: Frozen) -> Iterator[Any]:
     ]
 
     def written() -> tuple[str, ...]:
-        return tuple(full for full, module, name, _, old in kept if not _same(getattr(module, name), old))
+        values = ((full, getattr(module, name), old) for full, module, name, _, old in kept)
+        return tuple(full for full, now, old in values if not torch.equal(now.nan_to_num(), old.nan_to_num()))
 
     gpus = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus), torch.no_grad():
@@ -155,10 +156,6 @@ def _undone(model: Frozen) -> Iterator[Any]:
         finally:
             for _, module, name, buffer, old in kept:
                 setattr(module, name, buffer.copy_(old))
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def _forward(model: Frozen, x: Tensor) -> Any:
@@ -172,8 +169,8 @@ def _accepted(model: Frozen, x: Tensor) -> tuple[Frozen, Any]:
         return model, _forward(model, x)
     except Exception as error:  # noqa: BLE001 - whatever a foreign model raises at a wrong shape
         first = error
+    name = type(model.model).__name__
     if not isinstance(model.space, Points):
-        name = type(model.model).__name__
         raise ValueError(f"{name} refuses {tuple(x.shape)}: {_reason(first)}") from first
     given = model.space.layout
     other = "b3n" if given == "bn3" else "bn3"
@@ -181,27 +178,12 @@ def _accepted(model: Frozen, x: Tensor) -> tuple[Frozen, Any]:
     try:
         return turned, _forward(turned, x)
     except Exception as second:  # noqa: BLE001
-        raise ValueError(
-            f"{type(model.model).__name__} takes clouds neither as {given} ({_reason(first)}) "
-            f"nor as {other} ({_reason(second)})"
-        ) from first
+        reasons = f"neither as {given} ({_reason(first)}) nor as {other} ({_reason(second)})"
+        raise ValueError(f"{name} takes clouds {reasons}") from first
 
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:120]}"
-
-
-@torch.enable_grad()
-def _backward(model: Frozen, x: Tensor) -> tuple[list[Call], bool, Tensor]:
-    """All module calls, whether the output has a graph, and the gradient of each sample's largest logit."""
-    leaf = x.clone().requires_grad_()
-    with watched(model.model) as calls:
-        logits = model.logits(_forward(model, leaf))
-        if not logits.requires_grad:
-            return calls, False, torch.zeros_like(x)
-        top = logits.flatten(1).max(1).values.sum()
-        (gradient,) = torch.autograd.grad(top, leaf, allow_unused=True)
-    return calls, True, torch.zeros_like(x) if gradient is None else gradient
 
 
 def _apart(model: Frozen, x: Tensor, scores: Tensor) -> float:
@@ -221,13 +203,11 @@ def _largest(a: Tensor, b: Tensor) -> float:
 
 def structure(raw: Any) -> str:
     """What a model returned, in words."""
-    if isinstance(raw, Tensor):
-        return "tensor"
     if isinstance(raw, dict):
-        return f"dict of {listed([str(key) for key in raw])}"
+        return f"dict of {listed(list(map(str, raw)))}"
     if isinstance(raw, (tuple, list)):
         return f"{type(raw).__name__} of {len(raw)}"
-    return type(raw).__name__
+    return "tensor" if isinstance(raw, Tensor) else type(raw).__name__
 
 
 def listed(names: Sequence[str]) -> str:

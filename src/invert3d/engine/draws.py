@@ -5,6 +5,7 @@ function of key and position (a counter-based generator, Philox4x32-10), so a fe
 whole batch on the device of the batch, and a sample draws the same numbers in any batch and on any device.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class Draws:
 
         They have 32 random bits in double precision, 24 in single.
         """
-        words = self._words(like, count_of(shape))
+        words = self._words(like, math.prod(shape))
         return fractions(words, like.dtype).mul_(high - low).add_(low).view(len(like), *shape)
 
     def normal(self, like: Tensor, *shape: int) -> Tensor:
@@ -51,7 +52,7 @@ class Draws:
 
         By the method of Box and Muller (1958).
         """
-        count = count_of(shape)
+        count = math.prod(shape)
         half = (count + 1) // 2
         dtype = torch.promote_types(like.dtype, torch.float32)
         first, second = self._words(like, 2 * half).split(half, 1)
@@ -86,18 +87,8 @@ class Draws:
         return Draws(self.keys, self.position)
 
     def state(self) -> dict[str, Any]:
-        """What must be saved to go on from here: a tensor and a number."""
+        """What must be saved to go on from here with ``Draws(**state)``: a tensor and a number."""
         return {"keys": self.keys, "position": self.position}
-
-    @classmethod
-    def restored(cls, state: dict[str, Any]) -> "Draws":
-        """The streams whose ``state()`` was saved."""
-        return cls(**state)
-
-
-def count_of(shape: Sequence[int]) -> int:
-    """How many numbers a shape holds."""
-    return torch.Size(shape).numel()
 
 
 def fractions(words: Tensor, dtype: torch.dtype) -> Tensor:

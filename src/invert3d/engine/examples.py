@@ -20,25 +20,22 @@ StateFactory = Callable[[Tensor, Sequence[int]], State]
 CLASSES = 10
 
 
-def example_clouds(batch: int = 3, points: int = 32, seed: int = 0) -> Tensor:
+def example_clouds(batch: int = 3, points: int = 32) -> Tensor:
     """Clouds (B, N, 3) in float64, in the unit sphere, half of whose points have another one close by."""
-    free = Points(points=points - points // 2)
-    bare = torch.empty(batch, 0, dtype=torch.float64)
-    draws = Draws.seeded(seed, range(batch))
-    x = 0.9 * free.start("ball", bare, draws)
+    draws, bare = Draws.seeded(0, range(batch)), torch.empty(batch, 0, dtype=torch.float64)
+    x = 0.9 * Points(points=points - points // 2).start("ball", bare, draws)
     return torch.cat([x, x[:, : points // 2] + 0.02 * draws.normal(bare, points // 2, 3)], 1)
 
 
-def example_pictures(batch: int = 3, height: int = 16, width: int = 24, seed: int = 0) -> Tensor:
+def example_pictures(batch: int = 3, height: int = 16, width: int = 24) -> Tensor:
     """Pictures (B, 3, H, W), RGB in float64, none of whose pixels is near black or white."""
     bare = torch.empty(batch, 0, dtype=torch.float64)
-    return Draws.seeded(seed, range(batch)).uniform(bare, 0.1, 0.9, 3, height, width)
+    return Draws.seeded(0, range(batch)).uniform(bare, 0.1, 0.9, 3, height, width)
 
 
-def example_grids(batch: int = 3, size: int = 8, seed: int = 0) -> Tensor:
-    """Occupancy grids (B, 1, size, size, size) in float64, none of whose voxels is quite empty or full."""
-    bare = torch.empty(batch, 0, dtype=torch.float64)
-    return Draws.seeded(seed, range(batch)).uniform(bare, 0.1, 0.9, 1, size, size, size)
+def example_grids(size: int = 8) -> Tensor:
+    """Occupancy grids (3, 1, size, size, size) in float64, none of whose voxels is quite empty or full."""
+    return example_pictures(height=size, width=size * size)[:, :1].reshape(3, 1, size, size, size)
 
 
 def example_input(spaces: frozenset[str] | None) -> Tensor:
@@ -92,9 +89,8 @@ def layout_state(x: Tensor, samples: Sequence[int]) -> State:
     state = blank_state(x, samples)
     height, width = x.shape[-2:]
     state.target = state.view_target = moved(example_layouts(samples, height, width), x.device)
-    channels = sum(HEADS.values())
-    maps = _network(x, channels * (height // 4) * (width // 4), seed=3) / 2
-    maps = maps.unflatten(1, (channels, height // 4, width // 4))
+    shape = (sum(HEADS.values()), height // 4, width // 4)
+    maps = _network(x, math.prod(shape), seed=3).unflatten(1, shape) / 2
     state.outputs = dict(zip(HEADS, maps.split(list(HEADS.values()), 1), strict=True))
     return state
 

@@ -1,11 +1,15 @@
 """Where a gradient flows: every call of a module is watched, and the place where none passes is named."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.tree import leaves
 
 
 @dataclass
@@ -39,19 +43,19 @@ class GradientBlock:
     """
 
     kind: Literal["cut", "zero"]  # nothing to differentiate leaves it forwards, or only zeros backwards
-    module: str | None
-    type: str | None
     before: str
     after: str
+    module: str | None = None
+    type: str | None = None
 
     def sentence(self) -> str:
         """What to tell the user."""
+        cut = self.kind == "cut"
         if self.module is None:
-            code = "detach, argmax, numpy" if self.kind == "cut" else "rounding, sign, a dead rectifier"
+            code = "detach, argmax, numpy" if cut else "rounding, sign, a dead rectifier"
             return f"It dies between {self.before} and {self.after}, in code that is not a module ({code}?)."
-        if self.kind == "cut":
-            return f"It dies in {self.module!r} ({self.type}): nothing differentiable leaves this module."
-        return f"It dies in {self.module!r} ({self.type}): only zeros leave it backwards (rounding? dead?)."
+        why = "nothing differentiable leaves this module" if cut else "only zeros leave it backwards (rounding? dead?)"
+        return f"It dies in {self.module!r} ({self.type}): {why}."
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def watched(model: nn.Module) -> Iterator[list[Call]]:
                 running[-1].leaf = False
             running.append(call)
             calls.append(call)
-            for value in tensors((args, kwargs)):
+            for value in leaves((args, kwargs)):
                 if value.requires_grad:
                     call.graph_in = True
                     value.register_hook(noting(call, "gradient_in"))
@@ -76,22 +80,18 @@ def watched(model: nn.Module) -> Iterator[list[Call]]:
 
     def ends(module: nn.Module, args: Any, output: Any) -> None:
         call = running.pop()
-        for value in tensors(output):
+        for value in leaves(output):
             call.numbers_out |= value.is_floating_point()
             if value.requires_grad:
                 call.graph_out = True
                 value.register_hook(noting(call, "gradient_out"))
 
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                handles.append(module.register_forward_pre_hook(begins(name), with_kwargs=True))
-                handles.append(module.register_forward_hook(ends))
+                hooks.enter_context(module.register_forward_pre_hook(begins(name), with_kwargs=True))
+                hooks.enter_context(module.register_forward_hook(ends))
         yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def noting(call: Call, field: str) -> Callable[[Tensor], None]:
@@ -103,46 +103,32 @@ def noting(call: Call, field: str) -> Callable[[Tensor], None]:
     return note
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from tensors(each)
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from tensors(each)
+@torch.enable_grad()
+def followed(model: Frozen, x: Tensor) -> tuple[list[Call], bool, Tensor]:
+    """All module calls on x, whether the outputs have a graph, and the gradient of each sample's largest outputs."""
+    leaf = x.detach().clone().requires_grad_()
+    with watched(model.model) as calls:
+        outputs = model.read(model.model(model.space.encode(leaf.clone())))
+        found = [value.flatten(1).max(1).values.sum() for value in leaves(outputs) if value.requires_grad]
+        if not found:
+            return calls, False, torch.zeros_like(x)
+        (gradient,) = torch.autograd.grad(torch.stack(found).sum(), leaf, allow_unused=True)
+    return calls, True, torch.zeros_like(x) if gradient is None else gradient
 
 
 def gradient_block(calls: list[Call], graph: bool) -> GradientBlock:
     """Where the gradient ended, given that none reached the input. ``graph``: the output has one."""
-    leaves = [call for call in calls if call.leaf]
-    return _no_gradient(leaves) if graph else _no_graph(leaves)
-
-
-def _no_graph(calls: list[Call]) -> GradientBlock:
-    last = max((i for i, call in enumerate(calls) if call.graph_in), default=-1)
-    if last >= 0 and not calls[last].graph_out:
-        return _inside("cut", calls[last])
-    after = str(calls[last + 1]) if last + 1 < len(calls) else "the output"
-    return _between("cut", str(calls[last]) if last >= 0 else "the input", after)
-
-
-def _no_gradient(calls: list[Call]) -> GradientBlock:
-    for call in calls:
-        if call.blocks and call.graph_out:
-            return _inside("zero", call)
-    unused = [i for i, call in enumerate(calls) if call.graph_out and call.gradient_out is None]
-    silent = [i for i, call in enumerate(calls) if call.gradient_out is False] or unused
-    last = max(silent, default=-1)
-    after = next((str(call) for call in calls[last + 1 :] if call.gradient_in), "the output")
-    return _between("zero", str(calls[last]) if last >= 0 else "the input", after)
-
-
-def _inside(kind: Literal["cut", "zero"], call: Call) -> GradientBlock:
-    return GradientBlock(kind=kind, module=call.module, type=call.type, before=str(call), after=str(call))
-
-
-def _between(kind: Literal["cut", "zero"], before: str, after: str) -> GradientBlock:
-    return GradientBlock(kind=kind, module=None, type=None, before=before, after=after)
+    calls = [call for call in calls if call.leaf]
+    if graph:
+        ended = next((call for call in calls if call.blocks and call.graph_out), None)
+        unused = [i for i, call in enumerate(calls) if call.graph_out and call.gradient_out is None]
+        last = max([i for i, call in enumerate(calls) if call.gradient_out is False] or unused, default=-1)
+        after = next((str(call) for call in calls[last + 1 :] if call.gradient_in), "the output")
+    else:
+        last = max((i for i, call in enumerate(calls) if call.graph_in), default=-1)
+        ended = calls[last] if last >= 0 and not calls[last].graph_out else None
+        after = str(calls[last + 1]) if last + 1 < len(calls) else "the output"
+    kind = "zero" if graph else "cut"
+    if ended is not None:
+        return GradientBlock(kind=kind, before=str(ended), after=str(ended), module=ended.module, type=ended.type)
+    return GradientBlock(kind=kind, before=str(calls[last]) if last >= 0 else "the input", after=after)

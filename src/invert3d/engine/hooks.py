@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -27,14 +28,11 @@ class Taps:
                 near = nearest_modules(self.model, name)
                 raise ValueError(f"the model has no module {name!r}; nearest: {', '.join(near)}")
         for name in names:
-            self._handles.append(modules[name].register_forward_hook(self._keeper(name)))
+            self._handles.append(modules[name].register_forward_hook(partial(self._keep, name)))
         self.names = tuple(names)
 
-    def _keeper(self, name: str):
-        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-            self.values[name] = output
-
-        return keep
+    def _keep(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.values[name] = output
 
     def taken(self) -> dict[str, Any]:
         """What the watched modules returned in the last pass. Raises ValueError if one was not called."""

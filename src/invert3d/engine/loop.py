@@ -16,8 +16,8 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.parameterization import Parameterization
-from invert3d.engine.projection import Projection, project
-from invert3d.engine.recorder import Recorder, finished
+from invert3d.engine.projection import Projection
+from invert3d.engine.recorder import Recorder
 from invert3d.engine.result import Checkpoint, Result
 from invert3d.engine.space import Space
 from invert3d.engine.state import State
@@ -48,13 +48,8 @@ def optimize(
     """Optimize theta until the model says what the objective asks, or the steps are over.
 
     Args:
-        model: a ``Frozen`` model, entered or not.
-        objective: ``State -> (B,)``; smaller is better.
-        parameterization: theta -> x.
-        target: what is asked of each sample: a tensor (B, ...) or a dictionary of them. B is the batch, unless
-            ``batch`` says it.
+        target: what is asked of each sample: a tensor (B, ...) or a dictionary of them, or None for a ``batch`` of B.
         steps: how many; 0 returns the start.
-        stepper: a ``Stepper`` or any function of parameters that returns a ``torch.optim.Optimizer``.
         transforms: random views of x before the model.
         projections: applied to x after each step.
         recorders: see every state; a recorder that stops samples makes the batch smaller.
@@ -66,26 +61,27 @@ def optimize(
         keep_outputs: whether the result holds the model's last outputs. By default only class scores (B, K) are kept:
             the maps of a detector are large.
 
-    Returns:
-        A ``Result``. Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
+    Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
 
     Raises:
         ValueError: for steps below 0, neither a target nor a batch size, a term that takes another kind of input, and
             outputs at the first step that have NaN, no such class as is asked for, or no gradient in the input.
         TypeError: for projections of an x that is not itself optimized.
     """
-    count = _refuse(target, batch, steps, parameterization, projections)
+    count = _count(target, batch, steps)
     check_inputs(model.space, objective, projections, transforms)
     clock = time.perf_counter()
     with model:
-        draws = Draws.seeded(seed, samples if samples is not None else range(count))
         if checkpoint is None:
-            state = _begin(model, parameterization, target, count, steps, draws, theta, start)
+            draws = Draws.seeded(seed, samples if samples is not None else range(count))
+            rows, found = torch.arange(count), {}
+            state = State(step=0, steps=steps, rows=rows, theta=theta or {}, draws=draws, target=target)
+            _begin(model, parameterization, projections, state, start)
         else:
-            state = checkpoint.state(target, steps, model.device)
+            state, found = checkpoint.state(target, steps, model.device), checkpoint.found(model.device)
+        result = Result(target=target, steps=torch.full((count,), steps), keep_outputs=keep_outputs, **found)
         optimizer = _optimizer(stepper, state, checkpoint)
-        result = Result.empty(count, target, steps, checkpoint, model.device, keep_outputs)
-        interrupted, before = False, (state.draws.state(), copied(state.memory))
+        interrupted, before = False, (state.draws.copy(), copied(state.memory))
         model.tap(objective.taps)
         needs_gradient = any(each.needs_gradient for each in (*projections, *recorders))
         state.model = model.model
@@ -93,7 +89,7 @@ def optimize(
         try:
             for step in range(state.taken, steps):
                 state.step = step
-                before = state.draws.state(), copied(state.memory)
+                before = state.draws.copy(), copied(state.memory)
                 state.x = parameterization(state.theta, model.space, state.draws)
                 if not len(state.start):
                     state.start = state.x.detach().clone()
@@ -106,8 +102,7 @@ def optimize(
                 _project(projections, parameterization, model.space, state)
                 for recorder in recorders:
                     recorder.record(state)
-                state, done = _retire(state, recorders, optimizer, result)
-                if done:
+                if _retire(state, recorders, optimizer, result):
                     break
                 if state.taken < steps and any(recorder.interrupts() for recorder in recorders):
                     interrupted = True
@@ -115,53 +110,42 @@ def optimize(
         except KeyboardInterrupt:
             interrupted = True
             if state.taken == state.step:  # in the middle of a step: as if it had not begun
-                state.draws, state.memory = Draws.restored(before[0]), before[1]
+                state.draws, state.memory = before
         result.finish(state, parameterization, model.space, optimizer, interrupted, time.perf_counter() - clock)
     for recorder in recorders:
         recorder.close(result)
-    if result.checkpoint is not None:
-        result.checkpoint.remember(result)
+    if (left := result.checkpoint) is not None:  # the result of the rest goes on with what was recorded until now
+        left.trace, left.snapshots, left.snapshot_steps = dict(result.trace), result.snapshots, result.snapshot_steps
     return result
 
 
-def _refuse(
-    target: Tree | None,
-    batch: int | None,
-    steps: int,
-    parameterization: Parameterization,
-    projections: Sequence[Projection],
-) -> int:
-    """The number of samples, unless something that was asked for is refused."""
+def _count(target: Tree | None, batch: int | None, steps: int) -> int:
+    """The number of samples. Raises ValueError if that is not known, or for steps below 0."""
     if steps < 0:
         raise ValueError(f"steps must be 0 or more, not {steps}")
     count = batch if target is None else size_of(target, "targets")
     if count is None:
         raise ValueError("give a target (B, ...) or a batch size")
-    if projections and type(parameterization).assign is Parameterization.assign:
-        parameterization.assign({}, torch.empty(0))  # says that it cannot
     return count
 
 
 def _begin(
     model: Frozen,
     parameterization: Parameterization,
-    target: Tree | None,
-    count: int,
-    steps: int,
-    draws: Draws,
-    theta: dict[str, Tensor] | None,
+    projections: Sequence[Projection],
+    state: State,
     start: Tensor | None,
-) -> State:
-    state = State(step=0, steps=steps, rows=torch.arange(count), theta={}, draws=draws, target=target)
-    if theta is None:
+) -> None:
+    if projections and type(parameterization).assign is Parameterization.assign:
+        parameterization.assign({}, torch.empty(0))  # says that it cannot
+    count = len(state.rows)
+    if not state.theta:
         like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
-        theta = parameterization.initialize(like, model.space, draws)
-    state.theta = theta
+        state.theta = parameterization.initialize(like, model.space, state.draws)
     if start is not None:
         if start.shape != (count, *model.space.shape):
             raise ValueError(f"the start must be {(count, *model.space.shape)}, not {tuple(start.shape)}")
         state.start = start.detach().to(model.device, model.dtype)
-    return state
 
 
 def _optimizer(stepper: AnyStepper, state: State, checkpoint: Checkpoint | None) -> torch.optim.Optimizer:
@@ -209,23 +193,22 @@ def _project(projections: Sequence[Projection], parameterization: Parameterizati
     scored = state.x
     whole = state.theta.get("x")
     state.x = parameterization(state.theta, space, state.draws.copy()) if whole is None else whole.detach()
-    project(projections, state)
+    for projection in projections:
+        state.x = projection(state)
     parameterization.assign(state.theta, state.x)
     state.x = scored
 
 
-def _retire(
-    state: State, recorders: Sequence[Recorder], optimizer: torch.optim.Optimizer, result: Result
-) -> tuple[State, bool]:
-    done = finished(recorders, state)
-    if done is None or not done.any():
-        return state, False
+def _retire(state: State, recorders: Sequence[Recorder], optimizer: torch.optim.Optimizer, result: Result) -> bool:
+    """Hand the samples that some recorder calls done to the result. Returns whether none is left."""
+    said = [done.cpu() for recorder in recorders if (done := recorder.finished(state)) is not None]
+    if not said or not (done := torch.stack(said).any(0)).any():
+        return False
     result.retire(state, done)
     rows = (~done).nonzero()[:, 0]
-    if not len(rows):
-        return state, True
-    state.theta = keep_rows(optimizer, state.theta, rows.to(state.loss.device))
-    state.draws = state.draws.select(rows.tolist())
-    for name in ("rows", "memory", "target", "start", "x", "loss", "outputs"):
-        setattr(state, name, rows_of(getattr(state, name), rows))
-    return state, False
+    if len(rows):
+        state.theta = keep_rows(optimizer, state.theta, rows.to(state.loss.device))
+        state.draws = state.draws.select(rows.tolist())
+        for name in ("rows", "memory", "target", "start", "x", "loss", "outputs"):
+            setattr(state, name, rows_of(getattr(state, name), rows))
+    return not len(rows)

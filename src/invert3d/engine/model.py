@@ -17,19 +17,15 @@ OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities", "ra
 class Frozen:
     """A model and the space of its inputs, as a context that undoes itself, also after an exception.
 
-    Inside the context the model is in eval mode and its weights need no gradient; leaving it restores every module's
-    mode and every parameter's flag, and removes every hook. Contexts nest.
+    Leaving the context restores every module's mode and every parameter's flag, and removes every hook. Contexts nest.
 
     Args:
-        model: any ``nn.Module`` of one input.
-        space: what the input is.
         output: what the model returns. Log-probabilities and probabilities are undone to logits (up to a constant a
             sample, chosen so that they have mean zero); ``auto`` looks at the values. ``raw`` outputs are handed on as
             they are: a tensor (B, ...) or a dictionary of them, as detectors return.
-        key: which output, where the model returns a tuple (an index), or a dict (a name); by default the first
-            (B, K) tensor.
-        bf16: run the model in half precision (autocast); outputs and tapped features are given in that of x. Faster
-            where the processor has it; check what comes out in full precision.
+        key: which output of a tuple (an index) or a dict (a name); by default the first (B, K) tensor.
+        bf16: run the model in half precision (autocast); outputs and tapped features are given in that of x. Check
+            what comes out in full precision.
     """
 
     def __init__(
@@ -112,15 +108,11 @@ class Frozen:
             return self.outputs(x.to(self.device, self.dtype))[0]
 
     def read(self, raw: Any) -> Any:
-        """What the loop is given of what the model returned. Raises ValueError for raw outputs that are no tensors."""
-        if self.output != "raw":
-            return self.logits(raw)
-        if not leaves(raw if isinstance(raw, (Tensor, dict)) else None):
-            raise ValueError(f"raw outputs must be a tensor or a dictionary of them, not {type(raw).__name__}")
-        return raw
-
-    def logits(self, raw: Any) -> Tensor:
-        """The (B, K) logits in what the model returned."""
+        """The logits (B, K) in what the model returned, or its raw outputs. Raises ValueError if there are none."""
+        if self.output == "raw":
+            if not leaves(raw if isinstance(raw, (Tensor, dict)) else None):
+                raise ValueError(f"raw outputs must be a tensor or a dictionary of them, not {type(raw).__name__}")
+            return raw
         outputs = pick_output(raw, self.key)
         kind = kind_of(outputs) if self.output == "auto" else self.output
         if kind == "logits":

@@ -12,23 +12,19 @@ class Meter:
 
     def __init__(self, label: str, total: float, done: float = 0) -> None:
         from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         self.label, self.total, self.begun, self.done = label, max(total, 1e-9), done, done
         self.printed, self.clock = int(done / self.total * 10), time.perf_counter()
+        self.bar: Any = None
         console = Console(stderr=True)
-        self.bar: Any = self._bar(console) if console.is_terminal else None
-        if self.bar is None:
+        if not console.is_terminal:
             print(f"{label} ...", flush=True)
-
-    def _bar(self, console: Any) -> Any:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
+            return
         words, facts = TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")
-        bar = Progress(words, BarColumn(), TaskProgressColumn(), facts, TimeRemainingColumn(), console=console)
-        bar.start()
-        self.task = bar.add_task(self.label, total=self.total, facts="")
-        bar.update(self.task, completed=self.done)
-        return bar
+        self.bar = Progress(words, BarColumn(), TaskProgressColumn(), facts, TimeRemainingColumn(), console=console)
+        self.bar.start()
+        self.task = self.bar.add_task(label, total=self.total, completed=done, facts="")
 
     def update(self, done: float, **facts: str) -> None:
         """``done`` of the total is done; facts are shown under their names, one called ``facts`` as it is."""

@@ -1,12 +1,9 @@
 """What happens to x after a step: clips, smoothings, attack budgets, and how often."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
 class Projection:
@@ -21,8 +18,7 @@ class Projection:
         raise NotImplementedError
 
 
-@register("projection", "every")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "every")
 class Every(Projection):
     """Apply ``projection`` after every ``period``-th step: ``Every(period=10, projection=KnnSmooth(k=8))``."""
 
@@ -43,9 +39,3 @@ class Every(Projection):
 
     def __call__(self, state: State) -> Tensor:
         return self.projection(state) if (state.step + 1) % self.period == 0 else state.x
-
-
-def project(projections: Sequence[Projection], state: State) -> None:
-    """Apply the projections one after the other to the state's x."""
-    for projection in projections:
-        state.x = projection(state)

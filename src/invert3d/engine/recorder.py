@@ -1,6 +1,5 @@
 """Recorders: they see every state, and some say which samples are done."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,12 +32,6 @@ class Recorder:
 
     def close(self, result: "Result") -> None:
         """Put what was recorded into the result."""
-
-
-def finished(recorders: Sequence[Recorder], state: State) -> Tensor | None:
-    """Which running samples any recorder calls done, on the CPU."""
-    said = [done for recorder in recorders if (done := recorder.finished(state)) is not None]
-    return torch.stack([done.cpu() for done in said]).any(0) if said else None
 
 
 def target_scores(state: State) -> Tensor:
@@ -115,11 +108,8 @@ class Best(Recorder):
     loss: Tensor | None = None
     x: Tensor | None = None
     rows: Tensor | None = None
-    after: float = 0.0  # share of the run before which nothing counts
 
     def record(self, state: State) -> None:
-        if state.progress < self.after:
-            return
         if self.x is None or self.loss is None or self.rows is None:
             self.loss, self.x, self.rows = state.loss.clone(), state.x.clone(), state.rows
             return
@@ -149,36 +139,19 @@ class StopWhen(Recorder):
 
 
 class ProgressBar(Recorder):
-    """One line with the mean loss, the share that is as asked, and the time left; in a log, a line every tenth.
+    """One line with the mean loss, the share that is as asked, and the time left; in a log, a line every tenth."""
 
-    With a ``total`` it goes on over several runs of the loop, until ``stop``; without, it ends with the run.
-    """
-
-    def __init__(self, label: str = "inverting", total: int | None = None) -> None:
-        self.label, self.total = label, total
-        self.meter: Meter | None = None
+    def __init__(self, label: str = "inverting") -> None:
+        self.label, self.meter = label, None
 
     def record(self, state: State) -> None:
-        meter = self._open(self.total or state.steps, 0 if self.total else state.step)
+        self.meter = self.meter or Meter(self.label, state.steps, state.step)
         right = ""
         if are_classes(state.view_target, state.outputs):
             right = f"{(state.outputs.argmax(-1) == state.view_target).float().mean():.0%}"
-        meter.update(meter.done + 1, loss=f"{state.loss.mean():.3f}", as_asked=right)
-
-    def reached(self, steps: int) -> None:
-        """Say that so many steps of the total are done, taken or skipped."""
-        self._open(self.total or steps, 0).update(steps)
-
-    def _open(self, total: int, done: int) -> Meter:
-        self.meter = self.meter or Meter(self.label, total, done)
-        return self.meter
+        self.meter.update(self.meter.done + 1, loss=f"{state.loss.mean():.3f}", as_asked=right)
 
     def close(self, result: "Result") -> None:
-        if self.total is None or result.interrupted:
-            self.stop()
-
-    def stop(self) -> None:
-        """Take the line down."""
         if self.meter is not None:
             self.meter.stop()
             self.meter = None

@@ -1,9 +1,8 @@
 """How the rate of a stepper falls over a run. Every schedule is registered, so a recipe names it."""
 
 import math
-from dataclasses import dataclass
 
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
 class Schedule:
@@ -16,8 +15,7 @@ class Schedule:
         raise NotImplementedError
 
 
-@register("schedule", "constant")
-@dataclass(frozen=True, kw_only=True)
+@plain("schedule", "constant")
 class Constant(Schedule):
     """The whole rate at every step."""
 
@@ -25,8 +23,7 @@ class Constant(Schedule):
         return 1.0
 
 
-@register("schedule", "cosine")
-@dataclass(frozen=True, kw_only=True)
+@plain("schedule", "cosine")
 class Cosine(Schedule):
     """Half a period of a cosine, from the whole rate to zero (Loshchilov & Hutter 2017)."""
 
@@ -34,8 +31,7 @@ class Cosine(Schedule):
         return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-@register("schedule", "step")
-@dataclass(frozen=True, kw_only=True)
+@plain("schedule", "step")
 class StepDecay(Schedule):
     """The rate times ``factor`` after every ``period``, a share of the run.
 

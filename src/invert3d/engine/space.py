@@ -94,9 +94,7 @@ class Points(Space):
         return -self.extent, self.extent
 
     def encode(self, x: Float[Tensor, "b n c"]) -> Tensor:
-        if (
-            self.up == "y"
-        ):  # the public ModelNet40 clouds swap two axes (a mirror image): (x, y, z) is stored as (x, z, y)
+        if self.up == "y":  # as in public ModelNet40 clouds, which swap two axes: (x, y, z) is stored as (x, z, y)
             x = torch.cat([part[..., [0, 2, 1]] for part in x.split(3, -1)], -1)
         return x.transpose(1, 2).contiguous() if self.layout == "b3n" else x
 
@@ -110,33 +108,27 @@ class Points(Space):
         if self.normals:
             bare = replace(self, normals=False)
             return torch.cat([bare.start(name, like, draws), bare.start("sphere", like, draws)], -1)
-        shape = (self.points, 3)
-        if name == "uniform":
-            return draws.uniform(like, -0.2, 0.2, *shape)
-        if name == "zero":
-            return draws.uniform(like, -1e-4, 1e-4, *shape)
-        direction = torch.nn.functional.normalize(draws.normal(like, *shape), dim=-1)
+        if name in ("uniform", "zero"):
+            reach = 0.2 if name == "uniform" else 1e-4
+            return draws.uniform(like, -reach, reach, self.points, 3)
+        direction = torch.nn.functional.normalize(draws.normal(like, self.points, 3), dim=-1)
         if name == "sphere":
             return direction
         return direction * draws.uniform(like, 0, 1, self.points, 1) ** (1 / 3)
 
     def validate(self, x: Tensor) -> None:
         """Raise ValueError, in one sentence, for a transposed, empty, tiny, infinite or oversized batch."""
-        channels = self.shape[1]
+        channels, given = self.shape[1], tuple(x.shape)
         if x.dim() == 3 and x.shape[1] == channels != x.shape[2]:
-            raise ValueError(
-                f"clouds must be (B, N, {channels}), these are (B, {channels}, N) = {tuple(x.shape)}: transpose"
-            )
+            raise ValueError(f"clouds must be (B, N, {channels}), these are (B, {channels}, N) = {given}: transpose")
         if x.dim() != 3 or x.shape[2] != channels:
-            raise ValueError(f"clouds must be (B, N, {channels}), got shape {tuple(x.shape)}")
+            raise ValueError(f"clouds must be (B, N, {channels}), got shape {given}")
         if x.shape[1] < 16:
             raise ValueError(f"a cloud needs at least 16 points, got {x.shape[1]}")
         check_finite(x)
         if len(x) and (largest := x[..., :3].abs().max()) > self.extent:
-            raise ValueError(
-                f"coordinates reach {largest:.3g}, more than {self.extent}: "
-                "center and scale the clouds to the unit sphere first"
-            )
+            far = f"coordinates reach {largest:.3g}, more than {self.extent}"
+            raise ValueError(f"{far}: center and scale the clouds to the unit sphere first")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ Every transform draws from the ``Draws`` it is handed, so a sample sees the same
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
-from invert3d.ops.points import farthest_point_sample, gather, square_distances
-from invert3d.registry import register
+from invert3d.ops.points import farthest_point_sample, gather, square_distances, unit_sphere
+from invert3d.registry import plain
 
 
 class Transform:
@@ -35,23 +34,32 @@ def chained(transforms: Sequence[Transform], x: Tensor, target: Any, draws: Draw
     return x, target
 
 
-@register("transform", "rotate")
-@dataclass(frozen=True, kw_only=True)
-class Rotate(Transform):
-    """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about others."""
+class CloudTransform(Transform):
+    """A view of clouds, which leaves the target as it is: subclasses say what becomes of x."""
 
     spaces = frozenset({"points"})
+
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, x: Tensor, target: Any, draws: Draws) -> tuple[Tensor, Any]:
+        return self.view(x, draws), target
+
+
+@plain("transform", "rotate")
+class Rotate(CloudTransform):
+    """Turn each cloud about the up axis by up to ``degrees``, and tilt it by up to ``tilt`` degrees about others."""
 
     degrees: float = 10.0
     tilt: float = 0.0
     up: str = "z"
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         up = "xyz".index(self.up)
         limits = torch.full((3,), self.tilt, dtype=x.dtype, device=x.device)
         limits[up] = self.degrees
         angles = draws.uniform(x, -1, 1, 3) * limits * (torch.pi / 180)
-        return x @ rotation_matrices(angles), target
+        return x @ rotation_matrices(angles)
 
 
 def rotation_matrices(angles: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
@@ -68,110 +76,88 @@ def rotation_matrices(angles: Float[Tensor, "b 3"]) -> Float[Tensor, "b 3 3"]:
     return x @ y @ z
 
 
-@register("transform", "scale")
-@dataclass(frozen=True, kw_only=True)
-class Scale(Transform):
+@plain("transform", "scale")
+class Scale(CloudTransform):
     """Scale each cloud by a factor in [low, high]; ``stretch`` lets each axis vary by that fraction more."""
-
-    spaces = frozenset({"points"})
 
     low: float = 0.8
     high: float = 1.2
     stretch: float = 0.0
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         factor = draws.uniform(x, self.low, self.high, 1, 1)
         axes = draws.uniform(x, 1 - self.stretch, 1 + self.stretch, 1, 3)
-        return x * factor * axes, target
+        return x * factor * axes
 
 
-@register("transform", "shift")
-@dataclass(frozen=True, kw_only=True)
-class Shift(Transform):
+@plain("transform", "shift")
+class Shift(CloudTransform):
     """Move each cloud by up to ``distance`` along each axis."""
-
-    spaces = frozenset({"points"})
 
     distance: float = 0.05
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
-        return x + draws.uniform(x, -self.distance, self.distance, 1, 3), target
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
+        return x + draws.uniform(x, -self.distance, self.distance, 1, 3)
 
 
-@register("transform", "jitter")
-@dataclass(frozen=True, kw_only=True)
-class Jitter(Transform):
+@plain("transform", "jitter")
+class Jitter(CloudTransform):
     """Move every point by Gaussian noise of a strength drawn up to ``sigma`` for each cloud."""
-
-    spaces = frozenset({"points"})
 
     sigma: float = 0.01
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         strength = draws.uniform(x, 0, self.sigma, 1, 1)
-        return x + strength * draws.normal(x, *x.shape[1:]), target
+        return x + strength * draws.normal(x, *x.shape[1:])
 
 
-@register("transform", "drop_points")
-@dataclass(frozen=True, kw_only=True)
-class DropPoints(Transform):
+@plain("transform", "drop_points")
+class DropPoints(CloudTransform):
     """Replace up to a ``share`` of the points by the cloud's first, as PointNet++ is trained (the count stays)."""
-
-    spaces = frozenset({"points"})
 
     share: float = 0.5
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         share = draws.uniform(x, 0, self.share, 1, 1)
         dropped = draws.uniform(x, 0, 1, x.shape[1], 1) < share
-        return torch.where(dropped, x[:, :1], x), target
+        return torch.where(dropped, x[:, :1], x)
 
 
-@register("transform", "warp")
-@dataclass(frozen=True, kw_only=True)
-class Warp(Transform):
+@plain("transform", "warp")
+class Warp(CloudTransform):
     """Bend each cloud smoothly: a sum of three plane waves of up to ``strength`` along each axis."""
-
-    spaces = frozenset({"points"})
 
     strength: float = 0.06
     frequency: float = 2.5
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         waves = draws.normal(x, 3, 3) * self.frequency
         phases = draws.uniform(x, 0, 2 * torch.pi, 1, 3)
         amplitude = draws.uniform(x, -self.strength, self.strength, 3, 3)
-        return x + torch.sin(x @ waves + phases) @ amplitude, target
+        return x + torch.sin(x @ waves + phases) @ amplitude
 
 
-@register("transform", "normalize")
-@dataclass(frozen=True, kw_only=True)
-class Normalize(Transform):
+@plain("transform", "normalize")
+class Normalize(CloudTransform):
     """Center on the mean and divide by the largest norm: the unit sphere that public checkpoints are trained in."""
 
-    spaces = frozenset({"points"})
-
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
-        x = x - x.mean(1, keepdim=True)
-        return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6), target
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
+        return unit_sphere(x)
 
 
-@register("transform", "abstract")
-@dataclass(frozen=True, kw_only=True)
-class Abstract(Transform):
+@plain("transform", "abstract")
+class Abstract(CloudTransform):
     """Redraw a ``share`` of the clouds as ``least`` to ``most`` Gaussian lumps with the mean and spread of their parts.
 
     A shape is still itself when its parts are: trained so, networks learn the arrangement and not the texture of
     surfaces (for images, Geirhos et al. 2019 call this a shape bias).
     """
 
-    spaces = frozenset({"points"})
-
     share: float = 0.5
     least: int = 8
     most: int = 40
 
-    def __call__(self, x: Float[Tensor, "b n 3"], target: Any, draws: Draws) -> tuple[Tensor, Any]:
+    def view(self, x: Float[Tensor, "b n 3"], draws: Draws) -> Tensor:
         chosen = draws.uniform(x, 0, 1, 1, 1) < self.share
         most = min(self.most, x.shape[1])
         parts = draws.uniform(x, self.least, self.most + 1, 1, 1).floor()  # how many, cloud by cloud
@@ -186,4 +172,4 @@ class Abstract(Transform):
         root = torch.linalg.cholesky(spread + 1e-5 * torch.eye(3, dtype=x.dtype, device=x.device))
         noise = draws.normal(x, *x.shape[1:]).clamp(-1.8, 1.8)
         lumps = gather(mean, part) + (gather(root.flatten(2), part).unflatten(-1, (3, 3)) @ noise[..., None])[..., 0]
-        return torch.where(chosen, lumps, x), target
+        return torch.where(chosen, lumps, x)

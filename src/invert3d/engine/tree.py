@@ -22,13 +22,14 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 
 def leaves(tree: Any) -> list[Tensor]:
-    """The tensors of a tree."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in leaves(value)]
-    return [] if tree is None else [tree]
+    """All tensors in nested dictionaries, tuples and lists."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else ()
+    return [leaf for part in parts for leaf in leaves(part)]
 
 
-def size_of(tree: Tree, what: str) -> int:
+def size_of(tree: Tree | None, what: str) -> int:
     """How many samples a tree has. Raises ValueError, naming it, unless all its tensors have as many."""
     sizes = {len(leaf) if leaf.dim() else 0 for leaf in leaves(tree)}
     if len(sizes) != 1:
@@ -69,11 +70,3 @@ def flattened(name: str, tree: Any) -> dict[str, Tensor]:
     if isinstance(tree, dict):
         return {key: leaf for part, value in tree.items() for key, leaf in flattened(f"{name}/{part}", value).items()}
     return {} if tree is None else {name: tree}
-
-
-def unflattened(name: str, table: dict[str, Tensor]) -> Any:
-    """The tree that ``flattened`` gave these names; None if there is none."""
-    if name in table:
-        return table[name]
-    parts = dict.fromkeys(key.removeprefix(f"{name}/").split("/")[0] for key in table if key.startswith(f"{name}/"))
-    return {part: unflattened(f"{name}/{part}", table) for part in parts} or None

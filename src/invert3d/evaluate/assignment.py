@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import intersection_over_first, may_touch, paired_overlaps
+from invert3d.ops.overlaps import intersection_over_first
+from invert3d.ops.overlaps import overlaps as boxes_overlap
 
 #: least height in pixels, greatest occlusion and truncation of each difficulty
 DIFFICULTIES = {"easy": (40.0, 0.0, 0.15), "moderate": (25.0, 1.0, 0.3), "hard": (25.0, 2.0, 0.5)}
@@ -23,16 +23,8 @@ DIFFICULTIES = {"easy": (40.0, 0.0, 0.15), "moderate": (25.0, 1.0, 0.3), "hard":
 NEIGHBORS = {"car": "van", "pedestrian": "person_sitting"}
 
 _FRAMES = 128  # worked on together; more need memory and are not faster
-_BOX, _SIZE, _CENTER, _YAW, _ALPHA, _TRUNCATION, _OCCLUSION, _SCORE = (
-    slice(0, 4),
-    slice(4, 7),
-    slice(7, 10),
-    10,
-    11,
-    12,
-    13,
-    14,
-)
+_BOX, _SIZE, _CENTER = slice(0, 4), slice(4, 7), slice(7, 10)
+_YAW, _ALPHA, _TRUNCATION, _OCCLUSION, _SCORE = range(10, 15)
 
 
 @dataclass(frozen=True)
@@ -46,16 +38,8 @@ class Flat:
     def of(cls, layout: Layout) -> "Flat":
         """The objects of a layout. A float32 that is compared with a limit is read as the decimal it stands for: 0.3,
         not 0.30000001."""
-        parts = (
-            layout.boxes,
-            layout.sizes,
-            layout.centers,
-            layout.yaws,
-            layout.alphas,
-            layout.truncations,
-            layout.occlusions,
-            layout.scores,
-        )
+        names = ("boxes", "sizes", "centers", "yaws", "alphas", "truncations", "occlusions", "scores")
+        parts = (getattr(layout, name) for name in names)
         columns = [part[:, None] if part.ndim == 1 else part for part in parts]
         values = torch.cat([column.detach().cpu().double() for column in columns], 1).numpy()
         if layout.boxes.dtype != torch.float64:
@@ -98,20 +82,6 @@ class Rules:
     part: np.ndarray
 
 
-@dataclass(frozen=True)
-class Counts:
-    """(t,) for each score threshold: objects found, false detections, objects missed, and the sum over those found of
-    (1 + cos(difference of alpha)) / 2."""
-
-    found: np.ndarray
-    false: np.ndarray
-    missed: np.ndarray
-    similarity: np.ndarray
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
-
-
 def frames_of(truth: Sequence[Flat], found: Sequence[Flat], kind: str) -> Iterator[Frames]:
     """The frames in which a kind (in lower case) is, or is detected, those with as many objects together."""
     tallest = max(height for height, _, _ in DIFFICULTIES.values())
@@ -140,10 +110,10 @@ def found_scores(frames: Frames, rules: Rules, view: str, overlap: float) -> np.
     return np.concatenate(kept)
 
 
-def count(frames: Frames, rules: Rules, view: str, overlap: float, thresholds: np.ndarray) -> Counts:
-    """What is found, false and missed if detections with scores below a threshold are left out, for each threshold."""
-    zero = np.zeros(len(thresholds))
-    found, missed, similarity = zero.copy(), zero.copy(), zero.copy()
+def count(frames: Frames, rules: Rules, view: str, overlap: float, thresholds: np.ndarray) -> np.ndarray:
+    """Counts (4, t) if detections with scores below a threshold are left out, for each threshold: objects found, false
+    detections, objects missed, and the sum over those found of (1 + cos(difference of alpha)) / 2."""
+    found, missed, similarity = np.zeros((3, len(thresholds)))
     free = rules.part[:, None] & (frames.found[..., _SCORE][:, None] >= thresholds[:, None])
     for g in range(frames.truth.shape[1]):
         shares = frames.overlaps[view][:, g]
@@ -155,7 +125,7 @@ def count(frames: Frames, rules: Rules, view: str, overlap: float, thresholds: n
         missed += rules.wanted[:, g].sum() - (taken & wanted).sum(0)
         similarity += np.where(hit, (1 + np.cos(turned)) / 2, 0).sum(0)
     held = ~rules.small & (~(frames.stuff > overlap) if view == "2d" else True)
-    return Counts(found, (free & held[:, None]).sum((0, 2)).astype(float), missed, similarity)
+    return np.stack([found, (free & held[:, None]).sum((0, 2)), missed, similarity])
 
 
 def _take(wishes: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -175,17 +145,16 @@ def _stacked(rows: list[tuple[Flat, np.ndarray, Flat, np.ndarray]], kind: str) -
     """Frames of rows (objects, which of them, detections, which of them)."""
     from torchvision.ops import box_iou
 
-    count = len(rows)
     regions = [objects.values[objects.kinds == "dontcare"] for objects, *_ in rows]
     truth = _padded([objects.values[which] for objects, which, _, _ in rows])
     found = _padded([detections.values[which] for _, _, detections, which in rows])
     neighbor, own = np.zeros(truth.shape[:2], dtype=bool), np.zeros(found.shape[:2], dtype=bool)
-    for i in range(count):
-        objects, which, detections, near = rows[i]
+    for i, (objects, which, detections, near) in enumerate(rows):
         neighbor[i, : len(which)] = objects.kinds[which] != kind
         own[i, : len(near)] = detections.kinds[near] == kind
     a, b, stuff = (torch.from_numpy(each) for each in (truth, found, _padded(regions)))
-    bev, space = _in_space(a, b)
+    in_space = ((each[..., _SIZE], each[..., _CENTER], each[..., _YAW]) for each in (a, b))
+    bev, space = (each.numpy() for each in boxes_overlap(*in_space))
     picture = torch.vmap(box_iou)(a[..., _BOX], b[..., _BOX]).nan_to_num(0.0)
     overlaps = {"2d": picture.numpy(), "bev": bev, "3d": space}
     shares = intersection_over_first(b[..., _BOX], stuff[..., _BOX]).numpy()
@@ -198,18 +167,3 @@ def _padded(tables: list[np.ndarray]) -> np.ndarray:
     for row, table in zip(whole, tables, strict=True):
         row[: len(table)] = table
     return whole
-
-
-def _in_space(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Overlaps (f, g, d) of objects (f, g, 15) with detections (f, d, 15) on the ground and in space."""
-    first = (a[:, :, None, _SIZE], a[:, :, None, _CENTER], a[:, :, None, _YAW])
-    second = (b[:, None, :, _SIZE], b[:, None, :, _CENTER], b[:, None, :, _YAW])
-    f, g, d = may_touch(first, second).nonzero(as_tuple=True)
-    one, other = a[f, g], b[f, d]
-    values = paired_overlaps(*((each[:, _SIZE], each[:, _CENTER], each[:, _YAW]) for each in (one, other)))
-    found = []
-    for each in values:
-        whole = torch.zeros(len(a), a.shape[1], b.shape[1], dtype=a.dtype)
-        whole[f, g, d] = each
-        found.append(whole.numpy())
-    return found[0], found[1]

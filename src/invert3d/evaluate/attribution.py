@@ -21,7 +21,7 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.transform import Transform
 from invert3d.ops.points import gather, nearest_others
 
-Removal = Literal["center", "resample", "drop", "empty", "blur"]
+Removal = Literal["center", "resample", "empty", "blur"]
 
 
 def occupied(x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
 
     Clouds (B, N, C), ``keep`` (B, N) with as many kept in each. ``center``: the others move into the mean of the cloud,
     where they say least (Zheng et al. 2019). ``resample``: they become copies of points that are kept, drawn at random.
-    ``drop``: they are gone, and the cloud is smaller. Grids (B, 1, D, H, W), ``keep`` (B, D, H, W). ``empty``: the
+    Grids (B, 1, D, H, W), ``keep`` (B, D, H, W). ``empty``: the
     others are emptied. ``blur``: they take the mean of the 5^3 voxels around them.
 
     Raises ValueError for a way that does not fit the input.
@@ -44,17 +44,14 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
             raise ValueError(f"voxels are removed by empty or blur, not by {how}")
         rest = torch.zeros_like(x) if how == "empty" else F.avg_pool3d(x, 5, 1, 2)
         return torch.where(keep[:, None], x, rest)
-    if how not in ("center", "resample", "drop"):
-        raise ValueError(f"points are removed by center, resample or drop, not by {how}")
+    if how not in ("center", "resample"):
+        raise ValueError(f"points are removed by center or resample, not by {how}")
     if how == "center":
         return torch.where(keep[..., None], x, x.mean(1, keepdim=True))
     order = keep.int().argsort(dim=1, descending=True, stable=True)
     count = int(keep[0].sum())
-    if how == "drop":
-        return gather(x, order[:, :count])
-    draws = Draws.seeded(seed, range(len(x)))
-    picks = (draws.uniform(x, 0, max(1, count), x.shape[1]).long()).clamp_max(max(0, count - 1))
-    copies = gather(x, order.gather(1, picks))
+    drawn = Draws.seeded(seed, range(len(x))).uniform(x, 0, max(1, count), x.shape[1])
+    copies = gather(x, order.gather(1, drawn.long().clamp_max(max(0, count - 1))))
     return torch.where(keep[..., None], x, copies)
 
 
@@ -85,15 +82,17 @@ def removal_curve(
     return torch.stack(curve, 1)
 
 
+HALF = tuple(0.05 * i for i in range(1, 11))
+
+
 def deletion(model: Frozen, x: Tensor, target: Tensor, values: Tensor, how: Removal = "center") -> Tensor:
     """Mean probability (B,) while up to half of the points are removed, the most important first: lower is better."""
-    return removal_curve(model, x, target, values, shares=[0.05 * i for i in range(1, 11)], how=how).mean(1)
+    return removal_curve(model, x, target, values, shares=HALF, how=how).mean(1)
 
 
 def insertion(model: Frozen, x: Tensor, target: Tensor, values: Tensor, how: Removal = "center") -> Tensor:
     """Mean probability (B,) with only the most important 5 to 50 % of the points there: higher is better."""
-    shares = [0.05 * i for i in range(1, 11)]
-    return removal_curve(model, x, target, values, shares=shares, how=how, most_first=False).mean(1)
+    return removal_curve(model, x, target, values, shares=HALF, how=how, most_first=False).mean(1)
 
 
 def infidelity(
@@ -113,15 +112,9 @@ def infidelity(
     elements, with the b >= 0 and c that fit best: the infidelity of Yeh et al. 2019 (equation 2) without the scale of
     the attributions. It is 1 for attributions that predict nothing, 0.97 for chance with 16 tries.
 
-    Raises ValueError for ``drop``: what is gone has not changed by anything.
-
-    Args:
-        values: attributions like x.
-        contributions: they say what an element did, so that I.a is their sum over what is removed; otherwise they are
-            derivatives, and I.a their product with the change.
+    With ``contributions`` the values (like x) say what an element did, so that I.a is their sum over what is removed;
+    otherwise they are derivatives, and I.a their product with the change.
     """
-    if how == "drop":
-        raise ValueError("infidelity needs inputs that stay comparable: remove by another way than drop")
     draws, there = Draws.seeded(seed, range(len(x))), occupied(x)
     with torch.no_grad():
         whole = model(x).to(target.device).gather(1, target[:, None])[:, 0]
@@ -131,11 +124,8 @@ def infidelity(
             count = (0.1 * there.flatten(1).sum(1)).round().clamp_min(1)
             keep = (lot.argsort(1).argsort(1) >= count[:, None]).view(there.shape)
             less = removed(x, keep, how)
-            parts = (
-                values.masked_fill(keep[..., None] if x.dim() == 3 else keep[:, None], 0)
-                if contributions
-                else (values * (x - less))
-            )
+            kept = keep[..., None] if x.dim() == 3 else keep[:, None]
+            parts = values.masked_fill(kept, 0) if contributions else values * (x - less)
             predicted.append(parts.flatten(1).sum(1))
             lost.append(whole - model(less).to(target.device).gather(1, target[:, None])[:, 0])
     a, f = (torch.stack(each, 1).double() for each in (predicted, lost))
@@ -152,18 +142,14 @@ def max_sensitivity(
     The view must keep the order of the points (jitter, rotation).
     """
     draws, still = Draws.seeded(seed, range(len(x))), explain(x)
-    changes = [relative_change(explain(view(x, None, draws)[0]), still) for _ in range(tries)]
-    return torch.stack(changes).amax(0)
+    return torch.stack([relative_change(explain(view(x, None, draws)[0]), still) for _ in range(tries)]).amax(0)
 
 
 def shift_sensitivity(explain: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Largest relative change (B,) of the values (B, D, H, W) when a grid moves by one voxel along an axis."""
-    still, there = explain(x) * occupied(x), occupied(x)
-    changes = []
-    for axis in range(3):
-        moved = explain(torch.roll(x, 1, axis + 2))
-        changes.append(relative_change(torch.roll(moved, -1, axis + 1) * there, still))
-    return torch.stack(changes).amax(0)
+    there = occupied(x)
+    still, moved = explain(x) * there, (torch.roll(explain(torch.roll(x, 1, i + 2)), -1, i + 1) for i in range(3))
+    return torch.stack([relative_change(each * there, still) for each in moved]).amax(0)
 
 
 def relative_change(a: Tensor, b: Tensor) -> Tensor:
@@ -210,11 +196,10 @@ def surface_variation(x: Tensor, k: int = 16) -> Tensor:
 
 def boundary_voxels(grid: Tensor) -> Tensor:
     """The filled voxels of a grid (D, H, W) that have an empty one beside them, bool."""
-    empty = (F.pad(grid[None, None].double(), (1,) * 6) == 0).double()
-    beside = F.max_pool3d(empty, (3, 1, 1), 1)[..., 1:-1, 1:-1]
-    beside = beside.maximum(F.max_pool3d(empty, (1, 3, 1), 1)[:, :, 1:-1, :, 1:-1])
-    beside = beside.maximum(F.max_pool3d(empty, (1, 1, 3), 1)[:, :, 1:-1, 1:-1])
-    return (grid != 0) & (beside[0, 0] > 0)
+    empty = F.pad(grid == 0, (1,) * 6, value=True)
+    steps = [(shift, axis) for shift in (-1, 1) for axis in range(3)]
+    beside = torch.stack([empty.roll(*step)[1:-1, 1:-1, 1:-1] for step in steps])
+    return (grid != 0) & beside.any(0)
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:

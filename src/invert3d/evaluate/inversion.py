@@ -3,7 +3,7 @@
 Everything is measured on the saved clouds, through the networks' untouched forward.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,22 +49,6 @@ def recognize(
     )
 
 
-def transfer_matrix(
-    inverted: Mapping[str, tuple[Tensor, Sequence[str]]], networks: Mapping[str, tuple[Frozen, Sequence[str]]]
-) -> tuple[Tensor, float]:
-    """Inversion transfer: share of the shapes inverted from the row's network that the column's recognizes.
-
-    The analogue, for clouds, of table 1 of *Inverting and Understanding Object Detectors*. Returns the matrix
-    (rows, columns), and the mean over the entries whose row and column are different networks.
-    """
-    rows = []
-    for x, asked in inverted.values():
-        rows.append([recognize(net, name, classes, x, asked).share for name, (net, classes) in networks.items()])
-    matrix = torch.tensor(rows)
-    elsewhere = torch.tensor([[row != column for column in networks] for row in inverted])
-    return matrix, matrix[elsewhere].mean().item()
-
-
 @torch.no_grad()
 def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -> nn.Module:
     """Shuffle the entries of every weight of a model in place: the control that must not give recognizable shapes.
@@ -74,9 +58,8 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
     """
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
-        flat = parameter.flatten()
-        mixed = flat[torch.randperm(len(flat), generator=generator).to(flat.device)]
-        parameter.copy_(mixed.view(parameter.shape))
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].view(parameter.shape))
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()

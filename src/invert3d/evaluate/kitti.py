@@ -6,13 +6,11 @@ October 2019), its oddities included. ``evaluate.assignment`` has those for a fr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
 
-from invert3d.evaluate.assignment import DIFFICULTIES, Counts, Flat, Frames, count, found_scores, frames_of
+from invert3d.evaluate.assignment import DIFFICULTIES, Flat, Frames, count, found_scores, frames_of
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
 
@@ -54,7 +52,6 @@ class KittiScores:
             ..., 1, each the greatest from there on. NaN if there is no such object, or an alpha is missing for ``aos``.
         objects: by (kind, difficulty), how many there were to find.
         overlaps, picture: thresholds in ``bev`` and ``3d``, and in ``2d`` and ``aos``.
-        frames: how many.
     """
 
     curves: Mapping[tuple[str, str, str], np.ndarray]
@@ -75,11 +72,8 @@ class KittiScores:
         Raises:
             ValueError: a name is not known, or ``points`` is not 40 or 11.
         """
-        for what, given, known in (
-            ("kind", kind, self.kinds),
-            ("view", view, VIEWS),
-            ("difficulty", difficulty, DIFFICULTIES),
-        ):
+        asked = {"kind": (kind, self.kinds), "view": (view, VIEWS), "difficulty": (difficulty, DIFFICULTIES)}
+        for what, (given, known) in asked.items():
             if given not in known:
                 raise ValueError(unknown(what, given, known))
         if points not in (40, 11):
@@ -136,10 +130,7 @@ def evaluate_kitti(
         truth: labels. Van objects are ignored for Car, Person_sitting for Pedestrian; DontCare regions are used.
         found: detections of the same frames, with scores. NaN sizes or centers (2-D only) overlap nothing in space; an
             alpha of NaN anywhere leaves out the orientation.
-        overlaps: thresholds, by default KITTI's.
-        picture: other ones in the picture, by default ``overlaps``.
-        kinds: of Car, Pedestrian and Cyclist.
-        interpolate: for few objects; not what KITTI's server does.
+        overlaps, picture: thresholds, by default KITTI's, and other ones in the picture.
 
     Raises:
         ValueError: the numbers of frames differ, there are none, a detection has no score, or a kind is not known.
@@ -148,15 +139,12 @@ def evaluate_kitti(
         if kind not in KINDS:
             raise ValueError(unknown("kind", kind, KINDS))
     if len(truth) != len(found) or not truth:
-        raise ValueError(
-            f"got {len(truth)} frames of labels and {len(found)} of detections, accepted is as many of "
-            "both and at least one"
-        )
+        given = f"{len(truth)} frames of labels and {len(found)} of detections"
+        raise ValueError(f"got {given}, accepted is as many of both and at least one")
     for i, layout in enumerate(found):
-        if bool(layout.scores.isnan().any()):
-            raise ValueError(
-                f"found[{i}]: scores are NaN, accepted are detections with a score each (are they labels?)"
-            )
+        if layout.scores.isnan().any():
+            accepted = "accepted are detections with a score each (are they labels?)"
+            raise ValueError(f"found[{i}]: scores are NaN, {accepted}")
     labels, answers = [Flat.of(each) for each in truth], [Flat.of(each) for each in found]
     oriented = not any(bool(layout.alphas.isnan().any()) for layout in found)
     overlaps = overlaps or Overlaps()
@@ -188,19 +176,17 @@ def _curves(
     thresholds = sampled(scores, objects)
     if not len(thresholds):
         return np.zeros(SAMPLES), np.zeros(SAMPLES)
-    total: Counts = reduce(add, (count(each, rule, view, overlap, thresholds) for each, rule in pairs))
-    held = np.maximum(total.found + total.false, 1e-9)
-    recall = total.found / np.maximum(total.found + total.missed, 1e-9)
-    return tuple(_spread(part / held, recall, interpolate) for part in (total.found, total.similarity))  # type: ignore
+    counts = (count(each, rule, view, overlap, thresholds) for each, rule in pairs)
+    right, false, missed, similarity = sum(counts, np.zeros((4, len(thresholds))))
+    held, recall = np.maximum(right + false, 1e-9), right / np.maximum(right + missed, 1e-9)
+    return _spread(right / held, recall, interpolate), _spread(similarity / held, recall, interpolate)
 
 
 def _spread(values: np.ndarray, recall: np.ndarray, interpolate: bool) -> np.ndarray:
     """Values at thresholds as 41 samples, each the greatest from there on."""
-    whole = np.zeros(SAMPLES)
     if interpolate:
-        for i in range(SAMPLES):
-            whole[i] = values[recall >= i / (SAMPLES - 1) - 1e-9].max(initial=0)
-        return whole
+        return np.array([values[recall >= i / (SAMPLES - 1) - 1e-9].max(initial=0) for i in range(SAMPLES)])
+    whole = np.zeros(SAMPLES)
     whole[: len(values)] = np.maximum.accumulate(values[::-1])[::-1]
     return whole
 
@@ -208,9 +194,7 @@ def _spread(values: np.ndarray, recall: np.ndarray, interpolate: bool) -> np.nda
 def sampled(scores: np.ndarray, objects: int) -> np.ndarray:
     """The scores at which recall is nearest to 0, 1/40, ..., 1: at most 41, from high to low.
 
-    Args:
-        scores: of the detections that are found objects.
-        objects: how many there were to find.
+    ``scores`` are those of the detections that are found objects, of ``objects`` there were to find.
     """
     ordered = np.sort(scores)[::-1]
     kept: list[float] = []

@@ -47,10 +47,7 @@ def match(truth: Layout, found: Layout, overlap: float = 0.25) -> Tensor:
 
     The pair that overlaps most in space goes first, and so on down to ``overlap``; what is left over goes by boxes in
     the picture that overlap at least half, for a detection at the wrong depth is not far off in the picture.
-    DontCare regions are no objects.
-
-    Raises:
-        ValueError: ``overlap`` is not between 0 and 1.
+    DontCare regions are no objects. Raises ValueError if ``overlap`` is not between 0 and 1.
     """
     if not 0 < overlap <= 1:
         raise ValueError(f"overlap: got {overlap}, accepted is more than 0 and at most 1")
@@ -65,21 +62,13 @@ def match(truth: Layout, found: Layout, overlap: float = 0.25) -> Tensor:
     return torch.tensor(sorted(pairs), dtype=torch.long).reshape(-1, 2)
 
 
-def errors(truth: Layout, found: Layout, pairs: Tensor | None = None) -> LayoutErrors:
-    """The errors of a scene. A detection that mostly lies in a DontCare region is not false.
-
-    Args:
-        truth: what was asked for, or labels.
-        found: what a detector says, on the same device.
-        pairs: (m, 2), by default those of ``match``.
-
-    Raises:
-        ValueError: the picture's sizes differ, so that pixels cannot be compared.
-    """
+def errors(truth: Layout, found: Layout) -> LayoutErrors:
+    """The errors of a scene, of the pairs that ``match`` finds. A detection that mostly lies in a DontCare region is
+    not false. Raises ValueError where the pictures' sizes differ, so that pixels cannot be compared."""
     if (truth.height, truth.width) != (found.height, found.width):
         sizes = f"{truth.height} x {truth.width} and {found.height} x {found.width}"
         raise ValueError(f"found: its picture is of another size: {sizes} pixels; use layout.resized")
-    pairs = match(truth, found) if pairs is None else pairs
+    pairs = match(truth, found)
     one, other = truth.select(pairs[:, 0]), found.select(pairs[:, 1])
     away = one.centers - other.centers
     regions = truth.of_kinds(["DontCare"]).boxes

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from invert3d.jobs.crew import Ended, Lost, Plan, run_batch
-from invert3d.jobs.job import Batch, Context
+from invert3d.jobs.crew import Lost, Plan, run_batch
+from invert3d.jobs.job import Batch, Context, Ended
 from invert3d.jobs.processes import sendable
 
 
@@ -36,20 +36,18 @@ class Actor:
 
 
 class RayCrew:
-    """One actor a worker, each with a network of its own on the device of the worker.
+    """One actor a worker (with 1, as many as the cluster has processors for), each with a network of its own.
 
-    Args:
-        plan: what to do.
-        address: HOST:PORT of a cluster; ``auto`` is that of ``RAY_ADDRESS``, or one that is started for this job.
-        workers: how many actors; with 1, as many as the cluster has processors for.
-        batches: no more actors than this.
-
-    Raises:
-        ValueError: Ray is not installed, no cluster answers at the address, or the worker cannot be sent.
+    ``auto`` is the cluster of ``RAY_ADDRESS``, or one that is started for this job. Raises ValueError if Ray is not
+    installed, no cluster answers at the address (HOST:PORT), or the worker cannot be sent.
     """
 
     def __init__(self, plan: Plan, address: str, workers: int, batches: int) -> None:
-        self.plan, self.ray, self.mine = plan, _ray(), False
+        try:
+            import ray
+        except ImportError as error:
+            raise ValueError("working on a cluster needs Ray: pip install 'invert3d[cluster]'") from error
+        self.plan, self.ray, self.mine = plan, ray, False
         self.worker = sendable(plan.worker)
         self._connect(address)
         processors = max(1, int(self.ray.cluster_resources().get("CPU", 1)) // plan.threads)
@@ -108,11 +106,3 @@ def answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError, OverflowError) as error:
         raise ValueError(f"no Ray cluster answers at {address} ({error}); give HOST:PORT or auto") from error
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ValueError("working on a cluster needs Ray: pip install 'invert3d[cluster]'") from error
-    return ray

@@ -4,25 +4,14 @@ Crews differ in where a batch runs and in how a lost worker is noticed, and in n
 """
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
 
 from invert3d.engine.progress import Meter
-from invert3d.jobs.job import Batch, Context, Job, Unfinished, Worker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """A batch that came back: the files of its units; whether it is finished, and if not, where it stood."""
-
-    batch: Batch
-    files: Sequence[Mapping[str, bytes]]
-    finished: bool
-    checkpoint: bytes | None = None
-    seconds: float = 0.0
+from invert3d.jobs.job import Batch, Context, Ended, Job, Unfinished, Worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +31,6 @@ class Crew(Protocol):
 
     def start(self, batch: Batch, checkpoint: bytes | None) -> None:
         """Start a batch, from where it stood."""
-        ...
 
     def wait(self) -> list[Ended | Lost]:
         """Wait until something happens. An error in a worker is raised here."""
@@ -50,11 +38,9 @@ class Crew(Protocol):
 
     def stop(self) -> None:
         """Ask all to stop where they can go on later."""
-        ...
 
     def close(self) -> None:
         """End all at once."""
-        ...
 
 
 @dataclass
@@ -87,16 +73,11 @@ def run_batch(worker: Worker, batch: Batch, context: Context, threads: int) -> E
     finally:
         torch.set_num_threads(before)
     finished = not isinstance(result, Unfinished)
-    made = result.made if isinstance(result, Unfinished) else result
+    made, checkpoint = (result, None) if finished else (result.made, result.checkpoint)
     if finished and len(made) != len(batch.units):
         raise RuntimeError(f"{type(worker).__name__} made {len(made)} of {len(batch.units)} units")
-    return Ended(
-        batch=batch,
-        files=[each.encoded() for each in made],
-        finished=finished,
-        checkpoint=result.checkpoint if isinstance(result, Unfinished) else None,
-        seconds=time.perf_counter() - clock,
-    )
+    files, seconds = [each.encoded() for each in made], time.perf_counter() - clock
+    return Ended(batch=batch, files=files, finished=finished, checkpoint=checkpoint, seconds=seconds)
 
 
 class Here:
@@ -114,12 +95,7 @@ class Here:
     def wait(self) -> list[Ended | Lost]:
         assert self.next is not None
         (batch, checkpoint), self.next, plan = self.next, None, self.plan
-        context = Context(
-            seed=plan.seed,
-            checkpoint=checkpoint,
-            stop=lambda: plan.ask.stop,
-            progress=lambda share, words="": plan.progress(batch, share, words),
-        )
+        context = Context(plan.seed, checkpoint, partial(plan.progress, batch), lambda: plan.ask.stop)
         return [run_batch(plan.worker, batch, context, plan.threads)]
 
     def stop(self) -> None:

@@ -1,8 +1,4 @@
-"""Running a job: what is done is skipped, what is interrupted is kept, whoever does the work.
-
-The work is done by a *crew*: this process (``Here``), others on this machine (``jobs.processes``), or a cluster
-(``jobs.cluster``). Crews differ in where a batch runs and in how a lost worker is noticed, and in nothing else.
-"""
+"""Running a job: what is done is skipped, what is interrupted is kept, whoever does the work (``jobs.crew``)."""
 
 import contextlib
 import json
@@ -62,14 +58,8 @@ class Outcome:
 
 
 def execute(job: Job, options: RunOptions) -> Outcome:
-    """Do a job, or what is left of it.
-
-    Args:
-        job: what is to be done.
-        options: where and how.
-
-    Returns:
-        An ``Outcome``. After Ctrl-C or SIGTERM it is ``interrupted``: what is finished, and what there is of the rest.
+    """Do a job, or what is left of it. After Ctrl-C or SIGTERM the outcome is ``interrupted``: what is finished, and
+    what there is of the rest.
 
     Raises:
         ValueError: for a folder that cannot be written, another writer, or a run that was begun with other settings.
@@ -83,8 +73,10 @@ def execute(job: Job, options: RunOptions) -> Outcome:
         "units": [unit.name for unit in job.units],
     }
     about = {**job.about, "command": command_line(), "environment": environment()}
-    keep = None if options.out is not None else tempfile.TemporaryDirectory(prefix="invert3d-")
-    path = options.out if options.out is not None else Path(str(keep and keep.name)) / "run"
+    keep, path = None, options.out
+    if path is None:
+        keep = tempfile.TemporaryDirectory(prefix="invert3d-")
+        path = Path(keep.name) / "run"
     with opened(path, asked, about, resume=options.resume, overwrite=options.overwrite) as folder:
         todo = [batch for batch in job.batches() if not all(folder.finished(unit.name) for unit in batch.units)]
         cost = sum(unit.cost for unit in job.units)
@@ -115,9 +107,8 @@ def crew_of(worker: Worker, options: RunOptions, batches: int, progress: Shown, 
 
 def _work(crew: Crew, todo: list[Batch], folder: RunFolder, progress: Shown, ask: Ask) -> bool:
     """Give out the batches and write what comes back. Returns whether it was interrupted."""
-    waiting, running = list(todo), 0
+    waiting, running, stopped = list(todo), 0, False
     tries: dict[int, int] = {}
-    stopped = False
     while running or (waiting and not ask.stop):
         while waiting and crew.free() and not ask.stop:
             batch = waiting.pop(0)
@@ -132,17 +123,15 @@ def _work(crew: Crew, todo: list[Batch], folder: RunFolder, progress: Shown, ask
                 folder.log(batch=event.batch.number, lost=event.why)
                 tries[event.batch.number] = tries.get(event.batch.number, 1) + 1
                 if tries[event.batch.number] > TRIES:
-                    raise ChildProcessError(
-                        f"the worker of {event.batch.units[0].name} died {TRIES} times ({event.why}): out of memory?"
-                    )
+                    name = event.batch.units[0].name
+                    raise ChildProcessError(f"the worker of {name} died {TRIES} times ({event.why}): out of memory?")
                 waiting.insert(0, event.batch)
                 continue
             folder.log(batch=event.batch.number, finished=event.finished, seconds=round(event.seconds, 3))
+            folder.write(event)
             if event.finished:
-                folder.finish(event.batch, event.files)
                 progress(event.batch, 1.0)
             else:
-                folder.keep(event.batch, event.files, event.checkpoint)
                 waiting.append(event.batch)
     return bool(waiting)
 

@@ -22,7 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from invert3d.jobs.job import Batch, Made, file_name
+from invert3d.jobs.job import Batch, Ended, Made, file_name
 from invert3d.ops.files import write_bytes
 
 MARK = "run.json"
@@ -50,9 +50,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 def read_job(folder: Path, kind: str, source: Sequence[str]) -> dict[str, Any]:
     """The facts of a finished or interrupted job of one source: ``run.json``, and what it says of the source.
 
-    A run folder may be somebody else's: names that leave it, and facts that are missing, are refused.
-
-    Raises ValueError if it is no run of this kind, or lacks one of the facts in ``source``.
+    Raises ValueError if it is no run of this kind, has names that leave the folder, or lacks a fact in ``source``.
     """
     run = read_run(folder)
     try:
@@ -83,7 +81,7 @@ def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = Fals
     if not parent.is_dir():
         raise ValueError(f"{folder} cannot be made: {parent} is a file")
     there = folder / MARK
-    full = folder.is_dir() and any(not is_leftover(each) for each in folder.iterdir())
+    full = folder.is_dir() and not all(is_leftover(each) for each in folder.iterdir())
     if full and not there.is_file() and (resume or overwrite):
         raise ValueError(f"{folder} is not a run folder (no {MARK}): it is left as it is")
     if full and not (resume or overwrite):
@@ -113,33 +111,30 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def unit(self, name: str) -> Path:
-        """The folder of a unit."""
-        return self.path / "units" / name
-
     def finished(self, name: str) -> bool:
         """Whether a unit is done and all its files are as they were written."""
-        return is_whole(self.unit(name))
+        path = self.path / "units" / name
+        try:
+            written = json.loads((path / "done.json").read_text())["sha256"].items()
+            return all(hashlib.sha256((path / name).read_bytes()).hexdigest() == digest for name, digest in written)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return False
+
+    def _stood(self, batch: Batch) -> Path:
+        return self.path / "unfinished" / f"{batch.number}.bin"
 
     def checkpoint(self, batch: Batch) -> bytes | None:
         """Where a batch stood, if it was interrupted."""
-        path = self.path / "unfinished" / f"{batch.number}.bin"
-        return path.read_bytes() if path.is_file() else None
+        return self._stood(batch).read_bytes() if self._stood(batch).is_file() else None
 
-    def finish(self, batch: Batch, files: Sequence[Mapping[str, bytes]]) -> None:
-        """Write the units of a batch, and forget where it stood."""
-        self._write(batch, files, "done.json")
-        (self.path / "unfinished" / f"{batch.number}.bin").unlink(missing_ok=True)
-
-    def keep(self, batch: Batch, files: Sequence[Mapping[str, bytes]], checkpoint: bytes | None) -> None:
-        """Write what there is of an interrupted batch."""
-        self._write(batch, files, "partial.json")
-        if checkpoint is not None:
-            write_bytes(self.path / "unfinished" / f"{batch.number}.bin", checkpoint)
-
-    def _write(self, batch: Batch, files: Sequence[Mapping[str, bytes]], mark: str) -> None:
-        for unit, table in zip(batch.units, files, strict=False):
-            write_folder(self.unit(unit.name), table, mark)
+    def write(self, ended: Ended) -> None:
+        """Write what there is of the units of a batch, and where it stands if it is not finished."""
+        for unit, table in zip(ended.batch.units, ended.files, strict=False):
+            write_folder(self.path / "units" / unit.name, table, "done.json" if ended.finished else "partial.json")
+        if ended.finished:
+            self._stood(ended.batch).unlink(missing_ok=True)
+        elif ended.checkpoint is not None:
+            write_bytes(self._stood(ended.batch), ended.checkpoint)
 
     def log(self, **facts: Any) -> None:
         """Add a line to ``log.jsonl``."""
@@ -180,21 +175,28 @@ def opened(
 
 def _begin(path: Path, table: Mapping[str, Any]) -> Path | None:
     """Make a run folder, and return where the one is that was there before."""
-    parent = path.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    fresh, old = Path(tempfile.mkdtemp(dir=parent, prefix=f".{path.name[:40]}-", suffix=".new")), None
-    try:
-        fresh.chmod(0o755)
+    old = None
+    with _appearing(path) as fresh:
         write_json(fresh / MARK, dict(table))
         if path.exists():
             with _alone(path):
                 old = fresh.with_suffix(".old")
                 os.replace(path, old)
+    return old
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A folder to fill, which at the end is renamed to ``path``; after an error it is gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=path.absolute().parent, prefix=f".{path.name[:40]}-", suffix=".new"))
+    try:
+        fresh.chmod(0o755)
+        yield fresh
         os.replace(fresh, path)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    return old
 
 
 def is_leftover(path: Path) -> bool:
@@ -214,11 +216,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes], mark: str) -> None:
-    """Write a unit's files and, in the file ``mark``, their digests, as one folder that is renamed into its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".new"))
-    try:
-        fresh.chmod(0o755)
+    """Write a unit's files and, in the file ``mark``, their digests."""
+    with _appearing(path) as fresh:
         for name, data in files.items():
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             (fresh / name).write_bytes(data)
@@ -226,21 +225,6 @@ def write_folder(path: Path, files: Mapping[str, bytes], mark: str) -> None:
         write_json(fresh / mark, {"sha256": digests})
         if path.exists():
             shutil.rmtree(path)
-        os.replace(fresh, path)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a unit's folder is finished and each file has the digest it was written with."""
-    try:
-        digests = json.loads((path / "done.json").read_text())["sha256"]
-        return all(
-            hashlib.sha256((path / name).read_bytes()).hexdigest() == written for name, written in digests.items()
-        )
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return False
 
 
 def read_made(path: Path) -> Made:
@@ -254,6 +238,5 @@ def read_made(path: Path) -> Made:
         arrays: dict[str, Tensor] = load(files.pop("arrays.safetensors")) if "arrays.safetensors" in files else {}
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"{path} is damaged ({error}): --resume does it again") from error
-    return Made(
-        facts=facts, arrays=arrays, files={k: v for k, v in files.items() if k not in ("done.json", "partial.json")}
-    )
+    rest = {name: data for name, data in files.items() if name not in ("done.json", "partial.json")}
+    return Made(facts=facts, arrays=arrays, files=rest)

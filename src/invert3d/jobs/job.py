@@ -25,19 +25,12 @@ from invert3d.engine.state import State
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One thing to do.
+    """One thing to do."""
 
-    Attributes:
-        name: unique in its job, and a legal file name (see ``file_name``).
-        cost: its share of a batch's ``capacity``, in a measure of the job's own (points, pixels).
-        group: units of different groups never share a batch.
-        values: what the worker must know of it.
-    """
-
-    name: str
-    cost: float = 1.0
-    group: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    name: str  # unique in its job, and a legal file name (see ``file_name``)
+    cost: float = 1.0  # its share of a batch's ``capacity``, in a measure of the job's own (points, pixels)
+    group: str = ""  # units of different groups never share a batch
+    values: Mapping[str, Any] = field(default_factory=dict)  # what the worker must know of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +64,12 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class Context:
-    """What a worker is given beside its units.
+    """What a worker is given beside its units."""
 
-    Attributes:
-        seed: the run's.
-        checkpoint: what the same batch left when it was interrupted.
-        progress: called with the share of the batch that is done, 0 to 1, and facts in words.
-        stop: whether the worker should stop where it can go on later.
-    """
-
-    seed: int = 0
-    checkpoint: bytes | None = None
-    progress: Callable[[float, str], None] = lambda share, words: None
-    stop: Callable[[], bool] = lambda: False
+    seed: int = 0  # the run's
+    checkpoint: bytes | None = None  # what the same batch left when it was interrupted
+    progress: Callable[[float, str], None] = lambda share, words: None  # of the batch, 0 to 1, and facts in words
+    stop: Callable[[], bool] = lambda: False  # whether the worker should stop where it can go on later
 
     def report(self, share: float, words: str = "") -> None:
         """Say how far the batch is. Raises ``Interrupted`` if the worker should stop."""
@@ -123,28 +109,15 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is to be done.
+    """What is to be done. Raises ValueError if there is no unit, two have one name, or a name is not legal."""
 
-    Attributes:
-        kind: what a run folder of it is called, ``classes`` for one.
-        units: in the order they are shown in.
-        worker: does them.
-        settings: plain values that the result depends on: a run is only resumed where all of them are the same.
-        about: more facts for ``run.json``, which need not agree.
-        capacity: the largest cost of a batch; one unit may cost more.
-        label: what the progress line says.
-
-    Raises:
-        ValueError: there is no unit, two have one name, or a name is not legal.
-    """
-
-    kind: str
-    units: tuple[Unit, ...]
+    kind: str  # what a run folder of it is called, ``classes`` for one
+    units: tuple[Unit, ...]  # in the order they are shown in
     worker: Worker
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
-    capacity: float = math.inf
-    label: str = "working"
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that the result depends on: must agree to be resumed
+    about: Mapping[str, Any] = field(default_factory=dict)  # more facts for ``run.json``, which need not agree
+    capacity: float = math.inf  # the largest cost of a batch; one unit may cost more
+    label: str = "working"  # of the progress line
 
     def __post_init__(self) -> None:
         names = [unit.name for unit in self.units]
@@ -194,6 +167,17 @@ class Batch:
     def cost(self) -> float:
         """Of all its units."""
         return sum(unit.cost for unit in self.units)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A batch that came back: the files of its units; whether it is finished, and if not, where it stood."""
+
+    batch: Batch
+    files: Sequence[Mapping[str, bytes]]
+    finished: bool
+    checkpoint: bytes | None = None
+    seconds: float = 0.0
 
 
 def file_name(text: str) -> str:

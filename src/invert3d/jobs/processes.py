@@ -9,8 +9,8 @@ import sys
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from invert3d.jobs.crew import Ended, Lost, Plan, run_batch
-from invert3d.jobs.job import Batch, Context, Worker
+from invert3d.jobs.crew import Lost, Plan, run_batch
+from invert3d.jobs.job import Batch, Context, Ended, Worker
 
 
 class Lane:
@@ -24,12 +24,6 @@ class Lane:
             self.process.start()
         theirs.close()
         self.batch: Batch | None = None
-
-    def end(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
 
 
 class ProcessCrew:
@@ -58,13 +52,8 @@ class ProcessCrew:
     def wait(self) -> list[Ended | Lost]:
         busy = [lane for lane in self.lanes if lane.batch is not None]
         ready = wait([each for lane in busy for each in (lane.pipe, lane.process.sentinel)], timeout=0.5)
-        events: list[Ended | Lost] = []
-        for lane in busy:
-            if lane.pipe in ready or lane.process.sentinel in ready:
-                event = self._heard(lane)
-                if event is not None:
-                    events.append(event)
-        return events
+        heard = (self._heard(lane) for lane in busy if lane.pipe in ready or lane.process.sentinel in ready)
+        return [event for event in heard if event is not None]
 
     def _heard(self, lane: Lane) -> Ended | Lost | None:
         assert lane.batch is not None
@@ -91,7 +80,9 @@ class ProcessCrew:
 
     def close(self) -> None:
         for lane in self.lanes:
-            lane.end()
+            lane.process.kill()
+            lane.process.join()
+            lane.pipe.close()
         self.lanes.clear()
 
 
@@ -100,10 +91,8 @@ def sendable(worker: Worker) -> bytes:
     try:
         return pickle.dumps(worker)
     except Exception as error:  # noqa: BLE001 - whatever a foreign model raises
-        raise ValueError(
-            f"the model cannot be sent to another process ({error}): give it as package.module:factory, "
-            "or work with one worker"
-        ) from error
+        instead = "give it as package.module:factory, or work with one worker"
+        raise ValueError(f"the model cannot be sent to another process ({error}): {instead}") from error
 
 
 @contextlib.contextmanager
@@ -135,19 +124,18 @@ def _serve(pipe: Connection, worker: bytes, seed: int, threads: int) -> None:
         if word == b"stop":  # too late: its batch has ended
             continue
         batch, checkpoint = pickle.loads(word)
-        context = Context(
-            seed=seed,
-            checkpoint=checkpoint,
-            stop=pipe.poll,
-            progress=lambda share, words="": pipe.send_bytes(pickle.dumps(("progress", (share, words)))),
-        )
+        context = Context(seed, checkpoint, lambda *facts: _say(pipe, "progress", facts), pipe.poll)
         try:
             if chosen is None:
                 chosen = pickle.loads(worker)
-            answer = ("ended", run_batch(chosen, batch, context, threads))
+            answer = "ended", run_batch(chosen, batch, context, threads)
         except Exception as error:  # noqa: BLE001 - raised again where the job is run
-            answer = ("error", portable(error))
-        pipe.send_bytes(pickle.dumps(answer))
+            answer = "error", portable(error)
+        _say(pipe, *answer)
+
+
+def _say(pipe: Connection, kind: str, value: Any) -> None:
+    pipe.send_bytes(pickle.dumps((kind, value)))
 
 
 def portable(error: Exception) -> Exception:

@@ -13,7 +13,6 @@ from invert3d import __version__
 
 def environment() -> dict[str, str]:
     """What a number depends on besides the code: versions and the processor, no paths."""
-    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "invert3d": __version__,
         "torch": torch.__version__,
@@ -21,7 +20,7 @@ def environment() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "threads": str(torch.get_num_threads()),
-        **gpu,
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
     }
 
 
@@ -36,7 +35,8 @@ def processor() -> str:
 
 def command_line() -> str:
     """The command as a person would type it, without the path of the program."""
-    words = [Path(sys.argv[0]).name if Path(sys.argv[0]).name != "__main__.py" else "invert3d", *sys.argv[1:]]
+    program = Path(sys.argv[0]).name
+    words = ["invert3d" if program == "__main__.py" else program, *sys.argv[1:]]
     return " ".join(word if word and " " not in word else repr(word) for word in words)
 
 

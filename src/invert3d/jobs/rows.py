@@ -40,10 +40,8 @@ def rows_job(
     """
     units = tuple(Unit(name=file_name("-".join(map(str, row.values()))), values=dict(row)) for row in rows)
     settings = {name: value for name, value in common.items() if name != "device"}
-    worker = Rows(function=function, common=common)
-    return Job(
-        kind=kind, units=units, worker=worker, settings=settings, capacity=1, label=f"measuring {len(units)} rows"
-    )
+    worker, label = Rows(function=function, common=common), f"measuring {len(units)} rows"
+    return Job(kind=kind, units=units, worker=worker, settings=settings, capacity=1, label=label)
 
 
 def rows_of(outcome: Outcome) -> list[dict[str, Any]]:

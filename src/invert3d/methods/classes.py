@@ -31,21 +31,10 @@ def invert(
     snapshots: int = 12,
     resume: Unfinished | None = None,
 ) -> tuple[Result, Unfinished | None]:
-    """Invert classes: one shape for each entry of ``target`` (A,).
+    """Invert classes: one shape for each entry of ``target`` (A,), the class asked for. All else as ``run_stages``.
 
-    Args:
-        model: a frozen classifier of clouds.
-        target: the class asked for, shape by shape; ask twice for two shapes of a class.
-        recipe: how.
-        samples: names of the shapes, ``airplane-0`` for the first try of a class (default ``0-0``, ``1-0``: the class
-            and how often it was asked for before). What comes out follows from the name and the seed. Shapes of the
-            same try choose from the same candidates.
-        seed: of the run.
-        judge: keeps the good starts after each stage; without one the starts of lowest loss are kept.
-        recorders, snapshots, resume: see ``run_stages``.
-
-    Returns:
-        A ``Result`` of A shapes, and where it stands if it was interrupted.
+    ``samples`` are names of the shapes, ``airplane-0`` for the first try of a class (default ``0-0``, ``1-0``: the
+    class and how often it was asked for before). Shapes of the same try choose from the same candidates.
     """
     classes = target.tolist()
     names = list(samples or (f"{each}-{classes[:i].count(each)}" for i, each in enumerate(classes)))

@@ -8,91 +8,40 @@ All are recipes (``recipes/boxes``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from invert3d.engine.hooks import Taps
 from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import Recorder
-from invert3d.engine.result import Result
 from invert3d.engine.space import Image
 from invert3d.engine.state import State
-from invert3d.engine.tree import Tree, size_of
 from invert3d.methods.recipes import load_recipe
-from invert3d.methods.stages import Recipe, Unfinished, run_stages
+from invert3d.methods.stages import Recipe
 from invert3d.objectives.detection import check_heads
 from invert3d.priors.statistics import norm_layers
-from invert3d.registry import register
-
-
-def invert_layouts(
-    model: Frozen,
-    target: Tree,
-    recipe: Recipe,
-    *,
-    samples: Sequence[str] | None = None,
-    start: Tensor | None = None,
-    seed: int = 0,
-    recorders: Sequence[Recorder] = (),
-    snapshots: int = 0,
-    resume: Unfinished | None = None,
-) -> tuple[Result, Unfinished | None]:
-    """Invert layouts: one picture for each of the A layouts of ``target``.
-
-    Args:
-        model: a frozen detector (``models.detectors``) on a space of RGB images in [0, 1] of its size.
-        target: what is asked, see ``detector.targets``; ask twice for two pictures of a layout.
-        recipe: how, see ``layout_recipe``.
-        samples: names of the layouts (default ``0``, ``1``, ...). What comes out follows from the name and the seed.
-        start: pictures (A, 3, h, w) to begin with; by default noise.
-        seed: of the run.
-        recorders, snapshots, resume: see ``run_stages``.
-
-    Returns:
-        A ``Result``: x (A, 3, h, w) RGB, in [0, 1] where the recipe keeps it so; ``steps`` each one took; a trace. And
-        where it stands if it was interrupted.
-
-    Raises:
-        ValueError: the recipe cannot begin with a picture.
-    """
-    return run_stages(
-        model,
-        target,
-        recipe,
-        samples=list(samples or map(str, range(size_of(target, "targets")))),
-        seed=seed,
-        start=start,
-        recorders=recorders,
-        snapshots=snapshots,
-        resume=resume,
-    )
+from invert3d.registry import plain
 
 
 def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, **overrides: Any) -> Recipe:
-    """A layout recipe for this detector, by name or from a TOML file, with plain values replaced (``load_recipe``).
-
-    ``heads`` asks only some of the detector's heads. With ``starts``, each picture begins so many times at once with
-    other draws and one is kept: of those that were done early, or of all if none was, the one that costs least.
-
-    Raises ValueError for unknown names or heads.
-    """
-    return adapted(load_recipe(name, "boxes", **overrides), detector, heads)
-
-
-def adapted(recipe: Recipe, detector: Any, heads: Sequence[str] | None = None) -> Recipe:
-    """A recipe with what depends on the detector filled in, wherever a part of it has such a field.
+    """A layout recipe, by name or from a TOML file, with what depends on the detector filled in wherever it is a field.
 
     That is: whether colors are ``swapped``; the batch norms (``layers``) where the recipe names none; and the
-    ``weights`` of the heads, where only some ``heads`` are asked.
+    ``weights`` of the heads, where only some ``heads`` are asked. ``overrides`` replace plain values (``load_recipe``):
+    with ``starts``, each picture begins so many times at once with other draws and one is kept, of those that were done
+    early, or of all if none was, the one that costs least.
+
+    Raises ValueError for unknown names or heads.
     """
     known: dict[str, Callable[[Any], Any]] = {
         "swapped": lambda _: getattr(detector, "order", "rgb") == "bgr",
         "layers": lambda names: names or reached_norms(detector),
         "weights": lambda weights: _weights(dict(weights), heads, detector.heads),
     }
-    return _filled(recipe, known)
+    return _filled(load_recipe(name, "boxes", **overrides), known)
 
 
 def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapping[str, float]) -> dict[str, float]:
@@ -113,25 +62,20 @@ def _filled(part: Any, known: dict[str, Callable[[Any], Any]]) -> Any:
     if not is_dataclass(part) or isinstance(part, type):
         return part
     values = {field.name: getattr(part, field.name) for field in fields(part)}
-    return replace(
-        part, **{name: known[name](value) if name in known else _filled(value, known) for name, value in values.items()}
-    )
+    made = {name: known[name](value) if name in known else _filled(value, known) for name, value in values.items()}
+    return replace(part, **made)
 
 
 def reached_norms(detector: Any) -> tuple[str, ...]:
     """The batch norms that a detector's pictures go through: DLA-34 has some that only checkpoints know."""
-    reached: dict[str, None] = {}
-    modules = dict(detector.named_modules())
-    hooks = [
-        modules[name].register_forward_hook(lambda *_, name=name: reached.setdefault(name))
-        for name in norm_layers(detector)
-    ]
+    names, taps = norm_layers(detector), Taps(detector)
+    taps.set(names)
     space = Image(height=64, width=64, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     with Frozen(detector, space) as model, torch.no_grad():
         detector.raw(torch.zeros(1, 3, 64, 64, dtype=model.dtype, device=model.device))
-    for hook in hooks:
-        hook.remove()
-    return tuple(name for name in norm_layers(detector) if name in reached)
+    reached = tuple(name for name in names if name in taps.values)
+    taps.remove()
+    return reached
 
 
 def quantized(x: Tensor) -> Tensor:
@@ -139,8 +83,7 @@ def quantized(x: Tensor) -> Tensor:
     return (x.clamp(0, 1) * 255).round() / 255
 
 
-@register("stop", "agrees")
-@dataclass(frozen=True, kw_only=True)
+@plain("stop", "agrees")
 class Agrees(Recorder):
     """A sample is done once the detector reads exactly the asked layout from its 8-bit picture.
 

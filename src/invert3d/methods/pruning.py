@@ -46,12 +46,8 @@ class Masked(torch.autograd.Function):
     """``weight * mask``, with the gradient of ``weight`` (straight through)."""
 
     @staticmethod
-    def forward(weight: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, mask: Tensor) -> Tensor:
         return weight * mask
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -84,13 +80,7 @@ class Mask(nn.Module):
 class Operation:
     """A model under surgery: a context that takes the masks off again, unless ``finish`` made them permanent.
 
-    Args:
-        model: any module; its ``LAYERS`` are pruned, or those named.
-        surgery: how.
-        names: modules to prune, by name.
-
-    Raises:
-        ValueError: if there is nothing to prune, or a name is not that of a layer.
+    Its ``LAYERS`` are pruned, or those named. Raises ValueError if there are none, or a name is not that of a layer.
     """
 
     def __init__(self, model: nn.Module, surgery: Surgery, names: Sequence[str] | None = None) -> None:
@@ -104,8 +94,7 @@ class Operation:
         for layer in self.layers.values():
             threshold = threshold_of(layer, surgery.c)
             for part in parts_of(layer):
-                like = getattr(layer, part)
-                parametrize.register_parametrization(layer, part, Mask(like, threshold))
+                parametrize.register_parametrization(layer, part, Mask(getattr(layer, part), threshold))
 
     def __enter__(self) -> "Operation":
         return self
@@ -159,7 +148,7 @@ def threshold_of(layer: nn.Module, c: float) -> Tensor:
     return (mu + c * sigma).clamp_min(0)
 
 
-def rate_for(model: nn.Module, density: float, names: Sequence[str] | None = None, low: float = 0.9) -> float:
+def rate_for(model: nn.Module, density: float) -> float:
     """The ``c`` at which the first cut leaves a share ``density`` of the weights of all layers together.
 
     Raises ValueError if the share is not between 0 and 1.
@@ -169,7 +158,7 @@ def rate_for(model: nn.Module, density: float, names: Sequence[str] | None = Non
     least, most = -5.0, 20.0
     for _ in range(50):
         c = (least + most) / 2
-        with Operation(model, Surgery(c=c, low=low, high=max(low, 1.1)), names) as operation:
+        with Operation(model, Surgery(c=c)) as operation:
             operation.update(0)
             least, most = (c, most) if operation.density() > density else (least, c)
     return (least + most) / 2
@@ -181,9 +170,8 @@ def prune_by_magnitude(operation: Operation, density: float, *, adaptive: bool =
     ``adaptive`` makes layers comparable, whose scale a norm behind them makes meaningless: a weight counts by its
     square over the sum of the squares that are no smaller in its tensor (LAMP, Lee et al. 2021).
     """
-    tables = [
-        (mask, lamp(hidden.detach()) if adaptive else hidden.detach().abs()) for _, mask, hidden in operation.masks()
-    ]
+    size_of = lamp if adaptive else torch.abs
+    tables = [(mask, size_of(hidden.detach())) for _, mask, hidden in operation.masks()]
     sizes = torch.cat([size.flatten() for _, size in tables])
     limit = sizes.topk(max(1, round(density * len(sizes)))).values[-1]
     for mask, size in tables:

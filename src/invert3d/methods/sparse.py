@@ -12,6 +12,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -88,13 +89,8 @@ class Choice:
 def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module, list[Choice]]:
     """A copy of a pruned model in which every 3-D convolution runs the way that is fastest on this machine.
 
-    Args:
-        model: a module of grids; it is left as it is.
-        x: an input (B, 1, S, S, S) of the batch size that matters.
-        repeats: how often a layer is timed each way; the shortest time counts.
-
-    Returns:
-        The copy, in eval mode, and what was measured of each layer.
+    It is timed on an input x (B, 1, S, S, S), of the batch size that matters, so many times each way, of which the
+    shortest counts. Returns the copy, in eval mode, and what was measured of each layer.
 
     Raises:
         ValueError: for fewer than one repeat.
@@ -104,25 +100,19 @@ def sparsified(model: nn.Module, x: Tensor, repeats: int = 5) -> tuple[nn.Module
     fast = copy.deepcopy(model).eval()
     seen: dict[str, Tensor] = {}
     layers = {name: module for name, module in fast.named_modules() if isinstance(module, nn.Conv3d)}
-    handles = [module.register_forward_pre_hook(partial(_keep, seen, name)) for name, module in layers.items()]
-    fast(x)
-    for handle in handles:
-        handle.remove()
+    with ExitStack() as hooks:
+        for name, module in layers.items():
+            hooks.enter_context(module.register_forward_pre_hook(partial(_keep, seen, name)))
+        fast(x)
     choices = []
-    for name, layer in layers.items():
-        if name not in seen:
-            continue
+    for name in [name for name in layers if name in seen]:
+        layer = layers[name]
         ways: dict[str, nn.Module] = {"dense": layer, "doubled": Doubled(layer)}
         if layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
             ways["sparse"] = SparseConv3d(layer)
-        choice = Choice(
-            name,
-            float(layer.weight.count_nonzero()) / layer.weight.numel(),
-            {way: fastest(partial(each, seen[name]), repeats, x.device) for way, each in ways.items()},
-        )
-        choices.append(choice)
-        parent, _, last = name.rpartition(".")
-        setattr(fast.get_submodule(parent), last, ways[choice.faster])
+        seconds = {way: fastest(partial(each, seen[name]), repeats, x.device) for way, each in ways.items()}
+        choices.append(Choice(name, float(layer.weight.count_nonzero()) / layer.weight.numel(), seconds))
+        fast.set_submodule(name, ways[choices[-1].faster])
     return fast, choices
 
 

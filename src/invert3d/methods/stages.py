@@ -24,7 +24,7 @@ from invert3d.engine.result import Checkpoint, Result
 from invert3d.engine.space import Space
 from invert3d.engine.stepper import Stepper
 from invert3d.engine.transform import Transform
-from invert3d.engine.tree import Tree, moved, rows_of
+from invert3d.engine.tree import Tree, moved, rows_of, size_of
 from invert3d.methods.judge import Judge
 from invert3d.objectives.classes import CrossEntropy
 from invert3d.ops.seeds import seed_of
@@ -38,26 +38,18 @@ register("stop", "probable")(StopWhen)
 class Stage:
     """Some steps of the loop with one setting.
 
-    Attributes:
-        steps: how many.
-        keep: how many starts of each sample go on to the next stage; by default all.
-        stepper: how theta moves. Its schedule runs over this stage.
-        parameterization: in place of the recipe's. A stage that draws x in another way than the one before begins with
-            the x of that one.
-        transforms: in place of the recipe's; ``()`` shows x as it is.
-        projections: applied to x after each step.
-        stop: a recorder that says which starts need no more steps of this stage.
-        precision: ``full`` runs the model in full precision even where it was opened in half.
+    ``parameterization`` and ``transforms`` (``()`` shows x as it is) stand in place of the recipe's. A stage that draws
+    x in another way than the one before begins with the x of that one.
     """
 
     steps: int
-    keep: int | None = None
-    stepper: Stepper = Stepper()
+    keep: int | None = None  # how many starts of each sample go on to the next stage; by default all
+    stepper: Stepper = Stepper()  # its schedule runs over this stage
     parameterization: Parameterization | None = None
     transforms: tuple[Transform, ...] | None = None
-    projections: tuple[Projection, ...] = ()
-    stop: Recorder | None = None
-    precision: Literal["any", "full"] = "any"
+    projections: tuple[Projection, ...] = ()  # applied to x after each step
+    stop: Recorder | None = None  # says which starts need no more steps of this stage
+    precision: Literal["any", "full"] = "any"  # full: of the model, even where it was opened in half
 
     def __post_init__(self) -> None:
         if self.steps < 1 or (self.keep is not None and self.keep < 1):
@@ -68,16 +60,9 @@ class Stage:
 class Recipe:
     """All hyper-parameters of a method, in plain values. ``methods.recipes`` reads and writes them as TOML.
 
-    Attributes:
-        name, about: what it is called, and one sentence.
-        objective: what is asked.
-        parameterization, transforms: how x is drawn and seen, in the stages that say nothing else.
-        stages: what is done, first to last.
-        points: of a cloud; 0 where x is no cloud.
-        candidates: random starts that are looked at without a derivative (``methods.classes``); 0 for none.
-        starts: how many starts of each sample begin.
-        judge: what ranks the starts: ``none`` the loss, ``own`` the inverted network in other views, or the name of
-            bundled weights, whose vote is added to it.
+    ``parameterization`` and ``transforms`` say how x is drawn and seen, in the stages that say nothing else. ``judge``
+    ranks the starts: ``none`` is the loss, ``own`` the inverted network in other views, or the name of bundled weights,
+    whose vote is added to it.
     """
 
     name: str
@@ -86,9 +71,9 @@ class Recipe:
     parameterization: Parameterization = field(default_factory=Direct)
     transforms: tuple[Transform, ...] = ()
     stages: tuple[Stage, ...] = (Stage(steps=1000),)
-    points: int = 1024
-    candidates: int = 0
-    starts: int = 1
+    points: int = 1024  # of a cloud; 0 where x is no cloud
+    candidates: int = 0  # random starts that are looked at without a derivative (``methods.classes``)
+    starts: int = 1  # of each sample
     judge: str = "none"
 
     def __post_init__(self) -> None:
@@ -118,22 +103,15 @@ class Recipe:
 class Unfinished:
     """Where a run stands at the beginning of a stage, or, with a checkpoint, inside it. S counts the starts.
 
-    Attributes:
-        stage: its number.
-        names: of the starts, ``SAMPLE/start K``: what they draw follows from these.
-        places: the sample (its place in the batch) that each start belongs to.
-        theta: that the stage begins with (S, ...); empty to draw one.
-        given: the x (S, *shape) that the run was asked to begin with.
-        taken: steps (S,) in the stages before, with their ``trace``, ``snapshots``, ``snapshot_steps`` and seconds.
-        checkpoint: of the loop.
+    Trace, snapshots and seconds are of the stages before.
     """
 
     stage: int = 0
-    names: list[str]
-    places: list[int]
-    theta: dict[str, Tensor] = field(default_factory=dict)
-    given: Tensor | None = None
-    taken: Tensor
+    names: list[str]  # of the starts, ``SAMPLE/start K``: what they draw follows from these
+    places: list[int]  # the sample (its place in the batch) that each start belongs to
+    theta: dict[str, Tensor] = field(default_factory=dict)  # that the stage begins with (S, ...); empty to draw one
+    given: Tensor | None = None  # the x (S, *shape) that the run was asked to begin with
+    taken: Tensor  # steps (S,) in the stages before
     trace: dict[str, Tensor] = field(default_factory=dict)
     snapshots: Tensor | None = None
     snapshot_steps: Tensor | None = None
@@ -162,13 +140,13 @@ def run_stages(
     target: Tree | None,
     recipe: Recipe,
     *,
-    samples: Sequence[str],
+    samples: Sequence[str] | None = None,
     seed: int = 0,
     theta: dict[str, Tensor] | None = None,
     start: Tensor | None = None,
     judge: Judge | None = None,
     recorders: Sequence[Recorder] = (),
-    snapshots: int = 12,
+    snapshots: int = 0,
     resume: Unfinished | None = None,
 ) -> tuple[Result, Unfinished | None]:
     """Take a batch of samples through the stages of a recipe, and keep the best start of each.
@@ -176,27 +154,21 @@ def run_stages(
     Start ``k`` of a sample draws what follows from the seed, the stage, and ``SAMPLE/start k``: the same in any batch.
 
     Args:
-        model: a frozen model.
         target: what is asked of each of the A samples: (A, ...), a dictionary of such, or None.
-        recipe: how.
-        samples: their names, in the whole run.
-        seed: of the run.
-        theta: begin with these, ``recipe.starts`` rows for each sample; by default the first stage draws them.
-        start: begin with these x (A, *shape), one for each sample.
+        samples: their names in the whole run; by default ``0``, ``1``, ...
+        theta, start: begin with these, ``recipe.starts`` rows for each sample; or with these x (A, *shape).
         judge: ranks the starts after each stage, and a start that the stage made worse goes back to what it was.
             Without one, those that stopped early come first, then those of lowest loss.
         recorders: see the states of all stages.
         snapshots: how many x on the way to keep of each sample, over all stages.
         resume: go on from what an interrupted call returned.
 
-    Returns:
-        A ``Result`` of A samples, whose steps, trace and snapshots are those of all stages. After Ctrl-C it holds what
-        there is, ``interrupted``, and comes with where it stands.
-
-    Raises:
-        ValueError: for a ``start`` that the recipe cannot begin with, or another run's ``resume``.
+    The result's steps, trace and snapshots are those of all stages. After Ctrl-C it holds what there is,
+    ``interrupted``, and comes with where it stands. Raises ValueError for a ``start`` that the recipe cannot begin
+    with, or another run's ``resume``.
     """
-    now = resume or _beginning(recipe, model, list(samples), theta, start)
+    samples = list(map(str, range(size_of(target, "targets")))) if samples is None else list(samples)
+    now = resume or _beginning(recipe, model, samples, theta, start)
     if any(not name.startswith(f"{samples[place]}/") for name, place in zip(now.names, now.places, strict=True)):
         raise ValueError(f"cannot go on with {', '.join(samples)}: the run that was interrupted had {now.names}")
     for number in range(now.stage, len(recipe.stages)):
@@ -224,11 +196,9 @@ def encoder_of(recipe: Recipe, stage: int = 0) -> Callable[[Tensor, Space], dict
     drawn = recipe.drawn(stage)
     encode = getattr(drawn, "encode", None)
     if encode is None:
-        able = [name for name, cls in registered("parameterization").items() if hasattr(cls, "encode")]
-        raise ValueError(
-            f"the recipe {recipe.name} cannot begin with a given input: {type(drawn).__name__} cannot stand for one; "
-            f"{' and '.join(able)} can"
-        )
+        able = " and ".join(name for name, cls in registered("parameterization").items() if hasattr(cls, "encode"))
+        why = f"{type(drawn).__name__} cannot stand for one; {able} can"
+        raise ValueError(f"the recipe {recipe.name} cannot begin with a given input: {why}")
     return encode
 
 
@@ -245,9 +215,8 @@ def _beginning(
     for stage in range(1, len(recipe.stages)):
         if type(recipe.drawn(stage)) is not type(recipe.drawn(stage - 1)):
             encoder_of(recipe, stage)  # refused now, not after the stages before
-    return Unfinished(
-        names=names, places=places, theta=theta or {}, given=given, taken=torch.zeros(len(names), dtype=torch.long)
-    )
+    none = torch.zeros(len(names), dtype=torch.long)
+    return Unfinished(names=names, places=places, theta=theta or {}, given=given, taken=none)
 
 
 def _optimized(
@@ -261,11 +230,11 @@ def _optimized(
 ) -> Result:
     """One stage of the loop."""
     stage = recipe.stages[now.stage]
-    watchers: list[Recorder] = [Trace(), *recorders]
-    if stage.stop is not None:
-        watchers.insert(1, stage.stop)
+    watchers: list[Recorder] = [Trace()]
     if snapshots:
-        watchers.insert(1, Snapshots(count=max(2, round(snapshots * stage.steps / recipe.steps))))
+        watchers.append(Snapshots(count=max(2, round(snapshots * stage.steps / recipe.steps))))
+    if stage.stop is not None:
+        watchers.append(stage.stop)
     if stage.precision == "full" and model.bf16:
         model = Frozen(model.model, model.space, output=model.output, key=model.key)
     return optimize(
@@ -278,7 +247,7 @@ def _optimized(
         stepper=stage.stepper,
         transforms=recipe.views(now.stage),
         projections=stage.projections,
-        recorders=watchers,
+        recorders=[*watchers, *recorders],
         seed=seed_of(seed, "stage", now.stage),
         samples=now.names,
         theta=moved(now.theta, model.device) or None,
@@ -287,6 +256,7 @@ def _optimized(
     )
 
 
+@torch.no_grad()
 def _judged(
     judge: Judge, result: Result, model: Frozen, target: Tree | None, recipe: Recipe, now: Unfinished, seed: int
 ) -> list[tuple[float]]:
@@ -303,22 +273,15 @@ def _judged(
         before = scores(began)
         worse = (after < before).nonzero()[:, 0].tolist()
         if worse:
+            theirs = rows_of(began, worse)
+            for name, value in theirs.items():
+                result.theta[name][worse] = value
             draws = Draws.seeded(seed, [now.names[i] for i in worse], "put back", now.stage)
-            _put_back(result, worse, began, drawn, model, draws)
+            result.x[worse] = drawn(theirs, model.space, draws)
+            result.outputs[worse] = model(result.x[worse])
+            result.loss[worse] = result.trace["loss"][0, worse].to(result.loss)
         after = torch.maximum(after, before)
     return [(score,) for score in after.tolist()]
-
-
-@torch.no_grad()
-def _put_back(
-    result: Result, rows: list[int], theta: dict[str, Tensor], drawn: Parameterization, model: Frozen, draws: Draws
-) -> None:
-    theirs = rows_of(theta, rows)
-    for name, value in theirs.items():
-        result.theta[name][rows] = value
-    result.x[rows] = drawn(theirs, model.space, draws)
-    result.outputs[rows] = model(result.x[rows])
-    result.loss[rows] = result.trace["loss"][0, rows].to(result.loss)
 
 
 def _kept(scores: Sequence[tuple[float, ...]], places: Sequence[int], keep: int | None) -> list[int]:
@@ -332,10 +295,9 @@ def _kept(scores: Sequence[tuple[float, ...]], places: Sequence[int], keep: int 
 
 def _add_before(result: Result, now: Unfinished, steps: int) -> None:
     """Put what was recorded in the stages before, which had so many steps, in front of what this one recorded."""
-    result.trace = {
-        name: torch.cat([*([now.trace[name]] if name in now.trace else []), value + (steps if name == "step" else 0)])
-        for name, value in result.trace.items()
-    }
+    for name, value in result.trace.items():
+        value = value + steps if name == "step" else value
+        result.trace[name] = torch.cat([now.trace[name], value]) if name in now.trace else value
     if result.snapshots is not None and result.snapshot_steps is not None:
         result.snapshot_steps = result.snapshot_steps + steps
         if now.snapshots is not None and now.snapshot_steps is not None:

@@ -86,10 +86,5 @@ class _KnownMaximum(torch.autograd.Function):
         rows, weight, winner = ctx.saved_tensors
         picked = gradient.new_zeros(len(rows), len(weight)).scatter_add_(0, winner, gradient)
         on_rows, on_weight, on_bias = ctx.needs_input_grad[:3]
-        return (
-            picked @ weight if on_rows else None,
-            picked.T @ rows if on_weight else None,
-            picked.sum(0) if on_bias else None,
-            None,
-            None,
-        )
+        to_weight = picked.T @ rows if on_weight else None
+        return picked @ weight if on_rows else None, to_weight, picked.sum(0) if on_bias else None, None, None

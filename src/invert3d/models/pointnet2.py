@@ -78,13 +78,11 @@ class SetAbstractionMsg(nn.Module):
         """(B, N, 3), (B, N, C) -> (B, centers, 3), (B, centers, sum of the last widths)."""
         centers = gather(xyz, farthest_point_sample(xyz, self.centers))
         scales = zip(self.radii, self.members, self.conv_blocks, self.bn_blocks, strict=True)
-        return centers, torch.cat(
-            [
-                group_features(xyz, features, centers, ball_query(centers, xyz, radius, members), convs, norms, False)
-                for radius, members, convs, norms in scales
-            ],
-            -1,
-        )
+        found = [
+            group_features(xyz, features, centers, ball_query(centers, xyz, radius, members), convs, norms, False)
+            for radius, members, convs, norms in scales
+        ]
+        return centers, torch.cat(found, -1)
 
 
 class GlobalAbstraction(nn.Module):

@@ -44,11 +44,7 @@ class VoxelNIN(nn.Module):
     def __init__(self, classes: int = 40, width: int = 48) -> None:
         super().__init__()
         widths = [width, 2 * width, 512 * width // 48]
-        self.layers = nn.Sequential(
-            perceptron(1, widths[0], 6, 2),
-            perceptron(widths[0], widths[1], 5, 2),
-            perceptron(widths[1], widths[2], 3, 2),
-        )
+        self.layers = nn.Sequential(*map(perceptron, [1, *widths], widths, (6, 5, 3), (2, 2, 2)))
         self.fc1, self.drop, self.fc2 = nn.Linear(8 * widths[2], 512), nn.Dropout(0.5), nn.Linear(512, classes)
 
     def features(self, grids: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from invert3d.ops.files import write_bytes, write_together
+from invert3d.ops.files import write_together
 from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, unknown
 
@@ -145,11 +145,6 @@ def card_json(card: WeightCard) -> bytes:
     return (json.dumps(asdict(card), indent=2) + "\n").encode()
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the state of a model in half precision. Raises ValueError for weights that are not finite."""
-    write_bytes(Path(path), encoded(model))
-
-
 def encoded(model: nn.Module) -> bytes:
     """The state of a model as a safetensors file: half precision, pruned tensors packed.
 
@@ -196,13 +191,10 @@ def unpacked(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def unique_state(model: nn.Module) -> dict[str, Tensor]:
     """The state dict with every tensor once (some public networks register a layer under two names)."""
-    seen: set[int] = set()
-    state = {}
+    first: dict[int, tuple[str, Tensor]] = {}
     for key, value in model.state_dict(keep_vars=True).items():
-        if id(value) not in seen:
-            seen.add(id(value))
-            state[key] = value.detach().cpu()
-    return state
+        first.setdefault(id(value), (key, value.detach().cpu()))
+    return dict(first.values())
 
 
 def readable(path: Path, what: str) -> Path:
@@ -236,14 +228,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_plain_numbers()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything, and has run nothing
-        raise ValueError(
-            f"{path.name} cannot be opened safely (weights_only): {first_line(error)}. "
-            "Save it again as a plain state dict"
-        ) from error
-    for key in ("model_state_dict", "state_dict", "model", "net"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
+        problem = f"{first_line(error)}. Save it again as a plain state dict"
+        raise ValueError(f"{path.name} cannot be opened safely (weights_only): {problem}") from error
+    if isinstance(loaded, dict):
+        inner = (loaded.get(key) for key in ("model_state_dict", "state_dict", "model", "net"))
+        loaded = next((each for each in inner if isinstance(each, dict)), loaded)
     if not isinstance(loaded, dict) or not any(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path.name} holds {type(loaded).__name__}, not a state dict")
     state = {str(key).removeprefix("module."): value for key, value in loaded.items() if isinstance(value, Tensor)}
@@ -274,11 +263,8 @@ def load_checkpoint(model: nn.Module, path: Path, without: tuple[str, ...] = ())
     given = {id(own[key]) for key in state if key in own}  # a layer under two names needs to be given once
     missing = [key for key in own if key not in state and id(own[key]) not in given and "num_batches" not in key]
     extra = [key for key in state if key not in own]
-    wrong = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
+    pairs = {key: (tuple(state[key].shape), tuple(own[key].shape)) for key in own if key in state}
+    wrong = [f"{key} {given} instead of {needed}" for key, (given, needed) in pairs.items() if given != needed]
     problems = [
         f"{what}: {', '.join(keys[:3])}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
         for what, keys in (("missing", missing), ("not in the model", extra), ("other shape", wrong))

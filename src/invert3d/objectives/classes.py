@@ -1,7 +1,5 @@
 """Objectives on class scores (B, K). The target is the class (B,) of each sample, from the state."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -9,11 +7,10 @@ from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("objective", "cross_entropy")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "cross_entropy")
 class CrossEntropy(Objective):
     """Minus the log-probability of the target class (*Inverting 3D Deep Learning Architectures*, equation 5)."""
 
@@ -21,8 +18,7 @@ class CrossEntropy(Objective):
         return F.cross_entropy(state.outputs, state.view_target, reduction="none")
 
 
-@register("objective", "class_score")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "class_score")
 class ClassScore(Objective):
     """Minus the logit of the target class (Simonyan et al. 2014)."""
 
@@ -30,8 +26,7 @@ class ClassScore(Objective):
         return -state.outputs.gather(1, state.view_target[:, None])[:, 0]
 
 
-@register("objective", "contrast")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "contrast")
 class Contrast(Objective):
     """Minus the logit of the target class, plus that of the class ``against``: why the one rather than the other?"""
 
@@ -41,8 +36,7 @@ class Contrast(Objective):
         return state.outputs[:, self.against] - state.outputs.gather(1, state.view_target[:, None])[:, 0]
 
 
-@register("objective", "margin")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "margin")
 class Margin(Objective):
     """How far the target's logit falls short of being ``margin`` above the largest other (Carlini & Wagner 2017)."""
 

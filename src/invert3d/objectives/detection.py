@@ -1,7 +1,6 @@
 """What is asked of a detector: a layout. One objective for all detectors (``models.detectors``)."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,11 +9,10 @@ from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.registry import register, unknown
+from invert3d.registry import plain, unknown
 
 
-@register("objective", "detection_loss")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "detection_loss")
 class DetectionLoss(Objective):
     """The weighted sum of a detector's own losses, against what its candidates should be (``Detector.assign``).
 

@@ -1,17 +1,14 @@
 """Objectives on what a layer of the model says: inversion of representations."""
 
-from dataclasses import dataclass
-
 from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("objective", "feature_match")
-@dataclass(frozen=True, kw_only=True)
+@plain("objective", "feature_match")
 class FeatureMatch(Objective):
     """``|phi(x) - phi_0|^2 / |phi_0|^2`` at one layer, phi_0 (B, ...) being the target (Mahendran & Vedaldi 2015)."""
 

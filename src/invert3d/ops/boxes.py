@@ -58,8 +58,3 @@ def wrapped(angles: Tensor) -> Tensor:
 def alpha_of(yaws: Tensor, centers: Float[Tensor, "*n 3"]) -> Tensor:
     """The observation angle: rotation_y as the camera sees it, less the direction of the object. Radians."""
     return wrapped(yaws - torch.atan2(centers[..., 0], centers[..., 2]))
-
-
-def yaw_of(alphas: Tensor, centers: Float[Tensor, "*n 3"]) -> Tensor:
-    """rotation_y from the observation angle. Radians."""
-    return wrapped(alphas + torch.atan2(centers[..., 0], centers[..., 2]))

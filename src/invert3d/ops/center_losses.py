@@ -57,14 +57,9 @@ def center_losses(
     per: Per = "object",
     depth: Literal["meters", "log"] = "meters",
 ) -> dict[str, Float[Tensor, "b"]]:
-    """The loss of each head, hm, dep, rot, dim, wh, reg, and of the decoded ``corners``.
+    """The loss of each head, hm, dep, rot, dim, wh, reg, and of the decoded ``corners``; see ``assign_centers``.
 
-    Args:
-        heads: the maps.
-        assigned: what they should say, from ``assign_centers``.
-        codec: their conventions.
-        per: see above.
-        depth: the error is in meters, or, ``log``, the logarithm of the ratio, times 20: meters at 20 m.
+    The error of ``depth`` is in meters, or, ``log``, the logarithm of the ratio, times 20: meters at 20 m.
     """
     asked = assigned["asked"]
     found = {name: gather_cells(heads[name], assigned["cells"]) for name in ("dep", "rot", "dim", "wh", "reg")}

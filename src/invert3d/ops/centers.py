@@ -101,30 +101,24 @@ class CenterCodec:
         """The layouts that maps stand for: peaks of the heatmap above the threshold, best first, with their boxes."""
         height, width = heads["hm"].shape[-2:]
         scores, kinds, cells = peaks(heads["hm"].sigmoid(), limit)
-        found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "wh", "reg")}
-        points = (cells + found["reg"]) * self.stride
-        depth = depth_of(found["dep"][..., 0])
-        middle = unproject(points, depth, cameras[:, None])
-        bottom = middle + F.pad(found["dim"][..., :1] / 2, (1, 1))
-        alphas = alpha_of_bins(found["rot"])
-        yaws = wrapped(alphas + torch.atan2(points[..., 0] - cameras[:, None, 0, 2], cameras[:, None, 0, 0]))
-        half = found["wh"] * self.stride / 2
-        boxes = torch.cat([points - half, points + half], -1)
+        sizes, middles, yaws = self.boxes_at(heads, cells, cameras)
+        bottoms, yaws = middles + F.pad(sizes[..., :1] / 2, (1, 1)), wrapped(yaws)
+        points, half = self._points_at(heads, cells), gather_cells(heads["wh"], cells) * self.stride / 2
+        high, wide = height * self.stride, width * self.stride
+        limits = points.new_tensor([wide - 1.0, high - 1.0] * 2)
+        boxes = torch.minimum(torch.cat([points - half, points + half], -1).clamp_min(0), limits)
         layouts = []
         for i in range(len(scores)):
             keep = scores[i] > threshold
-            layout = Layout.of(
-                [self.kinds[k] for k in kinds[i][keep].tolist()],
-                found["dim"][i][keep],
-                bottom[i][keep],
-                yaws[i][keep],
-                cameras[i],
-                height * self.stride,
-                width * self.stride,
-                scores[i][keep],
-            )
-            layouts.append(layout if self.center == "projected" else _with_boxes(layout, boxes[i][keep]))
+            names = [self.kinds[k] for k in kinds[i][keep].tolist()]
+            found = sizes[i][keep], bottoms[i][keep], yaws[i][keep]
+            layout = Layout.of(names, *found, cameras[i], high, wide, scores[i][keep])
+            layouts.append(layout if self.center == "projected" else replace(layout, boxes=boxes[i][keep]))
         return layouts
+
+    def _points_at(self, heads: Maps, cells: Tensor) -> Tensor:
+        """The pixels (B, N, 2) that maps stand for in cells."""
+        return (cells + gather_cells(heads["reg"], cells)) * self.stride
 
     def boxes_at(
         self, heads: Maps, cells: Int[Tensor, "b n 2"], cameras: Float[Tensor, "b 3 4"]
@@ -133,8 +127,8 @@ class CenterCodec:
 
         As ``decode`` reads them, the bin of the angle included, but differentiable.
         """
-        found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim", "reg")}
-        points, cameras = (cells + found["reg"]) * self.stride, cameras[:, None]
+        found = {name: gather_cells(heads[name], cells) for name in ("dep", "rot", "dim")}
+        points, cameras = self._points_at(heads, cells), cameras[:, None]
         middle = unproject(points, depth_of(found["dep"][..., 0]), cameras)
         ray = torch.atan2(points[..., 0] - cameras[..., 0, 2], cameras[..., 0, 0])
         return found["dim"], middle, alpha_of_bins(found["rot"]) + ray
@@ -143,11 +137,6 @@ class CenterCodec:
 def centered_corners(size: Float[Tensor, "*n 3"], middle: Float[Tensor, "*n 3"], yaw: Float[Tensor, "*n"]) -> Tensor:
     """Corners (..., 8, 3) of boxes given by their middles instead of their bottom faces."""
     return corners3d(size, middle + F.pad(size[..., :1] / 2, (1, 1)), yaw)
-
-
-def _with_boxes(layout: Layout, boxes: Tensor) -> Layout:
-    limits = boxes.new_tensor([layout.width - 1.0, layout.height - 1.0] * 2)
-    return replace(layout, boxes=torch.minimum(boxes.clamp_min(0), limits))
 
 
 def gaussian_radius(height: Tensor, width: Tensor, overlap: float = 0.7, rule: Rule = "published") -> Tensor:
@@ -168,17 +157,12 @@ def gaussian_radius(height: Tensor, width: Tensor, overlap: float = 0.7, rule: R
     return torch.stack(radii).amin(0)
 
 
-def _grid(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    y, x = (torch.arange(n, device=like.device, dtype=torch.float32) for n in (height, width))
-    return y[:, None], x
-
-
 def gaussians(
     cells: Int[Tensor, "b n 2"], radii: Float[Tensor, "b n"], height: int, width: int
 ) -> Float[Tensor, "b n h w"]:
     """Bumps exp(-d^2 / 2 sigma^2) with sigma = (2 r + 1) / 6, within r cells of each center."""
-    y, x = _grid(height, width, cells)
-    dx, dy = x - cells[..., 0, None, None], y - cells[..., 1, None, None]
+    y, x = (torch.arange(n, device=cells.device, dtype=torch.float32) for n in (height, width))
+    dx, dy = x - cells[..., 0, None, None], y[:, None] - cells[..., 1, None, None]
     r = radii[..., None, None]
     bump = torch.exp(-(dx**2 + dy**2) / (2 * ((2 * r + 1) / 6) ** 2))
     return bump * ((dx.abs() <= r) & (dy.abs() <= r))

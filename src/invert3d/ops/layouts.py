@@ -68,24 +68,19 @@ class Layout:
         An object that is not in the picture has an empty box at its border.
         """
         whole = boxes_of(corners3d(sizes, centers, yaws), projection)
-        limits = whole.new_tensor([width - 1.0, height - 1.0, width - 1.0, height - 1.0])
+        limits = whole.new_tensor([width - 1.0, height - 1.0] * 2)
         boxes = torch.minimum(whole.nan_to_num(0, 1e6, -1e6).clamp_min(0), limits)
         boxes = torch.cat([boxes[:, :2], torch.maximum(boxes[:, :2], boxes[:, 2:])], 1)  # behind: empty, not inside out
         share = area(boxes) / area(whole).clamp_min(1e-6)
-        nothing = torch.zeros_like(yaws)
-        return cls(
-            kinds=tuple(kinds),
-            boxes=boxes,
+        return replace(
+            cls.of_boxes(kinds, boxes, height, width, scores),
             sizes=sizes,
             centers=centers,
             yaws=wrapped(yaws),
             alphas=alpha_of(yaws, centers),
             projection=projection,
-            height=height,
-            width=width,
-            scores=torch.full_like(yaws, torch.nan) if scores is None else scores,
             truncations=(1 - share.nan_to_num(0)).clamp(0, 1),
-            occlusions=nothing,
+            occlusions=torch.zeros_like(yaws),
         )
 
     @classmethod

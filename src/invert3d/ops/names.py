@@ -6,13 +6,8 @@ _LONGEST = 100
 def checked_name(name: str, what: str) -> str:
     """The name itself, once it is seen that as part of a path it stays in its folder.
 
-    Args:
-        name: letters, digits, spaces and - _ . +, at most 100 bytes in UTF-8; it starts with no dot, and neither
-            starts nor ends with a space.
-        what: what has the name, for the message: ``"the second frame of val.txt"``.
-
-    Raises:
-        ValueError: it is another name, such as ``../x``, ``/x``, ``a/b`` or ``.hidden``, or empty.
+    It has letters, digits, spaces and - _ . +, at most 100 bytes in UTF-8, starts with no dot and neither starts nor
+    ends with a space. Raises ValueError, naming ``what`` it is of, for another: ``../x``, ``a/b``, ``.hidden``.
     """
     plain = all(sign.isalnum() or sign in "-_.+ " for sign in name)
     if not plain or not name or name[0] == "." or name != name.strip() or len(name.encode()) > _LONGEST:

@@ -65,21 +65,17 @@ class Objects:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def pack(layouts: Sequence[Layout], kinds: Sequence[str], slots: int | None = None) -> Objects:
+def pack(layouts: Sequence[Layout], kinds: Sequence[str]) -> Objects:
     """Layouts as one batch. Kinds that are not in the list are ignored where they look like one that is, or are
     DontCare; others are left out. Masks are kept where all layouts have them.
 
-    Raises:
-        ValueError: there is no layout, or one has more objects than ``slots``.
+    Raises ValueError if there is no layout.
     """
     if not layouts:
         raise ValueError("there is no layout to pack: give at least one")
     known = list(kinds)
     parts = [_known(layout, known) for layout in layouts]
-    most = max(len(part) for part in parts)
-    if slots is not None and most > slots:
-        raise ValueError(f"a layout has {most} objects, there is room for {slots}")
-    count = slots or max(most, 1)
+    count = max(1, *map(len, parts))
     states, places = torch.zeros(len(parts), count).long(), torch.full((len(parts), count), -1)
     projection = torch.eye(3, 4).repeat(len(parts), 1, 1)
     for i, part in enumerate(parts):

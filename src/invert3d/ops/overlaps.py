@@ -25,14 +25,25 @@ def intersection_over_first(a: Float[Tensor, "*k n 4"], b: Float[Tensor, "*k m 4
     return _share(area(torch.cat(corners, -1)), area(one))
 
 
-def iou_bev(a: Boxes, b: Others) -> Float[Tensor, "n m"]:
-    """Intersection over union of the boxes' footprints, all of ``a`` with all of ``b``. Heights do not matter."""
-    return _of_all(a, b, 0)
+def overlaps(a: Boxes, b: Others) -> tuple[Float[Tensor, "*k n m"], Float[Tensor, "*k n m"]]:
+    """Intersection over union on the ground (heights do not matter) and in space, all of ``a`` with all of ``b``.
+
+    A box is from its center's y up to y - h. It is worked out only where boxes are near each other.
+    """
+    near = may_touch(
+        (a[0].unsqueeze(-2), a[1].unsqueeze(-2), a[2].unsqueeze(-1)),
+        (b[0].unsqueeze(-3), b[1].unsqueeze(-3), b[2].unsqueeze(-2)),
+    )
+    *k, i, j = near.nonzero(as_tuple=True)
+    one, other = (*k, i), (*k, j)
+    found = paired_overlaps((a[0][one], a[1][one], a[2][one]), (b[0][other], b[1][other], b[2][other]))
+    ground, space = (torch.zeros_like(near, dtype=each.dtype).masked_scatter(near, each) for each in found)
+    return ground, space
 
 
 def iou3d(a: Boxes, b: Others) -> Float[Tensor, "n m"]:
-    """Intersection over union of volumes, all of ``a`` with all of ``b``: a box is from its center's y up to y - h."""
-    return _of_all(a, b, 1)
+    """Intersection over union of volumes, all of ``a`` with all of ``b``."""
+    return overlaps(a, b)[1]
 
 
 def paired_overlaps(a: Boxes, b: Boxes) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
@@ -109,17 +120,7 @@ def _cut(x: Tensor, normals: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
     return torch.minimum(first, second).amax(-1), torch.maximum(first, second).amin(-1)
 
 
-def _of_all(a: Boxes, b: Others, which: int) -> Tensor:
-    """Overlaps (n, m) on the ground (0) or in space (1), worked out only where boxes are near each other."""
-    near = may_touch((a[0][:, None], a[1][:, None], a[2][:, None]), (b[0][None], b[1][None], b[2][None]))
-    i, j = near.nonzero(as_tuple=True)
-    found = paired_overlaps((a[0][i], a[1][i], a[2][i]), (b[0][j], b[1][j], b[2][j]))[which]
-    return torch.zeros(near.shape, dtype=found.dtype, device=found.device).index_put((i, j), found)
-
-
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     """Part of a whole, from 0 to 1; 0 if there is no whole, or it is not known."""
     there = (whole > 0) & (part > 0)
-    return torch.where(there, part / torch.where(there, whole, torch.ones_like(whole)), torch.zeros_like(part)).clamp(
-        max=1
-    )
+    return torch.where(there, part / torch.where(there, whole, 1), 0).clamp(max=1)

@@ -76,27 +76,27 @@ def gather(values: Float[Tensor, "b n c"], indices: Int[Tensor, "b *m"]) -> Floa
     return flat.view(*indices.shape, channels)
 
 
-def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int, start: int | None = 0) -> Int[Tensor, "b count"]:
+def unit_sphere(x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+    """Center clouds on their mean and divide by the largest norm: what point networks are trained on."""
+    x = x - x.mean(1, keepdim=True)
+    return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6)
+
+
+def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Tensor, "b count"]:
     """Indices (B, count) of points each farthest from those before it (Qi et al. 2017, PointNet++).
 
-    ``start`` is the index of the first point; ``None`` draws it at random, as the public code does. Raises ValueError
-    if the count is not positive, or the cloud has fewer points, or none at ``start``.
+    It begins with the first point, where the public code draws one at random. Raises ValueError if the count is not
+    positive, or the cloud has fewer points.
     """
     batch, total, _ = points.shape
     if not 1 <= count <= total:
         raise ValueError(f"cannot sample {count} points out of {total}; points has shape {tuple(points.shape)}")
-    if start is not None and not 0 <= start < total:
-        raise ValueError(f"the start {start} is not the index of one of {total} points")
 
     def choose() -> Tensor:
         x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))  # structure of arrays: 4x faster on a CPU
         nearest = torch.full_like(x, torch.inf)
         picked = torch.empty(batch, count, dtype=torch.long, device=points.device)
-        last = (
-            torch.randint(total, (batch, 1), device=points.device)
-            if start is None
-            else torch.full((batch, 1), start, device=points.device)
-        )
+        last = torch.zeros(batch, 1, dtype=torch.long, device=points.device)
         for i in range(count):
             picked[:, i] = last[:, 0]
             dx, dy, dz = x - x.gather(1, last), y - y.gather(1, last), z - z.gather(1, last)

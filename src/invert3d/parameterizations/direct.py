@@ -1,17 +1,14 @@
 """x itself is optimized."""
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Space
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("parameterization", "direct")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "direct")
 class Direct(Parameterization):
     """theta is x, from one of the space's starting points by name."""
 

@@ -1,7 +1,5 @@
 """What is optimized where x is an image (B, 3, H, W), RGB in [0, 1]."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,15 +7,14 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Space
-from invert3d.registry import register
+from invert3d.registry import plain
 
 #: gray, red against cyan, yellow against blue, and how far natural pictures deviate along each
 _AXES = ((1.0, 1.0, 1.0), (1.0, -0.5, -0.5), (0.4, 0.6, -1.0))
 _DEVIATIONS = (1.0, 0.25, 0.2)
 
 
-@register("parameterization", "normalized")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "normalized")
 class Normalized(Parameterization):
     """x = theta * std + mean, channel by channel: the pixels as a network with ImageNet's statistics sees them.
 
@@ -46,8 +43,7 @@ class Normalized(Parameterization):
         theta["z"].data.copy_((x - mean) / std)
 
 
-@register("parameterization", "fourier")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "fourier")
 class Fourier(Parameterization):
     """x = sigmoid(C F^-1(theta / f^power)): a spectrum, scaled as natural pictures' are, in decorrelated colors.
 

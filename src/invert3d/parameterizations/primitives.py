@@ -5,7 +5,6 @@ step cannot hide an answer in single coordinates: what satisfies the network is 
 """
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,15 +14,15 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Space
 from invert3d.engine.transform import rotation_matrices
-from invert3d.parameterizations.surfaces import choose_in_proportion, take, unit_sphere
-from invert3d.registry import register, unknown
+from invert3d.ops.points import gather, unit_sphere
+from invert3d.registry import plain, unknown
 
 #: roundness in the horizontal plane and against the vertical: 0 is a box, 1 an ellipse
-KINDS = {"cuboid": (0.0, 0.0), "cylinder": (1.0, 0.0), "ellipsoid": (1.0, 1.0), "superquadric": (0.5, 0.5)}
+SOLIDS = {"cuboid": (0.0, 0.0), "cylinder": (1.0, 0.0), "ellipsoid": (1.0, 1.0)}
+KINDS = (*SOLIDS, "superquadric", "mixed")
 
 
-@register("parameterization", "primitives")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "primitives")
 class Primitives(Parameterization):
     """``count`` solids, each with a place, three half-sizes, an orientation, a taper and two roundnesses.
 
@@ -52,8 +51,8 @@ class Primitives(Parameterization):
     least: float = 0.02  # smallest half-size, in units of the shape before scaling
 
     def __post_init__(self) -> None:
-        if self.kind not in (*KINDS, "mixed"):
-            raise ValueError(unknown("kind of solid", self.kind, (*KINDS, "mixed")))
+        if self.kind not in KINDS:
+            raise ValueError(unknown("kind of solid", self.kind, KINDS))
         if self.count < 1:
             raise ValueError(f"count must be at least 1, not {self.count}")
         if self.mirror not in ("x", "y", "none"):
@@ -72,13 +71,11 @@ class Primitives(Parameterization):
         }
         theta["copies"] = self._copies(theta["parent"], draws.uniform(like, 0, 1, k))
         theta["open"] = draws.uniform(like, 0, 1, k) < self.open
-        if self.kind in ("cuboid", "cylinder", "ellipsoid"):
-            fixed = torch.tensor(KINDS[self.kind], dtype=like.dtype, device=like.device)
-            theta["roundness"] = (12 * fixed - 6).expand_as(theta["roundness"]).clone()
+        if self.kind in SOLIDS:
+            theta["roundness"] = (12 * like.new_tensor(SOLIDS[self.kind]) - 6).expand_as(theta["roundness"]).clone()
         elif self.kind == "mixed":
-            kinds = torch.tensor([(0, 0), (1, 0), (1, 1)], dtype=like.dtype, device=like.device)
             picked = draws.uniform(like, 0, 3, k).long().clamp_max(2)
-            theta["roundness"] = 12 * kinds[picked] - 6
+            theta["roundness"] = 12 * like.new_tensor(list(SOLIDS.values()))[picked] - 6
         return theta
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
@@ -95,11 +92,11 @@ class Primitives(Parameterization):
         side = draws.uniform(center, -1, 1, points)
         side = torch.where((axis == 2) & lidless.gather(1, solid), -1.0, side)
         on_box = box_surface(axis, u[..., 1:], side)
-        local = drawn_in(on_box, take(roundness, solid))
-        narrow = 1 + take(taper, solid) * local[..., 2:]
-        local = torch.cat([local[..., :2] * narrow, local[..., 2:]], -1) * take(half, solid)
-        turned = (take(turn.flatten(2), solid).unflatten(-1, (3, 3)) * local.unsqueeze(-2)).sum(-1)
-        return unit_sphere(turned + take(center, solid))
+        local = drawn_in(on_box, gather(roundness, solid))
+        narrow = 1 + gather(taper, solid) * local[..., 2:]
+        local = torch.cat([local[..., :2] * narrow, local[..., 2:]], -1) * gather(half, solid)
+        turned = (gather(turn.flatten(2), solid).unflatten(-1, (3, 3)) * local.unsqueeze(-2)).sum(-1)
+        return unit_sphere(turned + gather(center, solid))
 
     def _solids(self, theta: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Centers (B, K, 3), half-sizes (B, K, 3), rotations (B, K, 3, 3), tapers (B, K, 1), roundnesses (B, K, 2)."""
@@ -148,6 +145,13 @@ def hung_together(parent: Tensor, holds: Tensor, held: Tensor, half: Tensor, tur
     return torch.stack(centers, 1)
 
 
+def choose_in_proportion(weights: Tensor, u: Tensor) -> Tensor:
+    """Indices (B, N) of items with weights (B, K) >= 0, chosen by numbers u (B, N) in [0, 1)."""
+    edges = weights.cumsum(-1)
+    edges = edges / edges[:, -1:].clamp_min(1e-12)
+    return torch.searchsorted(edges.contiguous(), u.contiguous()).clamp_max(weights.shape[-1] - 1)
+
+
 def face_areas(half: Tensor) -> Tensor:
     """Areas (..., 3), up to a factor, of the faces across each axis of boxes with half-sizes (..., 3)."""
     a, b, c = half.unbind(-1)
@@ -157,10 +161,7 @@ def face_areas(half: Tensor) -> Tensor:
 def box_surface(axis: Tensor, uv: Tensor, side: Tensor) -> Tensor:
     """Points (B, N, 3) on the faces across ``axis`` (B, N) of the box [-1, 1]^3, at uv (B, N, 2) in [0, 1)."""
     flat = torch.cat([torch.where(side > 0, 1.0, -1.0)[..., None].to(uv), 2 * uv - 1], -1)
-    order = torch.stack(
-        [(torch.arange(3, device=axis.device) - shift) % 3 for shift in range(3)]
-    )  # face value to its axis
-    return flat.gather(-1, order[axis])
+    return flat.gather(-1, (torch.arange(3, device=axis.device) - axis[..., None]) % 3)  # face value to its axis
 
 
 def drawn_in(on_box: Tensor, roundness: Tensor) -> Tensor:

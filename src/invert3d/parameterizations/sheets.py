@@ -1,19 +1,16 @@
 """Clouds drawn from one or a few smooth sheets: untrained networks from the square to space."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Space
-from invert3d.parameterizations.surfaces import unit_sphere
-from invert3d.registry import register
+from invert3d.ops.points import unit_sphere
+from invert3d.registry import plain
 
 
-@register("parameterization", "sheets")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "sheets")
 class Sheets(Parameterization):
     """``count`` patches (u, v) -> (x, y, z), each a two-layer tanh network of ``width`` units (cf. AtlasNet, 2018).
 

@@ -1,6 +1,6 @@
 """Several parameterizations side by side, each drawing a share of the points."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,14 +8,13 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Points, Space
+from invert3d.ops.points import unit_sphere
 from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
-from invert3d.parameterizations.surfaces import unit_sphere
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("parameterization", "solids_and_sheet")
-@dataclass(frozen=True, kw_only=True)
+@plain("parameterization", "solids_and_sheet")
 class SolidsAndSheet(Parameterization):
     """A few solids and one smooth sheet; the sheet draws a ``share`` of the points."""
 

@@ -1,17 +1,14 @@
 """Priors on images (B, 3, H, W), RGB in [0, 1]."""
 
-from dataclasses import dataclass
-
 from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("prior", "total_variation")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "total_variation")
 class TotalVariation(Objective):
     """Mean over the pixels of |difference to the right|^power + |difference below|^power, summed over the channels.
 
@@ -26,8 +23,7 @@ class TotalVariation(Objective):
         return _differences(state.x, self.power) / (state.x.shape[-1] * state.x.shape[-2])
 
 
-@register("prior", "published_variation")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "published_variation")
 class PublishedVariation(Objective):
     """Sum of squared differences of neighboring pixels, in units of ImageNet's deviations: as the code of *Inverting
     3D Deep Learning Architectures* has it, with a weight of 3e-5. Grows with the size of the picture."""
@@ -45,8 +41,7 @@ def _differences(x: Tensor, power: float) -> Tensor:
     return right.abs().pow(power).flatten(1).sum(1) + below.abs().pow(power).flatten(1).sum(1)
 
 
-@register("prior", "nearness")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "nearness")
 class Nearness(Objective):
     """Mean absolute change of the pixels since the start: the smallest change that does what is asked."""
 

@@ -1,8 +1,6 @@
 """Priors on clouds (B, N, 3): what point sets drawn from surfaces have in common. All are means, so that their
 weights carry over between point counts. Neighbors are constants of the derivative."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -11,16 +9,16 @@ from torch import Tensor
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
 from invert3d.ops.points import gather, knn, nearest_others
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-def neighbors(x: Tensor, k: int) -> Tensor:
-    """The k nearest other points of each point of x (B, N, 3): (B, N, k, 3)."""
-    return gather(x, nearest_others(x.detach(), k))
+def neighbor_distances(x: Tensor, k: int) -> Tensor:
+    """The distances (B, N, k) of each point of x (B, N, 3) from the k nearest others."""
+    near = gather(x, nearest_others(x.detach(), k))
+    return (near - x.unsqueeze(2)).square().sum(-1).clamp_min(1e-12).sqrt()
 
 
-@register("prior", "repulsion")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "repulsion")
 class Repulsion(Objective):
     """Points nearer than ``h`` to one of their ``k`` nearest push apart: mean of relu(h - d) * exp(-(d / h)^2).
 
@@ -33,13 +31,11 @@ class Repulsion(Objective):
     h: float = 0.05
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        near = neighbors(state.x, self.k)
-        distance = (near - state.x.unsqueeze(2)).square().sum(-1).clamp_min(1e-12).sqrt() / self.h
+        distance = neighbor_distances(state.x, self.k) / self.h
         return (F.relu(1 - distance) * torch.exp(-distance.square())).mean((1, 2))
 
 
-@register("prior", "uniformity")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "uniformity")
 class Uniformity(Objective):
     """Variance of the distance to the k-th nearest neighbor over the points, divided by its squared mean."""
 
@@ -48,13 +44,11 @@ class Uniformity(Objective):
     k: int = 8
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        last = neighbors(state.x, self.k)[:, :, -1]
-        distance = (last - state.x).square().sum(-1).clamp_min(1e-12).sqrt()
+        distance = neighbor_distances(state.x, self.k)[:, :, -1]
         return distance.var(1) / distance.mean(1).square()
 
 
-@register("prior", "symmetry")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "symmetry")
 class Symmetry(Objective):
     """Mean squared distance from each point to the mirror image of the cloud in the plane where ``axis`` is 0."""
 

@@ -1,18 +1,15 @@
 """What a network remembers of the inputs it was trained on: the means and deviations in its batch norms."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from invert3d.engine.objective import Objective
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("prior", "batch_norm_statistics")
-@dataclass(frozen=True, kw_only=True)
+@plain("prior", "batch_norm_statistics")
 class BatchNormStatistics(Objective):
     """Features spread as they were in training: mean over the channels of each batch norm of (mean - remembered)^2 /
     variance + (log deviation - remembered)^2, averaged over the layers (Yin et al., *Dreaming to Distill*, 2020).
@@ -54,9 +51,5 @@ class BatchNormStatistics(Objective):
 
 def norm_layers(model: nn.Module) -> tuple[str, ...]:
     """The names of the batch norms of a model that remember statistics, first to last."""
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    return tuple(
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, kinds) and module.track_running_stats and module.affine
-    )
+    norms = ((name, m) for name, m in model.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+    return tuple(name for name, norm in norms if norm.track_running_stats and norm.affine)

@@ -1,20 +1,18 @@
 """Projections onto sets that x must lie in."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from invert3d.engine.projection import Projection
 from invert3d.engine.state import State
-from invert3d.registry import register, unknown
+from invert3d.registry import plain, unknown
 
 NORMS = ("linf", "l2", "l0")
 
 
-@register("projection", "clip")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "clip")
 class Clip(Projection):
     """Every value into [low, high]."""
 
@@ -25,8 +23,7 @@ class Clip(Projection):
         return state.x.clamp(self.low, self.high)
 
 
-@register("projection", "ball")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "ball")
 class Ball(Projection):
     """The nearest x whose change since the start is within ``radius``: the budget of an attack.
 

@@ -1,6 +1,5 @@
 """Projections of images (B, 3, H, W), RGB."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,11 +9,10 @@ from torch import Tensor
 
 from invert3d.engine.projection import Projection
 from invert3d.engine.state import State
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("projection", "clip_image")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "clip_image")
 class ClipImage(Projection):
     """Every pixel into the ``legal`` range [0, 1], or into the ``authors``'.
 
@@ -37,8 +35,7 @@ class ClipImage(Projection):
         return torch.minimum(torch.maximum(state.x, mean), 1 + mean)
 
 
-@register("projection", "blur")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "blur")
 class Blur(Projection):
     """Gaussian blur after every ``period``-th step, its sigma falling by ``decay`` each time, to ``floor`` pixels.
 
@@ -74,7 +71,6 @@ def blurred(x: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w
         places = torch.arange(-radius, size + radius, device=x.device) % (2 * size)
         places = torch.where(places < size, places, 2 * size - 1 - places)
         shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)
-        x = F.conv2d(x.index_select(axis, places).flatten(0, 1)[:, None], kernel.view(shape)).unflatten(0, x.shape[:2])[
-            :, :, 0
-        ]
+        wide = x.index_select(axis, places).flatten(0, 1)[:, None]
+        x = F.conv2d(wide, kernel.view(shape)).unflatten(0, x.shape[:2])[:, :, 0]
     return x

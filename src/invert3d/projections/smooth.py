@@ -1,18 +1,15 @@
 """Projections that smooth x."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from invert3d.engine.projection import Projection
 from invert3d.engine.state import State
 from invert3d.ops.points import gather, nearest_others
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("projection", "knn_smooth")
-@dataclass(frozen=True, kw_only=True)
+@plain("projection", "knn_smooth")
 class KnnSmooth(Projection):
     """``p_i <- p_i + lambda / K * sum over its K nearest neighbors of (p_j - p_i)``.
 

@@ -1,10 +1,9 @@
 """Random views of images (B, 3, H, W), RGB in [0, 1], whose target is that of a detector: fields of ``ops.objects``.
 
 A picture that a detector understands from one exact set of pixels only is an adversarial example. Flipping, scaling and
-moving it asks for more, but only if boxes, masks and the camera go along: that is what these do.
+moving it asks for more, but only if boxes and the camera go along: that is what these do.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -16,11 +15,10 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.transform import Transform
 from invert3d.ops.boxes import alpha_of
 from invert3d.ops.layouts import flip_fields, warp_fields
-from invert3d.registry import register
+from invert3d.registry import plain
 
 
-@register("transform", "flip_scene")
-@dataclass(frozen=True, kw_only=True)
+@plain("transform", "flip_scene")
 class FlipScene(Transform):
     """Mirror a ``share`` of the pictures: x and rotation_y change sign, and the camera's horizontal terms."""
 
@@ -38,8 +36,7 @@ class FlipScene(Transform):
         return view, target | {name: torch.where(rows[name], flipped[name], target[name]) for name in flipped}
 
 
-@register("transform", "move_scene")
-@dataclass(frozen=True, kw_only=True)
+@plain("transform", "move_scene")
 class MoveScene(Transform):
     """Scale pictures by a factor in 1 +- ``scale`` about the principal point (their middle, where the target has no
     camera), and move them sideways by up to a share ``shift`` of their width.
@@ -89,8 +86,7 @@ def _nearer(target: dict[str, Tensor], factor: Float[Tensor, "b 1"], right: Tens
     return {"centers": centers, "alphas": alpha_of(target["yaws"], centers), "projection": projection}
 
 
-@register("transform", "light")
-@dataclass(frozen=True, kw_only=True)
+@plain("transform", "light")
 class Light(Transform):
     """Another exposure, contrast and tint: x -> gain * tint * x ** power, each within 1 +- ``strength`` (tint a third),
     and Gaussian noise of up to ``noise``; cut to [0, 1]."""

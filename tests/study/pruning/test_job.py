@@ -12,7 +12,7 @@ import torch
 
 from invert3d.engine.space import Voxels
 from invert3d.models.voxnet import VoxNet
-from invert3d.models.weights import save_weights
+from invert3d.models.weights import encoded
 from invert3d.study.networks import open_network
 from invert3d.study.pruning import job as pruned
 from invert3d.training.classifiers import TrainSettings
@@ -77,7 +77,7 @@ def test_the_schedule_falls_to_the_share_and_stays() -> None:
 def test_a_folder_that_opens_again(tmp_path: Path, data: Grids, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruned, "training_data", lambda name, **_: data)
     torch.manual_seed(0)
-    save_weights(VoxNet(2, width=4), tmp_path / "mine.safetensors")
+    (tmp_path / "mine.safetensors").write_bytes(encoded(VoxNet(2, width=4)))
     given = {"checkpoint": tmp_path / "mine.safetensors", "class_names": "low,high", "bf16": False, "batch": 8}
     command("voxnet", density=0.1, epochs=1, out=tmp_path / "out", name="small", **given)
     table = json.loads((tmp_path / "out" / "table.json").read_text())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
@@ -24,16 +24,16 @@ class Detector(Protocol):
     """
 
     @property
-    def kinds(self) -> tuple[str, ...]: ...  # noqa: D102
+    def kinds(self) -> tuple[str, ...]: ...
 
     @property
-    def height(self) -> int: ...  # noqa: D102
+    def height(self) -> int: ...
 
     @property
-    def width(self) -> int: ...  # noqa: D102
+    def width(self) -> int: ...
 
     @property
-    def heads(self) -> Mapping[str, float]: ...  # noqa: D102
+    def heads(self) -> Mapping[str, float]: ...
 
     def prepare(self, picture: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
         """A picture (3, H, W), RGB in [0, 1], of any size, and its layout, as the network sees them: (3, h, w)."""
@@ -78,6 +78,45 @@ class Detector(Protocol):
         The corners of each box are on average ``within`` diagonals of the asked box from where they should be.
         """
         ...
+
+
+class PictureDetector(nn.Module):
+    """What all detectors here share: how a picture of another size and its layout are fitted in."""
+
+    height: int
+    width: int
+
+    def fitted(self, height: int, width: int) -> tuple[int, int, int]:
+        """The rows and columns that a picture is scaled to, and how many rows stay free above it."""
+        raise NotImplementedError
+
+    def placed(self, picture: Tensor, rows: int, columns: int, above: int) -> Tensor:
+        """The picture scaled, in its place."""
+        raise NotImplementedError
+
+    def prepare(self, picture: Tensor, layout: Layout) -> tuple[Tensor, Layout]:
+        """The picture (3, H, W) as the network sees it, and its layout with it. Raises ValueError if they differ in
+        size."""
+        size = tuple(picture.shape[1:])
+        if size != (layout.height, layout.width):
+            raise ValueError(f"the picture is {size[0]} x {size[1]}, its layout says {layout.height} x {layout.width}")
+        if size == (self.height, self.width):
+            return picture, layout
+        return self.placed(picture, *self.fitted(*size)), self.prepare_layout(layout)
+
+    def prepare_layout(self, layout: Layout) -> Layout:
+        """A layout as the network sees it, where there is no picture."""
+        rows, columns, above = self.fitted(layout.height, layout.width)
+        across, down = columns / layout.width, rows / layout.height
+        # the middles of pixels are what scaling keeps: (u + 1/2) s - 1/2
+        return layout.warped(across, down, across / 2 - 0.5, above + down / 2 - 0.5, self.height, self.width)
+
+    def raw(self, images: Tensor) -> dict[str, Tensor]:
+        """See ``Detector.raw``."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return self.raw(images)
 
 
 @torch.no_grad()

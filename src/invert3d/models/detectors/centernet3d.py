@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from invert3d.models.detectors import PictureDetector
 from invert3d.ops.boxes import corners3d
 from invert3d.ops.center_losses import WEIGHTS, Per, assign_centers, center_losses
 from invert3d.ops.centers import CenterCodec, Maps, centered_corners, peaks
@@ -20,7 +21,7 @@ from invert3d.registry import lookup
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class CenterNet3D(nn.Module):
+class CenterNet3D(PictureDetector):
     """A center heatmap network with its picture size and its conventions.
 
     Args:
@@ -30,8 +31,7 @@ class CenterNet3D(nn.Module):
         order: of the channels as it takes them. ``bgr`` with statistics in the order of RGB is a quirk that the public
             checkpoints depend on.
 
-    Raises:
-        ValueError: for an unknown backbone or a size that 32 does not divide.
+    Raises ValueError for an unknown backbone or a size that 32 does not divide.
     """
 
     #: a loss for each head as published, and one for the boxes that are decoded
@@ -53,8 +53,7 @@ class CenterNet3D(nn.Module):
         self.network: nn.Module = lookup("center_network", backbone)(**(options or {}))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so
         self.backbone, self.height, self.width, self.order = backbone, height, width, order
-        stride = getattr(self.network, "stride", 4)
-        self.codec = replace(codec or CenterCodec(), stride=stride)
+        self.codec = replace(codec or CenterCodec(), stride=getattr(self.network, "stride", 4))
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -65,34 +64,16 @@ class CenterNet3D(nn.Module):
         """What it finds."""
         return self.codec.kinds
 
-    def prepare(self, picture: Float[Tensor, "3 H W"], layout: Layout) -> tuple[Tensor, Layout]:
-        """The picture scaled by its width to the network's, centered vertically on black, and its layout with it.
+    def fitted(self, height: int, width: int) -> tuple[int, int, int]:
+        """Scaled by its width to the network's, centered vertically."""
+        rows = round(height * (self.width / width))
+        return rows, self.width, (self.height - rows) // 2
 
-        Raises ValueError where picture and layout differ in size.
-        """
-        size = tuple(picture.shape[1:])
-        if size != (layout.height, layout.width):
-            raise ValueError(f"the picture is {size[0]} x {size[1]}, its layout says {layout.height} x {layout.width}")
-        if size == (self.height, self.width):
-            return picture, layout
-        scale = self.width / size[1]
-        high = round(size[0] * scale)
-        down = (self.height - high) // 2
-        if scale < 1:
-            small = F.interpolate(picture[None], (high, self.width), mode="bilinear", antialias=True)[0]
-        else:
-            small = F.interpolate(picture[None], (high, self.width), mode="bilinear", align_corners=False)[0]
-        placed = F.pad(small, (0, 0, down, self.height - high - down))
-        return placed.clamp(0, 1), self.prepare_layout(layout)
-
-    def prepare_layout(self, layout: Layout) -> Layout:
-        """A layout as the network sees it, where there is no picture."""
-        scale = self.width / layout.width
-        tall = round(layout.height * scale) / layout.height
-        below = (self.height - round(layout.height * scale)) // 2
-        # the middles of pixels are what scaling keeps: (u + 1/2) s - 1/2
-        right, lower = scale / 2 - 0.5, below + tall / 2 - 0.5
-        return layout.warped(scale, tall, right, lower, self.height, self.width)
+    def placed(self, picture: Float[Tensor, "3 H W"], rows: int, columns: int, above: int) -> Tensor:
+        """On black."""
+        smaller = columns < picture.shape[2]
+        scaled = F.interpolate(picture[None], (rows, columns), mode="bilinear", antialias=smaller)[0]
+        return F.pad(scaled, (0, 0, above, self.height - rows - above)).clamp(0, 1)
 
     def count_assignable(self, layout: Layout) -> int:
         """How many objects of a prepared layout can be asked for: of its kinds, with their middles in the picture."""
@@ -104,10 +85,6 @@ class CenterNet3D(nn.Module):
             raise ValueError(f"pictures must be multiples of 32 pixels high and wide, these are {tuple(images.shape)}")
         images = images.flip(1) if self.order == "bgr" else images
         return self.network((images - self.mean) / self.std)
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Maps:
-        """As ``raw``."""
-        return self.raw(images)
 
     def finalize(
         self, raw: Maps, cameras: Float[Tensor, "b 3 4"] | None = None, threshold: float = 0.1

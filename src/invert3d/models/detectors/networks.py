@@ -87,15 +87,14 @@ class CenterNetResNet18(nn.Module):
         return read_heads(self, x)
 
 
-def residual_stage(inputs: int, outputs: int, stride: int, blocks: int = 2) -> nn.Sequential:
-    """Residual blocks of two convolutions, the first with a stride."""
+def residual_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """Two residual blocks of two convolutions each, the first with a stride."""
     from torchvision.models.resnet import BasicBlock
 
     shortcut = None
     if stride > 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-    first = BasicBlock(inputs, outputs, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(outputs, outputs) for _ in range(blocks - 1)))
+    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
 
 
 @register("center_network", "small")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from invert3d.models.detectors import PictureDetector
 from invert3d.models.weights import read_checkpoint
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
@@ -20,21 +21,15 @@ from invert3d.ops.overlaps import intersection_over_first
 from invert3d.registry import register
 
 
-class RetinaNetDetector(nn.Module):
+class RetinaNetDetector(PictureDetector):
     """A ``torchvision.models.detection.RetinaNet``, yours or one from ``retinanet``, which it calls part by part.
 
     Normalizing and resizing are the network's own (``GeneralizedRCNNTransform``) and belong to ``raw``, so pictures are
     asked for, and boxes are given, in pixels before them. Build the network with ``min_size`` and ``max_size`` equal
     to the sides of the pictures and nothing is resized.
 
-    Args:
-        model: the network. It is used in eval mode.
-        kinds: the name of each of its classes, that of the background (class 0) among them.
-        height, width: of the pictures to invert, in pixels.
-
-    Raises:
-        TypeError: it is another network.
-        ValueError: it has another number of classes.
+    ``kinds`` name each of its classes, the background (class 0) among them; ``height`` and ``width`` are of the
+    pictures to invert. Raises TypeError for another network, ValueError for another number of classes.
     """
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
@@ -52,30 +47,16 @@ class RetinaNetDetector(nn.Module):
             )
         self.model, self.kinds, self.height, self.width = model, tuple(kinds), height, width
 
-    def prepare(self, picture: Float[Tensor, "3 H W"], layout: Layout) -> tuple[Tensor, Layout]:
-        """The picture scaled to fit, at the top left, the rest in the network's mean color; its layout with it.
+    def fitted(self, height: int, width: int) -> tuple[int, int, int]:
+        """Scaled to fit, at the top left."""
+        scale = min(self.height / height, self.width / width)
+        return max(1, round(height * scale)), max(1, round(width * scale)), 0
 
-        Raises ValueError where picture and layout differ in size.
-        """
-        size = tuple(picture.shape[1:])
-        if size != (layout.height, layout.width):
-            raise ValueError(f"the picture is {size[0]} x {size[1]}, its layout says {layout.height} x {layout.width}")
-        if size == (self.height, self.width):
-            return picture, layout
-        rows, columns = self._fitted(*size)
+    def placed(self, picture: Float[Tensor, "3 H W"], rows: int, columns: int, above: int) -> Tensor:
+        """The rest in the network's mean color."""
         whole = picture.new_tensor(self.model.transform.image_mean)[:, None, None].repeat(1, self.height, self.width)
         whole[:, :rows, :columns] = F.interpolate(picture[None], (rows, columns), mode="bilinear")[0]
-        return whole, self.prepare_layout(layout)
-
-    def prepare_layout(self, layout: Layout) -> Layout:
-        """A layout as the network sees it, where there is no picture."""
-        rows, columns = self._fitted(layout.height, layout.width)
-        down, across = rows / layout.height, columns / layout.width
-        return layout.warped(across, down, across / 2 - 0.5, down / 2 - 0.5, self.height, self.width)
-
-    def _fitted(self, height: int, width: int) -> tuple[int, int]:
-        scale = min(self.height / height, self.width / width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
+        return whole
 
     def count_assignable(self, layout: Layout) -> int:
         """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
@@ -99,17 +80,8 @@ class RetinaNetDetector(nn.Module):
         cells = torch.tensor([level.shape[-2] * level.shape[-1] for level in features], device=images.device)
         sizes = torch.tensor([*batch.image_sizes[0], *images.shape[-2:]], device=images.device)
         levels = cells * (anchors.shape[1] // cells.sum())
-        return {
-            "cls_logits": found["cls_logits"],
-            "bbox_regression": found["bbox_regression"],
-            "anchors": anchors,
-            "levels": levels.expand(len(images), -1),
-            "sizes": sizes.expand(len(images), -1),
-        }
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
-        """As ``raw``."""
-        return self.raw(images)
+        constants = {"levels": levels.expand(len(images), -1), "sizes": sizes.expand(len(images), -1)}
+        return {**found, "anchors": anchors, **constants}
 
     @torch.no_grad()
     def finalize(self, raw: dict[str, Tensor], cameras: Tensor | None = None, threshold: float = 0.0) -> list[Layout]:
@@ -120,8 +92,8 @@ class RetinaNetDetector(nn.Module):
         anchors = [list(each.split(counts)) for each in raw["anchors"]]
         resized, original = ([tuple(size[part]) for size in sizes] for part in (slice(2), slice(2, 4)))
         found = self.model.postprocess_detections(split, anchors, resized)
-        layouts = []
         found = self.model.transform.postprocess(found, resized, original)
+        layouts = []
         for each, (height, width) in zip(found, original, strict=True):
             kept = each["scores"] > threshold
             names = [self.kinds[k] for k in each["labels"][kept].tolist()]
@@ -129,7 +101,7 @@ class RetinaNetDetector(nn.Module):
         return layouts
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds, boxes, and masks where there are some.
+        """Layouts of prepared pictures as one target: states, kinds and boxes.
 
         Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them.
         """
@@ -160,7 +132,8 @@ class RetinaNetDetector(nn.Module):
         from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou
 
         asked, logits = targets["states"] == 1, raw["cls_logits"]
-        boxes = self._resized(targets["boxes"], raw["sizes"]).to(logits)
+        scale = (raw["sizes"][:, :2] / raw["sizes"][:, 2:]).flip(1)  # from pictures to pictures as resized
+        boxes = (targets["boxes"] * torch.cat([scale, scale], 1)[:, None]).to(logits)
         height, width = raw["sizes"][0, :2].tolist()
         found = clip_boxes_to_image(self._boxes(raw["bbox_regression"], raw["anchors"]), (height, width))
         candidates = _matched(torch.vmap(generalized_box_iou)(found, boxes), asked)
@@ -171,7 +144,8 @@ class RetinaNetDetector(nn.Module):
         kinds = F.one_hot(targets["kinds"].clamp_min(0), logits.shape[-1]).bool()
         suppressed = (shares > self.model.nms_thresh) & asked[:, None]
         spared = (intersection_over_first(found, boxes) > 0.5) & (targets["states"] == -1)[:, None]
-        free = _any_of(suppressed | spared, kinds) | (spared & (targets["kinds"] == -1)[:, None]).any(2, keepdim=True)
+        of_kind = (suppressed | spared).float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
+        free = of_kind | (spared & (targets["kinds"] == -1)[:, None]).any(2, keepdim=True)
         labels = torch.where((logits.sigmoid() > self.model.score_thresh) & ~free, 0, -1)
         own = labels.gather(1, place.expand(-1, -1, labels.shape[-1]))
         labels = labels.scatter(1, place.expand_as(own), torch.where(kinds & asked[..., None], 1, own))
@@ -220,11 +194,6 @@ class RetinaNetDetector(nn.Module):
         """The boxes that regressions stand for, in pixels as resized."""
         return self.model.box_coder.decode_single(regression.flatten(0, 1), anchors.flatten(0, 1)).view_as(regression)
 
-    def _resized(self, boxes: Float[Tensor, "b n 4"], sizes: Tensor) -> Tensor:
-        """Boxes in pixels of the pictures as boxes in pixels as resized."""
-        scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
-        return boxes * torch.cat([scale, scale], 1)[:, None]
-
 
 def _matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tensor:
     """A candidate (B, N) for each object, no candidate twice: the pair that overlaps most first, and so on."""
@@ -238,11 +207,6 @@ def _matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tens
     return chosen
 
 
-def _any_of(pairs: Bool[Tensor, "b a n"], kinds: Bool[Tensor, "b n k"]) -> Bool[Tensor, "b a k"]:
-    """Whether a candidate is paired with some object of each kind."""
-    return pairs.float() @ kinds.float() > 0
-
-
 def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:
     """The corners of boxes in a picture."""
     return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
@@ -254,14 +218,9 @@ def retinanet(
 ) -> RetinaNetDetector:
     """RetinaNet on a ResNet-50 with a feature pyramid (torchvision's v1), in eval mode.
 
-    Args:
-        checkpoint: a state dict, e.g. ``retinanet_resnet50_fpn_coco-eeacb38b.pth``, opened without running code.
-            Without one the weights are random.
-        class_names: of all its classes, with the background's; those of COCO (91) by default.
-        height, width: of the pictures; the network resizes nothing.
-
-    Raises:
-        ValueError: the checkpoint does not fit.
+    ``checkpoint`` is a state dict, e.g. ``retinanet_resnet50_fpn_coco-eeacb38b.pth``, opened without running code;
+    without one the weights are random. ``class_names`` are of all its classes, with the background's; those of COCO
+    (91) by default. The network resizes nothing. Raises ValueError where the checkpoint does not fit.
     """
     from torchvision.models.detection import RetinaNet_ResNet50_FPN_Weights, retinanet_resnet50_fpn
 

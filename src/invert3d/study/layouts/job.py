@@ -20,9 +20,9 @@ from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.jobs.traces import joined_traces, trace_of
-from invert3d.methods.layouts import invert_layouts, layout_recipe, quantized
+from invert3d.methods.layouts import layout_recipe, quantized
 from invert3d.methods.recipes import recipe_table
-from invert3d.methods.stages import Recipe, encoder_of
+from invert3d.methods.stages import Recipe, encoder_of, run_stages
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.models.detectors import Detector, detect
 from invert3d.ops.layouts import Layout
@@ -49,7 +49,7 @@ class InvertLayouts:
         model = frozen(detector, self.bf16)
         target = detector.targets([unit.values["layout"] for unit in units])
         begin = units[0].values["start"] is not None
-        result, left = invert_layouts(
+        result, left = run_stages(
             model,
             {name: value.to(model.device) for name, value in target.items()},
             recipe,
