@@ -30,10 +30,10 @@ from invert3d.methods.layouts import layout_recipe
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.objectives.detection import DetectionLoss
+from invert3d.opening.detectors import open_detector
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.direct import Direct
-from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import frozen
 
 Row = dict[str, Any]

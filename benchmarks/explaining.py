@@ -40,9 +40,9 @@ from invert3d.methods.pruning import Operation, Surgery, prune_by_magnitude  # n
 from invert3d.methods.sparse import sparsified  # noqa: E402
 from invert3d.models.weights import bundled  # noqa: E402
 from invert3d.objectives.classes import ClassScore  # noqa: E402
+from invert3d.opening.networks import Network, open_network  # noqa: E402
 from invert3d.ops.points import Groupings, record_groupings, replay_groupings  # noqa: E402
 from invert3d.study.explaining.truth import examples  # noqa: E402
-from invert3d.study.networks import Network, open_network  # noqa: E402
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes", "voxel_nin-modelnet10")
 STEPS = 50  # captum's default

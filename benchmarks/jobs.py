@@ -27,9 +27,9 @@ from invert3d.jobs.job import Job
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.record import record
 from invert3d.methods.recipes import load_recipe
+from invert3d.opening.networks import open_network
 from invert3d.study.classes.job import classes_job
 from invert3d.study.explaining.job import explaining_job
-from invert3d.study.networks import open_network
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "invert3d"

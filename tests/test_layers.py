@@ -24,7 +24,7 @@ LAYERS = (
     ("objectives", "priors", "projections", "parameterizations", "transforms", "testing"),
     ("attribution", "methods"),
     ("evaluate", "view"),
-    ("jobs",),
+    ("jobs", "opening"),
     ("training",),
     ("study",),
     ("cli",),

@@ -17,7 +17,7 @@ from invert3d.engine.space import Image, Points, Voxels
 from invert3d.models.voxnet import VoxelNIN, VoxNet
 from invert3d.models.vrn import VRN
 from invert3d.objectives.classes import ClassScore
-from invert3d.study.networks import open_network
+from invert3d.opening.networks import open_network
 
 
 def grids(count: int = 2, size: int = 32, seed: int = 0) -> Tensor:

@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from invert3d.cli.invert.boxes import parsed_heads
 from invert3d.cli.train.centernet3d import parsed_size
 from invert3d.data.kitti import Calibration, KittiFolder, write_calibration, write_labels
-from invert3d.study.detectors import open_detector
+from invert3d.opening.detectors import open_detector
 from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout, write_scene
 from tests.study.layouts.test_job import card, detector  # noqa: F401 - fixtures

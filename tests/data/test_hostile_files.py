@@ -34,9 +34,9 @@ from invert3d.data.modelnet_folders import class_list
 from invert3d.data.scenes import read_scene
 from invert3d.data.voxels import read_modelnet10_grids
 from invert3d.engine.space import Points
+from invert3d.opening.inputs import read_inputs
 from invert3d.ops.layouts import Layout
 from invert3d.ops.names import checked_name
-from invert3d.study.inputs import read_inputs
 
 CLOUD = np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32)
 GRID = (np.random.default_rng(0).random((6, 6, 6)) < 0.3).astype(np.uint8)

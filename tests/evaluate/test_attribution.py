@@ -26,8 +26,8 @@ from invert3d.evaluate.attribution import (
     shift_sensitivity,
     surface_variation,
 )
+from invert3d.opening.networks import open_network
 from invert3d.study.explaining.truth import COLUMNS, measure
-from invert3d.study.networks import open_network
 
 
 def test_the_two_ways_to_remove_points() -> None:

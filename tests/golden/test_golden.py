@@ -21,11 +21,11 @@ from invert3d.engine.space import Image, Points
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.models.weights import bundled
+from invert3d.opening.networks import open_network
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
 from invert3d.registry import registered
 from invert3d.study.classes.job import invert
-from invert3d.study.networks import open_network
 from invert3d.testing import example_layouts
 from tests.layouts import corner_loss, head_losses, split
 

@@ -15,13 +15,13 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Context, Job
 from invert3d.methods.layouts import layout_recipe
 from invert3d.methods.recipes import load_recipe
+from invert3d.opening.networks import open_network
 from invert3d.study.classes import job as classes
 from invert3d.study.classes.job import classes_job
 from invert3d.study.explaining import job as explaining
 from invert3d.study.explaining.job import explaining_job
 from invert3d.study.layouts import job as layouts
 from invert3d.study.layouts.job import asked_of, layouts_job
-from invert3d.study.networks import open_network
 from tests.jobs.test_jobs import quiet, written
 from tests.models.test_detectors import tiny
 from tests.study.layouts.test_job import layout_of

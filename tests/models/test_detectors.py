@@ -17,12 +17,12 @@ from invert3d.models.detectors import Detector, detect
 from invert3d.models.detectors.centernet3d import MEAN, STD, CenterNet3D
 from invert3d.models.detectors.dla import ModulatedConv, bilinear
 from invert3d.models.detectors.networks import CenterNetDLA34, CenterNetResNet18
+from invert3d.opening.detectors import open_detector
 from invert3d.ops.boxes import project
 from invert3d.ops.centers import HEADS, CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import pack
 from invert3d.registry import registered
-from invert3d.study.detectors import open_detector
 from tests.layouts import camera, encoded, random_layout, split
 from tests.ops.test_centers import PROJECTED
 

@@ -13,7 +13,7 @@ from invert3d.data.voxels import padded, read_modelnet10_grids
 from invert3d.models.voxnet import VoxelNIN, VoxNet
 from invert3d.models.vrn import VRN
 from invert3d.models.weights import bundled
-from invert3d.study.networks import open_network
+from invert3d.opening.networks import open_network
 
 
 def test_vrn_has_the_published_number_of_convolution_weights() -> None:

@@ -31,7 +31,7 @@ from invert3d.models.weights import (
     read_checkpoint,
     save_network,
 )
-from invert3d.study.detectors import open_detector
+from invert3d.opening.detectors import open_detector
 
 
 @pytest.fixture

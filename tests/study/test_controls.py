@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from invert3d.opening.networks import open_network
 from invert3d.study.controls import randomized, randomized_detector
-from invert3d.study.networks import open_network
 from tests.models.test_detectors import tiny
 
 

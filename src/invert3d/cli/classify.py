@@ -6,7 +6,7 @@ from invert3d.cli.show import print_table
 
 def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening = ModelOptions()) -> None:
     """Say what a network takes clouds, meshes, voxel grids or images for."""
-    from invert3d.study.inputs import read_inputs
+    from invert3d.opening.inputs import read_inputs
 
     network = opening.open(model)
     rows = []

@@ -40,8 +40,8 @@ def explain(
             integrated_gradients, point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
         run.out: The folder to write; by default runs/explain.
     """
+    from invert3d.opening.inputs import read_inputs
     from invert3d.study.explaining.job import explain_files
-    from invert3d.study.inputs import read_inputs
 
     run = run.at("runs/explain")
     network = opening.open(model)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from invert3d.jobs.options import RunOptions
-from invert3d.study import options
+from invert3d.opening import options
 
 if TYPE_CHECKING:
-    from invert3d.study.networks import Network
-    from invert3d.study.training import TrainRun
+    from invert3d.opening.networks import Network
+    from invert3d.training.runs import TrainRun
 
 
 def accepts(check: Callable[[Any], str | None]) -> Parameter:
@@ -166,7 +166,7 @@ class Run(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(options.ModelOptions):
-    """``study.options.ModelOptions`` as the command line checks them.
+    """``opening.options.ModelOptions`` as the command line checks them.
 
     Attributes:
         class_names: The model's classes, comma separated, or a file with one a line.
@@ -184,7 +184,7 @@ class ModelOptions(options.ModelOptions):
 
     def open(self, model: str, points: int = 1024, classes: Sequence[str] | None = None) -> "Network":
         """The network that ``model`` names, on clouds of ``points`` unless ``--points`` says otherwise."""
-        from invert3d.study.networks import open_network
+        from invert3d.opening.networks import open_network
 
         classes = read_class_names(self.class_names) or classes
         return open_network(model, self, classes=classes, points=self.points or points)
@@ -221,7 +221,7 @@ class TrainOptions:
 
     def run(self, name: str) -> "TrainRun":
         """The run of a training that is called ``name`` unless ``--name`` says otherwise."""
-        from invert3d.study.training import TrainRun
+        from invert3d.training.runs import TrainRun
 
         return TrainRun(**asdict(replace(self, name=self.name or name)))
 

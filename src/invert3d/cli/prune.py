@@ -66,7 +66,7 @@ def prune(
         name: What to call the pruned weights; by default MODEL-pruned.
         run.out: The run folder, by default runs/prune: weights, their card, table.json, filters.png.
     """
-    from invert3d.study.networks import open_network
+    from invert3d.opening.networks import open_network
     from invert3d.study.pruning.job import prune_and_save
     from invert3d.training.classifiers import TrainSettings
 

@@ -6,7 +6,7 @@ import torch
 
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard
-from invert3d.study.networks import open_network
+from invert3d.opening.networks import open_network
 
 
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:

@@ -10,8 +10,8 @@ import torch
 
 from invert3d.evaluate.inversion import randomize
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.opening.networks import Network
 from invert3d.ops.seeds import seed_of
-from invert3d.study.networks import Network
 
 
 def randomized(network: Network, seed: int = 0) -> Network:

@@ -13,9 +13,9 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Progress
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
+from invert3d.opening.networks import open_network
 from invert3d.study.classes import job as study
 from invert3d.study.classes.job import Source, classes_job, joined, read_shapes, result_of, shapes_job
-from invert3d.study.networks import open_network
 
 SMALL = load_recipe("ours", points=64, steps=4, starts=2, candidates=64, judge="own")
 NETWORK = "pointnet_vanilla-shapes"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from invert3d.opening.networks import open_network
 from invert3d.study.explaining.errors import confident_mistakes, confusion, findings, typical, worst_pairs
 from invert3d.study.explaining.held_out import held_out, probabilities
-from invert3d.study.networks import open_network
 from invert3d.study.pruning.survival import overlaps, survival
 from tests.cli.calls import command
 

@@ -17,9 +17,9 @@ from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import FOLDER
 from invert3d.objectives.classes import Contrast
+from invert3d.opening.inputs import read_inputs
+from invert3d.opening.networks import open_network
 from invert3d.study.explaining.job import each_of, explain, explain_files, table_of
-from invert3d.study.inputs import read_inputs
-from invert3d.study.networks import open_network
 from tests.binvox import write_binvox
 from tests.cli import calls
 from tests.jobs.test_jobs import quiet

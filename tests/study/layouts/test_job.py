@@ -21,12 +21,12 @@ from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe, reached_norms
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.weights import WeightCard
+from invert3d.opening.detectors import open_detector
 from invert3d.ops.boxes import project, wrapped
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Normalized
 from invert3d.priors.images import Nearness
 from invert3d.priors.statistics import norm_layers
-from invert3d.study.detectors import open_detector
 from invert3d.study.layouts import job as study
 from invert3d.study.layouts.files import BoxesRun, read_picture
 from invert3d.study.layouts.job import asked_of, invert_boxes, redetected

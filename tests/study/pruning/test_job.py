@@ -13,7 +13,7 @@ import torch
 from invert3d.engine.space import Voxels
 from invert3d.models.voxnet import VoxNet
 from invert3d.models.weights import encoded
-from invert3d.study.networks import open_network
+from invert3d.opening.networks import open_network
 from invert3d.study.pruning import job as pruned
 from invert3d.training.classifiers import TrainSettings
 from invert3d.training.data import Grids

@@ -22,7 +22,7 @@ def evaluate_heads(
         bf16: Half-precision arithmetic while the pictures are made.
         run.out: The run folder, with the picture; by default runs/heads.
     """
-    from invert3d.study.detectors import open_detector
+    from invert3d.opening.detectors import open_detector
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table
     from invert3d.study.layouts.transfer import streets_with_objects
 

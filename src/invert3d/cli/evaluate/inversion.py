@@ -7,7 +7,7 @@ from invert3d.cli.options import Device, Folder
 from invert3d.cli.show import print_scores
 
 if TYPE_CHECKING:
-    from invert3d.study.networks import Network
+    from invert3d.opening.networks import Network
 
 
 def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool = False, device: Device = "cpu") -> None:
@@ -19,9 +19,9 @@ def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool =
             says so.
         control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
     """
+    from invert3d.opening.networks import open_network
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report
-    from invert3d.study.networks import open_network
 
     facts = shapes_facts(run)
     if " from " in facts["model"]:

@@ -51,7 +51,7 @@ def evaluate_layouts(
         models: Detectors, comma separated; by default the two bundled ones.
         run.out: The run folder; by default runs/layouts.
     """
-    from invert3d.study.detectors import open_detector
+    from invert3d.opening.detectors import open_detector
     from invert3d.study.layouts.transfer import DETECTORS, layout_transfer, streets_with_objects
 
     names = tuple(split_names(models) or DETECTORS)

@@ -29,8 +29,8 @@ def evaluate_transfer(
         run.out: The run folder, with the matrices as pictures; by default runs/transfer.
     """
     from invert3d.methods.recipes import load_recipe
+    from invert3d.opening.networks import open_networks
     from invert3d.study.classes.transfer import NETWORKS, transfer
-    from invert3d.study.networks import open_networks
 
     specs = [spec.partition(":") for spec in distinct(recipes or ("published", "ours", "ours:shuffled"))]
     for name, _, mark in specs:

@@ -54,7 +54,7 @@ def invert_boxes(
         run.out: The run folder; by default runs/boxes.
     """
     from invert3d.methods.layouts import layout_recipe
-    from invert3d.study.detectors import open_detector
+    from invert3d.opening.detectors import open_detector
     from invert3d.study.layouts.job import invert_boxes as invert
     from invert3d.study.layouts.report import report
     from invert3d.study.layouts.scenes import asked_scenes, swept

@@ -72,8 +72,8 @@ def train_centernet3d(
     Args:
         training.name: What to call it; by default centernet3d-BACKBONE-DATA.
     """
-    from invert3d.study.training import DetectorTraining, train_centernet
     from invert3d.training.fit import FitSettings
+    from invert3d.training.runs import DetectorTraining, train_centernet
 
     height, width = parsed_size(network.size)
     options = DetectorTraining(

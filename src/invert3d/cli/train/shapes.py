@@ -62,8 +62,8 @@ def train_shapes(
         architecture: pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin; or one
             you registered.
     """
-    from invert3d.study.training import ClassifierTraining, train_classifier
     from invert3d.training.classifiers import TrainSettings
+    from invert3d.training.runs import ClassifierTraining, train_classifier
 
     options = ClassifierTraining(architecture=architecture, settings=TrainSettings(**asdict(fit)), **asdict(source))
     run = training.run(f"{architecture}-{Path(source.data).stem}")

@@ -9,12 +9,12 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe, Stage
+from invert3d.opening.networks import open_network
 from invert3d.parameterizations.direct import Direct
 from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
 from invert3d.parameterizations.union import SolidsAndSheet
 from invert3d.study.classes.job import Source, result_of, shapes_job
-from invert3d.study.networks import open_network
 
 
 def ladder() -> list[tuple[str, Recipe]]:

@@ -21,7 +21,7 @@ from invert3d.methods.judge import Judge, renamed_classes
 from invert3d.methods.recipes import load_recipe, recipe_table
 from invert3d.methods.stages import Recipe
 from invert3d.methods.stages import Unfinished as Stopped
-from invert3d.study.networks import Network, cached_network, open_network
+from invert3d.opening.networks import Network, cached_network, open_network
 
 #: points that are optimized at once: 48 clouds of 512. Bounds the memory of a PointNet++ to about 2 GB
 CAPACITY = 48 * 512

@@ -9,9 +9,9 @@ import tomli_w
 from invert3d.engine.result import Result
 from invert3d.jobs.folder import read_run, write_json
 from invert3d.jobs.job import file_name
+from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
-from invert3d.study.networks import Network
 
 PLY_LIMIT = 40  # shapes written as PLY and GLB
 

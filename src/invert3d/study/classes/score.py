@@ -12,8 +12,8 @@ from invert3d.engine.result import Result
 from invert3d.evaluate.clouds import moved_share, nearest_shape
 from invert3d.evaluate.inversion import Recognition, recognize
 from invert3d.models.weights import bundled
+from invert3d.opening.networks import Network, open_network
 from invert3d.ops.seeds import REFERENCE_SHAPES
-from invert3d.study.networks import Network, open_network
 
 REFERENCES = 24  # of each class, to measure Chamfer distances to
 

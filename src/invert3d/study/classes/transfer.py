@@ -14,9 +14,9 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
+from invert3d.opening.networks import Network
 from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.controls import randomized
-from invert3d.study.networks import Network
 from invert3d.study.transfer import Matrix
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")

@@ -13,11 +13,11 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import command_line, environment
+from invert3d.opening.networks import Network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import explaining_job
 from invert3d.study.explaining.pictures import filled, panel, values_of
-from invert3d.study.networks import Network
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:

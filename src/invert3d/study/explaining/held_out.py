@@ -9,8 +9,8 @@ from torch import Tensor
 
 from invert3d.data.worlds.shapes import CATEGORIES, cloud_with_edges, grid_with_edges
 from invert3d.engine.space import Points, Voxels
+from invert3d.opening.networks import Network
 from invert3d.ops.seeds import EXPLAINED_SHAPES
-from invert3d.study.networks import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def from_path(network: Network, path: Path, per_class: int | None) -> HeldOut:
         x, labels, names = arrays[name], arrays["labels"], [str(each) for each in arrays["classes"]]
         if isinstance(space, Points) and x.shape[1] < space.points:
             raise ValueError(f"{path} has clouds of {x.shape[1]} points; {network.name} takes {network.takes}")
-        x = x[:, : space.points, :3] if isinstance(space, Points) else padded(x, space.size)[:, None]
+        x = x[:, : space.points, :3] if isinstance(space, Points) else padded(x, space.shape[-1])[:, None]
     elif isinstance(space, Points):
         there = [name for name in network.categories if (path / name).is_dir()]
         x, labels, names = read_modelnet(path, "test", points=space.points, classes=there or 40, limit=per_class)

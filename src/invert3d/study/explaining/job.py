@@ -18,9 +18,9 @@ from invert3d.jobs.job import Context, Job, Made, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.objectives.classes import ClassScore, Contrast
+from invert3d.opening.networks import Network, open_network
 from invert3d.registry import lookup
 from invert3d.study.explaining.pictures import draw
-from invert3d.study.networks import Network, open_network
 
 #: inputs that are explained together
 AT_ONCE = 4

@@ -9,9 +9,9 @@ from torch import Tensor
 from invert3d.attribution.attribution import Attribution, Reduction
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.jobs.provenance import command_line, environment
+from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
 from invert3d.registry import lookup
-from invert3d.study.networks import Network
 
 
 def reduction_of(method: str, space: Space) -> Reduction:

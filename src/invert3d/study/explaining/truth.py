@@ -28,11 +28,11 @@ from invert3d.evaluate.attribution import (
 )
 from invert3d.jobs.job import Job
 from invert3d.jobs.rows import rows_job
+from invert3d.opening.networks import Network, cached_network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import default_methods, explain
 from invert3d.study.explaining.pictures import reduction_of
-from invert3d.study.networks import Network, cached_network
 
 COLUMNS = (
     "network",

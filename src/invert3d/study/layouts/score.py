@@ -13,10 +13,10 @@ from torch import Tensor
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.opening.detectors import open_detector
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.registry import registered
-from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.files import boxes_facts, read_asked, read_picture
 from invert3d.study.layouts.job import redetected
 from invert3d.training.frames import nominal

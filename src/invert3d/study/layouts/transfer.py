@@ -15,9 +15,9 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
+from invert3d.opening.detectors import open_detector
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.controls import randomized_detector
-from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
 from invert3d.study.layouts.score import SHOWN, BoxScore, score, short
 from invert3d.study.transfer import Matrix

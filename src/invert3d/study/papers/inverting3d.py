@@ -20,19 +20,19 @@ from invert3d.methods.layouts import layout_recipe
 from invert3d.methods.recipes import load_recipe, overridden
 from invert3d.methods.stages import Recipe
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.opening.detectors import open_detector
+from invert3d.opening.networks import open_network
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.direct import Direct
 from invert3d.registry import register
 from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.classes.report import page_clouds
 from invert3d.study.classes.score import Scored, other_networks, score
-from invert3d.study.detectors import open_detector
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, asked_of, frozen, layouts_job, run_of
 from invert3d.study.layouts.report import on_originals, write_boxes_page
 from invert3d.study.layouts.scenes import Scenes, asked_scenes
 from invert3d.study.layouts.score import SHOWN, short
-from invert3d.study.networks import open_network
 from invert3d.study.papers.figure import FigureOptions
 
 PAPER = "Inverting 3D Deep Learning Architectures"

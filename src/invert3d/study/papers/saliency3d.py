@@ -3,12 +3,12 @@
 from typing import Any
 
 from invert3d.engine.space import Points
+from invert3d.opening.inputs import read_inputs
+from invert3d.opening.networks import Network, open_network
 from invert3d.ops.seeds import EXPLAINED_SHAPES
 from invert3d.registry import register
 from invert3d.study.explaining.errors import analyze
 from invert3d.study.explaining.job import explain_files
-from invert3d.study.inputs import read_inputs
-from invert3d.study.networks import Network, open_network
 from invert3d.study.papers.figure import FigureOptions
 from invert3d.study.pruning.job import prune_and_save
 from invert3d.training.classifiers import TrainSettings

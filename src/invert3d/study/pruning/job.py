@@ -16,9 +16,9 @@ from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import command_line, fingerprint
 from invert3d.jobs.report import report
 from invert3d.models.weights import WeightCard, checked_name
+from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
 from invert3d.registry import registered
-from invert3d.study.networks import Network
 from invert3d.training.classifiers import TrainSettings, save
 from invert3d.training.data import Data, training_data
 from invert3d.training.pruning import Way, prune

@@ -10,10 +10,10 @@ from torch import Tensor
 from invert3d.evaluate.attribution import occupied, randomized_layers, rank_correlation
 from invert3d.jobs.job import Job
 from invert3d.jobs.rows import rows_job
+from invert3d.opening.networks import Network, cached_network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import probabilities
 from invert3d.study.explaining.truth import examples, importance, with_interval
-from invert3d.study.networks import Network, cached_network
 
 COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "random weights")
 

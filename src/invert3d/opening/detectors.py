@@ -4,9 +4,9 @@ from pathlib import Path
 
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
+from invert3d.opening.networks import checked_device
 from invert3d.ops.centers import CenterCodec
 from invert3d.registry import registered, unknown
-from invert3d.study.networks import checked_device
 
 
 def detector_of(card: WeightCard, path: Path) -> CenterNet3D:

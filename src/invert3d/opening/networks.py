@@ -18,9 +18,9 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.models.weights import WeightCard, bundled, find_card, load_card, load_checkpoint, read_checkpoint
+from invert3d.opening.options import UNNAMED, ModelOptions, Up, checked_classes
 from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, registered, unknown
-from invert3d.study.options import UNNAMED, ModelOptions, Up, checked_classes
 
 CLUTTER = "clutter"  # the class of the bundled networks that means "none of the others"
 

@@ -22,12 +22,12 @@ from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.weights import WeightCard, WeightKind, find_card, load_checkpoint
+from invert3d.opening.networks import checked_device
+from invert3d.opening.options import ModelOptions
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.registry import lookup, registered, unknown
-from invert3d.study.networks import checked_device
-from invert3d.study.options import ModelOptions
 from invert3d.training.classifiers import TrainSettings, data_space, save, train
 from invert3d.training.data import training_data
 from invert3d.training.detectors import save_detector, train_detector

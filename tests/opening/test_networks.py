@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Voxels
 from invert3d.models.weights import WeightCard, save_network
-from invert3d.study.networks import open_network, open_networks
-from invert3d.study.options import UNNAMED, ModelOptions
+from invert3d.opening.networks import open_network, open_networks
+from invert3d.opening.options import UNNAMED, ModelOptions
 from tests.conftest import TinyNet
 
 

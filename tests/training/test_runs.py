@@ -14,11 +14,11 @@ from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.models.weights import FOLDER
-from invert3d.study import training
-from invert3d.study.networks import open_network
-from invert3d.study.training import ClassifierTraining, DetectorTraining, TrainRun, train_classifier
+from invert3d.opening.networks import open_network
+from invert3d.training import runs as training
 from invert3d.training.classifiers import TrainSettings
 from invert3d.training.data import Clouds
+from invert3d.training.runs import ClassifierTraining, DetectorTraining, TrainRun, train_classifier
 
 SETTINGS = TrainSettings(steps=6, batch=4, points=32, bf16=False)
 TINY = ClassifierTraining(architecture="pointnet_vanilla", settings=SETTINGS)

@@ -1,0 +1,1 @@
+"""What a user names, opened: networks, detectors, inputs."""

@@ -1,0 +1,1 @@
+"""Tests of what opens networks, detectors and inputs."""
