@@ -41,7 +41,7 @@ from invert3d.methods.sparse import sparsified  # noqa: E402
 from invert3d.models.weights import bundled  # noqa: E402
 from invert3d.objectives.classes import ClassScore  # noqa: E402
 from invert3d.opening.networks import Network, open_network  # noqa: E402
-from invert3d.ops.points import Groupings, record_groupings, replay_groupings  # noqa: E402
+from invert3d.ops.choices import recorded, replayed  # noqa: E402
 from invert3d.study.explaining.truth import examples  # noqa: E402
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-shapes", "voxel_nin-modelnet10")
@@ -86,12 +86,11 @@ def rectifier_errors() -> list[Row]:
 def captum_gradients(network: Network, x: Tensor, target: Tensor) -> tuple[Tensor, float]:
     """captum's integrated gradients with its defaults on the groupings of x, and its completeness error."""
     frozen, model = network.frozen, network.frozen.model
-    with torch.no_grad(), record_groupings() as tape:
+    with torch.no_grad(), recorded(model, len(x)) as choices:
         whole = frozen(x)
 
     def forward(z: Tensor) -> Tensor:
-        copies = len(z) // len(x)
-        with replay_groupings(Groupings([each.repeat(copies, *[1] * (each.dim() - 1)) for each in tape.indices])):
+        with replayed(model, choices.of([*range(len(x))] * (len(z) // len(x)))):
             return frozen.logits(model(frozen.space.encode(z)))
 
     values = captum.attr.IntegratedGradients(forward).attribute(x, target=target, n_steps=STEPS)

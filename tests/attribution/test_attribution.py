@@ -19,6 +19,7 @@ from invert3d.models.dgcnn import DGCNN
 from invert3d.models.pointnet2 import PointNet2SSG
 from invert3d.objectives.classes import ClassScore, Contrast
 from tests.attribution.patterns import PATTERNS, RECTIFIERS, Rule, Written
+from tests.ops.test_choices import Graph
 
 
 def asked(model: nn.Module, points: int = 16) -> tuple[Frozen, Tensor, Tensor]:
@@ -149,6 +150,28 @@ def test_frozen_groupings_make_one_smooth_function_of_a_network_with_groups() ->
             frozen(x).gather(1, target[:, None])[:, 0],
             atol=1e-6,
         )
+
+
+class UsersGraph(nn.Module):
+    """A graph network that knows nothing of this library: neighbors and a sort pool by torch's own functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graph, self.head = Graph(), nn.Linear(8 * 16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.graph.pooled(x))
+
+
+def test_what_a_network_of_a_user_chooses_is_held_too() -> None:
+    frozen, x, target = asked(UsersGraph(), points=48)
+    found = IntegratedGradients()(frozen, ClassScore(), x, target)
+    live = IntegratedGradients(groupings="live")(frozen, ClassScore(), x, target)
+    assert max(found.facts["completeness_error"]) <= 0.01 < max(live.facts["completeness_error"])
+    assert max(found.facts["evaluations_each"]) < max(live.facts["evaluations_each"])
+    with torch.no_grad():
+        whole = frozen(x).gather(1, target[:, None])[:, 0]
+    assert torch.allclose(torch.tensor(found.facts["F(x)"], dtype=torch.float64), whole, atol=1e-6)
 
 
 class Heights(nn.Module):

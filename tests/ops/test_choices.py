@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -32,10 +34,13 @@ class Graph(nn.Module):
         here = x[:, :, None].expand(-1, -1, k, -1)
         return layer(torch.cat([near - here, here], -1)).tanh().max(2)[0]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         x = self.edges(self.edges(x, self.first), self.second)
         best = torch.sort(x.sum(-1), dim=1, descending=True)[1][:, :8]
-        return x.gather(1, best[..., None].expand(-1, -1, x.shape[-1])).flatten(1).sum(1)
+        return x.gather(1, best[..., None].expand(-1, -1, x.shape[-1])).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pooled(x).sum(1)
 
 
 @pytest.fixture
@@ -46,11 +51,11 @@ def case() -> tuple[Graph, Tensor]:
 
 def test_at_x_a_replay_is_the_network_for_any_rows(case) -> None:
     model, x = case
-    with recorded(3) as choices:
+    with recorded(model, 3) as choices:
         whole = model(x)
     assert torch.equal(whole, model(x)) and len(choices.taken) == 3 + 2  # two neighborhoods, sort, two maxima
     for rows in ([0, 1, 2], [2], [1, 1, 0, 2, 1]):
-        with replayed(choices.of(rows)):
+        with replayed(model, choices.of(rows)):
             assert torch.allclose(model(x[rows]), whole[rows], atol=1e-12)
 
 
@@ -58,12 +63,12 @@ def test_with_choices_held_the_function_has_no_jumps(case) -> None:
     """Along a path the fundamental theorem holds to the error of the rule; live it does not."""
     model, x = case
     x = x[:1]
-    with recorded(1) as choices:
+    with recorded(model, 1) as choices:
         model(x)
     places = ((torch.arange(400, dtype=torch.float64) + 0.5) / 400)[:, None, None]
 
     def at(points: Tensor, held: bool) -> Tensor:
-        with replayed(choices.of([0] * len(points))) if held else nullcontext():
+        with replayed(model, choices.of([0] * len(points))) if held else nullcontext():
             return model(points)
 
     def missed(held: bool) -> float:
@@ -75,22 +80,58 @@ def test_with_choices_held_the_function_has_no_jumps(case) -> None:
     assert missed(held=True) < 1e-3 < 0.02 < missed(held=False)
 
 
+class Calls(nn.Module):
+    """A model that is a function."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
 def test_values_of_an_order_follow_its_indices_and_maxima_stay_live() -> None:
+    model = Calls(lambda x: (x.topk(2), torch.sort(x, 1, True), x.max(1), x.argmax(1), torch.max(x)))
     x, y = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[1.0, 5.0, 4.0]])
-    with recorded(1) as choices:
-        x.topk(2), torch.sort(x, descending=True), x.max(1), x.argmax(1), torch.max(x)
-    with replayed(choices):
-        top, order, most, best, all_of_it = y.topk(2), torch.sort(y, 1, True), y.max(1), y.argmax(1), torch.max(y)
+    with recorded(model, 1) as choices:
+        model(x)
+    with replayed(model, choices):
+        top, order, most, best, all_of_it = model(y)
     assert top.indices.tolist() == [[0, 2]] and top.values.tolist() == [[1.0, 4.0]]
     assert order[0].tolist() == [[1.0, 4.0, 5.0]] and order.indices.tolist() == [[0, 2, 1]]
     assert most.values.tolist() == [5.0] and most.indices.tolist() == [0] == best.tolist() and float(all_of_it) == 5
+    assert y.argmax(1).tolist() == [1] and model(y)[3].tolist() == [1], "outside of the block nothing is held"
 
 
-def test_random_starts_are_replayed() -> None:
-    with recorded(4) as choices:
-        one = torch.randint(0, 1000, (4,))
-    with replayed(choices):
-        assert torch.equal(torch.randint(0, 1000, (4,)), one)
+def public_ball(x: Tensor, radius: float = 0.8, count: int = 4) -> Tensor:
+    """The ball query of PointNet++'s public PyTorch code: a mask is written into indices, which are sorted."""
+    batch, points, _ = x.shape
+    groups = torch.arange(points).view(1, 1, -1).repeat(batch, points, 1)
+    groups[torch.cdist(x, x) > radius] = points
+    groups = groups.sort(dim=-1)[0][:, :, :count]
+    first = groups[:, :, :1].expand(-1, -1, count)
+    return torch.where(groups == points, first, groups)
+
+
+def test_a_ball_query_by_masks_is_held_and_what_follows_from_integers_is_worked_out_again() -> None:
+    model = Calls(lambda x: (public_ball(x), public_ball(x).flatten().argsort(stable=True)))
+    torch.manual_seed(0)
+    x = torch.randn(3, 10, 3)
+    with recorded(model, 3) as choices:
+        groups, _ = model(x)
+    with replayed(model, choices.of([2, 0])):
+        held, order = model(torch.randn(2, 10, 3))
+    assert torch.equal(held, groups[[2, 0]])
+    assert torch.equal(order, held.flatten().argsort(stable=True))
+
+
+def test_random_starts_are_replayed_at_every_call() -> None:
+    model = Calls(lambda x: torch.randint(0, 10**6, (len(x),)))
+    with recorded(model, 4) as choices:
+        one = model(torch.zeros(4))
+    with replayed(model, choices):
+        assert torch.equal(model(torch.zeros(4)), one) and torch.equal(model(torch.ones(4)), one)
 
 
 def test_a_function_of_ours_is_one_choice_and_not_called_again() -> None:
@@ -101,20 +142,22 @@ def test_a_function_of_ours_is_one_choice_and_not_called_again() -> None:
         calls.append(x)
         return x.abs().argmin(1)
 
-    x = torch.tensor([[1.0, -0.1], [0.2, 3.0]])
-    assert nearest(x).tolist() == [1, 0]
-    with recorded(2) as choices:
-        nearest(x)
-    with replayed(choices.of([1])):
-        assert nearest(-x[:1]).tolist() == [0]
+    x, model = torch.tensor([[1.0, -0.1], [0.2, 3.0]]), Calls(nearest)
+    assert model(x).tolist() == [1, 0]
+    with recorded(model, 2) as choices:
+        model(x)
+    with replayed(model, choices.of([1])):
+        assert model(-x[:1]).tolist() == [0]
     assert len(choices.taken) == 1 and len(calls) == 2
 
 
-def test_another_model_is_refused() -> None:
-    x = torch.randn(2, 5)
-    with recorded(2) as choices:
-        x.argmax(1)
-    with replayed(choices), pytest.raises(ValueError, match=r"chooses \(2, 3\) where \(2,\) was recorded"):
-        x.topk(3)
-    with replayed(choices), pytest.raises(ValueError, match="more than the 1 choices"):
-        x.argmax(1), x.argmax(1)
+def test_another_model_is_refused_and_hooks_go_after_an_error() -> None:
+    x, one, two = torch.randn(2, 5), Calls(lambda x: x.argmax(1)), Calls(lambda x: (x.argmax(1), x.argmax(1)))
+    with recorded(one, 2) as choices:
+        one(x)
+    three = Calls(lambda x: x.topk(3))
+    with replayed(three, choices), pytest.raises(ValueError, match=r"chooses \(2, 3\) where \(2,\) was recorded"):
+        three(x)
+    with replayed(two, choices), pytest.raises(ValueError, match="more than the 1 choices"):
+        two(x)
+    assert not two._forward_hooks and not two._forward_pre_hooks and two(x)[0].shape == (2,)

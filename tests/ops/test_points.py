@@ -8,19 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 
-from invert3d.ops.points import (
-    ball_query,
-    farthest_point_sample,
-    gather,
-    knn,
-    nearest_others,
-    record_groupings,
-    replay_groupings,
-    square_distances,
-)
+from invert3d.ops.choices import recorded, replayed
+from invert3d.ops.points import ball_query, farthest_point_sample, gather, knn, nearest_others, square_distances
 
 
 def slow_farthest(cloud: np.ndarray, count: int) -> list[int]:
@@ -121,43 +113,27 @@ def test_no_choice_depends_on_the_batch(clouds) -> None:
         assert torch.equal(choose(x[2:3]), chosen[2:3])
 
 
-def grouped(x: Tensor) -> Tensor:
-    centers = gather(x, farthest_point_sample(x, 8))
-    groups = gather(x, ball_query(centers, x, 0.4, 6)) - centers[:, :, None]
-    return torch.cat([groups.amax(2), gather(x, knn(centers, x, 3)).mean(2)], -1)
+class Grouped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        centers = gather(x, farthest_point_sample(x, 8))
+        groups = gather(x, ball_query(centers, x, 0.4, 6)) - centers[:, :, None]
+        return torch.cat([groups.amax(2), gather(x, knn(centers, x, 3)).mean(2)], -1)
 
 
-def test_a_replayed_tape_gives_the_same_function_and_a_smooth_one(clouds) -> None:
-    x = clouds(2, 40, dtype=torch.float64)
-    with record_groupings() as tape:
+def test_with_groups_held_it_is_the_same_function_at_x_and_a_smooth_one(clouds) -> None:
+    x, grouped = clouds(2, 40, dtype=torch.float64), Grouped()
+    with recorded(grouped, 2) as choices:
         there = grouped(x)
-    assert len(tape.indices) == 3
+    assert len(choices.taken) == 3
 
     def frozen(x: Tensor) -> Tensor:
-        with replay_groupings(tape):
+        with replayed(grouped, choices):
             return grouped(x)
 
     assert torch.equal(frozen(x), there)
     far = clouds(2, 40, seed=9, dtype=torch.float64)
     assert not torch.equal(frozen(far), grouped(far)), "the groups are those of x"
     assert gradcheck(frozen, x.clone().requires_grad_(), fast_mode=True)
-
-
-def test_a_tape_that_runs_out_says_so(clouds) -> None:
-    x = clouds(1, 40)
-    with record_groupings() as tape:
-        farthest_point_sample(x, 8)
-    with replay_groupings(tape), pytest.raises(ValueError, match="holds 1 groupings"):
-        grouped(x)
-    assert farthest_point_sample(x, 4).shape == (1, 4), "outside, indices are chosen again"
-
-
-def test_tapes_do_not_leak_after_an_error(clouds) -> None:
-    x = clouds(1, 40)
-    with pytest.raises(RuntimeError, match="on purpose"), record_groupings() as tape:
-        raise RuntimeError("on purpose")
-    grouped(x)
-    assert not tape.indices
 
 
 sizes = st.integers(1, 12)

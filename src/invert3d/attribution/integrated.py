@@ -21,7 +21,7 @@ from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points
-from invert3d.ops.points import Groupings, record_groupings, replay_groupings
+from invert3d.ops.choices import Choices, recorded, replayed
 from invert3d.registry import plain
 
 #: numbers of inputs evaluated at once: 32 clouds of 1,024 points, one image. Bounds the memory of a network.
@@ -74,9 +74,10 @@ class IntegratedGradients(Method):
     empty, black; or give one (1 or B, *space.shape). At least ``first`` intervals are looked at, so that errors do not
     cancel by luck.
 
-    ``groupings`` are those of x all along the path (``frozen``: one smooth function, which is the network at x), or are
-    chosen anew at every point (``live``: F then jumps where they change, and no quadrature sees a jump). ``facts``
-    tells F at both ends, the completeness error as a share of their difference, and the evaluations a sample.
+    ``groupings`` of clouds, and whatever else the network chooses (``ops.choices``), are those of x all along the path
+    (``frozen``: one function without jumps, which is the network at x), or are chosen at every point of it (``live``: F
+    jumps where they change, and no quadrature sees a jump). ``facts`` tells F at both ends, the completeness error as a
+    share of their difference, and the evaluations a sample.
     """
 
     tolerance: float = 0.01
@@ -164,9 +165,9 @@ class Path:
     ) -> None:
         self.model, self.objective, self.target = model, -score, target
         self.x, self.baseline = x.to(model.device, model.dtype), baseline.to(model.device, model.dtype)
-        self.tape: Groupings | None = None
+        self.choices: Choices | None = None
         if frozen and isinstance(model.space, Points):
-            with torch.no_grad(), record_groupings() as self.tape:
+            with torch.no_grad(), recorded(model.model, len(x)) as self.choices:
                 model(self.x)
 
     def evaluate(self, nodes: list[Node]) -> None:
@@ -177,8 +178,8 @@ class Path:
             way = self.x[rows] - self.baseline[rows]
             share = way.new_tensor([node.place for node in some]).view(-1, *[1] * (way.dim() - 1))
             target = None if self.target is None else self.target[rows]
-            tape = self.tape and Groupings([each[rows] for each in self.tape.indices])
-            with nullcontext() if tape is None else replay_groupings(tape):
+            held = nullcontext() if self.choices is None else replayed(self.model.model, self.choices.of(rows))
+            with held:
                 gradients, state = input_gradient(self.model, self.objective, self.baseline[rows] + share * way, target)
             along = (gradients * way).flatten(1).sum(1)
             for node, value, gradient, slope in zip(some, state.loss.tolist(), gradients, along.tolist(), strict=True):

@@ -61,15 +61,14 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
         parameter.copy_(parameter.flatten()[order].view(parameter.shape))
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = 0.2
-    modes = [(module, module.training) for module in model.modules()]
+    before = [(module, module.training, getattr(module, "momentum", None)) for module in model.modules()]
     model.eval()  # dropout would draw what no seed fixes
     for norm in norms:
+        norm.momentum = 1.0  # the statistics of this batch, and nothing of those before
         norm.train()
-    for _ in range(10):
-        model(clouds)
-    for module, mode in modes:
-        module.training = mode
+    model(clouds)
+    for module, training, momentum in before:
+        module.training = training
+        if module in norms:
+            module.momentum = momentum
     return model

@@ -3,14 +3,14 @@
 A network jumps where a choice changes. With the choices of x held it is one function without jumps, which is the
 network at x::
 
-    with recorded() as choices:
+    with recorded(model, len(x)) as choices:
         model(x)
-    with replayed(choices):
+    with replayed(model, choices):
         model(x + step)          # the same neighbors as at x
 
-Choices are the integers that come out of torch's functions of ``CHOOSING``, whoever calls them: indices of ``topk``,
-``sort`` or ``argmax``, farthest points, groups of a ball query, random starts. Values of ``max`` and ``min`` stay live:
-they have no jumps.
+Choices are the integers that come out of torch's functions of ``CHOOSING``, whoever calls them inside the model:
+indices of ``topk``, ``sort`` or ``argmax``, farthest points, groups of a ball query, random starts. Values of ``max``
+and ``min`` stay live: they have no jumps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 #: torch functions and methods, and operators of torch-cluster and others, that choose
@@ -54,21 +54,41 @@ def _rows(choice: Tensor, batch: int, rows: list[int]) -> Tensor:
 
 
 @contextmanager
-def recorded(batch: int) -> Iterator[Choices]:
-    """Record every choice that is made inside the ``with`` block, for ``batch`` samples."""
+def recorded(module: nn.Module, batch: int) -> Iterator[Choices]:
+    """Record every choice that the module makes, called once inside the ``with`` block, for ``batch`` samples."""
     choices = Choices(batch)
-    with _Mode(choices, replaying=False):
+    with _inside(module, lambda: _Mode(choices, replaying=False)):
         yield choices
 
 
 @contextmanager
-def replayed(choices: Choices) -> Iterator[None]:
-    """Take the recorded choices again, from the first, instead of choosing.
+def replayed(module: nn.Module, choices: Choices) -> Iterator[None]:
+    """Give the module the recorded choices, from the first at each call, instead of those it makes.
 
-    Raises ValueError inside the block where the model asks for more of them, or for others.
+    Raises ValueError where it asks for more of them, or for others.
     """
-    with _Mode(choices, replaying=True):
+    with _inside(module, lambda: _Mode(choices, replaying=True)):
         yield
+
+
+@contextmanager
+def _inside(module: nn.Module, make: Callable[[], "_Mode"]) -> Iterator[None]:
+    """See every torch function that is called in the module's forward."""
+    modes: list[_Mode] = []
+
+    def enter(*_: Any) -> None:
+        modes.append(make())
+        modes[-1].__enter__()
+
+    def leave(*_: Any) -> None:
+        modes.pop().__exit__(None, None, None)
+
+    hooks = (module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def choosing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -76,7 +96,7 @@ def choosing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @wraps(function)
     def choose(*args: Any, **kwargs: Any) -> Tensor:
-        if has_torch_function(args):  # also where a mode is active
+        if has_torch_function((*args, *kwargs.values())):  # also where a mode is active
             return handle_torch_function(function, (), *args, **kwargs)
         return function(*args, **kwargs)
 
@@ -97,7 +117,7 @@ class _Mode(TorchFunctionMode):
             return self.next() if self.replaying else self.keep(func(*args, **kwargs))
         name = getattr(func, "__name__", "")
         found = func(*args, **kwargs)
-        if name not in CHOOSING:
+        if name not in CHOOSING or _follows(name, args):
             return found
         parts = [self.take(each) if _is_choice(each) else each for each in _parts(found)]
         if self.replaying and name in ORDERED and len(parts) == 2 and not _is_choice(parts[0]):
@@ -128,6 +148,13 @@ class _Mode(TorchFunctionMode):
             raise ValueError(f"the model makes more than the {len(self.choices.taken)} choices that were recorded")
         self.position += 1
         return self.choices.taken[self.position - 1]
+
+
+def _follows(name: str, args: Any) -> bool:
+    """Whether the integers follow from others, which are held: all that come from integers, but for those that a mask
+    may have been written into, as the public ball query does before it sorts them."""
+    first = args[0] if args else None
+    return _is_choice(first) and (name not in ORDERED or first.dim() < 2)
 
 
 def _parts(found: Any) -> tuple[Any, ...]:

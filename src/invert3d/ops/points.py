@@ -1,71 +1,14 @@
 """Sampling and grouping of point clouds: farthest points, nearest neighbors, balls, gathering.
 
 All clouds are ``(B, N, 3)`` in the units of the cloud. The functions that choose points return indices, which are
-constants of the derivative: gradients flow through the *gathered* coordinates only. What was chosen can be recorded
-on one input and replayed on others, which makes a network with groupings one smooth function::
-
-    with record_groupings() as tape:
-        model(x)
-    with replay_groupings(tape):
-        model(x + step)          # the same groups as at x
+constants of the derivative: gradients flow through the *gathered* coordinates only. They can be held (``ops.choices``).
 """
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
-@dataclass
-class Groupings:
-    """The indices that a forward pass chose, in the order it chose them."""
-
-    indices: list[Tensor] = field(default_factory=list)
-    replaying: bool = False
-    position: int = 0
-
-    def take(self, choose: Callable[[], Tensor]) -> Tensor:
-        """The next recorded indices when replaying, else those that ``choose`` returns (and they are recorded)."""
-        if not self.replaying:
-            self.indices.append(choose())
-            return self.indices[-1]
-        if self.position >= len(self.indices):
-            raise ValueError(f"the tape holds {len(self.indices)} groupings, the model asks for more: another model?")
-        self.position += 1
-        return self.indices[self.position - 1]
-
-
-_tape: ContextVar[Groupings | None] = ContextVar("groupings", default=None)
-
-
-@contextmanager
-def record_groupings() -> Iterator[Groupings]:
-    """Record every index that the point operations choose inside the ``with`` block."""
-    tape = Groupings()
-    token = _tape.set(tape)
-    try:
-        yield tape
-    finally:
-        _tape.reset(token)
-
-
-@contextmanager
-def replay_groupings(tape: Groupings) -> Iterator[None]:
-    """Use the recorded indices again, from the first, instead of choosing. Raises ValueError if they run out."""
-    token = _tape.set(Groupings(tape.indices, replaying=True))
-    try:
-        yield
-    finally:
-        _tape.reset(token)
-
-
-def _chosen(choose: Callable[[], Tensor]) -> Tensor:
-    tape = _tape.get()
-    return choose() if tape is None else tape.take(choose)
+from invert3d.ops.choices import choosing
 
 
 def gather(values: Float[Tensor, "b n c"], indices: Int[Tensor, "b *m"]) -> Float[Tensor, "b *m c"]:
@@ -82,6 +25,8 @@ def unit_sphere(x: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
     return x / x.norm(dim=-1, keepdim=True).amax(1, keepdim=True).clamp_min(1e-6)
 
 
+@choosing
+@torch.no_grad()
 def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Tensor, "b count"]:
     """Indices (B, count) of points each farthest from those before it (Qi et al. 2017, PointNet++).
 
@@ -91,21 +36,17 @@ def farthest_point_sample(points: Float[Tensor, "b n 3"], count: int) -> Int[Ten
     batch, total, _ = points.shape
     if not 1 <= count <= total:
         raise ValueError(f"cannot sample {count} points out of {total}; points has shape {tuple(points.shape)}")
-
-    def choose() -> Tensor:
-        x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))  # structure of arrays: 4x faster on a CPU
-        nearest = torch.full_like(x, torch.inf)
-        picked = torch.empty(batch, count, dtype=torch.long, device=points.device)
-        last = torch.zeros(batch, 1, dtype=torch.long, device=points.device)
-        for i in range(count):
-            picked[:, i] = last[:, 0]
-            dx, dy, dz = x - x.gather(1, last), y - y.gather(1, last), z - z.gather(1, last)
-            distance = dx.square_().add_(dy.square_()).add_(dz.square_())
-            torch.minimum(nearest, distance, out=nearest)
-            last = nearest.argmax(1, keepdim=True)
-        return picked
-
-    return _chosen(choose)
+    x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))  # structure of arrays: 4x faster on a CPU
+    nearest = torch.full_like(x, torch.inf)
+    picked = torch.empty(batch, count, dtype=torch.long, device=points.device)
+    last = torch.zeros(batch, 1, dtype=torch.long, device=points.device)
+    for i in range(count):
+        picked[:, i] = last[:, 0]
+        dx, dy, dz = x - x.gather(1, last), y - y.gather(1, last), z - z.gather(1, last)
+        distance = dx.square_().add_(dy.square_()).add_(dz.square_())
+        torch.minimum(nearest, distance, out=nearest)
+        last = nearest.argmax(1, keepdim=True)
+    return picked
 
 
 def square_distances(a: Float[Tensor, "b m c"], b: Float[Tensor, "b n c"]) -> Float[Tensor, "b m n"]:
@@ -114,6 +55,8 @@ def square_distances(a: Float[Tensor, "b m c"], b: Float[Tensor, "b n c"]) -> Fl
     return cross.add_(a.square().sum(-1)[:, :, None]).add_(b.square().sum(-1)[:, None, :])
 
 
+@choosing
+@torch.no_grad()
 def knn(queries: Float[Tensor, "b m c"], points: Float[Tensor, "b n c"], k: int) -> Int[Tensor, "b m k"]:
     """Indices (B, M, k) of the k nearest points to each query, nearest first (a query that is a point finds itself).
 
@@ -121,10 +64,11 @@ def knn(queries: Float[Tensor, "b m c"], points: Float[Tensor, "b n c"], k: int)
     """
     if not 1 <= k <= points.shape[1]:
         raise ValueError(f"k must be between 1 and the number of points {points.shape[1]}, not {k}")
-    with torch.no_grad():
-        return _chosen(lambda: square_distances(queries, points).topk(k, largest=False).indices)
+    return square_distances(queries, points).topk(k, largest=False).indices
 
 
+@choosing
+@torch.no_grad()
 def nearest_others(points: Float[Tensor, "b n c"], k: int) -> Int[Tensor, "b n k"]:
     """Indices (B, N, k) of the k nearest other points of each point, nearest first; never itself, even if they touch.
 
@@ -132,16 +76,13 @@ def nearest_others(points: Float[Tensor, "b n c"], k: int) -> Int[Tensor, "b n k
     """
     if not 1 <= k < points.shape[1]:
         raise ValueError(f"k must be between 1 and the number of other points {points.shape[1] - 1}, not {k}")
-
-    def choose() -> Tensor:
-        distances = square_distances(points, points)
-        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-        return distances.topk(k, largest=False).indices
-
-    with torch.no_grad():
-        return _chosen(choose)
+    distances = square_distances(points, points)
+    distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    return distances.topk(k, largest=False).indices
 
 
+@choosing
+@torch.no_grad()
 def ball_query(
     centers: Float[Tensor, "b m 3"], points: Float[Tensor, "b n 3"], radius: float, count: int
 ) -> Int[Tensor, "b m count"]:
@@ -153,13 +94,9 @@ def ball_query(
     """
     if radius <= 0 or count < 1:
         raise ValueError(f"radius and count must be positive, not {radius} and {count}")
-    with torch.no_grad():
-        return _chosen(lambda: _first_in_ball(square_distances(centers, points), radius**2, count))
-
-
-def _first_in_ball(distances: Tensor, limit: float, count: int) -> Tensor:
+    distances = square_distances(centers, points)
     batch, queries, total = distances.shape
-    inside = (distances <= limit).view(-1, total)
+    inside = (distances <= radius**2).view(-1, total)
     row, column = inside.nonzero(as_tuple=True)  # sorted by row, then by index: the order the public code sorts into
     found = row.bincount(minlength=len(inside))
     rank = torch.arange(len(row), device=row.device) - (found.cumsum(0) - found)[row]
