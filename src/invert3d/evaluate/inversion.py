@@ -61,14 +61,14 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
         parameter.copy_(parameter.flatten()[order].view(parameter.shape))
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    before = [(module, module.training, getattr(module, "momentum", None)) for module in model.modules()]
+    modes, momenta = [(module, module.training) for module in model.modules()], [norm.momentum for norm in norms]
     model.eval()  # dropout would draw what no seed fixes
     for norm in norms:
         norm.momentum = 1.0  # the statistics of this batch, and nothing of those before
         norm.train()
     model(clouds)
-    for module, training, momentum in before:
-        module.training = training
-        if module in norms:
-            module.momentum = momentum
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for module, mode in modes:
+        module.training = mode
     return model

@@ -154,7 +154,7 @@ def _follows(name: str, args: Any) -> bool:
     """Whether the integers follow from others, which are held: all that come from integers, but for those that a mask
     may have been written into, as the public ball query does before it sorts them."""
     first = args[0] if args else None
-    return _is_choice(first) and (name not in ORDERED or first.dim() < 2)
+    return isinstance(first, Tensor) and _is_choice(first) and (name not in ORDERED or first.dim() < 2)
 
 
 def _parts(found: Any) -> tuple[Any, ...]:
