@@ -131,8 +131,8 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
     radians, boxes in pixels of the image whose size is given.
 
     Raises:
-        ValueError: there is no such file, or a line has too few fields, a word for a number, or a size that is not
-            positive. The message names file and line.
+        ValueError: there is no such file, or a line has too few fields, a word for a number, or, in a label, a size that
+            is not positive. The message names file and line.
     """
     kinds: list[str] = []
     rows: list[list[float]] = []
@@ -165,7 +165,7 @@ def _fields(words: Sequence[str], where: str) -> list[float]:
     values = _numbers(words[1:], where)
     sizes, center = values[7:10], values[10:13]
     absent = words[0] == "DontCare" or center == [-1000.0] * 3 or sizes == [-1.0] * 3
-    if not absent and min(sizes) <= 0:
+    if not absent and min(sizes) <= 0 and len(words) == 15:  # a detection of no size overlaps nothing
         raise BadFile(f"{where}: height, width, length are {sizes}, expected more than 0 meters each")
     if absent:
         values[7:14] = [np.nan] * 7

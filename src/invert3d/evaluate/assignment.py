@@ -50,7 +50,7 @@ class Flat:
     @property
     def heights(self) -> np.ndarray:
         """Of the boxes in the picture, in pixels."""
-        return self.values[:, 3] - self.values[:, 1]
+        return np.abs(self.values[:, 3] - self.values[:, 1])
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Frames:
         height, occlusion, truncation = DIFFICULTIES[difficulty]
         tall = self.truth[..., 3] - self.truth[..., 1]
         hard = (self.truth[..., _OCCLUSION] > occlusion) | (self.truth[..., _TRUNCATION] > truncation)
-        small = self.found[..., 3] - self.found[..., 1] < height
-        return Rules(~(hard | self.neighbor | np.isnan(tall) | (tall < height)), small, self.own | small)
+        small = np.abs(self.found[..., 3] - self.found[..., 1]) < height
+        return Rules(~(hard | self.neighbor | np.isnan(tall) | (tall <= height)), small, self.own | small)
 
 
 @dataclass(frozen=True)
