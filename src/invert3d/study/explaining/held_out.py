@@ -99,7 +99,9 @@ def modelnet10_test(network: Network, per_class: int | None) -> HeldOut:
     from invert3d.training.data import modelnet10_file
 
     space = network.frozen.space
-    splits = read_modelnet10_grids(modelnet10_file(None), facing="stored" if isinstance(space, Voxels) else "front")
+    # the bundled networks of points learned shapes that face the front; everybody else's know ModelNet's own frame
+    front = network.card is not None and isinstance(space, Points)
+    splits = read_modelnet10_grids(modelnet10_file(None), facing="front" if front else "stored")
     fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     labels = splits.test_labels[fresh]
     rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])
