@@ -17,7 +17,7 @@ from invert3d.opening.networks import Network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import explaining_job
-from invert3d.study.explaining.pictures import filled, panel, values_of
+from invert3d.study.explaining.pictures import filled, panel, reduction_of, values_of
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:
@@ -175,13 +175,17 @@ def draw_mistakes(
                 line.append(panel(space, known.x[row], values, kind))
         rows.append(line)
         titles.append(f"{network.classes[int(known.target[i])]} classified as {label}".replace("_", " "))
+    signed = reduction_of(method, space) == "sum"
+    what = "what speaks for it" if signed else "what the score depends on"
+    reading = (
+        "Red raises the score of the predicted class, blue lowers it" if signed else "Bright: the score depends on it"
+    )
     sheet = contact_sheet(
         rows,
         row_titles=titles,
-        title="The surest mistakes, and a right shape of the same answer",
-        column_titles=["mistake", "what speaks for it", "right", "what speaks for it"],
-        note=f"{network.name}, explained by {method.replace('_', ' ')}. Red speaks for the class that was said, blue "
-        "against it.",
+        title="The surest mistakes, and a typical shape of the predicted class",
+        column_titles=["mistake", what, "typical", what],
+        note=f"{network.name}, explained by {method.replace('_', ' ')}. {reading}.",
     )
     save_png(sheet, path)
 
