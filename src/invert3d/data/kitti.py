@@ -131,8 +131,8 @@ def read_labels(path: str | Path, projection: Tensor, height: int, width: int) -
     radians, boxes in pixels of the image whose size is given.
 
     Raises:
-        ValueError: there is no such file, or a line has too few fields, a word for a number, or, in a label, a size that
-            is not positive. The message names file and line.
+        ValueError: there is no such file, or a line has too few fields, a word for a number, or (in a label) a size
+            that is not positive. The message names file and line.
     """
     kinds: list[str] = []
     rows: list[list[float]] = []
