@@ -239,3 +239,14 @@ def test_two_networks_of_one_name_are_refused(tmp_path: Path) -> None:
         open_networks(["pointnet_vanilla-shapes", "pointnet_vanilla-shapes"])
     with pytest.raises(ValueError, match="there is no file"):
         open_networks([str(tmp_path / "none.toml")])
+
+
+def test_what_nobody_said_is_guessed_and_said() -> None:
+    assert open_network("pointnet_vanilla-shapes").guessed == ""
+    ten = Constant(torch.zeros(2, 10))
+    assert open_network(ten).guessed == (
+        " Guessed: that z is up (--up) and that the classes are ModelNet10's in alphabetical order (--class-names)."
+    )
+    assert open_network(ten, up="y", classes=[f"c{i}" for i in range(10)]).guessed == ""
+    assert "z is up" not in open_network(ten, kind="voxels", size=8).guessed
+    assert pickle.loads(pickle.dumps(open_network(TinyNet()))).guessed == " Guessed: that z is up (--up)."

@@ -1,11 +1,11 @@
-"""Say what a network takes clouds, grids or images for."""
+"""Classify clouds, meshes, voxel grids or images."""
 
 from invert3d.cli.options import Files, ModelOptions, Opening, Up, Weights
 from invert3d.cli.show import print_table
 
 
 def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening = ModelOptions()) -> None:
-    """Say what a network takes clouds, meshes, voxel grids or images for."""
+    """Say which classes a network sees in clouds, meshes, voxel grids or images, and how likely it finds them."""
     from invert3d.opening.inputs import read_inputs
 
     network = opening.open(model)
@@ -15,4 +15,5 @@ def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening 
         chances = network.frozen(x[None].to(network.frozen.device))[0].softmax(-1).cpu()
         best = chances.topk(min(3, len(chances)))
         rows.append([name, *(f"{network.classes[i]} {p:.2f}" for p, i in zip(best.values, best.indices, strict=True))])
-    print_table(f"What {network.name} takes them for", ["shape", "first", "second", "third"][: len(rows[0])], rows)
+    header = ["shape", "first", "second", "third"][: len(rows[0])]
+    print_table(f"Classes and probabilities, {network.name}", header, rows, network.guessed.strip())

@@ -27,13 +27,17 @@ CLUTTER = "clutter"  # the class of the bundled networks that means "none of the
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A frozen classifier with the names of its classes, and its card if it is bundled."""
+    """A frozen classifier with the names of its classes, and its card if it is bundled.
+
+    ``guessed`` says in a sentence what of it nobody said, and is shown wherever its answers are.
+    """
 
     name: str
     frozen: Frozen
     classes: tuple[str, ...]
     card: WeightCard | None = None
     options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
+    guessed: str = ""
 
     @property
     def space(self) -> Points:
@@ -72,7 +76,10 @@ class Network:
 
         Raises ValueError for a module that cannot be pickled.
         """
-        frozen, others = self.frozen, {name: getattr(self, name) for name in ("name", "classes", "card", "options")}
+        frozen, others = (
+            self.frozen,
+            {name: getattr(self, name) for name in ("name", "classes", "card", "options", "guessed")},
+        )
         try:
             model = frozen.model if frozen.device.type == "cpu" else copy.deepcopy(frozen.model).cpu()
             data = pickle.dumps(model)
@@ -145,12 +152,19 @@ def open_network(
     frozen = Frozen(found.model.to(where), space_of(found, chosen), output=chosen.output)
     known = found.card.classes if found.card else None
     names = chosen.classes or known
+    guesses = []
+    if isinstance(frozen.space, Points) and not (chosen.up or found.up):
+        guesses.append("that z is up (--up)")
+    classes = UNNAMED if names == UNNAMED else named(frozen, names, len(known) if known else None)
+    if names is None and not classes[0].startswith("class_"):
+        guesses.append(f"that the classes are ModelNet{len(classes)}'s in alphabetical order (--class-names)")
     return Network(
         name=found.name,
         frozen=frozen,
-        classes=UNNAMED if names == UNNAMED else named(frozen, names, len(known) if known else None),
+        classes=classes,
         card=None if found.theirs else found.card,
         options=found.options,
+        guessed=f" Guessed: {' and '.join(guesses)}." if guesses else "",
     )
 
 
@@ -226,7 +240,7 @@ class Found:
     model: nn.Module
     card: WeightCard | None = None
     theirs: bool = False
-    up: Up = "z"
+    up: Up | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -272,7 +286,7 @@ def space_of(found: Found, options: ModelOptions) -> Space:
     if options.points < (least := getattr(model, "least_points", 1)):
         raise ValueError(f"{found.name} needs clouds of at least {least} points, not {options.points}")
     normals = bool(found.options.get("normals")) or getattr(model, "normals", False)
-    return Points(points=options.points, layout=options.layout, up=options.up or found.up, normals=normals)
+    return Points(points=options.points, layout=options.layout, up=options.up or found.up or "z", normals=normals)
 
 
 def made(spec: str) -> nn.Module:

@@ -22,6 +22,7 @@ def write_report(folder: Path, network: Network, result: Result) -> dict[str, An
     facts = run["settings"]["sources"][""]
     scored = score(result, network, other_networks(network, facts["recipe"]["judge"], result.facts["names"]))
     table = score_table(result, scored)
+    table["note"] += network.guessed
     write_json(folder / "scores.json", table)
     write_bytes(folder / "recipe.toml", tomli_w.dumps(facts["recipe"]).encode())
     write_shapes(folder, result)

@@ -105,7 +105,7 @@ def _table(
     pairs = worst_pairs(counts, network.classes)
     accuracy = float((said == known.target).double().mean())
     note = f"{accuracy:.1%} of {len(known)} held-out shapes are classified right."
-    note += "".join(f" {finding}." for finding in findings(counts, network.classes))
+    note += "".join(f" {finding}." for finding in findings(counts, network.classes)) + network.guessed
     columns = ["it is", "classified as", "probability", "of the right class"]
     return {"title": title, "columns": columns, "rows": rows, "note": note, "accuracy": accuracy, "pairs": pairs}
 

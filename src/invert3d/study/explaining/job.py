@@ -234,6 +234,7 @@ def write_explanations(outcome: Outcome, network: Network, against: str | None =
         known,
         against,
     )
+    table["note"] += network.guessed
     reasons = dict.fromkeys(reason for each in made for reason in each.facts["left_out"])
     table["note"] += "".join(f" Left out: {reason}." for reason in reasons)
     write_json(outcome.path / "table.json", table)
