@@ -158,7 +158,7 @@ def relative_change(a: Tensor, b: Tensor) -> Tensor:
 
 
 def randomized_layers(model: nn.Module, share: float, seed: int = 0) -> nn.Module:
-    """A copy of a model in which the weights of its last layers, a ``share`` of all layers, are drawn anew with the
+    """A copy of a model in which the weights of its last layers, a ``share`` of all layers, are drawn again with the
     deviation they had: the cascade of Adebayo et al. 2018."""
     shuffled = copy.deepcopy(model)
     layers = [m for m in shuffled.modules() if any(p.dim() > 1 for p in m.parameters(recurse=False))]

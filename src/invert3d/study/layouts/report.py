@@ -121,6 +121,19 @@ def write_differences(run: BoxesRun, folder: Path) -> None:
         )
 
 
+def verdict(model: str, asked: Sequence[Layout], shown: Sequence[Layout]) -> str:
+    """What a detector reads of what was asked, in one sentence."""
+    each = [errors(one, other) for one, other in zip(asked, shown, strict=True)]
+    found, false = sum(len(one.pairs) for one in each), sum(one.false for one in each)
+    words = f"From the saved 8-bit pictures {model} reads {found} of {found + sum(one.missed for one in each)} objects"
+    if found:
+        iou, depth, yaw = (
+            float(torch.cat([getattr(one, k) for one in each]).mean()) for k in ("iou3d", "depth", "yaw")
+        )
+        words += f", with a mean 3-D overlap of {iou:.2f}, {depth:.2f} m off in depth and {yaw:.0f} degrees in angle"
+    return words + (f", and {false} that nobody asked for." if false else ".")
+
+
 def write_boxes_page(
     run: BoxesRun,
     shown: Sequence[Layout],
@@ -156,7 +169,7 @@ def write_boxes_page(
         frames,
         about,
         title="Inverted layouts",
-        subtitle=f"Pictures in which {Path(model).stem} sees what was asked, read again from 8 bits",
+        subtitle=verdict(Path(model).stem, run.asked, shown),
         recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
         notes=[
             "A picture that only its own detector understands is an adversarial example: "
