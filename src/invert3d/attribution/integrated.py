@@ -8,6 +8,7 @@ F besides its gradient: of an interval the difference of F over it is known, so 
 on it. The worst are cut in two until the whole is right; nothing that was evaluated is thrown away.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,6 +27,8 @@ from invert3d.registry import plain
 
 #: numbers of inputs evaluated at once: 32 clouds of 1,024 points, one image. Bounds the memory of a network.
 NUMBERS_AT_ONCE = 32 * 1024 * 3
+#: steps that are taken where refinement does not help, as many as elsewhere by default
+EQUAL = 50
 
 
 @dataclass(eq=False)
@@ -63,12 +66,23 @@ def between(low: Node, high: Node) -> Interval:
     return Interval(low, Node(low.row, (low.place + high.place) / 2), high)
 
 
+def difference(pieces: Sequence[Interval]) -> float:
+    """By how much F differs from one end of a path to the other."""
+    return sum(piece.high.score - piece.low.score for piece in pieces)
+
+
+def missing(pieces: Sequence[Interval]) -> float:
+    """By how much the rule misses that."""
+    return abs(sum(piece.error for piece in pieces))
+
+
 @plain("attribution", "integrated_gradients")
 class IntegratedGradients(Method):
     """Integrated gradients from a baseline, to a stated completeness error.
 
     ``tolerance`` is the largest error of completeness, as a share of F(x) - F(baseline), and ``most`` the largest
-    number of evaluations a sample. Where ``steps`` is given, so many equal steps are taken instead (published: 50).
+    number of evaluations a sample. Where F jumps and that is not enough, 50 equal steps are taken too, and the
+    better of both is kept. Where ``steps`` is given, so many equal steps are taken instead (published: 50).
 
     The baseline of a cloud is its center (``center``) or the origin (``zero``), that of grids and images is zero:
     empty, black; or give one (1 or B, *space.shape). At least ``first`` intervals are looked at, so that errors do not
@@ -98,21 +112,32 @@ class IntegratedGradients(Method):
         path = Path(model, score, x, self._baseline(x), target, frozen=self.groupings == "frozen")
         ends = [(Node(row, 0.0), Node(row, 1.0)) for row in range(len(x))]
         path.evaluate([node for pair in ends for node in pair])
+        rows, used = range(len(x)), [3] * len(x)
         if self.steps:
-            places = ((torch.arange(self.steps, dtype=torch.float64) + 0.5) / self.steps).tolist()
-            nodes = [Node(row, place) for row in range(len(x)) for place in places]
-            path.evaluate(nodes)
-            parts = [(node.row, node.gradient / self.steps) for node in nodes]
-            return self._result(path, parts, ends, [self.steps + 2] * len(x))
+            equal = self._equal(path, rows, self.steps)
+            return self._result(path, [gradient for gradient, _ in equal], ends, [self.steps + 2] * len(x))
         pieces = [[between(*pair)] for pair in ends]
         path.evaluate([piece.middle for (piece,) in pieces])
-        used = [3] * len(x)
-        while halves := [half for row in range(len(x)) for half in self._cut(row, pieces[row], used)]:
+        while halves := [half for row in rows for half in self._cut(row, pieces[row], used)]:
             path.evaluate([half.middle for half in halves])
             for half in halves:
                 pieces[half.low.row].append(half)
-        parts = [(row, piece.integral("gradient")) for row, some in enumerate(pieces) for piece in some]
+        parts = [torch.stack([piece.integral("gradient") for piece in some]).sum(0) for some in pieces]
+        missed = [row for row in rows if missing(pieces[row]) > self.tolerance * abs(difference(pieces[row]))]
+        for row, (gradient, along) in zip(missed, self._equal(path, missed, EQUAL), strict=True):
+            used[row] += EQUAL
+            if abs(along - difference(pieces[row])) < missing(pieces[row]):
+                parts[row] = gradient
         return self._result(path, parts, ends, used)
+
+    def _equal(self, path: "Path", rows: Sequence[int], steps: int) -> list[tuple[Tensor, float]]:
+        """The mean gradient of each row, and the mean derivative along its path, over the middles of equal steps."""
+        nodes = [[Node(row, (i + 0.5) / steps) for i in range(steps)] for row in rows]
+        path.evaluate([node for some in nodes for node in some])
+        return [
+            (torch.stack([node.gradient for node in some]).mean(0), sum(node.along for node in some) / steps)
+            for some in nodes
+        ]
 
     def _baseline(self, x: Tensor) -> Tensor:
         if isinstance(self.baseline, Tensor):
@@ -124,9 +149,8 @@ class IntegratedGradients(Method):
     def _cut(self, row: int, pieces: list[Interval], used: list[int]) -> list[Interval]:
         """The halves of the worst intervals of a sample, which are taken out of ``pieces``; none when it is done."""
         pieces.sort(key=lambda piece: -abs(piece.error))
-        whole = sum(piece.high.score - piece.low.score for piece in pieces)
-        allowed, affordable = self.tolerance * abs(whole), (self.most - used[row]) // 2
-        if len(pieces) >= self.first and abs(sum(piece.error for piece in pieces)) <= allowed:
+        allowed, affordable = self.tolerance * abs(difference(pieces)), (self.most - used[row]) // 2
+        if len(pieces) >= self.first and missing(pieces) <= allowed:
             return []
         unrefined = len(pieces) < self.first
         bad = [piece for i, piece in enumerate(pieces) if unrefined or i == 0 or abs(piece.error) > allowed]
@@ -137,12 +161,9 @@ class IntegratedGradients(Method):
         return [between(*ends) for piece in worst for ends in pairwise((piece.low, piece.middle, piece.high))]
 
     def _result(
-        self, path: "Path", parts: list[tuple[int, Tensor]], ends: list[tuple[Node, Node]], used: list[int]
+        self, path: "Path", gradients: list[Tensor], ends: list[tuple[Node, Node]], used: list[int]
     ) -> Attribution:
-        values = torch.zeros_like(path.x)
-        for row, gradient in parts:
-            values[row] += gradient.to(values)
-        values = values * (path.x - path.baseline)
+        values = torch.stack(gradients).to(path.x) * (path.x - path.baseline)
         start, end = ([pair[i].score for pair in ends] for i in (0, 1))
         whole = torch.tensor(end) - torch.tensor(start)
         errors = (values.flatten(1).sum(1).cpu() - whole).abs() / whole.abs().clamp_min(1e-12)
