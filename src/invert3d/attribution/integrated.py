@@ -81,8 +81,9 @@ class IntegratedGradients(Method):
     """Integrated gradients from a baseline, to a stated completeness error.
 
     ``tolerance`` is the largest error of completeness, as a share of F(x) - F(baseline), and ``most`` the largest
-    number of evaluations a sample. Where F jumps and that is not enough, 50 equal steps are taken too, and the
-    better of both is kept. Where ``steps`` is given, so many equal steps are taken instead (published: 50).
+    number of evaluations a sample. Of 100 and more, the last 50 are equal steps where refinement does not help, as F
+    jumps, and the better of both is kept. Where ``steps`` is given, so many equal steps are taken instead (published:
+    50).
 
     The baseline of a cloud is its center (``center``) or the origin (``zero``), that of grids and images is zero:
     empty, black; or give one (1 or B, *space.shape). At least ``first`` intervals are looked at, so that errors do not
@@ -123,7 +124,8 @@ class IntegratedGradients(Method):
             for half in halves:
                 pieces[half.low.row].append(half)
         parts = [torch.stack([piece.integral("gradient") for piece in some]).sum(0) for some in pieces]
-        missed = [row for row in rows if missing(pieces[row]) > self.tolerance * abs(difference(pieces[row]))]
+        fallback = rows if self.most >= 2 * EQUAL else ()
+        missed = [row for row in fallback if missing(pieces[row]) > self.tolerance * abs(difference(pieces[row]))]
         for row, (gradient, along) in zip(missed, self._equal(path, missed, EQUAL), strict=True):
             used[row] += EQUAL
             if abs(along - difference(pieces[row])) < missing(pieces[row]):
@@ -149,7 +151,8 @@ class IntegratedGradients(Method):
     def _cut(self, row: int, pieces: list[Interval], used: list[int]) -> list[Interval]:
         """The halves of the worst intervals of a sample, which are taken out of ``pieces``; none when it is done."""
         pieces.sort(key=lambda piece: -abs(piece.error))
-        allowed, affordable = self.tolerance * abs(difference(pieces)), (self.most - used[row]) // 2
+        most = self.most - EQUAL if self.most >= 2 * EQUAL else self.most
+        allowed, affordable = self.tolerance * abs(difference(pieces)), (most - used[row]) // 2
         if len(pieces) >= self.first and missing(pieces) <= allowed:
             return []
         unrefined = len(pieces) < self.first

@@ -16,12 +16,15 @@ class Question:
     Attributes:
         layer: The layer that grad_cam looks at; by default the deepest that still has places.
         target: The class to explain; by default what the network says.
+        test: Also take away the tenth of the points or voxels that each method names, and as many at random, and say
+            what the network says then.
         against: A class to tell it from: the difference of the two logits is explained.
     """
 
     layer: str | None = None
     target: str | None = None
     against: str | None = None
+    test: bool = False
 
 
 def explain(

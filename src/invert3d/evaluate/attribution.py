@@ -55,6 +55,15 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
     return torch.where(keep[..., None], x, copies)
 
 
+def without(x: Tensor, values: Tensor, share: float, how: Removal, most_first: bool = True) -> Tensor:
+    """Inputs without the ``share`` of their elements with the largest values, or, not ``most_first``, those alone."""
+    there = occupied(x)
+    known = values.masked_fill(~there, -torch.inf).flatten(1)
+    rank = known.argsort(1, descending=True).argsort(1).view(values.shape)
+    gone = (share * there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))).round()
+    return removed(x, rank >= gone if most_first else rank < gone, how)
+
+
 def removal_curve(
     model: Frozen,
     x: Tensor,
@@ -69,15 +78,10 @@ def removal_curve(
 
     With ``most_first`` false, after all but those are removed: what they do alone.
     """
-    there = occupied(x)
-    known = values.masked_fill(~there, -torch.inf).flatten(1)
-    rank = known.argsort(1, descending=True).argsort(1).view(values.shape)
-    count = there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))
     curve = []
     with torch.no_grad():
         for share in shares:
-            keep = rank >= (share * count).round() if most_first else rank < (share * count).round()
-            chances = model(removed(x, keep, how)).softmax(-1).to(target.device)
+            chances = model(without(x, values, share, how, most_first)).softmax(-1).to(target.device)
             curve.append(chances.gather(1, target[:, None])[:, 0])
     return torch.stack(curve, 1)
 

@@ -23,6 +23,7 @@ from invert3d.study.explaining.job import each_of, explain, explain_files, table
 from tests.binvox import write_binvox
 from tests.cli import calls
 from tests.jobs.test_jobs import quiet
+from tests.opening.test_networks import Constant
 
 command = partial(calls.command, "explain")
 
@@ -218,3 +219,24 @@ def test_the_range_of_a_bundled_network_stays_with_other_weights(tmp_path: Path)
     assert network.frozen.space == open_network("vrn-modelnet10").frozen.space == Voxels(size=32, low=-1, high=5)
     assert network.card is None and network.options == {"width": 16}
     assert open_network("vrn", checkpoint=checkpoint, values=(-1, 5)).options == {"width": 16}
+
+
+def test_an_explanation_is_tested_by_taking_away_what_it_names(tmp_path: Path) -> None:
+    network = open_network("voxnet-shapes")
+    inputs = read_inputs(["shapes:airplane", "shapes:chair"], network.frozen.space)
+    table = explain_files(
+        network, inputs, ["gradient", "integrated_gradients"], options=quiet(tmp_path / "a"), test=True
+    )
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert len(rows) == 4 and len({row["without a random tenth"] for row in rows}) == 2, (
+        "chance is the same for all methods"
+    )
+    x = inputs["airplane"][None]
+    best = explain(network, x, "integrated_gradients").per_element("sum")
+    less, count = x.clone().flatten(), round(0.1 * int(x.sum()))
+    less[best.masked_fill(x[:, 0] == 0, -torch.inf).flatten().argsort(descending=True)[:count]] = 0
+    chances = network.frozen(less.view_as(x)).softmax(-1)[0]
+    assert rows[1]["without the tenth named"] == f"{network.classes[int(chances.argmax())]} {chances.max():.2f}"
+    images = open_network(Constant(torch.zeros(2, 5)), kind="image", size=16)
+    with pytest.raises(ValueError, match="a test takes points or voxels away"):
+        explain_files(images, {"a": torch.rand(3, 16, 16)}, options=quiet(tmp_path / "b"), test=True)

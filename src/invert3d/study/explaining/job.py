@@ -10,8 +10,10 @@ from torch import Tensor
 
 from invert3d.attribution.attribution import Attribution, Method
 from invert3d.attribution.features import GradCAM
+from invert3d.engine.draws import Draws
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points, Space, Voxels
+from invert3d.evaluate.attribution import occupied, without
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.job import Context, Job, Made, Unit, file_name
@@ -20,10 +22,12 @@ from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.opening.networks import Network, open_network
 from invert3d.registry import lookup
-from invert3d.study.explaining.pictures import draw
+from invert3d.study.explaining.pictures import draw, reduction_of
 
 #: inputs that are explained together
 AT_ONCE = 4
+#: of an input, what is taken away to test an explanation
+TENTH = 0.1
 
 #: what is shown if nothing else is asked for, by what the network takes
 METHODS = {
@@ -103,13 +107,15 @@ def default_methods(space: Space) -> tuple[str, ...]:
 class ExplainInputs:
     """The worker: a batch of inputs, each explained by all methods.
 
-    ``strict`` raises where a method does not fit the network; otherwise it is left out, and why is said.
+    ``strict`` raises where a method does not fit the network; otherwise it is left out, and why is said. ``test`` takes
+    away the tenth of the input that each method names, and as much at random.
     """
 
     network: Network
     methods: tuple[tuple[str, Method], ...]
     against: str | None = None
     strict: bool = True
+    test: bool = False
 
     @property
     def device(self) -> str:
@@ -131,14 +137,31 @@ class ExplainInputs:
                 left_out.append(str(error))
         with torch.no_grad():
             chances = self.network.frozen(x.to(self.network.frozen.device)).softmax(-1).cpu()
+        without_top, without_random = {}, []
+        if self.test:
+            for name, each in found.items():
+                reduction = reduction_of(name, self.network.frozen.space)
+                without_top[name] = self.answers(x, each.per_element(reduction).cpu())
+            draws = Draws.seeded(context.seed, [unit.name for unit in units], "test")
+            without_random = self.answers(x, draws.uniform(x, 0, 1, *occupied(x).shape[1:]))
         made = []
         for i in range(len(units)):
             facts = {
                 name: {key: each_of(value, i) for key, value in each.facts.items()} for name, each in found.items()
             }
+            for name in facts if self.test else ():
+                facts[name] |= {"without": without_top[name][i], "without random": without_random[i]}
             arrays = {"x": x[i], "chances": chances[i], **{name: each.values[i] for name, each in found.items()}}
             made.append(Made(facts={"target": targets[i], "methods": facts, "left_out": left_out}, arrays=arrays))
         return made
+
+    @torch.no_grad()
+    def answers(self, x: Tensor, values: Tensor) -> list[str]:
+        """What the network says without the tenth of each input that has the largest values."""
+        frozen = self.network.frozen
+        less = without(x, values, TENTH, "center" if isinstance(frozen.space, Points) else "empty")
+        sure, says = frozen(less.to(frozen.device)).softmax(-1).max(-1)
+        return [f"{self.network.classes[i]} {p:.2f}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
 
 
 def each_of(value: Any, i: int) -> Any:
@@ -155,8 +178,12 @@ def explain_files(
     layer: str | None = None,
     target: str | None = None,
     against: str | None = None,
+    test: bool = False,
 ) -> dict[str, Any]:
     """Explain named inputs (*space.shape) by several methods into a run folder. Returns the table.
+
+    With ``test`` it also says what the network answers without the tenth of the points or voxels that a method names,
+    and without as many at random: an explanation that is true costs more than chance.
 
     The folder gets attributions.safetensors, table.json, figure.png, a PLY a cloud or grid and method, and index.html.
 
@@ -164,7 +191,7 @@ def explain_files(
         ValueError: for an unknown class, layer or method, an input that is not legal, or a method that does not fit.
         KeyboardInterrupt: after Ctrl-C; what was done is in the folder.
     """
-    job = explaining_job(network, inputs, methods, layer=layer, target=target, against=against)
+    job = explaining_job(network, inputs, methods, layer=layer, target=target, against=against, test=test)
     outcome = execute(job, options).whole()
     return write_explanations(outcome, network, against)
 
@@ -177,6 +204,7 @@ def explaining_job(
     layer: str | None = None,
     target: str | Sequence[str] | None = None,
     against: str | None = None,
+    test: bool = False,
 ) -> Job:
     """The job of explaining named inputs. Raises ValueError as ``explain_files``."""
     space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
@@ -186,6 +214,10 @@ def explaining_job(
         raise ValueError("a layer was named, but only grad_cam looks at one: add it to the methods")
     if layer is not None and layer not in network.frozen.module_names:
         raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {', '.join(network.frozen.nearest(layer))}")
+    if test and not isinstance(space, Points | Voxels):
+        raise ValueError(
+            f"points and voxels are taken away to test an explanation; {network.name} takes {network.takes}"
+        )
     for name, x in inputs.items():
         if isinstance(space, Voxels) and not x.any():
             raise ValueError(f"{name}: nothing in the grid is filled")
@@ -205,7 +237,7 @@ def explaining_job(
             Unit(name=file_name(label), values={"x": each, "target": name, "label": label})
             for (label, each), name in zip(inputs.items(), names, strict=True)
         ),
-        worker=ExplainInputs(network=network, methods=chosen, against=against, strict=methods is not None),
+        worker=ExplainInputs(network=network, methods=chosen, against=against, strict=methods is not None, test=test),
         settings={
             "model": network.name,
             "weights": fingerprint(network.frozen.model),
@@ -213,6 +245,7 @@ def explaining_job(
             "methods": [repr(method) for _, method in chosen],
             "targets": names,
             "against": against,
+            "test": test,
         },
         capacity=AT_ONCE,
         label=f"explaining {len(inputs)} input{'s' * (len(inputs) > 1)}",
@@ -266,14 +299,18 @@ def table_of(
                     used,
                     "–" if error is None else f"{error:.2%}",
                     each.get("rectifiers", "–"),
+                    *(each[key] for key in ("without", "without random") if key in each),
                 ]
             )
             if error is not None and error > each.get("tolerance", 1):
                 missed.append(f"{name} {error:.1%} after {used} runs")
     versus = f" against {against}" if against else ""
+    columns = ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"]
+    if rows and len(rows[0]) > len(columns):
+        columns += ["without the tenth named", "without a random tenth"]
     return {
         "title": f"Why {network.name} says so{versus}",
-        "columns": ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"],
+        "columns": columns,
         "rows": rows,
         "note": "Runs of the network, forward and back. Incomplete by: how far the attributions are from adding up to "
         "F(x) - F(baseline), as a share of it. Rectifiers: found, and all changed."
