@@ -215,9 +215,7 @@ def explaining_job(
     if layer is not None and layer not in network.frozen.module_names:
         raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {', '.join(network.frozen.nearest(layer))}")
     if test and not isinstance(space, Points | Voxels):
-        raise ValueError(
-            f"points and voxels are taken away to test an explanation; {network.name} takes {network.takes}"
-        )
+        raise ValueError(f"a test takes points or voxels away; {network.name} takes {network.takes}")
     for name, x in inputs.items():
         if isinstance(space, Voxels) and not x.any():
             raise ValueError(f"{name}: nothing in the grid is filled")
