@@ -36,6 +36,7 @@ HEADLINES = {
     "guided_error_ours": "guided and deconvolution, over all ways to write a rectifier: largest relative error, ours",
     "guided_error_captum_worst": "guided and deconvolution, over all ways to write a rectifier: largest error, captum",
     "completeness_error_default": "integrated gradients: largest error of completeness with the defaults",
+    "completeness_error_graph_network": "integrated gradients: largest error on a graph network in plain torch",
     "ig_evaluations_ratio_vs_captum": "captum's runs of the network over ours, at the error captum reaches (median)",
     "ig_time_ratio_vs_captum": "captum's time over ours, both with their defaults (median)",
     "ig_memory_ratio_vs_captum": "captum's memory over ours, both with their defaults (median)",
