@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Files, ModelOptions, Names, Opening, Run, Running, Up, Weights, split_names
+from invert3d.cli.options import Files, ModelOptions, Names, Opening, Run, Running, Share, Up, Weights, split_names
 from invert3d.cli.show import print_scores
 
 
@@ -16,15 +16,15 @@ class Question:
     Attributes:
         layer: The layer that grad_cam looks at; by default the deepest that still has places.
         target: The class to explain; by default what the network says.
-        test: Also take away the tenth of the points or voxels that each method names, and as many at random, and say
-            what the network says then.
+        test: Also take away this share of the points or voxels, those that each method names, and as many at random,
+            and say what the network answers without them.
         against: A class to tell it from: the difference of the two logits is explained.
     """
 
     layer: str | None = None
     target: str | None = None
     against: str | None = None
-    test: bool = False
+    test: Share | None = None
 
 
 def explain(

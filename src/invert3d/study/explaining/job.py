@@ -26,8 +26,6 @@ from invert3d.study.explaining.pictures import draw, reduction_of
 
 #: inputs that are explained together
 AT_ONCE = 4
-#: of an input, what is taken away to test an explanation
-TENTH = 0.1
 
 #: what is shown if nothing else is asked for, by what the network takes
 METHODS = {
@@ -107,15 +105,15 @@ def default_methods(space: Space) -> tuple[str, ...]:
 class ExplainInputs:
     """The worker: a batch of inputs, each explained by all methods.
 
-    ``strict`` raises where a method does not fit the network; otherwise it is left out, and why is said. ``test`` takes
-    away the tenth of the input that each method names, and as much at random.
+    ``strict`` raises where a method does not fit the network; otherwise it is left out, and why is said. ``test`` is
+    a share of the input that is taken away: what each method names, and as much at random.
     """
 
     network: Network
     methods: tuple[tuple[str, Method], ...]
     against: str | None = None
     strict: bool = True
-    test: bool = False
+    test: float | None = None
 
     @property
     def device(self) -> str:
@@ -138,7 +136,7 @@ class ExplainInputs:
         with torch.no_grad():
             chances = self.network.frozen(x.to(self.network.frozen.device)).softmax(-1).cpu()
         without_top, without_random = {}, []
-        if self.test:
+        if self.test is not None:
             for name, each in found.items():
                 reduction = reduction_of(name, self.network.frozen.space)
                 without_top[name] = self.answers(x, each.per_element(reduction).cpu())
@@ -149,7 +147,7 @@ class ExplainInputs:
             facts = {
                 name: {key: each_of(value, i) for key, value in each.facts.items()} for name, each in found.items()
             }
-            for name in facts if self.test else ():
+            for name in without_top:
                 facts[name] |= {"without": without_top[name][i], "without random": without_random[i]}
             arrays = {"x": x[i], "chances": chances[i], **{name: each.values[i] for name, each in found.items()}}
             made.append(Made(facts={"target": targets[i], "methods": facts, "left_out": left_out}, arrays=arrays))
@@ -157,9 +155,9 @@ class ExplainInputs:
 
     @torch.no_grad()
     def answers(self, x: Tensor, values: Tensor) -> list[str]:
-        """What the network says without the tenth of each input that has the largest values."""
+        """What the network says without the elements of each input that have the largest values."""
         frozen = self.network.frozen
-        less = without(x, values, TENTH, "center" if isinstance(frozen.space, Points) else "empty")
+        less = without(x, values, self.test or 0.0, "center" if isinstance(frozen.space, Points) else "empty")
         sure, says = frozen(less.to(frozen.device)).softmax(-1).max(-1)
         return [f"{self.network.classes[i]} {p:.2f}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
 
@@ -178,12 +176,12 @@ def explain_files(
     layer: str | None = None,
     target: str | None = None,
     against: str | None = None,
-    test: bool = False,
+    test: float | None = None,
 ) -> dict[str, Any]:
     """Explain named inputs (*space.shape) by several methods into a run folder. Returns the table.
 
-    With ``test`` it also says what the network answers without the tenth of the points or voxels that a method names,
-    and without as many at random: an explanation that is true costs more than chance.
+    With ``test``, a share, it also says what the network answers without that share of the points or voxels, those that
+    a method names, and as many at random: an explanation that is true costs more than chance.
 
     The folder gets attributions.safetensors, table.json, figure.png, a PLY a cloud or grid and method, and index.html.
 
@@ -204,7 +202,7 @@ def explaining_job(
     layer: str | None = None,
     target: str | Sequence[str] | None = None,
     against: str | None = None,
-    test: bool = False,
+    test: float | None = None,
 ) -> Job:
     """The job of explaining named inputs. Raises ValueError as ``explain_files``."""
     space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
@@ -214,7 +212,9 @@ def explaining_job(
         raise ValueError("a layer was named, but only grad_cam looks at one: add it to the methods")
     if layer is not None and layer not in network.frozen.module_names:
         raise ValueError(f"{network.name} has no layer {layer!r}; nearest: {', '.join(network.frozen.nearest(layer))}")
-    if test and not isinstance(space, Points | Voxels):
+    if test is not None and not 0 < test < 1:
+        raise ValueError(f"the share that is taken away must lie between 0 and 1, not {test}")
+    if test is not None and not isinstance(space, Points | Voxels):
         raise ValueError(f"a test takes points or voxels away; {network.name} takes {network.takes}")
     for name, x in inputs.items():
         if isinstance(space, Voxels) and not x.any():
@@ -305,7 +305,7 @@ def table_of(
     versus = f" against {against}" if against else ""
     columns = ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"]
     if rows and len(rows[0]) > len(columns):
-        columns += ["without the tenth named", "without a random tenth"]
+        columns += ["without what it names", "without as much at random"]
     return {
         "title": f"Why {network.name} says so{versus}",
         "columns": columns,
