@@ -265,6 +265,8 @@ def write_explanations(outcome: Outcome, network: Network, against: str | None =
         known,
         against,
     )
+    if (share := outcome.job.settings["test"]) is not None:
+        table["note"] += f" Without: what it says once {share:.0%} are taken away, those named or as many at random."
     table["note"] += network.guessed
     reasons = dict.fromkeys(reason for each in made for reason in each.facts["left_out"])
     table["note"] += "".join(f" Left out: {reason}." for reason in reasons)
@@ -305,7 +307,7 @@ def table_of(
     versus = f" against {against}" if against else ""
     columns = ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"]
     if rows and len(rows[0]) > len(columns):
-        columns += ["without what it names", "without as much at random"]
+        columns += ["without named", "without random"]
     return {
         "title": f"Why {network.name} says so{versus}",
         "columns": columns,
