@@ -147,7 +147,7 @@ class _SelfStop:
         def watched(share: float, words: str) -> None:
             progress(share, words)
             if self.at[0] in [unit.name for unit in units] and round(share * 20) == self.at[1]:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
         context.progress = watched
         return self.walk(units, context)
@@ -164,7 +164,7 @@ from tests.jobs.test_jobs import _SelfStop, walks, quiet
 from tests.jobs.workers import Walk
 class Terminated(_SelfStop):
     def __call__(self, units, context):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         return self.walk(units, context)
 outcome = execute(walks(Terminated(Walk(), ("", 0))), quiet(Path({str(tmp_path / "run")!r})))
 print(outcome.interrupted, outcome.signal == signal.SIGTERM)

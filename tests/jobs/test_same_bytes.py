@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +65,7 @@ def test_the_same_bytes_however_it_is_run(make, tmp_path: Path, monkeypatch) -> 
     def stop_once(self: Context) -> bool:
         asked.append(1)
         if len(asked) == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return self.stop()
 
     with monkeypatch.context() as patch:

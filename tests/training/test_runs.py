@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,7 @@ class Signaled(Clouds):
 
     def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
         if pending:
-            os.kill(os.getpid(), pending.pop())
+            signal.raise_signal(pending.pop())
         return super().views(rows, draws, points, abstract)
 
 

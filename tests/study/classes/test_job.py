@@ -1,7 +1,6 @@
 """``invert3d.invert``: folders, resume, batches, and networks of one's own."""
 
 import json
-import os
 import signal
 
 import pytest
@@ -77,7 +76,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, monk
     def interrupt(self, state):
         seen.append(state.step)
         if len(seen) == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         record(self, state)
 
     with monkeypatch.context() as patch:
@@ -101,7 +100,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, monk
 
 def test_an_early_interrupt_keeps_names_and_shapes_together(monkeypatch):
     monkeypatch.setattr(study, "CAPACITY", 64 * 2)
-    monkeypatch.setattr(Progress, "record", lambda self, state: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Progress, "record", lambda self, state: signal.raise_signal(signal.SIGINT))
     part = shapes(["chair", "cup"])
     assert part.interrupted
     assert part.facts["names"] == ["chair"]

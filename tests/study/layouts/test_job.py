@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -210,7 +209,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monk
     def interrupt(self, state) -> None:
         seen.append(state.step)
         if len(seen) == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         record(self, state)
 
     with monkeypatch.context() as patch:
@@ -233,7 +232,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(detector, monk
 
 
 def test_a_run_that_is_interrupted_in_its_first_picture_can_be_read(detector, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(Progress, "record", lambda self, state: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Progress, "record", lambda self, state: signal.raise_signal(signal.SIGINT))
     run = quick(detector, LAYOUTS[:1], out=tmp_path / "run")
     assert run.interrupted and run.names == ("000000",) and run.pictures.shape == (1, 3, 32, 64)
     with pytest.raises(ValueError, match="no finished picture yet"):
