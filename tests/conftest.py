@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CHECKED = [f"invert3d.{name}" for name in ("models", "objectives", "ops", "prior
 jaxtyping.install_import_hook(CHECKED, "tests.shape_checks.checked")
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and tests send it
 
 #: the same examples in every run, and no clock
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
