@@ -71,6 +71,8 @@ MEANINGS = {
         "streets_frames_per_second_96x320": "street frames a second at 96 x 320 on one core",
     }
 }
+#: options that a recorded command is as good without
+WITHOUT_EFFECT = ("--resume", "--overwrite", "--progress", "--no-progress")
 SHARES = ("transfer", "own_success", "accuracy", "modelnet10_accuracy", "weights_left", "completeness_error")
 
 
@@ -129,7 +131,7 @@ def record(topic: str, headline: Mapping[str, float], rows: Sequence[Mapping[str
     """
     path = Path("docs/results") / f"{topic}.json"
     old = json.loads(path.read_text()) if path.is_file() else {"headline": {}, "rows": []}
-    command = command_line()
+    command = " ".join(word for word in command_line().split(" ") if word not in WITHOUT_EFFECT)
     tables = {str(row.get("table")) for row in rows}
     kept = [row for row in old["rows"] if str(row.get("table")) not in tables]
     table = {
