@@ -132,6 +132,7 @@ def _work(crew: Crew, todo: list[Batch], folder: RunFolder, progress: Shown, ask
             if event.finished:
                 progress(event.batch, 1.0)
             else:
+                ask.stop = True  # somebody asked for it here, or in the worker itself
                 waiting.append(event.batch)
     return bool(waiting)
 
