@@ -134,7 +134,8 @@ class IntegratedGradients(Method):
 
     def _equal(self, path: "Path", rows: Sequence[int], steps: int) -> list[tuple[Tensor, float]]:
         """The mean gradient of each row, and the mean derivative along its path, over the middles of equal steps."""
-        nodes = [[Node(row, (i + 0.5) / steps) for i in range(steps)] for row in rows]
+        places = ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).tolist()
+        nodes = [[Node(row, place) for place in places] for row in rows]
         path.evaluate([node for some in nodes for node in some])
         return [
             (torch.stack([node.gradient for node in some]).mean(0), sum(node.along for node in some) / steps)
