@@ -94,7 +94,7 @@ def captum_gradients(network: Network, x: Tensor, target: Tensor) -> tuple[Tenso
 
     def forward(z: Tensor) -> Tensor:
         with replayed(model, choices.of([*range(len(x))] * (len(z) // len(x)))):
-            return frozen.logits(model(frozen.space.encode(z)))
+            return frozen.read(model(frozen.space.encode(z)))
 
     values = captum.attr.IntegratedGradients(forward).attribute(x, target=target, n_steps=STEPS)
     assert isinstance(values, Tensor)

@@ -161,3 +161,26 @@ def test_another_model_is_refused_and_hooks_go_after_an_error() -> None:
     with replayed(two, choices), pytest.raises(ValueError, match="more than the 1 choices"):
         two(x)
     assert not two._forward_hooks and not two._forward_pre_hooks and two(x)[0].shape == (2,)
+
+
+def test_what_the_model_writes_into_its_indices_is_not_recorded_and_ctrl_c_leaves_no_mode() -> None:
+    def offset(x: Tensor) -> Tensor:
+        found = x.topk(2)[1]
+        found += 100
+        return found
+
+    model, x = Calls(offset), torch.randn(2, 5)
+    with recorded(model, 2) as choices:
+        there = model(x)
+    with replayed(model, choices):
+        assert torch.equal(model(-x), there) and torch.equal(model(x), there)
+
+    def stopped(x: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), recorded(Calls(stopped), 2) as nothing:
+        Calls(stopped)
+        with recorded(model := Calls(stopped), 2):
+            model(x)
+    x.topk(2)
+    assert not nothing.taken

@@ -23,10 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
-#: torch functions and methods, and operators of torch-cluster and others, that choose
+#: torch functions and methods that choose
 CHOOSING = {"topk", "sort", "argsort", "argmax", "argmin", "max", "min", "kthvalue", "median", "mode", "unique"}
-CHOOSING |= {"searchsorted", "bucketize", "randint", "randperm", "multinomial", "knn", "knn_graph", "radius", "fps"}
-CHOOSING |= {"radius_graph", "furthest_point_sample", "ball_query", "three_nn", "grid_cluster"}
+CHOOSING |= {"searchsorted", "bucketize", "randint"}
 #: those of them whose values are what the indices point at, by where their argument ``dim`` stands
 ORDERED = {"topk": 2, "sort": 1}
 #: our own: their work is not done again where they are replayed
@@ -89,6 +88,8 @@ def _inside(module: nn.Module, make: Callable[[], "_Mode"]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+        while modes:  # Ctrl-C inside the forward: no hook is called
+            leave()
 
 
 def choosing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -97,7 +98,7 @@ def choosing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @wraps(function)
     def choose(*args: Any, **kwargs: Any) -> Tensor:
         if has_torch_function((*args, *kwargs.values())):  # also where a mode is active
-            return handle_torch_function(function, (), *args, **kwargs)
+            return handle_torch_function(function, (*args, *kwargs.values()), *args, **kwargs)
         return function(*args, **kwargs)
 
     WHOLE.add(function)
@@ -115,14 +116,14 @@ class _Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in WHOLE:
             return self.next() if self.replaying else self.keep(func(*args, **kwargs))
-        name = getattr(func, "__name__", "")
+        name, first = getattr(func, "__name__", ""), args[0] if args else kwargs.get("input")
         found = func(*args, **kwargs)
-        if name not in CHOOSING or _follows(name, args):
+        if name not in CHOOSING or _follows(name, first):
             return found
         parts = [self.take(each) if _is_choice(each) else each for each in _parts(found)]
         if self.replaying and name in ORDERED and len(parts) == 2 and not _is_choice(parts[0]):
             place = ORDERED[name]
-            parts[0] = args[0].gather(kwargs.get("dim", args[place] if len(args) > place else -1), parts[1])
+            parts[0] = first.gather(kwargs.get("dim", args[place] if len(args) > place else -1), parts[1])
         return type(found)(parts) if isinstance(found, tuple) else parts[0]
 
     def take(self, found: Tensor) -> Tensor:
@@ -133,13 +134,13 @@ class _Mode(TorchFunctionMode):
         if choice.shape != found.shape:
             raise ValueError(
                 f"the model chooses {tuple(found.shape)} where {tuple(choice.shape)} was recorded: its choices depend "
-                "on more than the input"
+                "on more than the input; groupings='live' holds none"
             )
         return choice
 
     def keep(self, found: Tensor) -> Tensor:
         """Record a choice."""
-        self.choices.taken.append(found.detach())
+        self.choices.taken.append(found.detach().clone())  # the model may write into its own
         return found
 
     def next(self) -> Tensor:
@@ -147,13 +148,12 @@ class _Mode(TorchFunctionMode):
         if self.position >= len(self.choices.taken):
             raise ValueError(f"the model makes more than the {len(self.choices.taken)} choices that were recorded")
         self.position += 1
-        return self.choices.taken[self.position - 1]
+        return self.choices.taken[self.position - 1].clone()
 
 
-def _follows(name: str, args: Any) -> bool:
+def _follows(name: str, first: Any) -> bool:
     """Whether the integers follow from others, which are held: all that come from integers, but for those that a mask
     may have been written into, as the public ball query does before it sorts them."""
-    first = args[0] if args else None
     return isinstance(first, Tensor) and _is_choice(first) and (name not in ORDERED or first.dim() < 2)
 
 
