@@ -205,7 +205,7 @@ def test_a_card_of_ones_own_opens_with_its_input(tmp_path: Path) -> None:
 
 def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
     torch.save(TinyNet().state_dict(), tmp_path / "mine.pth")
-    (tmp_path / "names.txt").write_text("a\nb\nc\nd\n")
+    (tmp_path / "names.txt").write_text("a\nb \n\n c\nd\n")
     path = tmp_path / "networks.toml"
     path.write_text(
         '[mine]\nmodel = "tests.conftest:TinyNet"\ncheckpoint = "mine.pth"\nclasses = "names.txt"\npoints = 32\n'
@@ -225,6 +225,9 @@ def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
         ("[mine]\npoints = 3", r"\[mine\] needs a model, such as"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\nlayuot = "b3n"', "unknown field 'layuot'; did you mean layout"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\ncheckpoint = "none.pth"', "none.pth"),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\npoints = "many"', r"networks.toml, \[mine\]: "),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\nclasses = "none.txt"', r"networks.toml, \[mine\]: .*none.txt"),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\nvalues = 3', r"networks.toml, \[mine\]: "),
         ('["../mine"]\nmodel = "pointnet_vanilla-shapes"', "mine"),
     ],
 )

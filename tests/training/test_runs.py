@@ -84,6 +84,15 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
     assert train_classifier(TINY, replace(run, resume=True)) == card
 
 
+def test_a_training_that_diverges_keeps_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, asked = Signaled.views, iter(range(1000))
+    monkeypatch.setattr(Signaled, "views", lambda *given: good(*given) * (1.0 if next(asked) < 3 else float("nan")))
+    long = replace(TINY, settings=replace(SETTINGS, steps=100))
+    with pytest.raises(ValueError, match="the loss has not been finite for .* try a smaller rate"):
+        train_classifier(long, TrainRun(name="hot", out=tmp_path / "hot"))
+    assert {path.name for path in (tmp_path / "hot").iterdir()} == {".lock", "run.json", "log.jsonl"}
+
+
 def test_without_out_nothing_bundled_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in FOLDER.iterdir()}

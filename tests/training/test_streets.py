@@ -83,6 +83,11 @@ def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeyp
     assert len(whole) == 3 * 18 + 4
     assert files_of(tmp_path / "two") == whole
     assert files_of(tmp_path / "cut") == whole
+    label, unit = (tmp_path / "cut" / place / "training/label_2/000000.txt" for place in (".", "units/000000"))
+    before = unit.read_bytes()
+    with label.open("a") as file:
+        file.write("edited")
+    assert unit.read_bytes() == before
 
 
 @pytest.mark.fault("the disk fills up while streets are written")

@@ -148,8 +148,8 @@ def opened(
 ) -> Iterator[RunFolder]:
     """A run folder to write into: begun, or gone on with. One process at a time.
 
-    A new one appears with its ``run.json`` in it. If what is done there is refused (ValueError, TypeError) before a
-    unit is written, all is as it was before: a new folder goes, an overwritten one is back.
+    A new one appears with its ``run.json`` in it. If what is done there is refused (ValueError, TypeError) before
+    anything else is written, all is as it was before: a new folder goes, an overwritten one is back.
 
     Raises ValueError as ``checked_folder`` and ``agree`` do, and if another process writes there.
     """
@@ -163,7 +163,7 @@ def opened(
         with _alone(path):
             yield RunFolder(path)
     except (ValueError, TypeError):
-        if not resume and not (path / "units").is_dir():
+        if not resume and {each.name for each in path.iterdir()} <= {MARK, ".lock"}:
             shutil.rmtree(path)
             if old is not None:
                 os.replace(old, path)

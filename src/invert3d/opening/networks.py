@@ -132,7 +132,7 @@ def open_network(
 
     Raises:
         ValueError: for an unknown name, a factory that cannot be imported or fails, a checkpoint that does not fit, a
-            missing device, outputs that are not (B, K) finite numbers, or as many class names as there are outputs.
+            missing device, outputs that are not (B, K) finite numbers, or another number of class names than outputs.
     """
     given: dict[str, Any] = {
         "checkpoint": Path(checkpoint) if checkpoint is not None else None,
@@ -206,14 +206,16 @@ def networks_of(path: Path, device: str) -> list[Network]:
         for key in table:
             if key not in known:
                 raise ValueError(f"{path}, [{name}]: {unknown('field', key, known)}")
-        if "checkpoint" in table:
-            table["checkpoint"] = path.parent / table["checkpoint"]
-        if isinstance(listed := table.get("classes"), str):
-            table["classes"] = (path.parent / listed).read_text().split("\n")
-        for key in ("classes", "values"):
-            if key in table:
-                table[key] = tuple(each for each in table[key] if each != "")
-        found.append(replace(open_network(spec, ModelOptions(**table)), name=name))
+        try:
+            if "checkpoint" in table:
+                table["checkpoint"] = path.parent / table["checkpoint"]
+            if isinstance(listed := table.get("classes"), str):
+                lines = (path.parent / listed).read_text().splitlines()
+                table["classes"] = [line.strip() for line in lines if line.strip()]
+            table |= {key: tuple(table[key]) for key in ("classes", "values") if key in table}
+            found.append(replace(open_network(spec, ModelOptions(**table)), name=name))
+        except (ValueError, TypeError, OSError) as error:
+            raise ValueError(f"{path}, [{name}]: {error}") from error
     return found
 
 

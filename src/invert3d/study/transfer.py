@@ -4,11 +4,21 @@ The analogue of table 1 of *Inverting and Understanding Object Detectors* (Cao &
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+#: columns of a recorded table beside those of the networks
+COLUMNS = ("table", "command", "recipe", "inverted", "shapes")
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """The names up to their first hyphen, as bundled ones are told apart; whole where that makes two of them equal."""
+    short = [name.removeprefix("centernet3d-").split("-")[0] for name in names]
+    return short if len(set(short)) == len(set(names)) else list(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +54,10 @@ class Matrix:
         from invert3d.view.figures import save_png
         from invert3d.view.matrix import matrix_plot
 
-        short = {name: name.removeprefix("centernet3d-").split("-")[0] for name in (*self.rows, *self.columns)}
         picture = matrix_plot(
             np.array(self.values),
-            rows=[short[name] for name in self.rows],
-            columns=[short[name] for name in self.columns],
+            rows=short_names(self.rows),
+            columns=short_names(self.columns),
             span=(0, most),
             title=f"Inversion transfer, recipe {self.label}",
             note=note,

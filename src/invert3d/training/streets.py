@@ -90,7 +90,8 @@ def as_files(name: str, frame: Frame, *, scan: bool, depth: bool) -> Made:
 def street_frames(
     count: int, height: int, width: int, *, seed: int = 0, clutter: bool = False, options: RunOptions = RunOptions()
 ) -> Frames:
-    """The first ``count`` frames of the street world of a seed, made by the workers of ``options``.
+    """The first ``count`` frames of the street world of a seed, made by the workers of ``options``, through a temporary
+    folder (90 KB a frame of 96 x 320).
 
     Raises KeyboardInterrupt after Ctrl-C.
     """
@@ -143,10 +144,13 @@ def make_streets(
 
 
 def link(file: Path, target: Path) -> None:
-    """The same file at another place, without a second copy on the disk where its file system can do that."""
+    """The same file at another place, without a second copy on the disk where its file system can do that.
+
+    Text is copied: who edits a label edits that and not what ``--resume`` compares.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
-        os.link(file, target)
+        (shutil.copyfile if file.suffix == ".txt" else os.link)(file, target)
     except OSError:
         shutil.copyfile(file, target)

@@ -62,7 +62,7 @@ def write_glb(
         vertices=(upright[:, None] + ball.vertices * _RADIUS).reshape(-1, 3),
         faces=(np.arange(len(points))[:, None, None] * len(ball.vertices) + ball.faces).reshape(-1, 3),
         vertex_colors=np.repeat(paint, len(ball.vertices), axis=0),
-        vertex_normals=np.tile(ball.vertices * _RADIUS / _RADIUS, (len(points), 1)),
+        vertex_normals=np.tile(ball.vertices, (len(points), 1)),
         process=False,
     )
     scene = trimesh.Scene()

@@ -235,6 +235,8 @@ def test_an_explanation_is_tested_by_taking_away_what_it_names(tmp_path: Path) -
     less[best.masked_fill(x[:, 0] == 0, -torch.inf).flatten().argsort(descending=True)[:count]] = 0
     chances = network.frozen(less.view_as(x)).softmax(-1)[0]
     assert rows[1]["without named"] == f"{network.classes[int(chances.argmax())]} {chances.max():.2f}"
+    with pytest.raises(ValueError, match="nothing would be taken away"):
+        explain_files(network, inputs, options=quiet(tmp_path / "b"), test=1e-6)
     images = open_network(Constant(torch.zeros(2, 5)), kind="image", size=16)
     with pytest.raises(ValueError, match="must lie between 0 and 1, not 1.5"):
         explain_files(network, inputs, options=quiet(tmp_path / "b"), test=1.5)

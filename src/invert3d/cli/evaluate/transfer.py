@@ -44,7 +44,10 @@ def evaluate_transfer(
     for measured in transfer(pairs, networks, run, classes=asked, repeats=repeats):
         print_transfer(measured)
         label = measured.matrix.label
-        note = "Share of the shapes inverted from the row's network that the column's network recognizes."
+        note = (
+            "Share of the shapes inverted from the row's network that the column's network recognizes."
+            + measured.guessed
+        )
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
             rows = measured.matrix.table(table=f"transfer {label}", shapes=measured.shapes)
@@ -53,14 +56,16 @@ def evaluate_transfer(
 
 def print_transfer(measured: "ClassTransfer") -> None:
     """Print a transfer matrix."""
-    matrix, short = measured.matrix, [name.split("-")[0] for name in measured.matrix.columns]
+    from invert3d.study.transfer import short_names
+
+    matrix, short = measured.matrix, short_names(measured.matrix.columns)
     weakest = sorted(measured.by_class.items(), key=lambda pair: pair[1])[:4]
     print_table(
         f"Recipe {matrix.label}: transfer {matrix.transfer:.1%}, own {measured.own_success:.1%}",
         ["inverted from", *short],
         [[name, *line] for name, line in zip(short, matrix.values, strict=True)],
         f"{measured.shapes} shapes a network, {measured.seconds / measured.shapes / len(short):.1f} s a shape. "
-        f"Weakest: {', '.join(f'{name} {share:.0%}' for name, share in weakest)}",
+        f"Weakest: {', '.join(f'{name} {share:.0%}' for name, share in weakest)}.{measured.guessed}",
     )
 
 

@@ -12,25 +12,29 @@ from torch import Tensor
 from invert3d.evaluate.inversion import recognize
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import fingerprint
 from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
-from invert3d.opening.networks import Network
+from invert3d.opening.networks import Network, cached_network
 from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.controls import randomized
-from invert3d.study.transfer import Matrix
+from invert3d.study.transfer import COLUMNS, Matrix
 
 NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTransfer:
-    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, transfer by class."""
+    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, transfer by class; and
+    what nobody said of a network (``Network.guessed``).
+    """
 
     matrix: Matrix
     own_success: float
     by_class: dict[str, float]
     seconds: float
     shapes: int
+    guessed: str = ""
 
 
 def transfer(
@@ -51,16 +55,18 @@ def transfer(
         repeats: shapes of each class.
 
     Raises:
-        ValueError: a recipe's judge is among the networks, two recipes have one name, or no class is known to all.
+        ValueError: a recipe's judge is among the networks, by whatever name, a network is called as a column of the
+            table is, two recipes have one name, or no class is known to all.
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
     names = [network.name for network in networks]
+    if taken := sorted({*names} & {*COLUMNS}):
+        raise ValueError(f"a network cannot be called {taken[0]}: a column of the table is")
     if len(names) < 2:
         raise ValueError("a transfer matrix needs at least two networks")
     chosen = [(each if isinstance(each, Recipe) else load_recipe(each), control) for each, control in recipes]
     for recipe, _ in chosen:
-        if recipe.judge in names:
-            raise ValueError(f"{recipe.judge} judges the starts of {recipe.name}: it cannot also score the transfer")
+        check_judge(recipe, networks)
     if classes == "all":
         classes = [name for name in networks[0].categories if all(name in each.categories for each in networks)]
         if not classes:
@@ -77,6 +83,19 @@ def transfer(
         raise ValueError("two recipes have one name: name each once")
     outcome = execute(shapes_job(sources, classes, repeats), options).whole()
     return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
+
+
+def check_judge(recipe: Recipe, networks: Sequence[Network]) -> None:
+    """Raise ValueError if the judge of a recipe is one of the networks: its weights count, not what it is called."""
+    if recipe.judge in ("none", "own"):
+        return
+    weights = fingerprint(cached_network(recipe.judge, recipe.points).frozen.model)
+    for network in networks:
+        if fingerprint(network.frozen.model) == weights:
+            called = "" if network.name == recipe.judge else f" (called {network.name})"
+            raise ValueError(
+                f"{recipe.judge}{called} judges the starts of {recipe.name}: it cannot also score the transfer"
+            )
 
 
 def label_of(recipe: Recipe, control: bool) -> str:
@@ -108,6 +127,7 @@ def _measured(
         by_class={name: sum(each) / len(each) for name, each in votes.items()},
         seconds=seconds,
         shapes=shapes,
+        guessed="".join(f" {each.name}:{each.guessed}" for each in networks if each.guessed),
     )
 
 

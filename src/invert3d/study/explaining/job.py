@@ -222,6 +222,8 @@ def explaining_job(
     x = torch.stack(list(inputs.values()))
     checked(space, x)
     targets = targets_of(network, x, target)
+    if test is not None and float((test * occupied(x).flatten(1).sum(1)).min()) < 0.5:
+        raise ValueError(f"{test:.2%} of an input is not one point or voxel: nothing would be taken away")
     if against is not None and (targets == network.index(against)).any():
         raise ValueError(f"{against} against itself explains nothing: name another class to tell it from")
     names = [network.classes[i] for i in targets.tolist()]

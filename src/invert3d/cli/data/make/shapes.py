@@ -1,9 +1,9 @@
 """Shapes of 20 classes as clouds, voxels or meshes."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from invert3d.cli.options import Count, Names, Seed, Side, split_names
+from invert3d.cli.options import Count, Names, Seed, between, split_names
 
 
 def data_make_shapes(
@@ -13,7 +13,7 @@ def data_make_shapes(
     classes: Names = "all",
     per_class: Count = 10,
     points: Count = 2048,
-    size: Side = 32,
+    size: Annotated[int, between(4, 512)] = 32,
     seed: Seed = 0,
     overwrite: bool = False,
 ) -> None:

@@ -1,0 +1,46 @@
+"""The transfer matrix: who may not score it, and what its tables call the networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from invert3d.jobs.options import RunOptions
+from invert3d.opening.networks import Network, open_network
+from invert3d.study.classes.transfer import transfer
+from invert3d.study.transfer import short_names
+from tests.conftest import TinyNet
+
+SILENT = RunOptions(progress=False)
+
+
+def named(name: str) -> Network:
+    return replace(open_network(TinyNet(), classes=["a", "b", "c", "d"]), name=name)
+
+
+def test_a_judge_does_not_score_the_transfer_under_any_name() -> None:
+    judge = open_network("pointnet_vanilla-shapes")
+    for called, says in (("pointnet_vanilla-shapes", "shapes judges"), ("mine", r"\(called mine\) judges")):
+        with pytest.raises(ValueError, match=says):
+            transfer([("ours", False)], [named("other"), replace(judge, name=called)], SILENT)
+
+
+def test_names_that_are_columns_and_single_networks_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be called recipe"):
+        transfer([("published", False)], [named("a"), named("recipe")], SILENT)
+    with pytest.raises(ValueError, match="at least two networks"):
+        transfer([("published", False)], [named("a")], SILENT)
+
+
+def test_short_names_tell_networks_apart() -> None:
+    assert short_names(["pointnet-shapes", "dgcnn-shapes", "centernet3d-small"]) == ["pointnet", "dgcnn", "small"]
+    assert short_names(["pointnet-a", "pointnet-b"]) == ["pointnet-a", "pointnet-b"]
+    assert short_names(["dgcnn-a", "dgcnn-a"]) == ["dgcnn", "dgcnn"]
+
+
+def test_what_was_guessed_of_a_network_is_with_its_scores() -> None:
+    networks = [named("one"), open_network("pointnet_vanilla-shapes")]
+    networks = [replace(networks[0], classes=networks[1].classes[:4]), networks[1]]
+    (found,) = transfer([("published", False)], networks, replace(SILENT), classes=["airplane"], repeats=1)
+    assert found.guessed == " one: Guessed: that z is up (--up)."
