@@ -30,12 +30,13 @@ RECORD = ROOT / "docs" / "results" / "bench.json"
 TOLERANCE = 1e-5
 HEADLINE = (
     "loop_overhead_pointnet2",
-    "pointnet2_speedup_vs_textbook",
+    "pointnet2_speedup_like_for_like",
+    "pointnet2_speedup_as_shipped",
     "batch_exponent",
     "points_exponent",
     "help_seconds",
 )
-BOUND = {"loop_overhead_pointnet2": "at most 1.05", "pointnet2_speedup_vs_textbook": "at least 3"}
+BOUND = {"loop_overhead_pointnet2": "at most 1.05"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,13 @@ class Setting:
 
 
 def speedups(setting: Setting) -> list[Row]:
-    """The input gradient against the textbook, and where the factor comes from."""
+    """The input gradient against the textbook, and where the factor comes from.
+
+    Like for like the textbook has frozen weights and keeps freed memory, too. As shipped it does neither.
+    """
     pairs = {
-        "pointnet2_speedup_vs_textbook": ("textbook", "library"),
-        "... both with freed memory kept": ("textbook, allocator", "library"),
-        "... also against frozen weights": ("textbook, frozen, allocator", "library"),
-        "... neither with freed memory kept": ("textbook", "library, default allocator"),
+        "pointnet2_speedup_like_for_like": ("textbook, frozen, allocator", "library"),
+        "pointnet2_speedup_as_shipped": ("textbook", "library"),
         "frozen weights, to the textbook": ("textbook", "textbook, frozen"),
         "keeping freed memory, to the textbook": ("textbook", "textbook, allocator"),
         "keeping freed memory, to the library": ("library, default allocator", "library"),

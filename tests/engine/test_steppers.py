@@ -120,6 +120,12 @@ def test_a_stepper_of_ones_own_is_registered(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(walk(Stepper(kind="halves", rate=0.04)), walk(Stepper(kind="sgd", rate=0.02, momentum=0.0)))
 
 
+def test_no_step_leaves_theta_as_it_was() -> None:
+    start = walk(Stepper(kind="sgd", rate=1e-30))
+    assert torch.equal(walk(Stepper(kind="none", rate=5.0)), start)
+    assert not torch.equal(walk(Stepper(kind="sgd", rate=0.1)), start)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -10,7 +10,7 @@ def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening 
 
     network = opening.open(model)
     rows = []
-    for name, x in read_inputs(files, network.frozen.space, up=file_up).items():
+    for name, x in read_inputs(files, network.frozen.space, up=file_up, facing=network.facing).items():
         network.frozen.space.validate(x[None])
         chances = network.frozen(x[None].to(network.frozen.device))[0].softmax(-1).cpu()
         best = chances.topk(min(3, len(chances)))

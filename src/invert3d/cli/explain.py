@@ -48,6 +48,6 @@ def explain(
 
     run = run.at("runs/explain")
     network = opening.open(model)
-    inputs = read_inputs(files, network.frozen.space, up=file_up)
+    inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     print_scores(explain_files(network, inputs, split_names(methods), options=run, **asdict(question)))
     print(f"open {run.folder() / 'index.html'}")

@@ -25,7 +25,7 @@ Facing = Literal["front", "stored"]
 
 VOXELS_FILE = "modelnet10_voxels30.npz"
 VOXELS_WHERE = "the VoxNet-Google-Colab project (amitregmi) has it; or voxelize the ModelNet10 meshes yourself"
-_TURNED = [MODELNET10.index(name) for name in ("desk", "dresser", "monitor", "night_stand", "sofa", "table")]
+TURNED = ("desk", "dresser", "monitor", "night_stand", "sofa", "table")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +83,11 @@ def read_modelnet10_voxels(
         for split, solid in enumerate((grids.train, grids.test))
     )
     return replace(grids, train=train, test=test)
+
+
+def as_stored(grid: np.ndarray, name: str) -> np.ndarray:
+    """A grid (n, n, n) of a class, whose front faces -y, in the frame in which ModelNet stores the class."""
+    return np.rot90(grid, -1) if name in TURNED else grid
 
 
 def padded(grids: np.ndarray, size: int) -> np.ndarray:
@@ -187,6 +192,6 @@ def _packed(grids: np.ndarray) -> list[bytes]:
 
 
 def _turn(grids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    turned, rows = grids.copy(), np.isin(labels, _TURNED)
+    turned, rows = grids.copy(), np.isin(labels, [MODELNET10.index(name) for name in TURNED])
     turned[rows] = np.rot90(grids[rows], axes=(1, 2))
     return turned

@@ -46,6 +46,16 @@ class Langevin(torch.optim.Optimizer):
                     p.sub_(p.grad, alpha=group["lr"] / 2).add_(drawn, alpha=group["noise"] * math.sqrt(group["lr"]))
 
 
+class Still(torch.optim.Optimizer):
+    """No step at all: what a search finds without the derivative is compared with what it finds with it."""
+
+    def __init__(self, params: Iterable[Tensor]) -> None:
+        super().__init__(params, {})
+
+    def step(self, closure: Any = None) -> None:
+        pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stepper:
     """A registered stepper by its ``kind``, in plain values. ``schedule`` lets its rate fall over the run.
@@ -95,6 +105,12 @@ def sign(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
 def langevin(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
     """A Langevin chain; ``noise`` scales what is added at each step."""
     return Langevin(params, lr=settings.rate, noise=settings.noise)
+
+
+@register("stepper", "none")
+def none(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """Theta stays as it was drawn."""
+    return Still(params)
 
 
 AnyStepper = Stepper | Callable[[list[Tensor]], torch.optim.Optimizer]

@@ -21,15 +21,19 @@ MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", r
 #: what the keys of headlines mean, in the order they are shown in; shares are shown in percent
 HEADLINES = {
     "transfer_ours": "recognized by the other networks, our recipe",
+    "transfer_search_only": "recognized by the other networks, our recipe without the derivative, in the same time",
     "transfer_control": "recognized by the other networks, our recipe on shuffled weights (the control)",
     "transfer_published": "recognized by the other networks, the published recipe",
     "own_success_ours": "recognized by the inverted network itself, our recipe",
+    "seconds_a_shape_whole": "seconds a shape, our recipe: search, steps and judge",
     "accuracy_pointnet": "accuracy of PointNet on held-out shapes",
     "accuracy_pointnet2": "accuracy of PointNet++ on held-out shapes",
     "accuracy_dgcnn": "accuracy of DGCNN on held-out shapes",
     "accuracy_pointnet_vanilla": "accuracy of the judge, a PointNet without transforms",
     "loop_overhead_pointnet2": "time of a step of the loop over the bare forward, backward and step (PointNet++)",
-    "pointnet2_speedup_vs_textbook": "PointNet++ input gradient, times faster than the textbook code",
+    "pointnet2_speedup_like_for_like": "PointNet++ input gradient, times faster than textbook code with frozen weights "
+    "and our allocator setting",
+    "pointnet2_speedup_as_shipped": "PointNet++ input gradient, times faster than textbook code as it ships",
     "batch_exponent": "time grows with the batch to the power of",
     "points_exponent": "time grows with the points to the power of",
     "help_seconds": "seconds of `invert3d --help`",

@@ -8,15 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invert3d.data.voxels import Facing, as_stored
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import NAMED_SHAPES
 
 
 def read_inputs(
-    files: Sequence[str | Path], space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES
+    files: Sequence[str | Path],
+    space: Space,
+    *,
+    up: Literal["z", "y"] = "z",
+    seed: int = NAMED_SHAPES,
+    facing: Facing = "front",
 ) -> dict[str, Tensor]:
-    """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape.
+    """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape, whose front faces -y, or
+    as ModelNet stores its class (see ``Network.facing``).
 
     Clouds go to the unit sphere; meshes become clouds or grids; images are resized. Files of equal names are numbered.
 
@@ -32,18 +39,23 @@ def read_inputs(
         number = 1
         while name in found:
             name, number = f"{plain}-{number}", number + 1
-        found[name] = read_input(str(file), space, up=up, seed=seed)
+        found[name] = read_input(str(file), space, up=up, seed=seed, facing=facing)
     return found
 
 
-def read_input(file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES) -> Tensor:
+def read_input(
+    file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
+) -> Tensor:
     """One input (*space.shape), see ``read_inputs``."""
     kind, _, shape = file.partition(":")
     made = shape if kind == "shapes" and shape else None
     if isinstance(space, Points):
         return torch.from_numpy(np.asarray(cloud(file, made, space.points, up, seed), dtype=np.float32))
     if isinstance(space, Voxels):
-        return torch.from_numpy(grid(file, made, space.size, up, seed).astype(np.float32))[None]
+        filled = grid(file, made, space.size, up, seed)
+        if made and facing == "stored":
+            filled = as_stored(filled, made)
+        return torch.from_numpy(filled.astype(np.float32))[None]
     if isinstance(space, Image) and made is None:
         return image(Path(file), space)
     raise ValueError(f"{file}: a network of {type(space).__name__.lower()}s takes image files")

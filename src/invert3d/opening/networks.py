@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from invert3d.data.voxels import Facing
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image, Points, Space, Voxels
@@ -60,6 +61,12 @@ class Network:
     def categories(self) -> tuple[str, ...]:
         """The classes that can be asked for: all but clutter."""
         return tuple(name for name in self.classes if name != CLUTTER)
+
+    @property
+    def facing(self) -> Facing:
+        """Where the fronts of the shapes faced that it was trained on: all to -y, or as ModelNet stores each class."""
+        stored = self.card is not None and "ModelNet10" in self.card.data and isinstance(self.frozen.space, Voxels)
+        return "stored" if stored else "front"
 
     def index(self, name: str) -> int:
         """The index of a class. Raises ValueError with the nearest names for one it does not know."""

@@ -20,8 +20,9 @@ def evaluate_transfer(
     """The transfer matrix over several networks: inverted from the row, recognized by the column.
 
     Args:
-        recipes: Recipes to compare, by default published, ours, and ours:shuffled. A recipe with :shuffled behind it is
-            the control: it inverts the same networks with their weights shuffled.
+        recipes: Recipes to compare, by default published, search (ours without the derivative, in the same time), ours,
+            and ours:shuffled. A recipe with :shuffled behind it is the control: it inverts the same networks with
+            their weights shuffled.
         models: Networks of clouds, comma separated: bundled weights, or a .toml file that names your own (see
             docs/papers/inverting3d.md); by default three bundled architectures.
         repeats: Shapes of each class.
@@ -32,7 +33,7 @@ def evaluate_transfer(
     from invert3d.opening.networks import open_networks
     from invert3d.study.classes.transfer import NETWORKS, transfer
 
-    specs = [spec.partition(":") for spec in distinct(recipes or ("published", "ours", "ours:shuffled"))]
+    specs = [spec.partition(":") for spec in distinct(recipes or ("published", "search", "ours", "ours:shuffled"))]
     for name, _, mark in specs:
         load_recipe(name)
         if mark not in ("", "shuffled"):
@@ -70,10 +71,9 @@ def print_transfer(measured: "ClassTransfer") -> None:
 
 
 def headline(measured: "ClassTransfer") -> dict[str, float]:
-    """The numbers that README quotes of a measured recipe."""
-    label = measured.matrix.label
-    key = {"published": "published", "ours": "ours", "ours on shuffled weights": "control"}.get(label)
-    numbers = {f"transfer_{key}": round(measured.matrix.transfer, 4)} if key else {}
-    if label == "ours":
-        numbers["own_success_ours"] = round(measured.own_success, 4)
-    return numbers
+    """The numbers that README quotes of a measured recipe, by their recorded names."""
+    label, each = measured.matrix.label, measured.seconds / measured.shapes / len(measured.matrix.rows)
+    keys = {"published": "published", "search": "search_only", "ours": "ours", "ours on shuffled weights": "control"}
+    numbers = {f"transfer_{keys[label]}": round(measured.matrix.transfer, 4)} if label in keys else {}
+    ours = {"own_success_ours": round(measured.own_success, 4), "seconds_a_shape_whole": round(each, 1)}
+    return numbers | (ours if label == "ours" else {})

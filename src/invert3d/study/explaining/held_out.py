@@ -55,12 +55,24 @@ def held_out(network: Network, per_class: int | None = None, seed: int = 0, data
     size = space.points if isinstance(space, Points) else space.size
     make = cloud_with_edges if isinstance(space, Points) else grid_with_edges
     made = [make(name, i, size, EXPLAINED_SHAPES + seed) for name in names for i in range(per_class or 20)]
+    if network.facing == "stored":
+        made = [stored(*each, name) for each, name in zip(made, np.repeat(names, per_class or 20), strict=True)]
     x = torch.from_numpy(np.stack([each for each, _ in made])).float()
     return HeldOut(
         x=x if isinstance(space, Points) else x[:, None],
         target=torch.tensor([network.index(name) for name in names for _ in range(per_class or 20)]),
         edges=[torch.from_numpy(edges).double() for _, edges in made],
     )
+
+
+def stored(grid: np.ndarray, edges: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A grid of a class and its edges (E, 2, 3) in voxels, in ModelNet's own frame."""
+    from invert3d.data.voxels import TURNED, as_stored
+
+    if name not in TURNED:
+        return grid, edges
+    x, y, z = np.moveaxis(edges, -1, 0)
+    return as_stored(grid, name), np.stack([y, len(grid) - x, z], -1)
 
 
 def from_path(network: Network, path: Path, per_class: int | None) -> HeldOut:
@@ -99,9 +111,8 @@ def modelnet10_test(network: Network, per_class: int | None) -> HeldOut:
     from invert3d.training.data import modelnet10_file
 
     space = network.frozen.space
-    # the bundled networks of points learned shapes that face the front; everybody else's know ModelNet's own frame
-    front = network.card is not None and isinstance(space, Points)
-    splits = read_modelnet10_grids(modelnet10_file(None), facing="front" if front else "stored")
+    facing = network.facing if network.card is not None else "stored"  # as everybody else's networks learn it
+    splits = read_modelnet10_grids(modelnet10_file(None), facing=facing)
     fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     labels = splits.test_labels[fresh]
     rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from invert3d.engine.space import Points
 from invert3d.opening.inputs import read_inputs
 from invert3d.opening.networks import Network, open_network
@@ -17,10 +19,11 @@ PAPER = "3D Point Cloud Feature Explanations"
 VRN = "vrn-modelnet10"
 
 
-def shapes_for(network: Network) -> list[str]:
-    """Procedural shapes of a few classes that the network knows."""
+def shapes_for(network: Network, seed: int) -> dict[str, Tensor]:
+    """Procedural shapes of a few classes that the network knows, facing as it learned them."""
     wanted = ("airplane", "chair", "toilet", "guitar", "bed", "monitor", "table")
-    return [f"shapes:{name}" for name in wanted if name in network.classes][:4]
+    names = [f"shapes:{name}" for name in wanted if name in network.classes][:4]
+    return read_inputs(names, network.frozen.space, seed=EXPLAINED_SHAPES + seed, facing=network.facing)
 
 
 @register("figure", "saliency3d/fig2")
@@ -29,7 +32,7 @@ def figure2(options: FigureOptions) -> dict[str, Any]:
     network = open_network(options.model or "pointnet2_ssg-shapes", device=options.device)
     if not isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 2 shows clouds; {network.name} takes {network.takes}")
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=EXPLAINED_SHAPES + options.run.seed)
+    inputs = shapes_for(network, options.run.seed)
     table = explain_files(network, inputs, ["gradient", "guided", "integrated_gradients"], options=options.run)
     return {**table, "title": f"Attribution maps ({PAPER}, figure 2)"}
 
@@ -44,7 +47,7 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
     if isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 3 shows voxel grids; {network.name} takes {network.takes}")
     methods = ["gradient", "input_x_gradient", "integrated_gradients", "guided"]
-    inputs = read_inputs(shapes_for(network), network.frozen.space, seed=EXPLAINED_SHAPES + options.run.seed)
+    inputs = shapes_for(network, options.run.seed)
     table = explain_files(network, inputs, methods, options=options.run)
     return {**table, "title": f"Attribution maps of voxels ({PAPER}, figure 3)"}
 
