@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bench lint results weights clean
+.PHONY: help setup demo test test-slow bench docs lint results weights clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ bench: $(READY) ## time the loop against the bare network, explanations against 
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explaining.py $(filter-out --quick,$(ARGS))
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/detecting.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/jobs.py $(ARGS)
+
+docs: $(call stamp,dev$(comma)docs) ## the manual, with the examples run, into docs/_build/index.html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build $(ARGS)
 
 lint: $(READY) ## ruff and pyright
 	$(BIN)/ruff check .

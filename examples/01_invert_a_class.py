@@ -1,4 +1,9 @@
-"""What does a PointNet think a chair and a cup are? Six lines, a table, and the shapes as arrays."""
+"""
+Invert a class
+==============
+
+What does a PointNet think a chair and a cup are? Six lines, a table, and the shapes as arrays.
+"""
 
 import invert3d
 

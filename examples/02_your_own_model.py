@@ -1,4 +1,9 @@
-"""Your own network, another layout, log-softmax in a tuple; your own objective and loop arguments."""
+"""
+Your own network
+================
+
+Another layout, log-softmax in a tuple; your own objective and loop arguments.
+"""
 
 import torch
 from torch import nn

@@ -1,4 +1,9 @@
-"""A new objective is one frozen dataclass: here, a shape between two classes. It is checked like our own."""
+"""
+An objective of your own
+========================
+
+A new objective is one frozen dataclass: here, a shape between two classes. It is checked like our own.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,9 @@
-"""Why does this network say so? By two methods, for a network of clouds and one of voxel grids, and is it complete?"""
+"""
+Explain a decision
+==================
+
+Why does this network say so? By two methods, for a network of clouds and one of voxel grids, and is it complete?
+"""
 
 import invert3d
 from invert3d.data.worlds.shapes import make_clouds, make_grids

@@ -1,4 +1,9 @@
-"""In which picture would a 3-D detector see exactly these boxes? And does another detector see them too?"""
+"""
+Invert a layout
+===============
+
+In which picture would a 3-D detector see exactly these boxes? And does another detector see them too?
+"""
 
 import torch
 

@@ -1,4 +1,9 @@
-"""torchvision's RetinaNet, with weights of your own or random ones: in which picture does it see exactly this box?"""
+"""
+Invert a 2-D detector
+=====================
+
+torchvision's RetinaNet, with weights of your own or random ones: in which picture does it see exactly this box?
+"""
 
 import torch
 from torch import nn

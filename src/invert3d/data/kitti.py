@@ -72,7 +72,7 @@ def usual_projection(height: int, width: int) -> Tensor:
 
 
 def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Calibration:
-    """The calibration in a file with lines ``P2: `` and twelve numbers, row by row. R0_rect and Tr_velo_to_cam are
+    """The calibration in a file with lines ``P2:`` and twelve numbers, row by row. R0_rect and Tr_velo_to_cam are
     the identity if they are not there.
 
     Raises:

@@ -14,6 +14,14 @@ from invert3d.engine.tree import leaves, mapped
 OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities", "raw"]
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether a device computes in half precision (bfloat16) itself. Where it does not, that is ten times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch that is supported
+    return device.type != "cpu" or any(there for name, there in known.items() if name.endswith("bf16"))
+
+
 class Frozen:
     """A model and the space of its inputs, as a context that undoes itself, also after an exception.
 

@@ -10,7 +10,7 @@ from invert3d.registry import plain
 
 @plain("prior", "total_variation")
 class TotalVariation(Objective):
-    """Mean over the pixels of |difference to the right|^power + |difference below|^power, summed over the channels.
+    """Mean over the pixels of ``|difference to the right|^power + |difference below|^power``, summed over the channels.
 
     A mean, so a weight carries over between sizes. ``power`` 1 keeps edges, 2 is smooth everywhere.
     """

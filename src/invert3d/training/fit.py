@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from invert3d.engine.memory import keep_freed_memory
+from invert3d.engine.model import computes_bf16
 from invert3d.ops.files import write_bytes
 from invert3d.ops.seeds import seed_of
 
@@ -147,7 +148,7 @@ class Training:
         """One step."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(self.step)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16 and computes_bf16(x.device)):
             outputs = self.model(x)
         loss = criterion(moved(outputs, torch.float32), target)
         self.optimizer.zero_grad()

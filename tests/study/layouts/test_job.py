@@ -28,7 +28,7 @@ from invert3d.priors.images import Nearness
 from invert3d.priors.statistics import norm_layers
 from invert3d.study.layouts import job as study
 from invert3d.study.layouts.files import BoxesRun, read_picture
-from invert3d.study.layouts.job import asked_of, invert_boxes, redetected
+from invert3d.study.layouts.job import asked_of, invert_boxes, layouts_job, redetected
 from invert3d.study.layouts.scenes import Scenes, asked_scenes, parsed_sweep, swept
 from invert3d.study.layouts.score import SHORT, errors_table, fitted, read_boxes_run, score, scored_runs
 from invert3d.training.detectors import save_detector
@@ -248,7 +248,15 @@ def test_layouts_of_pictures_of_any_size_are_moved_to_the_detectors(detector: Ce
     assert torch.allclose(run.asked[0].centers, layout.centers)
 
 
-def test_half_precision_is_for_making_pictures_not_for_reading_them(detector: CenterNet3D) -> None:
+@pytest.mark.parametrize("native", [False, True])
+def test_half_precision_is_asked_of_processors_that_have_it(detector: CenterNet3D, native: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx2": True}, raising=False)
+    asked = layouts_job({"": asked_of(detector, LAYOUTS[:1])}, bf16=True)
+    assert asked.worker.bf16 is native and asked.settings["bf16"] is native
+
+
+def test_half_precision_is_for_making_pictures_not_for_reading_them(detector: CenterNet3D, monkeypatch) -> None:
+    monkeypatch.setattr("invert3d.study.layouts.job.computes_bf16", lambda device: True)
     run = quick(detector, LAYOUTS[:1], bf16=True)
     whole = quick(detector, LAYOUTS[:1])
     assert run.pictures.dtype is torch.float32 and (run.pictures - whole.pictures).abs().mean() < 0.05

@@ -19,7 +19,7 @@ def evaluate_heads(
         model: A detector.
         frames: How many held-out streets.
         steps: Override the recipe's.
-        bf16: Half-precision arithmetic while the pictures are made.
+        bf16: Half-precision arithmetic, where the processor has it, while pictures are made; not when they are read.
         run.out: The run folder, with the picture; by default runs/heads.
     """
     from invert3d.opening.detectors import open_detector

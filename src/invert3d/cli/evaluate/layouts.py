@@ -22,7 +22,7 @@ class StreetOptions:
         clutter: Streets full of cars.
         control: Shuffle the weights of the detectors that are inverted.
         steps: Override the recipe's.
-        bf16: Half-precision arithmetic while the pictures are made; they are read in full precision.
+        bf16: Half-precision arithmetic, where the processor has it, while pictures are made; not when they are read.
     """
 
     frames: Streets = 100

@@ -23,8 +23,8 @@ class BoxOptions:
         starts: Begin each picture so many times at once and keep one: of those done early, if any, the one that costs
             least.
         sweep: QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
-        bf16: Half-precision arithmetic where a recipe sees its picture in random views; its plain part, and the
-            reading, are in full precision.
+        bf16: Half-precision arithmetic, where the processor has it, while a recipe sees its picture in random views;
+            its plain part, and the reading, are in full precision.
     """
 
     recipe: str | None = None

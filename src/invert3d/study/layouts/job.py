@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invert3d.engine.model import Frozen
+from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Image
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
@@ -198,7 +198,8 @@ def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[s
 
 
 def layouts_job(sources: Mapping[str, Asked], bf16: bool = False) -> Job:
-    """The job of asking each source for its layouts."""
+    """The job of asking each source for its layouts, in half precision where all devices compute in it."""
+    bf16 = bf16 and all(computes_bf16(device_of(asked.detector)) for asked in sources.values())
     units = tuple(
         Unit(
             name=file_name("-".join(part for part in (key, name) if part)),
