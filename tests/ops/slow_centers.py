@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from invert3d.ops.centers import HEADS, CenterCodec
@@ -36,10 +38,20 @@ def slow_radius(height: float, width: float, overlap: float = 0.7, rule: str = "
     return min((b1 - d1) / (2 * a1), (b2 - d2) / (2 * a2), (b3 + d3) / (2 * a3))
 
 
+def cut(layout: Layout, codec: CenterCodec) -> Layout:
+    """The layout with its boxes cut at the last cell, where that is the codec's convention."""
+    if codec.border == "picture":
+        return layout
+    last = [(side // codec.stride - 1) * codec.stride for side in (layout.width, layout.height)] * 2
+    boxes = [[min(max(side, 0), most) for side, most in zip(box, last, strict=True)] for box in layout.boxes.tolist()]
+    return replace(layout, boxes=torch.tensor(boxes).to(layout.boxes))
+
+
 def slow_heatmap(layout: Layout, codec: CenterCodec) -> list[list[list[float]]]:
     """Targets [kind][y][x] of a layout whose objects are all of the codec's kinds and in the picture."""
     height, width = layout.height // codec.stride, layout.width // codec.stride
     heat = [[[0.0] * width for _ in range(height)] for _ in codec.kinds]
+    layout = cut(layout, codec)
     for i, kind in enumerate(layout.kinds):
         px, py = point_of(layout, i, codec)
         left, top, right, bottom = (side / codec.stride for side in layout.boxes[i].tolist())
@@ -63,6 +75,7 @@ def slow_losses(raw: Tensor, layout: Layout, codec: CenterCodec, per: str) -> di
     """The training losses of maps (19, h, w) against a layout, with loops over cells and objects."""
     count, divisor = len(layout), 50 if per == "slot" else max(len(layout), 1)
     table: dict[str, float] = dict.fromkeys(HEADS, 0.0)
+    layout = cut(layout, codec)
     heat = slow_heatmap(layout, codec)
     hits = 0
     for k in range(len(codec.kinds)):

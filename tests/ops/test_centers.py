@@ -31,7 +31,8 @@ from tests.layouts import KINDS, camera, drawn, encoded, kitti_camera, random_la
 from tests.ops.slow_centers import slow_decode, slow_heatmap, slow_radius
 
 BOX, PROJECTED = CenterCodec(), CenterCodec(center="projected")
-BOTH = pytest.mark.parametrize("codec", [BOX, PROJECTED], ids=["box", "projected"])
+WHOLE = replace(PROJECTED, border="picture")
+BOTH = pytest.mark.parametrize("codec", [BOX, PROJECTED, WHOLE], ids=["box", "projected", "whole"])
 
 
 def objects_of(*layouts: Layout) -> Objects:
@@ -85,7 +86,7 @@ def test_a_bump_is_one_in_its_cell_and_nothing_beyond_its_radius() -> None:
 def test_heatmaps_are_those_of_the_slow_loop(codec: CenterCodec, rule: str) -> None:
     codec = replace(codec, radius=rule)  # type: ignore[arg-type]
     layouts = [random_layout(5, seed, 48, 160) for seed in (0, 1)]
-    found = codec.heatmap(objects_of(*layouts), 12, 40)
+    found = codec.heatmap(codec.assignable(objects_of(*layouts), 12, 40), 12, 40)
     for row, layout in zip(found, layouts, strict=True):
         assert torch.allclose(row, torch.tensor(slow_heatmap(layout, codec)), atol=1e-5)
         assert row.amax((1, 2)).max() == 1
@@ -125,7 +126,16 @@ def test_what_cannot_be_seen_is_not_asked_for() -> None:
     assert PROJECTED.count_assignable(layout.select(torch.tensor([1])), 96, 320) == 0
 
 
-@pytest.mark.parametrize("settings", [{"kinds": ("Car",)}, {"center": "boxes"}, {"radius": "right"}])
+def test_boxes_end_at_the_last_cell_or_at_the_border() -> None:
+    """Published: 1276 and 380 of 1280 x 384 pixels."""
+    layout = Layout.of_boxes(["Car"], torch.tensor([[1200.0, 350.0, 1279.0, 383.0]]), height=384, width=1280)
+    sides = [codec.assignable(objects_of(layout), 96, 320).boxes[0, 0].tolist() for codec in (BOX, WHOLE)]
+    assert sides == [[1200, 350, 1276, 380], [1200, 350, 1279, 383]]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"kinds": ("Car",)}, {"center": "boxes"}, {"radius": "right"}, {"border": "edge"}]
+)
 def test_a_codec_that_is_none_is_refused(settings: dict) -> None:
     with pytest.raises((ValueError, TypeError), match=next(iter(settings))):
         CenterCodec(**settings)

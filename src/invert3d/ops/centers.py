@@ -1,13 +1,14 @@
 """Objects as points: what a center heatmap network is trained for and how its maps are read.
 
 Zhou, Wang, Krähenbühl, *Objects as Points*, 2019, for boxes in space (``ddd``). The maps of images are a dictionary of
-heads (`HEADS`): hm (B, 3, h, w), dep (B, 1, h, w), and so on. Three things in the published code are slips, kept under
-the name ``published`` because checkpoints depend on them, with what was meant beside them:
+heads (`HEADS`): hm (B, 3, h, w), dep (B, 1, h, w), and so on. Four things in the published code are slips, kept under
+a name because checkpoints depend on them, with what was meant beside them:
 
 * the radius of a heatmap's bump divides by 2 where the root of a quadratic divides by 2a;
 * regression losses average over all slots of a batch, empty ones too, and so fade with the number of slots;
 * the point that stands for an object is the middle of its box in the *picture*, read as if it were the projection of
-  its middle in *space*.
+  its middle in *space*;
+* boxes are cut at the last cell of the maps, at 1276 and 380 of 1280 x 384 pixels, not at the picture's border.
 """
 
 from dataclasses import dataclass, replace
@@ -33,19 +34,23 @@ class CenterCodec:
     """Between objects and center maps.
 
     ``center`` is the point that stands for an object: the middle of its ``box`` in the picture (published) or the
-    ``projected`` middle of its box in space. ``radius`` is the rule of the heatmap's bumps.
+    ``projected`` middle of its box in space. ``radius`` is the rule of the heatmap's bumps. Boxes in the picture end at
+    its ``border`` as labeled, or at the last cell of the ``map`` (published).
     """
 
     kinds: tuple[str, ...] = ("Pedestrian", "Car", "Cyclist")
     stride: int = 4
     center: Literal["box", "projected"] = "box"
     radius: Rule = "published"
+    border: Literal["map", "picture"] = "map"
 
     def __post_init__(self) -> None:
         if len(self.kinds) != HEADS["hm"]:
             raise ValueError(f"the heatmap has {HEADS['hm']} channels, so name as many kinds, not {self.kinds}")
         if self.center not in ("box", "projected") or self.radius not in ("published", "corrected"):
             raise ValueError(f"center is box or projected and radius published or corrected, not {self}")
+        if self.border not in ("map", "picture"):
+            raise ValueError(f"border is map or picture, not {self.border}")
 
     def points(self, objects: Objects) -> Float[Tensor, "b n 2"]:
         """Where each object's point is, in cells of the maps (x, y).
@@ -64,10 +69,13 @@ class CenterCodec:
         return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
 
     def assignable(self, objects: Objects, height: int, width: int) -> Objects:
-        """The objects, those whose point falls outside maps of that size (B, N) now to be ignored, and those that no
-        picture shows, behind the camera or with an empty box, dropped."""
+        """The objects, their boxes cut at the border, those whose point falls outside maps of that size (B, N) now to be
+        ignored, and those that no picture shows, behind the camera or with an empty box, dropped."""
+        limits = objects.boxes.new_tensor([width, height])
+        if self.border == "map":
+            last = (limits - 1).repeat(2) * self.stride
+            objects = replace(objects, boxes=torch.minimum(objects.boxes.clamp_min(0), last))
         points = self.points(objects)
-        limits = points.new_tensor([width, height])
         outside = ((points < 0) | (points >= limits)).any(-1) & objects.asked
         unseen = (objects.sizes > 0).all(-1) & (objects.depths <= 0)
         if self.center == "box":

@@ -228,7 +228,7 @@ class DetectorTraining:
 
 def new_detector(options: DetectorTraining) -> CenterNet3D:
     """The detector with random weights. Raises ValueError for options that its backbone does not have."""
-    codec = CenterCodec(center=options.center, radius=options.radius)  # type: ignore[arg-type]
+    codec = CenterCodec(center=options.center, radius=options.radius, border="picture")  # type: ignore[arg-type]
     torch.manual_seed(seed_of(options.settings.seed, "weights"))
     return CenterNet3D(
         options.backbone,
