@@ -77,23 +77,27 @@ class Context:
         if self.stop():
             raise Interrupted
 
-    def recorder(self, steps: int) -> "Progress":
-        """A recorder that reports the steps of the loop, ``steps`` in all, and lets it stop between two."""
-        return Progress(self, steps)
+    def recorder(self, steps: int, before: float = 0.0) -> "Progress":
+        """A recorder that reports the steps of the loop, ``steps`` in all, and lets it stop between two.
+
+        ``before`` is the share of the batch that was done before the first step.
+        """
+        return Progress(self, steps, before)
 
 
 class Progress(Recorder):
     """Reports the steps of one or several loops, and stops a loop between two steps when that is asked for."""
 
-    def __init__(self, context: Context, steps: int) -> None:
-        self.context, self.steps, self.taken, self.clock = context, max(1, steps), 0, 0.0
+    def __init__(self, context: Context, steps: int, before: float = 0.0) -> None:
+        self.context, self.steps, self.before, self.taken, self.clock = context, max(1, steps), before, 0, 0.0
 
     def record(self, state: State) -> None:
         self.taken += 1
         now = time.monotonic()
         if now - self.clock > 0.2:  # a line is read by people
             self.clock = now
-            self.context.progress(min(1.0, self.taken / self.steps), f"loss {float(state.loss.mean()):.3f}")
+            share = self.before + (1 - self.before) * min(1.0, self.taken / self.steps)
+            self.context.progress(share, f"loss {float(state.loss.mean()):.3f}")
 
     def interrupts(self) -> bool:
         return self.context.stop()

@@ -69,8 +69,8 @@ class CenterCodec:
         return torch.minimum(self.points(objects).floor().long().clamp_min(0), limits)
 
     def assignable(self, objects: Objects, height: int, width: int) -> Objects:
-        """The objects, their boxes cut at the border, those whose point falls outside maps of that size (B, N) now to be
-        ignored, and those that no picture shows, behind the camera or with an empty box, dropped."""
+        """The objects, their boxes cut at the border, those whose point falls outside maps of that size (B, N) now to
+        be ignored, and those that no picture shows, behind the camera or with an empty box, dropped."""
         limits = objects.boxes.new_tensor([width, height])
         if self.border == "map":
             last = (limits - 1).repeat(2) * self.stride

@@ -9,7 +9,7 @@ from torch import nn
 
 import invert3d
 from invert3d.jobs.execute import execute
-from invert3d.jobs.job import Progress
+from invert3d.jobs.job import Context, Progress
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.opening.networks import open_network
@@ -96,6 +96,27 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(tmp_path, monk
             resume=True,
             recipe=load_recipe("ours", points=64, steps=6, candidates=64, judge="own"),
         )
+
+
+def test_the_search_is_shown_and_can_be_interrupted(tmp_path, monkeypatch, capsys):
+    recipe = load_recipe("ours", points=64, steps=2, starts=2, candidates=320, judge="own")
+    whole, reported, report = shapes(["chair"], recipe=recipe), [], Context.report
+
+    def interrupt(self, share, words=""):
+        reported.append((share, words))
+        if len(reported) == 3:
+            signal.raise_signal(signal.SIGINT)
+        report(self, share, words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Context, "report", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            shapes(["chair"], recipe=recipe, out=tmp_path / "run")
+    shares = [share for share, _ in reported]
+    assert reported[0][1] == "searching 20%" and shares == sorted(shares) and shares[-1] < study.SEARCH
+    assert len(reported) == 3, "it stops in the search, not after it"
+    rest = shapes(["chair"], recipe=recipe, out=tmp_path / "run", resume=True)
+    assert torch.equal(rest.x, whole.x)
 
 
 def test_an_early_interrupt_keeps_names_and_shapes_together(monkeypatch):

@@ -23,6 +23,8 @@ from invert3d.methods.stages import Recipe
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.opening.networks import Network, cached_network, open_network
 
+#: the share of a batch that the search among candidates takes, about: what the progress line counts it as
+SEARCH = 0.4
 #: points that are optimized at once: 48 clouds of 512. Bounds the memory of a PointNet++ to about 2 GB
 CAPACITY = 48 * 512
 
@@ -61,6 +63,7 @@ class InvertClasses:
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
         source = self.sources[units[0].values["source"]]
         network, recipe = source.network, source.recipe
+        search = SEARCH if recipe.candidates else 0.0
         result, left = invert_batch(
             network.frozen,
             torch.tensor([network.index(unit.values["class"]) for unit in units], device=network.frozen.device),
@@ -68,7 +71,8 @@ class InvertClasses:
             judge=judge_of(recipe, network),
             seed=context.seed,
             samples=[unit.name for unit in units],
-            recorders=[context.recorder(recipe.steps)],
+            recorders=[context.recorder(recipe.steps, search)],
+            searching=lambda share: context.report(search * share, f"searching {share:.0%}"),
             resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
         )
         made = made_of(result)
