@@ -60,7 +60,7 @@ weights: $(READY) ## train the bundled networks again, some hours on two cores
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/train_references.sh
 
 clean: ## remove caches and builds; .venv and runs/ stay
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis docs/_build docs/examples docs/reference docs/sg_*
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,11 +1,10 @@
-"""The manual: ``make docs`` builds it into docs/_build, and treats every warning as an error.
+"""The manual: ``make docs`` builds it into docs/_build, and treats warnings as errors, but for links into the repository.
 
 Two pages of the reference are written here at build time, from what the program itself says: the public names with
 their docstrings, and the commands with their help. The examples run while the gallery is built.
 """
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import invert3d
@@ -22,8 +21,8 @@ suppress_warnings = ["config.cache", "myst.xref_missing"]  # links to code in th
 
 html_theme = "furo"
 html_title = "invert3d"
-html_show_sphinx = False
-html_extra_path = []
+html_show_sphinx = html_show_copyright = False
+html_static_path, html_css_files = ["static"], ["manual.css"]
 
 autodoc_typehints = "none"  # shapes are in the docstrings; signatures stay short
 autodoc_member_order = "bysource"
@@ -33,6 +32,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "examples",
     "filename_pattern": r"\d\d_",
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
@@ -71,9 +71,8 @@ def python_reference() -> str:
     for part, title in PARTS.items():
         lines += [title, "-" * len(title), ""]
         for name in homes.get(part, []):
-            home = invert3d._HOME_OF[name]
-            is_class = isinstance(getattr(import_module(home), name), type)
-            lines += [f".. {'autoclass' if is_class else 'autofunction'}:: {home}.{name}"]
+            is_class = isinstance(getattr(invert3d, name), type)
+            lines += [f".. {'autoclass' if is_class else 'autofunction'}:: invert3d.{name}"]
             lines += ["   :members:", ""] if is_class else [""]
     return "\n".join(lines)
 
@@ -83,7 +82,7 @@ def command_reference() -> str:
     text = command_line_app().generate_docs(output_format="markdown")
     text = re.sub(r"## Table of Contents.*?\n\*\*Commands\*\*", "**Commands**", text, flags=re.DOTALL)
     text = re.sub(r"\[(`[\w-]+`)\]\(#[\w-]+\)", r"\1", text)
-    return re.sub(r"``([^`]+)``", r"`\1`", text).replace("# invert3d\n", "# Command line\n", 1)
+    return re.sub(r"(?<!`)``([^`]+)``(?!`)", r"`\1`", text).replace("# invert3d\n", "# Command line\n", 1)
 
 
 def plain_asterisks(app: object, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:

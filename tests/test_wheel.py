@@ -29,6 +29,8 @@ def test_everything_that_is_no_code_is_in_it(unpacked: Path) -> None:
     files = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert files == {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
     assert any(path.suffix == ".safetensors" for path in files) and any(path.suffix == ".toml" for path in files)
+    (points,) = unpacked.glob("*.dist-info/entry_points.txt")
+    assert "invert3d = invert3d.cli:main" in points.read_text()
 
 
 def test_it_runs_outside_the_checkout(unpacked: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def sort_out(truth: Layout, found: Layout, kind: str, difficulty: str) -> tuple[
     height, occlusion, truncation = LIMITS[difficulty]
     objects = [Thing(truth, i) for i in range(len(truth))]
     for each in objects:
-        hard = each.height < height
+        hard = each.height <= height
         hard |= float(truth.occlusions[each.place]) > occlusion or float(truth.truncations[each.place]) > truncation
         if each.kind == kind:
             each.state = "ignored" if hard else "counts"
@@ -63,7 +63,7 @@ def sort_out(truth: Layout, found: Layout, kind: str, difficulty: str) -> tuple[
             each.state = "ignored" if (kind, each.kind) in ALIKE else "other"
     detections = [Thing(found, i) for i in range(len(found))]
     for each in detections:
-        each.state = "ignored" if each.height < height else "counts" if each.kind == kind else "other"
+        each.state = "ignored" if abs(each.height) < height else "counts" if each.kind == kind else "other"
     return objects, detections, [each for each in objects if each.kind == "DontCare"]
 
 

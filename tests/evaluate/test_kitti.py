@@ -162,7 +162,7 @@ def test_overlaps_are_thresholds():
     assert loose.table()[2][0] == "Car BEV 0.50" and loose.table()[0][0] == "Car 2-D 0.70"
 
 
-def random_frames(count: int, seed: int) -> tuple[list[Layout], list[Layout]]:
+def random_frames(count: int, seed: int, odd: bool = False) -> tuple[list[Layout], list[Layout]]:
     """Crowded scenes with hard objects, regions, doubles, wrong kinds, equal scores."""
     draw = np.random.default_rng(seed)
     truth, found = [], []
@@ -190,14 +190,34 @@ def random_frames(count: int, seed: int) -> tuple[list[Layout], list[Layout]]:
         if draw.random() < 0.5:
             x, y = draw.uniform(0, 900), draw.uniform(120, 200)
             labels = stuff(labels, [x, y, x + 300, y + 120])
-        truth.append(labels)
-        found.append(answers)
+        truth.append(at_the_limits(labels, draw) if odd else labels)
+        found.append(strange(answers, draw) if odd else answers)
     return truth, found
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_the_slow_evaluation(seed):
-    truth, found = random_frames(20, seed)
+def at_the_limits(layout: Layout, draw: np.random.Generator) -> Layout:
+    """Some boxes become exactly as tall as a difficulty asks."""
+    boxes = layout.boxes.clone()
+    for i in range(len(boxes)):
+        if draw.random() < 0.1:
+            boxes[i, 3] = boxes[i, 1] + float(draw.choice([25, 40]))
+    return replace(layout, boxes=boxes)
+
+
+def strange(layout: Layout, draw: np.random.Generator) -> Layout:
+    """Some detections are upside down, and some have no size in space."""
+    boxes, sizes = layout.boxes.clone(), layout.sizes.clone()
+    for i in range(len(boxes)):
+        if draw.random() < 0.05:
+            boxes[i] = boxes[i, [0, 3, 2, 1]]
+        elif draw.random() < 0.05:
+            sizes[i] = 0
+    return replace(layout, boxes=boxes, sizes=sizes)
+
+
+@pytest.mark.parametrize(("seed", "odd"), [(0, False), (1, False), (2, False), (0, True), (3, True)])
+def test_it_is_the_slow_evaluation(seed, odd):
+    truth, found = random_frames(20, seed, odd)
     scores = evaluate_kitti(truth, found, overlaps=LOOSE)
     occurred = 0
     for kind, difficulty, view in (
@@ -212,7 +232,13 @@ def test_it_is_the_slow_evaluation(seed):
         assert got == pytest.approx({name: wanted[name] for name in got})
         if view == "2d":
             assert scores.ap(kind, "aos", difficulty) == pytest.approx(wanted["aos40"])
-    assert occurred > 12
+    assert occurred > (6 if odd else 12)
+    if not odd:
+        return
+    tall = torch.cat([layout.boxes[:, 3] - layout.boxes[:, 1] for layout in truth])
+    assert ((tall == 25) | (tall == 40)).any()
+    assert any((layout.sizes == 0).any() for layout in found)
+    assert any((layout.boxes[:, 3] < layout.boxes[:, 1]).any() for layout in found)
 
 
 def test_thresholds_are_where_recall_is_nearest():

@@ -225,9 +225,9 @@ def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
         ("[mine]\npoints = 3", r"\[mine\] needs a model, such as"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\nlayuot = "b3n"', "unknown field 'layuot'; did you mean layout"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\ncheckpoint = "none.pth"', "none.pth"),
-        ('[mine]\nmodel = "pointnet_vanilla-shapes"\npoints = "many"', r"networks.toml, \[mine\]: "),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\npoints = "many"', r"networks.toml, \[mine\]: .*points"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\nclasses = "none.txt"', r"networks.toml, \[mine\]: .*none.txt"),
-        ('[mine]\nmodel = "pointnet_vanilla-shapes"\nvalues = 3', r"networks.toml, \[mine\]: "),
+        ('[mine]\nmodel = "pointnet_vanilla-shapes"\nvalues = 3', r"networks.toml, \[mine\]: .*values"),
         ('["../mine"]\nmodel = "pointnet_vanilla-shapes"', "mine"),
     ],
 )

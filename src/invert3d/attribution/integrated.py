@@ -10,7 +10,7 @@ on it. The worst are cut in two until the whole is right; nothing that was evalu
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -92,7 +92,7 @@ class IntegratedGradients(Method):
     ``groupings`` of clouds, and whatever else the network chooses (``ops.choices``), are those of x all along the path
     (``frozen``: one function without jumps, which is the network at x), or are chosen at every point of it (``live``: F
     jumps where they change, and no quadrature sees a jump). ``facts`` tells F at both ends, the completeness error as a
-    share of their difference, and the evaluations a sample.
+    share of their difference, the evaluations a sample, and where equal steps were kept.
     """
 
     tolerance: float = 0.01
@@ -115,8 +115,8 @@ class IntegratedGradients(Method):
         path.evaluate([node for pair in ends for node in pair])
         rows, used = range(len(x)), [3] * len(x)
         if self.steps:
-            equal = self._equal(path, rows, self.steps)
-            return self._result(path, [gradient for gradient, _ in equal], ends, [self.steps + 2] * len(x))
+            parts = [gradient for gradient, _ in self._equal(path, rows, self.steps)]
+            return self._result(path, parts, ends, [self.steps + 2] * len(x))
         pieces = [[between(*pair)] for pair in ends]
         path.evaluate([piece.middle for (piece,) in pieces])
         while halves := [half for row in rows for half in self._cut(row, pieces[row], used)]:
@@ -125,12 +125,15 @@ class IntegratedGradients(Method):
                 pieces[half.low.row].append(half)
         parts = [torch.stack([piece.integral("gradient") for piece in some]).sum(0) for some in pieces]
         fallback = rows if self.most >= 2 * EQUAL else ()
+        equal: list[int] = []
         missed = [row for row in fallback if missing(pieces[row]) > self.tolerance * abs(difference(pieces[row]))]
         for row, (gradient, along) in zip(missed, self._equal(path, missed, EQUAL), strict=True):
             used[row] += EQUAL
             if abs(along - difference(pieces[row])) < missing(pieces[row]):
                 parts[row] = gradient
-        return self._result(path, parts, ends, used)
+                equal.append(row)
+        found = self._result(path, parts, ends, used)
+        return replace(found, facts={**found.facts, "equal_steps": [row in equal for row in range(len(x))]})
 
     def _equal(self, path: "Path", rows: Sequence[int], steps: int) -> list[tuple[Tensor, float]]:
         """The mean gradient of each row, and the mean derivative along its path, over the middles of equal steps."""

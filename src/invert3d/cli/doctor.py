@@ -1,6 +1,5 @@
 """Say of a model: layout, output, determinism, where gradients die, and how it wants its input."""
 
-import contextlib
 from dataclasses import replace
 
 from invert3d.cli.options import ModelOptions, Opening, Weights
@@ -10,7 +9,7 @@ def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
     """Say of a model: input layout, output, determinism, where gradients die, and how it wants its input.
 
     Shapes of the classes that it names are shown with either axis up, turned, in other sizes or values: which it
-    recognizes tells what it was trained on, and whether its class names stand in the right order.
+    recognizes tells what it was trained on, and whether its class names are in the right order.
     """
     import torch
 
@@ -19,13 +18,12 @@ def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
     from invert3d.engine.space import Image, Points
     from invert3d.study.recognition import wanted
 
-    unnamed = opening.open(model, classes=["?"])
+    unnamed = replace(opening, class_names=None).open(model, classes=["?"])
     space = unnamed.frozen.space
     like = torch.zeros(4, 0, dtype=unnamed.frozen.dtype, device=unnamed.frozen.device)
     x = space.start("ball" if isinstance(space, Points) else "uniform", like, Draws.seeded(0, range(4)))
     found = diagnose(unnamed.frozen, x)
     print(*found.lines(), sep="\n", flush=True)
-    if not isinstance(space, Image):
-        with contextlib.suppress(ValueError):  # class scores that cannot be read were spoken of above
-            network = replace(opening, layout=found.layout or opening.layout).open(model)
-            print(*wanted(network), sep="\n")
+    if found.finite and not isinstance(space, Image):
+        network = replace(opening, layout=found.layout or opening.layout).open(model)
+        print(*wanted(network), sep="\n")

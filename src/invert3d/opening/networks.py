@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import torch
 from torch import nn
 
@@ -219,8 +220,8 @@ def networks_of(path: Path, device: str) -> list[Network]:
             if isinstance(listed := table.get("classes"), str):
                 lines = (path.parent / listed).read_text().splitlines()
                 table["classes"] = [line.strip() for line in lines if line.strip()]
-            table |= {key: tuple(table[key]) for key in ("classes", "values") if key in table}
-            found.append(replace(open_network(spec, ModelOptions(**table)), name=name))
+            options = msgspec.convert(table, ModelOptions, dec_hook=lambda kind, value: kind(value))
+            found.append(replace(open_network(spec, options), name=name))
         except (ValueError, TypeError, OSError) as error:
             raise ValueError(f"{path}, [{name}]: {error}") from error
     return found

@@ -47,9 +47,10 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """Shapes that were shown one way, and which of them (M,) were recognized."""
+    """Shapes that were shown one way: the outputs that were largest, and which shapes were recognized, (M,) each."""
 
     way: Way
+    said: Tensor
     recognized: Tensor
 
     def __int__(self) -> int:
@@ -59,11 +60,13 @@ class Shown:
 def answers(network: Network, known: HeldOut, ways: Sequence[Way]) -> list[Tensor]:
     """The outputs (M,) that are largest for the shapes, shown in each of the ways."""
     meter, found = Meter(f"showing {len(known)} shapes in {len(ways)} ways", len(ways)), []
-    for way in ways:
-        x, space = way.shown(known.x, network.frozen.space)
-        found.append(probabilities(replace(network, frozen=network.frozen.on(space)), x).argmax(-1))
-        meter.update(len(found))
-    meter.stop()
+    try:
+        for way in ways:
+            x, space = way.shown(known.x, network.frozen.space)
+            found.append(probabilities(replace(network, frozen=network.frozen.on(space)), x).argmax(-1))
+            meter.update(len(found))
+    finally:
+        meter.stop()
     return found
 
 
@@ -93,35 +96,38 @@ def p_value(a: Tensor, b: Tensor) -> float:
 def wanted(network: Network) -> list[str]:
     """What was found out about how a network wants its input, in sentences."""
     space, outputs = network.frozen.space, len(network.classes)
+    if isinstance(space, Points) and space.normals:
+        return ["It takes normals, which these shapes lack: up axis, facing and class order were not looked at."]
     try:
         known = held_out(network, PER_CLASS, data="shapes")
     except ValueError:
         return ["None of its classes can be made here: up axis, facing and class order were not looked at."]
     ways = [Way(up=up, turn=turn) for up in ("z", "y") for turn in (0, 90, 180, 270)]
     said = answers(network, known, ways)
-    named = max((each == known.target for each in said), key=torch.sum)
-    fitted = max((consistent(each, known.target, outputs) for each in said), key=torch.sum)
-    by_name = p_value(fitted, named) >= SURE
-
-    def shown(way: Way, said: Tensor) -> Shown:
-        right = said == known.target if by_name else consistent(said, known.target, outputs)
-        return Shown(way=way, recognized=right)
-
-    found = [shown(*each) for each in zip(ways, said, strict=True)]
-    best = max(found, key=int)
+    best, _ = judged(ways, said, known, outputs)
     fed = [replace(best.way, **change) for change in changes(space)]
-    found += [shown(*each) for each in zip(fed, answers(network, known, fed), strict=True)]
-    best = max(found, key=int)
-    if int(best) < ENOUGH * len(known):
-        return [f"It recognizes at most {int(best)} of {len(known)} procedural shapes, in whatever way they are shown."]
-    classes = len(known.target.unique())
-    lines = [f"It recognizes {int(best)} of {len(known)} procedural shapes of {classes} classes as it likes them best:"]
-    lines += [f"  {line}" for line in (upright(best, found, space), faced(best, found), measured(best, found, space))]
-    if by_name:
-        return [*lines, "  class names: they fit."]
-    places = order(said[ways.index(replace(best.way, radius=1.0, values=None))], known.target, outputs).tolist()
-    moved = ", ".join(f"{network.classes[i]} is output {j}" for i, j in enumerate(places) if j not in (-1, i))
-    return [*lines, f"  class names: they stand in another order, {int(named.sum())} are right by name: {moved}."]
+    ways, said = ways + fed, said + answers(network, known, fed)
+    best, found = judged(ways, said, known, outputs)
+    total, classes = len(known), len(known.target.unique())
+    chance = binomtest(int(best), total, 1 / classes, alternative="greater").pvalue
+    if int(best) < ENOUGH * total or chance * len(found) >= SURE:
+        return [f"It recognizes at most {int(best)} of {total} procedural shapes: too few to tell how it wants them."]
+    return [
+        f"It recognizes {int(best)} of {total} procedural shapes of {classes} classes, shown in the best way:",
+        f"  up: {upright(best, found, space)}.",
+        f"  facing: {faced(best, found, network.facing)}.",
+        f"  {measured(best, found, space)}.",
+        f"  class names: {named(best, known, network.classes)}.",
+    ]
+
+
+def judged(ways: Sequence[Way], said: Sequence[Tensor], known: HeldOut, outputs: int) -> tuple[Shown, Sequence[Shown]]:
+    """The best way and all of them. A shape counts as recognized by the name of its output, or, where that is surely
+    more, by the output that stands for its class."""
+    by_name = [Shown(way=way, said=each, recognized=each == known.target) for way, each in zip(ways, said, strict=True)]
+    by_fit = [replace(each, recognized=consistent(each.said, known.target, outputs)) for each in by_name]
+    named, fitted = max(by_name, key=int), max(by_fit, key=int)
+    return (fitted, by_fit) if p_value(fitted.recognized, named.recognized) < SURE else (named, by_name)
 
 
 def changes(space: Space) -> list[dict[str, float | tuple[float, float]]]:
@@ -141,24 +147,39 @@ def against(best: Shown, rivals: Sequence[Shown]) -> tuple[str, bool]:
 
 def upright(best: Shown, found: Sequence[Shown], space: Space) -> str:
     """Which axis is up."""
-    up, given = best.way.up, space.up if isinstance(space, Points) else "z"
-    words, sure = against(best, [each for each in found if each.way.up != up])
-    hint = f" It was opened with {given} up." if sure and up != given else ""
-    return f"up: {up}, {words}.{hint}"
+    words, sure = against(best, [each for each in found if each.way.up != best.way.up])
+    given, option = (space.up, f": give --up {best.way.up}") if isinstance(space, Points) else ("z", "")
+    hint = f". It was opened with {given} up{option}" if sure and best.way.up != given else ""
+    return f"{best.way.up}, {words}{hint}"
 
 
-def faced(best: Shown, found: Sequence[Shown]) -> str:
+def faced(best: Shown, found: Sequence[Shown], facing: str) -> str:
     """Where fronts face."""
-    where = f"turned by {best.way.turn} degrees" if best.way.turn else "as shapes are made here"
-    return f"facing: {where}, {against(best, [each for each in found if each.way.turn != best.way.turn])[0]}."
+    here = "-y, as procedural shapes do" if facing == "front" else "as ModelNet stores each class"
+    where = f"turned by {best.way.turn} degrees" if best.way.turn else here
+    return f"{where}, {against(best, [each for each in found if each.way.turn != best.way.turn])[0]}"
 
 
 def measured(best: Shown, found: Sequence[Shown], space: Space) -> str:
     """How large clouds are, or what voxels are fed as."""
     way = best.way
-    rivals = [each for each in found if (each.way.up, each.way.turn) == (way.up, way.turn) and each is not best]
-    words, sure = against(best, rivals)
+    same = [each for each in found if (each.way.up, each.way.turn) == (way.up, way.turn) and each is not best]
+    words, sure = against(best, same)
+    if isinstance(space, Points):
+        hint = f". Feed it clouds of radius {way.radius:g}" if sure and way.radius != 1 else ""
+        return f"radius: {way.radius:g}, {words}{hint}"
     low, high = way.values or (getattr(space, "low", 0.0), getattr(space, "high", 1.0))
-    what = f"radius: {way.radius:g}" if isinstance(space, Points) else f"values: {low:g} for empty, {high:g} for full"
-    hint = " It was opened with others." if sure and (way.values or way.radius != 1) else ""
-    return f"{what}, {words}.{hint}"
+    hint = f". Give --values {low:g} {high:g}" if sure and way.values else ""
+    return f"values: {low:g} for empty and {high:g} for full, {words}{hint}"
+
+
+def named(best: Shown, known: HeldOut, classes: Sequence[str]) -> str:
+    """Whether the class names are in the right order, and if not, which output is which class, where that is sure."""
+    target, by_name = known.target, int((best.said == known.target).sum())
+    if by_name == int(best):
+        return "in the right order"
+    places, moved = order(best.said, target, len(classes)).tolist(), []
+    for i in target.unique().tolist():
+        most = (best.said[target == i] == places[i]).double().mean() > 0.5
+        moved += [f"{classes[i]} is output {places[i]}"] if most and places[i] != i else []
+    return f"in another order, {by_name} shapes are right by name: {', '.join(moved)}"

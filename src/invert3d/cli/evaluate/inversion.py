@@ -1,5 +1,6 @@
 """Score a run: success, recognition by other networks, Chamfer, control."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool =
             says so.
         control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
     """
+    from invert3d.jobs.provenance import fingerprint
     from invert3d.opening.networks import open_network
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report
@@ -34,6 +36,9 @@ def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool =
     network = open_network(
         name, layout=facts["layout"], up=facts["up"], classes=facts["classes"], points=result.x.shape[1], device=device
     )
+    if fingerprint(network.frozen.model) != facts["weights"]:
+        raise ValueError(f"{run} inverted other weights than {name} opens: --resume of invert class scores it again")
+    network = replace(network, guessed=facts.get("guessed", ""))
     print_scores(write_report(run, network, result))
     if control:
         print_scores(control_scores(run, network, facts))

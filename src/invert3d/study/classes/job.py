@@ -45,6 +45,7 @@ class Source:
             "layout": space.layout,
             "up": space.up,
             "weights": fingerprint(self.network.frozen.model),
+            "guessed": self.network.guessed,
             "recipe": recipe_table(self.recipe),
         }
 
@@ -63,7 +64,7 @@ class InvertClasses:
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
         source = self.sources[units[0].values["source"]]
         network, recipe = source.network, source.recipe
-        search = SEARCH if recipe.candidates else 0.0
+        search = SEARCH if recipe.candidates and not context.checkpoint else 0.0
         result, left = invert_batch(
             network.frozen,
             torch.tensor([network.index(unit.values["class"]) for unit in units], device=network.frozen.device),
@@ -249,7 +250,7 @@ def joined(made: Sequence[Made]) -> Result:
 
 def shapes_facts(folder: Path) -> dict[str, Any]:
     """The facts of a run of ``invert3d invert class``. Raises ValueError if it is none."""
-    facts = read_job(folder, "classes", ("model", "classes", "layout", "up", "recipe"))
+    facts = read_job(folder, "classes", ("model", "classes", "layout", "up", "weights", "recipe"))
     if not set(facts["names"]) <= set(facts["classes"]) or "judge" not in facts["recipe"]:
         raise ValueError(f"{folder} names shapes that its network has no class for")
     return facts

@@ -222,8 +222,8 @@ def explaining_job(
     x = torch.stack(list(inputs.values()))
     checked(space, x)
     targets = targets_of(network, x, target)
-    if test is not None and float((test * occupied(x).flatten(1).sum(1)).min()) < 0.5:
-        raise ValueError(f"{test:.2%} of an input is not one point or voxel: nothing would be taken away")
+    if test is not None and float((test * occupied(x).flatten(1).sum(1)).min()) <= 0.5:
+        raise ValueError(f"a share of {test:g} of an input is not one point or voxel: nothing would be taken away")
     if against is not None and (targets == network.index(against)).any():
         raise ValueError(f"{against} against itself explains nothing: name another class to tell it from")
     names = [network.classes[i] for i in targets.tolist()]
@@ -305,7 +305,8 @@ def table_of(
                 ]
             )
             if error is not None and error > each.get("tolerance", 1):
-                missed.append(f"{name} {error:.1%} after {used} runs")
+                equal = ", in equal steps" if each.get("equal_steps") else ""
+                missed.append(f"{name} {error:.1%} after {used} runs{equal}")
     versus = f" against {against}" if against else ""
     columns = ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"]
     if rows and len(rows[0]) > len(columns):
