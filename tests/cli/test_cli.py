@@ -1,5 +1,6 @@
 """The command line: every kind of bad input is refused before work starts, in one sentence, with exit code 2."""
 
+import json
 import sys
 
 import numpy as np
@@ -107,6 +108,11 @@ def test_inverting_writes_a_folder_that_opens_and_can_be_scored_again(monkeypatc
     code, text, _ = run(monkeypatch, capsys, "evaluate", "inversion", out)
     assert code == 0
     assert "chair" in text
+    table = json.loads((out / "run.json").read_text())
+    table["settings"]["sources"][""]["weights"] = "others"
+    (out / "run.json").write_text(json.dumps(table))
+    code, _, error = run(monkeypatch, capsys, "evaluate", "inversion", out)
+    assert code == 2 and "inverted other weights than pointnet_vanilla-shapes opens" in error
 
 
 def test_data_are_made_from_a_seed(monkeypatch, capsys, tmp_path):

@@ -126,7 +126,7 @@ def test_nonsense_is_refused_alike_before_any_work(tmp_path, monkeypatch, capsys
 
 def facts_of(model: str, judge: str = "none") -> dict[str, Any]:
     """What run.json says of a run of one shape."""
-    source = {"model": model, "layout": "bn3", "up": "z", "classes": ["a"], "recipe": {"judge": judge}}
+    source = {"model": model, "layout": "bn3", "up": "z", "classes": ["a"], "weights": "0", "recipe": {"judge": judge}}
     return {"kind": "classes", "settings": {"sources": {"": source}, "seed": 0}, "units": ["a-0"], "names": ["a"]}
 
 
