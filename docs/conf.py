@@ -1,4 +1,4 @@
-"""The manual: ``make docs`` builds it into docs/_build, and treats warnings as errors, but for links into the repository.
+"""The manual: ``make docs`` builds it into docs/_build. Warnings are errors, but for links into the repository.
 
 Two pages of the reference are written here at build time, from what the program itself says: the public names with
 their docstrings, and the commands with their help. The examples run while the gallery is built.
