@@ -1,7 +1,8 @@
 """Jobs: what two workers gain, how big the program is, how long ``--help`` takes, and what was survived and refused.
 
-    python benchmarks/jobs.py             the table, some minutes on two cores
-    python benchmarks/jobs.py --record    also writes docs/results/jobs.json
+    python benchmarks/jobs.py                  the tables, half an hour on two cores
+    python benchmarks/jobs.py faults inputs    some parts of it: lines, help, faults, inputs, workers
+    python benchmarks/jobs.py --record         also writes docs/results/jobs.json, part by part
 
 The gain of two workers is the whole time of the same job with one over that with two, both in processes of one thread,
 start-up and writing included. Faults and bad inputs are counted by the tests that plant them.
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 from invert3d.jobs.execute import execute
@@ -117,30 +117,33 @@ def bad_inputs() -> dict[str, int]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def size() -> dict[str, float]:
+    """Lines of the program."""
+    return {"lines_src": lines(SOURCE), "lines_study": lines(SOURCE / "study")}
+
+
+def help_seconds() -> dict[str, float]:
+    """Seconds of the slowest --help."""
+    return {"help_seconds_worst": round(help_seconds_worst()[1], 2)}
+
+
+PARTS = {"lines": size, "help": help_seconds, "faults": faults, "inputs": bad_inputs}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS, "workers"], help="by default all")
+    parser.add_argument("--quick", action="store_true", help="lines only: does it run?")
     parser.add_argument("--record", action="store_true", help="write docs/results/jobs.json")
-    parser.add_argument("--quick", action="store_true", help="no tests, no --help; not for the record")
     options = parser.parse_args()
     console = Console()
-    rows = [speedup(shapes()), speedup(explanations())]
-    headline: dict[str, float] = {
-        "workers_speedup": min(row["times faster"] for row in rows),
-        "lines_src": lines(SOURCE),
-        "lines_study": lines(SOURCE / "study"),
-    }
-    if not options.quick:
-        worst, took = help_seconds_worst()
-        console.print(f"slowest --help: {worst}")
-        headline["help_seconds_worst"] = round(took, 2)
-        headline |= {**faults(), **bad_inputs()}
-    for title, found in (("Two workers", rows), ("Headline", [headline])):
-        table = Table(*found[0], title=title)
-        for row in found:
-            table.add_row(*map(str, row.values()))
-        console.print(table)
-    if options.record and not options.quick:
-        console.print(record("jobs", headline, [{"table": "two workers", **row} for row in rows]))
+    for part in ["lines"] if options.quick else options.parts or [*PARTS, "workers"]:
+        rows = [] if part in PARTS else [speedup(shapes()), speedup(explanations())]
+        found = PARTS[part]() if part in PARTS else {"workers_speedup": min(row["times faster"] for row in rows)}
+        for row in rows or [found]:
+            console.print("  ".join(f"{name}: {value}" for name, value in row.items()))
+        if options.record:
+            console.print(record("jobs", found, [{"table": "two workers", **row} for row in rows]))
 
 
 if __name__ == "__main__":

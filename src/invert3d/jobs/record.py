@@ -58,6 +58,16 @@ HEADLINES = {
 }
 #: the same for topics whose keys mean something else; AP is in percent already
 MEANINGS = {
+    "jobs": {
+        "faults_tried": "planted faults",
+        "faults_survived": "of which were survived",
+        "bad_inputs_tried": "bad inputs, given to every command",
+        "bad_inputs_refused": "of which were refused in one line, with nothing written",
+        "help_seconds_worst": "seconds of the slowest --help",
+        "workers_speedup": "times faster with two workers than with one, the worse of two jobs",
+        "lines_src": "lines of the program",
+        "lines_study": "lines of study/",
+    },
     "detector3d": {
         "ap3d_streets_small": "the small detector's 3-D AP on held-out streets",
         "ap3d_inverted_ours": "the small detector's 3-D AP on pictures inverted from streets, our recipe",
@@ -73,7 +83,7 @@ MEANINGS = {
         "steps_ours": "steps of ours a picture, until it reads exactly what was asked (at most 300)",
         "loop_overhead_centernet3d": "time of a step of the loop over the bare forward, backward and step (CenterNet)",
         "streets_frames_per_second_96x320": "street frames a second at 96 x 320 on one core",
-    }
+    },
 }
 #: options that a recorded command is as good without
 WITHOUT_EFFECT = ("--resume", "--overwrite", "--progress", "--no-progress")
