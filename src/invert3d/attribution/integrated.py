@@ -10,7 +10,7 @@ on it. The worst are cut in two until the whole is right; nothing that was evalu
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -133,7 +133,8 @@ class IntegratedGradients(Method):
                 parts[row] = gradient
                 equal.append(row)
         found = self._result(path, parts, ends, used)
-        return replace(found, facts={**found.facts, "equal_steps": [row in equal for row in range(len(x))]})
+        found.facts["equal_steps"] = [row in equal for row in rows]
+        return found
 
     def _equal(self, path: "Path", rows: Sequence[int], steps: int) -> list[tuple[Tensor, float]]:
         """The mean gradient of each row, and the mean derivative along its path, over the middles of equal steps."""

@@ -21,7 +21,7 @@ MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", r
 #: what the keys of headlines mean, in the order they are shown in; shares are shown in percent
 HEADLINES = {
     "transfer_ours": "recognized by the other networks, our recipe",
-    "transfer_search_only": "recognized by the other networks, ours without the derivative, in about the same time",
+    "transfer_search_only": "recognized by the other networks, search and judge without a step",
     "transfer_control": "recognized by the other networks, our recipe on shuffled weights (the control)",
     "transfer_published": "recognized by the other networks, the published recipe",
     "own_success_ours": "recognized by the inverted network itself, our recipe",

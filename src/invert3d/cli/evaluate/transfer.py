@@ -20,7 +20,7 @@ def evaluate_transfer(
     """The transfer matrix over several networks: inverted from the row, recognized by the column.
 
     Args:
-        recipes: Recipes to compare, by default published, search (ours without the derivative, in the same time), ours,
+        recipes: Recipes to compare, by default published, search (ours without a step), ours,
             and ours:shuffled. A recipe with :shuffled behind it is the control: it inverts the same networks with
             their weights shuffled.
         models: Networks of clouds, comma separated: bundled weights, or a .toml file that names your own (see

@@ -39,7 +39,7 @@ def ladder() -> list[tuple[str, Recipe]]:
         ("+ several starts, by loss", replace(ours, judge="none")),
         ("+ several starts, by its own views", replace(ours, judge="own")),
         ("ours (+ a second judge)", ours),
-        ("ours without the derivative, in about the same time", load_recipe("search")),
+        ("search and judge, no step", load_recipe("search")),
     ]
 
 
