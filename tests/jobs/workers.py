@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Walk:
                 return Unfinished(
                     made=[self._made(place, step) for place in places], checkpoint=pickle.dumps((step, places))
                 )
-            self._fault(units, step)
+            self._fault(units, step, context)
             for i, unit in enumerate(units):
                 places[i] += np.random.default_rng(seed_of(context.seed, unit.name, step)).normal()
             step += 1
@@ -45,7 +46,7 @@ class Walk:
         arrays = {"place": torch.tensor([place], dtype=torch.float64)}
         return Made(facts={"step": step}, arrays=arrays, files={"note.txt": f"{place:.17g}".encode()})
 
-    def _fault(self, units: Sequence[Unit], step: int) -> None:
+    def _fault(self, units: Sequence[Unit], step: int, context: Context) -> None:
         name, when = self.at
         if not self.fault or step != when or name not in [unit.name for unit in units] or self.marker is None:
             return
@@ -56,6 +57,8 @@ class Walk:
         self.marker.touch()
         victim, how = (os.getpid(), signal.SIGKILL) if self.fault == "kill" else (os.getppid(), signal.SIGINT)
         os.kill(victim, how)
+        while not context.stop():  # or the walk may be over before the other process has heard of it
+            time.sleep(0.01)
 
 
 @dataclass(frozen=True)
