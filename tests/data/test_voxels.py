@@ -13,7 +13,15 @@ from tests.binvox import write_binvox
 
 from invert3d.data.grids import read_binvox
 from invert3d.data.modelnet import MODELNET10
-from invert3d.data.voxels import VOXELS_FILE, VoxelSplits, read_modelnet10_grids, read_modelnet10_voxels, surface_points
+from invert3d.data.voxels import (
+    VOXELS_FILE,
+    VoxelSplits,
+    as_stored,
+    read_modelnet10_grids,
+    read_modelnet10_voxels,
+    refaced,
+    surface_points,
+)
 
 REAL = Path(os.environ.get("INVERT3D_REAL") or Path(__file__).parents[2].parent / "shared" / "real")
 SIDE = 6
@@ -150,6 +158,19 @@ def test_front_turns_the_backs_to_plus_y(tmp_path):
     turned = np.rot90(stored.train[rows], axes=(1, 2))
     np.testing.assert_array_equal(grids.train[rows], turned)
     assert grids.repeats.tolist() == stored.repeats.tolist()
+
+
+def test_clouds_turn_as_their_grids_do():
+    chair_back = np.zeros((1, 1, 3), np.float32) + (0.25, 1, 0.5)  # at +y where shapes face -y
+    clouds = np.repeat(chair_back, 2, axis=0)
+    stored = refaced(clouds, ["chair", "sofa"], "front", "stored")
+    np.testing.assert_array_equal(stored, [[[0.25, 1, 0.5]], [[1, -0.25, 0.5]]])
+    np.testing.assert_array_equal(refaced(stored, ["chair", "sofa"], "stored", "front"), clouds)
+    np.testing.assert_array_equal(refaced(stored, ["chair", "sofa"], "stored", "stored"), stored)
+    grid = np.zeros((8, 8, 8), np.uint8)
+    grid[5, 6, 2] = 1  # a voxel's center, turned about the middle of the grid
+    there = np.argwhere(as_stored(grid, "sofa"))[0] + 0.5 - 4
+    np.testing.assert_array_equal(refaced(np.float32([[[1.5, 2.5, -1.5]]]), ["sofa"], "front", "stored")[0, 0], there)
 
 
 def test_clouds_follow_the_grids(tmp_path):

@@ -10,6 +10,7 @@ shape of its class that way. A few single shapes are stored back to front.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -88,6 +89,13 @@ def read_modelnet10_voxels(
 def as_stored(grid: np.ndarray, name: str) -> np.ndarray:
     """A grid (n, n, n) of a class, whose front faces -y, in the frame in which ModelNet stores the class."""
     return np.rot90(grid, -1) if name in TURNED else grid
+
+
+def refaced(clouds: np.ndarray, names: Sequence[str], facing: Facing, to: Facing) -> np.ndarray:
+    """Clouds (M, P, 3), z up, of the classes ``names`` (M,) that face ``facing``, turned so that they face ``to``."""
+    quarter = (to == "stored") - (facing == "stored")  # from x to y: -1, none, or back
+    turned = clouds[..., [1, 0, 2]] * np.array([quarter, -quarter, 1], clouds.dtype)
+    return np.where(np.isin(names, TURNED)[:, None, None], turned, clouds) if quarter else clouds
 
 
 def padded(grids: np.ndarray, size: int) -> np.ndarray:

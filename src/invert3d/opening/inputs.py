@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.data.voxels import Facing, as_stored
+from invert3d.data.voxels import Facing, as_stored, refaced
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import NAMED_SHAPES
@@ -50,7 +50,8 @@ def read_input(
     kind, _, shape = file.partition(":")
     made = shape if kind == "shapes" and shape else None
     if isinstance(space, Points):
-        return torch.from_numpy(np.asarray(cloud(file, made, space.points, up, seed), dtype=np.float32))
+        found = np.asarray(cloud(file, made, space.points, up, seed), dtype=np.float32)
+        return torch.from_numpy(refaced(found[None], [made], "front", facing)[0] if made else found)
     if isinstance(space, Voxels):
         filled = grid(file, made, space.size, up, seed)
         if made and facing == "stored":

@@ -31,7 +31,9 @@ CLUTTER = "clutter"  # the class of the bundled networks that means "none of the
 class Network:
     """A frozen classifier with the names of its classes, and its card if it is bundled.
 
-    ``guessed`` says in a sentence what of it nobody said, and is shown wherever its answers are.
+    ``guessed`` says in a sentence what of it nobody said, and is shown wherever its answers are. ``facing`` says where
+    the fronts of the shapes faced that it was trained on: all to -y, or as ModelNet stores each class. Of networks
+    without a card the second is supposed.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Network:
     card: WeightCard | None = None
     options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
     guessed: str = ""
+    facing: Facing = "stored"
 
     @property
     def space(self) -> Points:
@@ -63,12 +66,6 @@ class Network:
         """The classes that can be asked for: all but clutter."""
         return tuple(name for name in self.classes if name != CLUTTER)
 
-    @property
-    def facing(self) -> Facing:
-        """Where the fronts of the shapes faced that it was trained on: all to -y, or as ModelNet stores each class."""
-        stored = self.card is not None and "ModelNet10" in self.card.data and isinstance(self.frozen.space, Voxels)
-        return "stored" if stored else "front"
-
     def index(self, name: str) -> int:
         """The index of a class. Raises ValueError with the nearest names for one it does not know."""
         if name not in self.classes:
@@ -86,7 +83,7 @@ class Network:
         """
         frozen, others = (
             self.frozen,
-            {name: getattr(self, name) for name in ("name", "classes", "card", "options", "guessed")},
+            {name: getattr(self, name) for name in ("name", "classes", "card", "options", "guessed", "facing")},
         )
         try:
             model = frozen.model if frozen.device.type == "cpu" else copy.deepcopy(frozen.model).cpu()
@@ -173,6 +170,7 @@ def open_network(
         card=None if found.theirs else found.card,
         options=found.options,
         guessed=f" Guessed: {' and '.join(guesses)}." if guesses else "",
+        facing="stored" if found.theirs or not found.card else found.card.inputs.get("facing", "front"),
     )
 
 

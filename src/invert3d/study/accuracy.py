@@ -6,36 +6,23 @@ import torch
 
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard
-from invert3d.opening.networks import open_network
+from invert3d.opening.networks import Network, open_network
+
+SHORT = {"pointnet2_ssg": "pointnet2", "voxel_nin": "volumetric"}
 
 
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     """Measure the accuracy of the bundled networks on what they were not trained on, and write it down.
 
-    Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid.
+    Networks of ModelNet10's grids are measured on its test grids, with and without those that equal a training grid;
+    networks of clouds on procedural shapes, or, where they learned real ones, on surfaces of ModelNet10's test grids.
     """
     from invert3d.jobs.record import record
-    from invert3d.training.classifiers import accuracy_by_class, predictions
-    from invert3d.training.data import held_out_shapes, modelnet10_grids
 
-    clouds, labels = held_out_shapes()
     headline, rows, real, grids = {}, [], {}, []
     for name, card in cards.items():
-        accuracy, fresh = card.scores["accuracy"], card.scores.get("accuracy_fresh", 0.0)
-        measured, model = "by its card", open_network(name).frozen
-        if card.data.startswith("procedural shapes") and "points" in card.inputs:
-            right = predictions(model.model, torch.from_numpy(clouds[:, :1024])) == torch.from_numpy(labels)
-            accuracy, measured = right.double().mean().item(), f"{len(labels)} held-out shapes"
-            headline[
-                {"pointnet2_ssg": "accuracy_pointnet2"}.get(card.architecture, f"accuracy_{card.architecture}")
-            ] = round(accuracy, 4)
-        if isinstance(model.space, Voxels) and "ModelNet10" in card.data:
-            data = modelnet10_grids(None, model.space)
-            shares = accuracy_by_class(model.model, data, 0)
-            accuracy, fresh, measured = shares["all"], shares["fresh"], f"{len(data.test)} test grids"
-            if "pruning" not in card.notes:
-                key = {"voxel_nin": "volumetric"}.get(card.architecture, card.architecture)
-                real[f"modelnet10_accuracy_{key}"] = round(accuracy, 4)
+        network, short = open_network(name), SHORT.get(card.architecture, card.architecture)
+        accuracy, fresh, measured = of_grids(network) if "size" in card.inputs else of_clouds(network)
         row = {
             "weights": name,
             "accuracy": round(accuracy, 4),
@@ -45,7 +32,42 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
         }
         if "size" in card.inputs:
             grids.append({"table": "accuracy of voxels", **row, "without repeats": round(fresh, 4)})
+            if "ModelNet10" in card.data and "pruning" not in card.notes:
+                real[f"modelnet10_accuracy_{short}"] = round(accuracy, 4)
         else:
             rows.append({"table": "accuracy", **row})
+            headline[f"accuracy_{'real_' if 'ModelNet10' in card.data else ''}{short}"] = round(accuracy, 4)
     record("explain", real, grids)
     return record("points", headline, rows)
+
+
+def of_clouds(network: Network) -> tuple[float, float, str]:
+    """Accuracy of a network of clouds, twice, and what it was measured on."""
+    from invert3d.study.explaining.held_out import held_out
+    from invert3d.training.classifiers import predictions
+    from invert3d.training.data import held_out_shapes
+
+    if network.card is not None and "ModelNet10" in network.card.data:
+        known = held_out(network)
+        x, labels, measured = known.x, known.target, f"{len(known)} shapes of ModelNet10's test set"
+    else:
+        clouds, made = held_out_shapes()
+        x, labels = torch.from_numpy(clouds[:, : network.space.points]), torch.from_numpy(made)
+        measured = f"{len(labels)} held-out shapes"
+    accuracy = (predictions(network.frozen.model, x) == labels).double().mean().item()
+    return accuracy, accuracy, measured
+
+
+def of_grids(network: Network) -> tuple[float, float, str]:
+    """Accuracy of a network of grids on all its test grids and on those that repeat no training grid, and what it was
+    measured on."""
+    from invert3d.training.classifiers import accuracy_by_class
+    from invert3d.training.data import modelnet10_grids
+
+    card, space = network.card, network.frozen.space
+    if card is None or not isinstance(space, Voxels) or "ModelNet10" not in card.data:
+        scores = {} if card is None else card.scores
+        return scores["accuracy"], scores.get("accuracy_fresh", 0.0), "by its card"
+    data = modelnet10_grids(None, space)
+    shares = accuracy_by_class(network.frozen.model, data, 0)
+    return shares["all"], shares["fresh"], f"{len(data.test)} test grids"

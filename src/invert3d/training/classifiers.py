@@ -121,6 +121,7 @@ def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard
         inputs = {"size": space.size, "values": [space.low, space.high]}
     else:
         inputs = {"points": settings.points, "up": space.up if isinstance(space, Points) else "z"}
+    inputs["facing"] = data.facing
     card = replace(
         card,
         kind="classifier",

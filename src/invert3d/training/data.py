@@ -1,4 +1,4 @@
-"""What classifiers are trained on: procedural shapes, ModelNet10's voxels, or somebody's ModelNet folder.
+"""What classifiers are trained on: procedural shapes, ModelNet10's voxels, both, or somebody's ModelNet folder.
 
 The same shapes come as dense ``Clouds`` or as occupancy ``Grids``; training asks either for augmented batches.
 """
@@ -9,11 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from invert3d.data.voxels import Facing
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Space, Voxels
-from invert3d.engine.transform import Abstract, DropPoints, Jitter, Normalize, Rotate, Scale, Shift, Warp, chained
+from invert3d.engine.transform import (
+    Abstract,
+    DropPoints,
+    Jitter,
+    Normalize,
+    Rotate,
+    Scale,
+    Shift,
+    Transform,
+    Warp,
+    chained,
+)
+from invert3d.ops.points import gather
 from invert3d.ops.seeds import HELD_OUT
 
 CLUTTER_A_CLASS = 8  # clouds of clutter for each cloud of a class
@@ -28,13 +42,16 @@ AUGMENTATION = (
     Jitter(sigma=0.03),
     DropPoints(share=0.5),
 )
+#: for real shapes: a dresser that is stretched by half is a night stand
+GENTLE = (Warp(strength=0.04), Rotate(degrees=15, tilt=6), Scale(low=1, high=1, stretch=0.1), *AUGMENTATION[3:])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """Training and held-out shapes with their labels (M,), and where they come from.
 
-    ``repeats`` are the rows of ``test`` that equal a training shape: leave them out of an honest accuracy.
+    ``repeats`` are the rows of ``test`` that equal a training shape: leave them out of an honest accuracy. ``facing``
+    says where fronts face: to -y, or as ModelNet stores each class.
     """
 
     train: np.ndarray
@@ -45,6 +62,7 @@ class Data:
     source: str
     licence: str = "Apache-2.0"
     repeats: tuple[int, ...] = ()
+    facing: Facing = "front"
 
     @property
     def space(self) -> Space:
@@ -65,9 +83,15 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Clouds(Data):
-    """Dense clouds (M, P, 3) in the unit sphere."""
+    """Dense clouds (M, P, 3) in the unit sphere.
+
+    Views are drawn from their points with a density proportional to ``exp(k <x, d>)``, d a random direction and k
+    uniform up to ``uneven``: at 2 the near side of a scan may have 50 times the points of the far side.
+    """
 
     up: str = "z"
+    uneven: float = 0.0
+    augmentation: Sequence[Transform] = AUGMENTATION
 
     @property
     def space(self) -> Points:
@@ -75,9 +99,12 @@ class Clouds(Data):
 
     def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
         dense = torch.from_numpy(self.train)[rows]
-        picks = draws.uniform(dense, 0, 1, dense.shape[1]).topk(points).indices
-        x = dense.gather(1, picks[..., None].expand(-1, -1, 3))
-        return chained((Abstract(share=abstract), *AUGMENTATION), x, None, draws)[0]
+        keys = draws.uniform(dense, 0, 1, dense.shape[1])
+        if self.uneven:  # Efraimidis and Spirakis 2006: the largest of log(u) / w are drawn with weights w
+            toward = F.normalize(draws.normal(dense, 3, 1), dim=1) * draws.uniform(dense, 0, self.uneven, 1, 1)
+            keys = keys.log() / (dense @ toward)[..., 0].exp()
+        x = gather(dense, keys.topk(points).indices)
+        return chained((Abstract(share=abstract), *self.augmentation), x, None, draws)[0]
 
     def held_out(self, points: int) -> Tensor:
         return torch.from_numpy(self.test[:, :points])
@@ -114,7 +141,8 @@ class Grids(Data):
 def training_data(
     name: str, *, per_class: int = 400, seed: int = 0, clutter: bool = True, voxels: Voxels | None = None
 ) -> Data:
-    """Shapes by name: ``shapes``, ``modelnet10-voxels``, or the path of a ModelNet folder or voxel file.
+    """Shapes by name: ``shapes``, ``modelnet10-voxels``, ``modelnet10-voxels+shapes``, or the path of a ModelNet folder
+    or voxel file.
 
     They come as clouds, or where ``voxels`` says how, as grids.
 
@@ -129,6 +157,8 @@ def training_data(
         return modelnet10_grids(file, voxels)
     if name == "shapes":
         return shapes_data(per_class, seed=seed, clutter=clutter)
+    if name == "modelnet10-voxels+shapes":
+        return mixed_data(per_class, seed=seed, clutter=clutter)
     if name == "modelnet10-voxels" or file:
         return voxels_data(file, seed=seed, clutter=clutter)
     return modelnet_data(Path(name), seed=seed, clutter=clutter)
@@ -194,6 +224,7 @@ def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
         classes=splits.names,
         voxels=voxels,
         repeats=tuple(splits.repeats.tolist()),
+        facing="stored",
         licence=MODELNET_LICENCE,
         source=f"ModelNet10's grids, solid, 24 in {voxels.size} voxels",
     )
@@ -230,6 +261,42 @@ def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clo
     )
 
 
+def mixed_data(per_class: int = 150, *, seed: int = 0, clutter: bool = True) -> Clouds:
+    """ModelNet10's shapes and the procedural ones, each facing as ModelNet stores its class.
+
+    Real and procedural shapes of a class are one class. Held out are the real test shapes of ``voxels_data``.
+    """
+    from invert3d.data.voxels import read_modelnet10_voxels, refaced
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    real = read_modelnet10_voxels(modelnet10_file(None), points=2048, seed=seed, smooth=0.5, facing="stored")
+    made, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
+    made = refaced(made, [CATEGORIES[label] for label in labels], "front", "stored")
+    place = np.array([CATEGORIES.index(name) for name in real.names])
+    train, labels, classes = with_clutter(
+        np.concatenate([real.train, made]),
+        np.concatenate([place[real.train_labels], labels]),
+        CATEGORIES,
+        per_class,
+        seed,
+        clutter,
+    )
+    fresh = np.setdiff1d(np.arange(len(real.test)), real.repeats)
+    return Clouds(
+        train=train,
+        train_labels=labels,
+        test=real.test[fresh],
+        test_labels=place[real.test_labels[fresh]],
+        classes=classes,
+        facing="stored",
+        uneven=2.0,
+        augmentation=GENTLE,
+        licence=MODELNET_LICENCE,
+        source=f"points on the surfaces of ModelNet10's 30-voxel grids + procedural shapes, {per_class} a class"
+        + (" + clutter" if clutter else ""),
+    )
+
+
 def modelnet_data(root: Path, *, seed: int = 0, clutter: bool = True) -> Clouds:
     """Somebody's ModelNet10 or ModelNet40 folder in any of its layouts; the test split is held out."""
     from invert3d.data.modelnet import read_modelnet
@@ -244,6 +311,7 @@ def modelnet_data(root: Path, *, seed: int = 0, clutter: bool = True) -> Clouds:
         test_labels=test_labels,
         classes=classes,
         source=f"ModelNet{len(names)} ({root.name})" + (" + clutter" if clutter else ""),
+        facing="stored",
         licence="trained on ModelNet, which is for research use",
     )
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
+from invert3d.data.voxels import refaced
+from invert3d.data.worlds.shapes import make_clouds
 from invert3d.jobs.options import RunOptions
 from invert3d.opening.networks import Network, open_network
+from invert3d.study.classes.score import recognition
 from invert3d.study.classes.transfer import transfer
 from invert3d.study.transfer import short_names
 from tests.conftest import TinyNet
@@ -24,6 +28,17 @@ def test_a_judge_does_not_score_the_transfer_under_any_name() -> None:
     for called, says in (("pointnet_vanilla-shapes", "shapes judges"), ("mine", r"\(called mine\) judges")):
         with pytest.raises(ValueError, match=says):
             transfer([("ours", False)], [named("other"), replace(judge, name=called)], SILENT)
+
+
+def test_a_network_is_shown_shapes_as_it_learned_them() -> None:
+    front = open_network("pointnet_vanilla-shapes", points=512)
+    stored = replace(front, facing="stored")
+    monitors = torch.from_numpy(make_clouds(["monitor"], 6, 512, 5)[0])
+    asked = ["monitor"] * 6
+    assert recognition(front, monitors, asked, "front").share == 1.0
+    turned = torch.from_numpy(refaced(monitors.numpy(), asked, "front", "stored"))
+    assert recognition(front, turned, asked, "stored").share == 1.0
+    assert recognition(stored, monitors, asked, "front").probability.mean() < 0.5  # this network faces -y in truth
 
 
 def test_names_that_are_columns_and_single_networks_are_refused() -> None:

@@ -30,7 +30,7 @@ def evaluate_ablation(
     for name in chosen:
         if name not in rungs:
             raise ValueError(unknown("rung", name, rungs))
-    others = [name for name in NETWORKS if name != network]
+    others = [name for name in NETWORKS["shapes"] if name != network]
     asked = [(label, rungs[label]) for label in rungs if label in chosen]
     outcome, rows = ablate(asked, network, others, repeats, run.at("runs/ablation"), measuring.device)
     print_scores(report(outcome, f"Inverting {network}, {repeats} shape{'s' * (repeats > 1)} a class", rows))

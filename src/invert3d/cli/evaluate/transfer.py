@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def evaluate_transfer(
     *recipes: str,
-    models: Names | None = None,
+    models: Names = "shapes",
     repeats: Count = 4,
     classes: Names = "all",
     measuring: Measuring = MeasureOptions(),
@@ -23,8 +23,8 @@ def evaluate_transfer(
         recipes: Recipes to compare, by default published, search (ours without a step), ours,
             and ours:shuffled. A recipe with :shuffled behind it is the control: it inverts the same networks with
             their weights shuffled.
-        models: Networks of clouds, comma separated: bundled weights, or a .toml file that names your own (see
-            docs/papers/inverting3d.md); by default three bundled architectures.
+        models: Networks of clouds, comma separated: bundled weights, shapes or real for the three bundled architectures
+            trained on those, or a .toml file that names your own (see docs/papers/inverting3d.md).
         repeats: Shapes of each class.
         classes: Class names, comma separated, or all that the networks know.
         run.out: The run folder, with the matrices as pictures; by default runs/transfer.
@@ -41,7 +41,9 @@ def evaluate_transfer(
     asked = "all" if classes == "all" else split_names(classes) or []
     run = run.at("runs/transfer")
     pairs = [(name, bool(mark)) for name, _, mark in specs]
-    networks = open_networks(split_names(models) or NETWORKS, device=measuring.device)
+    named = split_names(models) or []
+    networks = open_networks([each for name in named for each in NETWORKS.get(name, (name,))], device=measuring.device)
+    quoted = named[0] if named[0] == "real" or (named == ["shapes"] and asked == "all") else ""
     for measured in transfer(pairs, networks, run, classes=asked, repeats=repeats):
         print_transfer(measured)
         label = measured.matrix.label
@@ -52,7 +54,7 @@ def evaluate_transfer(
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
             rows = measured.matrix.table(table=f"transfer {label}", shapes=measured.shapes)
-            print_recorded("points", headline(measured) if asked == "all" and models is None else {}, rows)
+            print_recorded("points", headline(measured, quoted) if quoted else {}, rows)
 
 
 def print_transfer(measured: "ClassTransfer") -> None:
@@ -70,10 +72,14 @@ def print_transfer(measured: "ClassTransfer") -> None:
     )
 
 
-def headline(measured: "ClassTransfer") -> dict[str, float]:
-    """The numbers that README quotes of a measured recipe, by their recorded names."""
+def headline(measured: "ClassTransfer", networks: str) -> dict[str, float]:
+    """The numbers that README quotes of a recipe on a set of bundled networks, by their recorded names."""
     label, each = measured.matrix.label, measured.seconds / measured.shapes / len(measured.matrix.rows)
     keys = {"published": "published", "search": "search_only", "ours": "ours", "ours on shuffled weights": "control"}
-    numbers = {f"transfer_{keys[label]}": round(measured.matrix.transfer, 4)} if label in keys else {}
+    if label not in keys:
+        return {}
+    share = round(measured.matrix.transfer, 4)
+    if networks == "real":
+        return {"transfer_real" if label == "ours" else f"transfer_real_{keys[label]}": share}
     ours = {"own_success_ours": round(measured.own_success, 4), "seconds_a_shape_whole": round(each, 1)}
-    return numbers | (ours if label == "ours" else {})
+    return {f"transfer_{keys[label]}": share} | (ours if label == "ours" else {})

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from invert3d.evaluate.inversion import recognize
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
@@ -15,6 +14,7 @@ from invert3d.parameterizations.primitives import Primitives
 from invert3d.parameterizations.sheets import Sheets
 from invert3d.parameterizations.union import SolidsAndSheet
 from invert3d.study.classes.job import Source, result_of, shapes_job
+from invert3d.study.classes.score import recognition
 
 
 def ladder() -> list[tuple[str, Recipe]]:
@@ -65,7 +65,7 @@ def ablate(
         seen = {}
         for name in (network, *others):
             other = open_network(name, points=recipe.points, device=device)
-            seen[name] = recognize(other.frozen, name, other.classes, x, names).share
+            seen[name] = recognition(other, x, names, opened.facing).share
         columns = {name.split("-")[0]: round(seen[name], 3) for name in others}
         mean = round(sum(seen[name] for name in others) / len(others), 3)
         row = {"ingredient": label, "own": round(seen[network], 3), **columns, "transfer": mean}

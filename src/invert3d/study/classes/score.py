@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invert3d.data.voxels import Facing, refaced
 from invert3d.engine.result import Result
 from invert3d.evaluate.clouds import moved_share, nearest_shape
 from invert3d.evaluate.inversion import Recognition, recognize
@@ -43,6 +44,12 @@ class Scored:
         return f"{sum(bool(other.right[i]) for other in self.others)} of {len(self.others)}" if self.others else "–"
 
 
+def recognition(network: Network, x: Tensor, asked: Sequence[str], facing: Facing) -> Recognition:
+    """What a network says of clouds x (A, N, 3) that face ``facing``, turned to how it learned their classes."""
+    turned = torch.from_numpy(refaced(x.cpu().float().numpy(), asked, facing, network.facing))
+    return recognize(network.frozen, network.name, network.classes, turned, asked)
+
+
 def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[Network]:
     """The bundled networks that may score a run: those that know its classes and take its clouds, and neither are
     inverted nor judge."""
@@ -56,21 +63,22 @@ def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[N
     return found
 
 
-def reference_shapes(names: Sequence[str], points: int) -> dict[str, Tensor]:
+def reference_shapes(names: Sequence[str], points: int, facing: Facing = "front") -> dict[str, Tensor]:
     """Procedural shapes (REFERENCES, points, 3) of each of the classes that the procedural world has."""
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
     known = [name for name in dict.fromkeys(names) if name in CATEGORIES]
-    return {name: torch.from_numpy(make_clouds([name], REFERENCES, points, REFERENCE_SHAPES)[0]) for name in known}
+    made = {name: make_clouds([name], REFERENCES, points, REFERENCE_SHAPES)[0] for name in known}
+    return {name: torch.from_numpy(refaced(each, [name] * len(each), "front", facing)) for name, each in made.items()}
 
 
 def score(result: Result, network: Network, others: Sequence[Network]) -> Scored:
     """Measure the saved shapes of a run by its own network, by others, and against shapes of the classes."""
     names = result.facts["names"]
     x = result.x.detach().cpu().float()
-    own = recognize(network.frozen, network.name, network.classes, x, names)
-    rest = tuple(recognize(each.frozen, each.name, each.classes, x, names) for each in others)
-    shapes = reference_shapes(names, 512)
+    own = recognition(network, x, names, network.facing)
+    rest = tuple(recognition(each, x, names, network.facing) for each in others)
+    shapes = reference_shapes(names, 512, network.facing)
     chamfer, nearest = torch.full((len(x),), torch.nan), torch.zeros(len(x), 512, 3)
     for i, name in enumerate(names):
         if name in shapes:

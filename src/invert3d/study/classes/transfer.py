@@ -7,9 +7,6 @@ weights shuffled, everything else alike: what others recognize then comes from t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from invert3d.evaluate.inversion import recognize
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
@@ -17,10 +14,15 @@ from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.opening.networks import Network, cached_network
 from invert3d.study.classes.job import Source, result_of, shapes_job
+from invert3d.study.classes.score import recognition
 from invert3d.study.controls import randomized
 from invert3d.study.transfer import COLUMNS, Matrix
 
-NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
+#: bundled networks that are compared, by the name of their set: what they learned
+NETWORKS = {
+    data: tuple(f"{each}-{card}" for each in ("pointnet", "pointnet2_ssg", "dgcnn"))
+    for data, card in (("shapes", "shapes"), ("real", "modelnet10"))
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +114,8 @@ def _measured(
         source = sources[f"{label}-{row.name}"].network.with_points(recipe.points)
         result = result_of(outcome, f"{label}-{row.name}")
         x, asked = result.x.float(), result.facts["names"]
-        seen = [_says(network.with_points(recipe.points), x, asked) for network in networks]
-        own.append(float(_says(source, x, asked).float().mean()))
+        seen = [recognition(each.with_points(recipe.points), x, asked, row.facing).right for each in networks]
+        own.append(float(recognition(source, x, asked, row.facing).right.float().mean()))
         values.append([float(each.float().mean()) for each in seen])
         for network, right in zip(networks, seen, strict=True):
             for name, vote in zip(asked, right.tolist(), strict=True):
@@ -129,8 +131,3 @@ def _measured(
         shapes=shapes,
         guessed="".join(f" {each.name}:{each.guessed}" for each in networks if each.guessed),
     )
-
-
-def _says(network: Network, x: Tensor, asked: Sequence[str]) -> Tensor:
-    """Whether a network recognizes the clouds (A,)."""
-    return recognize(network.frozen, network.name, network.classes, x, asked).right

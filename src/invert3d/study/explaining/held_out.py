@@ -65,14 +65,17 @@ def held_out(network: Network, per_class: int | None = None, seed: int = 0, data
     )
 
 
-def stored(grid: np.ndarray, edges: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A grid of a class and its edges (E, 2, 3) in voxels, in ModelNet's own frame."""
-    from invert3d.data.voxels import TURNED, as_stored
+def stored(shape: np.ndarray, edges: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A cloud, or a grid with edges (E, 2, 3) in voxels, of a class and its edges in ModelNet's own frame."""
+    from invert3d.data.voxels import TURNED, as_stored, refaced
 
     if name not in TURNED:
-        return grid, edges
+        return shape, edges
+    if shape.ndim == 2:
+        turned, moved = (refaced(each[None], [name], "front", "stored")[0] for each in (shape, edges.reshape(-1, 3)))
+        return turned, moved.reshape(edges.shape)
     x, y, z = np.moveaxis(edges, -1, 0)
-    return as_stored(grid, name), np.stack([y, len(grid) - x, z], -1)
+    return as_stored(shape, name), np.stack([y, len(shape) - x, z], -1)
 
 
 def from_path(network: Network, path: Path, per_class: int | None) -> HeldOut:
@@ -111,8 +114,7 @@ def modelnet10_test(network: Network, per_class: int | None) -> HeldOut:
     from invert3d.training.data import modelnet10_file
 
     space = network.frozen.space
-    facing = network.facing if network.card is not None else "stored"  # as everybody else's networks learn it
-    splits = read_modelnet10_grids(modelnet10_file(None), facing=facing)
+    splits = read_modelnet10_grids(modelnet10_file(None), facing=network.facing)
     fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     labels = splits.test_labels[fresh]
     rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])
