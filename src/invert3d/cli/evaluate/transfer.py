@@ -53,7 +53,8 @@ def evaluate_transfer(
         )
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
-            rows = measured.matrix.table(table=f"transfer {label}", shapes=measured.shapes)
+            table = f"transfer {label}" if quoted != "real" else f"real transfer {label}"
+            rows = measured.matrix.table(table=table, shapes=measured.shapes)
             print_recorded("points", headline(measured, quoted) if quoted else {}, rows)
 
 
