@@ -169,6 +169,20 @@ def distinct(names: Iterable[str]) -> list[str]:
     return found
 
 
+ModelArgs = Annotated[
+    dict[str, Any],
+    Parameter(
+        name="--model-args",
+        help="Keyword arguments of package.module:factory, as NAME=VALUE ... or a JSON object.",
+        converter=read_args,
+        accepts_keys=False,
+        n_tokens=-1,
+        consume_multiple=(1, None),
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run(RunOptions):
     """``RunOptions`` as the command line checks them."""
@@ -199,7 +213,6 @@ class ModelOptions(options.ModelOptions):
     """``opening.options.ModelOptions`` as the command line checks them.
 
     Attributes:
-        args: Keyword arguments of package.module:factory, as NAME=VALUE ... or a JSON object.
         features: The channels of a point that the model takes, comma separated in their order: coordinates, normals,
             height (above the lowest point), ones. By default the coordinates, and normals if it is known to take them;
             a packed model gets its coordinates apart, and by default no more.
@@ -208,17 +221,7 @@ class ModelOptions(options.ModelOptions):
     """
 
     checkpoint: File | None = None
-    args: Annotated[
-        dict[str, Any],
-        Parameter(
-            name="--model-args",
-            converter=read_args,
-            accepts_keys=False,
-            n_tokens=-1,
-            consume_multiple=(1, None),
-            show_default=False,
-        ),
-    ] = field(default_factory=dict)
+    args: ModelArgs = field(default_factory=dict)
     layout: Annotated[options.Layout, Parameter(name="--points-layout")] = "bn3"
     features: Annotated[
         tuple[options.Feature, ...],

@@ -133,7 +133,7 @@ class Points(Space):
         if name not in STARTS:
             raise ValueError(unknown("start", name, STARTS))
         if self.normals:
-            bare = replace(self, normals=False)
+            bare = replace(self, normals=False, features=())
             return torch.cat([bare.start(name, like, draws), bare.start("sphere", like, draws)], -1)
         if name in ("uniform", "zero"):
             reach = 0.2 if name == "uniform" else 1e-4

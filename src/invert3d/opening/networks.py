@@ -181,7 +181,7 @@ def open_network(
     )
 
 
-def open_networks(names: Sequence[str], *, device: str = "cpu") -> list[Network]:
+def open_networks(names: Sequence[str], *, device: str = "cpu", points: int = 1024) -> list[Network]:
     """Several networks: those that ``open_network`` opens by name, and for a name in .toml all that the file names::
 
         [mine]                              # what it is called in tables
@@ -191,18 +191,20 @@ def open_networks(names: Sequence[str], *, device: str = "cpu") -> list[Network]
         args = { width = 64 }               # keyword arguments of make
         classes = ["chair", "table"]        # or a file with one a line
 
-    Raises ValueError for a file that cannot be read, an unknown field, two of one name, or as ``open_network``.
+    Clouds have ``points`` points, unless the file says otherwise. Raises ValueError for a file that cannot be read, an
+    unknown field, two of one name, or as ``open_network``.
     """
     found = []
     for name in names:
-        found += networks_of(Path(name), device) if name.endswith(".toml") else [open_network(name, device=device)]
+        one = not name.endswith(".toml")
+        found += [open_network(name, device=device, points=points)] if one else networks_of(Path(name), device, points)
     known = [network.name for network in found]
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise ValueError(f"two networks are called {twice[0]}")
     return found
 
 
-def networks_of(path: Path, device: str) -> list[Network]:
+def networks_of(path: Path, device: str, points: int) -> list[Network]:
     """The networks that a TOML file names, see ``open_networks``."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -215,7 +217,7 @@ def networks_of(path: Path, device: str) -> list[Network]:
         checked_name(name, f"a network of {path}")
         if not isinstance(table, dict) or not isinstance(table.get("model"), str):
             raise ValueError(f"{path}: [{name}] needs a model, such as mypackage.models:make")
-        table = {"device": device, **table}
+        table = {"device": device, "points": points, **table}
         spec = table.pop("model")
         for key in table:
             if key not in known:
