@@ -211,6 +211,15 @@ def test_features_are_what_the_network_is_fed() -> None:
         open_network(TinyNet(), layout="packed", points=32)
 
 
+def test_whatever_a_network_raises_at_its_input_is_told_in_one_sentence() -> None:
+    class Asks(nn.Module):
+        def forward(self, data: dict[str, Tensor]) -> Tensor:
+            return data["segment"]
+
+    with pytest.raises(ValueError, match=r"does not take inputs in a packed batch .KeyError: 'segment'.; try another"):
+        open_network(Asks(), layout="packed", points=32)
+
+
 def test_a_detector_is_no_classifier(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match="centernet3d-small is a detector, and a classifier is asked for: dgcnn-shapes"

@@ -374,8 +374,10 @@ def count_outputs(frozen: Frozen) -> int:
     try:
         with torch.no_grad():
             outputs = frozen(probe)
-    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
-        fed, reason = space.encode(probe), str(error).split("\n")[0]
+    except ValueError:
+        raise
+    except Exception as error:  # the user's code can raise anything
+        fed, reason = space.encode(probe), f"{type(error).__name__}: {str(error).split(chr(10))[0]}"
         taken = tuple(fed.shape) if isinstance(fed, Tensor) else "in a packed batch"
         hint = f"try another --points-layout ({', '.join(LAYOUTS)}), --features, or --kind voxels or image"
         raise ValueError(f"the model does not take inputs {taken} ({reason}); {hint}") from error
