@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from invert3d import cli
+from invert3d.cli.evaluate.inversion import confirmed_model
 from invert3d.cli.options import literal
 
 OWN = '''
@@ -156,3 +157,13 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(capsys, place: Path, wor
 )
 def test_values_of_arguments(text: str, value: object) -> None:
     assert literal(text) == value and type(literal(text)) is type(value)
+
+
+def test_a_run_of_ones_own_weights_says_what_to_give() -> None:
+    facts = {"model": "pointnet2_ssg from best.pth", "args": {"normals": True}}
+    with pytest.raises(ValueError, match=r"inverted weights of yours: give --model pointnet2_ssg --checkpoint best.pth"):
+        confirmed_model(Path("run"), facts, None, {})
+    assert confirmed_model(Path("run"), facts, "pointnet2_ssg", {}) == "pointnet2_ssg"
+    with pytest.raises(ValueError, match=r"inverted pointnet2_ssg from best.pth, not own:make"):
+        confirmed_model(Path("run"), facts, "own:make", {})
+    assert confirmed_model(Path("run"), {"model": "voxnet-shapes"}, None, {}) == "voxnet-shapes"

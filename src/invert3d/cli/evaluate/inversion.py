@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invert3d.cli.options import Device, File, Folder, ModelArgs
 from invert3d.cli.show import print_scores
+from invert3d.opening.options import ModelOptions
 
 if TYPE_CHECKING:
     from invert3d.opening.networks import Network
@@ -30,8 +31,6 @@ def evaluate_inversion(
         checkpoint: Its weights, if you gave a file.
         control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
     """
-    from invert3d.jobs.provenance import fingerprint
-    from invert3d.opening.networks import open_network
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report
 
@@ -41,26 +40,32 @@ def evaluate_inversion(
     if control and ":" in judge:
         raise ValueError(f"{run} names the judge {judge}, which is code, so there is no --control")
     _, result = read_shapes(run)
+    opening = ModelOptions(checkpoint=checkpoint, args=model_args or {}, points=result.x.shape[1], device=device)
+    network = inverted_network(run, facts, name, opening)
+    print_scores(write_report(run, network, result))
+    if control:
+        print_scores(control_scores(run, network, facts))
+
+
+def inverted_network(run: Path, facts: dict[str, Any], name: str, opening: ModelOptions) -> "Network":
+    """The network that a run inverted, opened by ``name``. Raises ValueError if that is another network."""
+    from invert3d.jobs.provenance import fingerprint
+    from invert3d.opening.networks import open_network
+
     network = open_network(
         name,
-        checkpoint=checkpoint,
-        args=model_args,
+        opening,
         layout=facts["layout"],
         features=facts.get("features"),
         grid_size=facts.get("grid_size"),
         up=facts["up"],
         classes=facts["classes"],
-        points=result.x.shape[1],
-        device=device,
     )
     if network.name != facts["model"]:
         raise ValueError(f"{run} inverted {facts['model']}, not {network.name}")
     if fingerprint(network.frozen.model) != facts["weights"]:
         raise ValueError(f"{run} inverted other weights than {name} opens: give the --checkpoint, if there was one")
-    network = replace(network, guessed=facts.get("guessed", ""))
-    print_scores(write_report(run, network, result))
-    if control:
-        print_scores(control_scores(run, network, facts))
+    return replace(network, guessed=facts.get("guessed", ""))
 
 
 def confirmed_model(run: Path, facts: dict[str, Any], model: str | None, args: dict[str, Any]) -> str:
