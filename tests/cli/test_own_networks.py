@@ -161,7 +161,7 @@ def test_values_of_arguments(text: str, value: object) -> None:
 
 def test_a_run_of_ones_own_weights_says_what_to_give() -> None:
     facts = {"model": "pointnet2_ssg from best.pth", "args": {"normals": True}}
-    with pytest.raises(ValueError, match=r"inverted weights of yours: give --model pointnet2_ssg --checkpoint best.pth"):
+    with pytest.raises(ValueError, match="give --model pointnet2_ssg --checkpoint best.pth"):
         confirmed_model(Path("run"), facts, None, {})
     assert confirmed_model(Path("run"), facts, "pointnet2_ssg", {}) == "pointnet2_ssg"
     with pytest.raises(ValueError, match=r"inverted pointnet2_ssg from best.pth, not own:make"):
