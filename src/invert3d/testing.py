@@ -25,6 +25,7 @@ from invert3d.engine.examples import example_layouts as example_layouts
 from invert3d.engine.examples import example_pictures as example_pictures
 from invert3d.engine.examples import layout_state as layout_state
 from invert3d.engine.objective import Objective
+from invert3d.engine.packed import run
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.projection import Projection
 from invert3d.engine.space import Points, Space
@@ -217,42 +218,43 @@ def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *,
     """
     space = space or Points(points=128)
     draws = Draws.seeded(seed, range(batch))
-    x = space.encode(space.start("uniform", torch.empty(batch, 0), draws))
+    x = space.start("uniform", torch.empty(batch, 0), draws)
     torch.manual_seed(seed)
     model, other = factory().eval(), factory().eval()
     name = type(model).__name__
     with torch.no_grad():
-        _check_scores(name, model, x)
+        _check_scores(name, model, space, x)
         other.load_state_dict(model.state_dict())
-        logits, double = model(x), other(x)
+        logits, double = run(model, space.encode(x)), run(other, space.encode(x))
         require(torch.equal(logits, double), f"the state dict of {name} does not hold all that matters")
-        double = other.double()(x.double())
+        double = run(other.double(), space.encode(x.double()))
         require(double.dtype is torch.float64, f"{name} in float64 gives {double.dtype}")
         require(_near(double.float(), logits), f"{name} gives other scores in float64")
     leaf = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(leaf).max(1).values.sum(), leaf)
+    (gradient,) = torch.autograd.grad(run(model, space.encode(leaf)).max(1).values.sum(), leaf)
     reaches = gradient.isfinite().all() and gradient.flatten(1).any(1).all()
     require(reaches, f"{name} has no finite gradient at its input")
     torch.manual_seed(0)
-    logits = model.train()(x)
+    logits = run(model.train(), space.encode(x))
     nn.functional.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
     gradients = {key: value.grad for key, value in model.named_parameters()}
     without = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
     require(not without, f"in training, {name} has no finite gradient for {', '.join(without[:3])}")
 
 
-def _check_scores(name: str, model: nn.Module, x: Tensor) -> None:
-    given, state = x.clone(), {key: value.clone() for key, value in model.state_dict().items()}
-    logits = model(x)
+def _check_scores(name: str, model: nn.Module, space: Space, x: Tensor) -> None:
+    fed, state = space.encode(x), {key: value.clone() for key, value in model.state_dict().items()}
+    given = [leaf.clone() for leaf in leaves(fed)]
+    logits = run(model, fed)
     right = logits.dim() == 2 and len(logits) == len(x)
     require(right, f"{name} gives {tuple(logits.shape)}, not class scores ({len(x)}, K)")
     require(logits.isfinite().all(), f"{name} gives NaN or infinite scores")
-    require(torch.equal(x, given), f"{name} writes into its input")
+    require(all(map(torch.equal, leaves(fed), given)), f"{name} writes into its input")
     same = all(torch.equal(value, model.state_dict()[key]) for key, value in state.items())
     require(same, f"{name} changes its state in eval mode")
-    require(torch.equal(logits, model(x)), f"{name} gives other scores the second time")
-    require(_near(logits.flip(0), model(x.flip(0))), f"{name} mixes up a permuted batch")
-    require(_near(logits[:1], model(x[:1])), f"the scores of {name} depend on the batch")
+    require(torch.equal(logits, run(model, space.encode(x))), f"{name} gives other scores the second time")
+    require(_near(logits.flip(0), run(model, space.encode(x.flip(0)))), f"{name} mixes up a permuted batch")
+    require(_near(logits[:1], run(model, space.encode(x[:1]))), f"the scores of {name} depend on the batch")
 
 
 def _near(a: Tensor, b: Tensor) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import io
 import json
 import os
@@ -16,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -182,26 +182,31 @@ def ending(words: Sequence[str], folder: Path) -> Ending:
 
 @contextlib.contextmanager
 def no_work() -> Iterator[None]:
-    """Raise ``Accepted`` wherever work would begin."""
+    """Raise ``Accepted`` wherever work would begin, also in modules that are loaded meanwhile."""
 
-    def begin(*_: Any, **__: Any) -> Any:
-        raise Accepted
+    def begin_instead() -> Any:
+        def begin(*_: Any, **__: Any) -> Any:
+            raise Accepted
 
-    undo: list[tuple[Any, str, Any]] = []
-    for where in WORK:
-        module, _, name = where.rpartition(".")
-        if importlib.util.find_spec(module) is None:
-            continue
-        work = getattr(importlib.import_module(module), name)
-        for loaded in [each for key, each in sys.modules.items() if key.startswith(("invert3d", "tests"))]:
-            undo += [(loaded, key, work) for key, value in vars(loaded).items() if value is work]
-    for module, name, _ in undo:
-        setattr(module, name, begin)
+        return begin
+
+    places = [where.rpartition(".") for where in WORK]
+    work = [getattr(importlib.import_module(module), name) for module, _, name in places if find_spec(module)]
+    instead = [begin_instead() for _ in work]
+    exchange(work, instead)
     try:
         yield
     finally:
-        for module, name, work in undo:
-            setattr(module, name, work)
+        exchange(instead, work)
+
+
+def exchange(old: Sequence[Any], new: Sequence[Any]) -> None:
+    """Put things in the place of others, by whatever name modules of ours have them."""
+    replaced = {id(a): b for a, b in zip(old, new, strict=True)}
+    for module in [each for key, each in sys.modules.items() if key.startswith(("invert3d", "tests"))]:
+        for key, value in list(vars(module).items()):
+            if id(value) in replaced:
+                setattr(module, key, replaced[id(value)])
 
 
 def count_bad_inputs(only: Sequence[str] = ()) -> dict[str, int]:

@@ -107,6 +107,8 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("evaluate", "transfer", "ours", "ours"), "'ours' is named twice"),
         (("evaluate", "boxes", ".", "--record"), "--record needs --name"),
         (("evaluate", "attribution", "--methods", "gradient,,guided"), "a name is missing"),
+        (("evaluate", "attribution", "nowhere.toml"), "there is no file nowhere.toml"),
+        (("evaluate", "heads", "--model", "resnet18", "--checkpoint", "empty"), "--checkpoint: empty is an empty file"),
         (("view", ".", "--port", "70000"), "--port: must be between 1 and 65,535"),
         (("view", ".", "--host", "a host"), "--host"),
         (("train", "pointnet", "--steps", "-5"), "--steps: must be between"),

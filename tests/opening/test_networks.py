@@ -49,6 +49,15 @@ class Constant(nn.Module):
         ({"layout": "nb3"}, "unknown layout 'nb3'; did you mean"),
         ({"up": "x"}, "unknown up 'x'"),
         ({"output": "logit"}, "unknown output 'logit'; did you mean logits"),
+        ({"layout": "pack"}, "unknown layout 'pack'; did you mean packed"),
+        ({"features": ("hieght",)}, "unknown feature 'hieght'; did you mean height"),
+        *(
+            ({"grid_size": size}, "grid_size must be above 0 and at most 1,000,000")
+            for size in (0.0, -1.0, 1e7, float("nan"))
+        ),
+        ({"args": {"act": nn.ReLU}}, "arguments of a factory are plain values"),
+        ({"args": {"rate": float("inf")}}, "arguments of a factory are plain values"),
+        ({"args": {3: 4}}, "arguments of a factory are given by name"),
     ],
 )
 def test_options_that_are_nonsense_are_refused(options: dict, says: str) -> None:
@@ -121,7 +130,24 @@ def leave():
     import nowhere_at_all
 
 good = torch.nn.Identity
+
+def sized(classes, *, width=8):
+    return torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Linear(width, classes))
+
+def anything(**args):
+    if args != {"name": "a", "layers": [1, 2]}:
+        raise KeyError(f"no {sorted(args)}")
+    return torch.nn.Identity()
 """
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module ``factories`` in the current directory."""
+    (tmp_path / "factories.py").write_text(FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "factories", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +163,61 @@ good = torch.nn.Identity
         ("bad syntax:x", "ModuleNotFoundError"),
     ],
 )
-def test_factories_that_fail_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, says: str) -> None:
-    (tmp_path / "factories.py").write_text(FACTORIES)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "factories", raising=False)
+@pytest.mark.usefixtures("factories")
+def test_factories_that_fail_are_named(spec: str, says: str) -> None:
     with pytest.raises(ValueError, match=says) as error:
         open_network(spec)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_factory_gets_its_arguments() -> None:
+    network = open_network("factories:sized", args={"classes": 5, "width": 4}, classes=UNNAMED)
+    assert [tuple(value.shape) for value in network.frozen.model.parameters()] == [(4, 3), (4,), (5, 4), (5,)]
+    assert network.name == "factories:sized" and network.options == {"classes": 5, "width": 4}
+    open_network("factories:anything", args={"name": "a", "layers": [1, 2]}, classes=UNNAMED)
+
+
+@pytest.mark.parametrize(
+    ("spec", "args", "says"),
+    [
+        (
+            "factories:sized",
+            {"classes": 5, "widht": 4},
+            "factories:sized: unknown argument 'widht'; did you mean width",
+        ),
+        ("factories:sized", {}, "TypeError: sized.. missing 1 required positional argument: 'classes'"),
+        ("factories:sized", {"classes": "many"}, "cannot make a model from 'factories:sized': TypeError"),
+        ("factories:number", {"a": 1}, "factories:number: it takes no arguments, 'a' was given"),
+        ("factories:anything", {"b": 1}, r"cannot make a model from 'factories:anything': KeyError: .no .'b'."),
+        ("pointnet_vanilla-shapes", {"a": 1}, "arguments are for package.module:factory, not for 'pointnet_vanilla-sh"),
+        (TinyNet(), {"a": 1}, "arguments are for package.module:factory, not for a TinyNet"),
+    ],
+)
+@pytest.mark.usefixtures("factories")
+def test_arguments_that_a_factory_does_not_take_are_refused(spec: Any, args: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as error:
+        open_network(spec, args=args)
+    assert "\n" not in str(error.value)
+
+
+def test_features_are_what_the_network_is_fed() -> None:
+    network = open_network(nn.Linear(4, 3), features=["coordinates", "height"], points=32, classes=UNNAMED)
+    assert network.space == Points(points=32, features=("coordinates", "height"))
+    assert open_network(TinyNet(), features=["normals"], points=32).space.normals, "the clouds must have them, then"
+    with pytest.raises(ValueError, match=r"does not take inputs .2, 32, 4. .*try another --points-layout .*--features"):
+        open_network(TinyNet(), features=["coordinates", "ones"], points=32)
+    with pytest.raises(ValueError, match=r"does not take inputs in a packed batch .*try another --points-layout"):
+        open_network(TinyNet(), layout="packed", points=32)
+
+
+def test_whatever_a_network_raises_at_its_input_is_told_in_one_sentence() -> None:
+    class Asks(nn.Module):
+        def forward(self, data: dict[str, Tensor]) -> Tensor:
+            return data["segment"]
+
+    with pytest.raises(ValueError, match=r"does not take inputs in a packed batch .KeyError: 'segment'.; try another"):
+        open_network(Asks(), layout="packed", points=32)
 
 
 def test_a_detector_is_no_classifier(tmp_path: Path) -> None:
@@ -210,9 +283,12 @@ def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
     path.write_text(
         '[mine]\nmodel = "tests.conftest:TinyNet"\ncheckpoint = "mine.pth"\nclasses = "names.txt"\npoints = 32\n'
         '[other]\nmodel = "tests.conftest:TinyNet"\nclasses = ["a", "b", "c", "d"]\nup = "y"\n'
+        '[five]\nmodel = "tests.conftest:TinyNet"\nargs = { classes = 5 }\nfeatures = ["normals"]\n'
     )
-    mine, other, bundled = open_networks([str(path), "pointnet_vanilla-shapes"])
-    assert [each.name for each in (mine, other, bundled)] == ["mine", "other", "pointnet_vanilla-shapes"]
+    mine, other, five, bundled = open_networks([str(path), "pointnet_vanilla-shapes"], points=64)
+    assert [each.name for each in (mine, other, five, bundled)] == ["mine", "other", "five", "pointnet_vanilla-shapes"]
+    assert len(five.classes) == 5 and five.options == {"classes": 5} and five.space.features == ("normals",)
+    assert (other.space.points, bundled.space.points) == (64, 64)
     assert mine.classes == other.classes == ("a", "b", "c", "d")
     assert (mine.space.points, mine.space.up, other.space.up) == (32, "z", "y")
 
@@ -228,6 +304,13 @@ def test_a_file_names_networks_of_ones_own(tmp_path: Path) -> None:
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\npoints = "many"', r"networks.toml, \[mine\]: .*points"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\nclasses = "none.txt"', r"networks.toml, \[mine\]: .*none.txt"),
         ('[mine]\nmodel = "pointnet_vanilla-shapes"\nvalues = 3', r"networks.toml, \[mine\]: .*values"),
+        ('[mine]\nmodel = "tests.conftest:TinyNet"\nargs = 3', r"networks.toml, \[mine\]: .*args"),
+        (
+            '[mine]\nmodel = "tests.conftest:TinyNet"\nargs = { clases = 3 }',
+            "unknown argument 'clases'; did you mean cl",
+        ),
+        ('[mine]\nmodel = "tests.conftest:TinyNet"\nargs = { when = 2020-01-01 }', "arguments of a factory are plain"),
+        ('[mine]\nmodel = "tests.conftest:TinyNet"\nfeatures = ["up"]', r"networks.toml, \[mine\]: .*features"),
         ('["../mine"]\nmodel = "pointnet_vanilla-shapes"', "mine"),
     ],
 )

@@ -62,8 +62,7 @@ class GradCAM(Method):
             mode = "trilinear" if x.dim() == 5 else "bilinear"
             return F.interpolate(small, size=x.shape[2:], mode=mode, align_corners=False).expand_as(x) / x.shape[1]
         if centers is not None:
-            fed = space.encode(x)  # centers are in the frame of the model
-            cam = from_centers(cam, centers, (fed.transpose(1, 2) if space.layout == "b3n" else fed)[..., :3])
+            cam = from_centers(cam, centers, space.turned(x)[..., :3])  # centers are in the frame of the model
         return (cam[..., None] / x.shape[-1]).expand_as(x)
 
 
@@ -78,14 +77,20 @@ def from_centers(values: Tensor, centers: Tensor, points: Tensor, k: int = 3) ->
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """Features over places as a layer returned them, channels second or ``last``; the centers (B, M, 3) of groups."""
+    """Features over places as a layer returned them, channels second or ``last``; the centers (B, M, 3) of groups.
+
+    ``packed`` is the number of clouds whose features (B N, C) are in one list, or 0.
+    """
 
     raw: Tensor
     last: bool = False
     centers: Tensor | None = None
+    packed: int = 0
 
     def arranged(self, like_raw: Tensor) -> Tensor:
-        """Channels second."""
+        """Channels second, the batch first."""
+        if self.packed:
+            like_raw = like_raw.unflatten(0, (self.packed, -1))
         return like_raw.transpose(1, 2) if self.last else like_raw
 
 
@@ -109,6 +114,9 @@ def feature_map(output: Any, space: Space, x: Tensor, module: nn.Module) -> Feat
     if not isinstance(space, Points):
         fits = isinstance(output, Tensor) and output.dim() == x.dim() and min(output.shape[2:]) > 1
         return FeatureMap(output) if fits else None
+    if space.layout == "packed":
+        fits = isinstance(output, Tensor) and output.dim() == 2 and len(output) == x.shape[0] * x.shape[1]
+        return FeatureMap(output, last=True, packed=len(x)) if fits else None
     if isinstance(output, Tensor):
         if output.dim() != 3 or x.shape[1] not in output.shape[1:]:
             return None
@@ -146,7 +154,7 @@ def deepest(model: Frozen, x: Tensor) -> str:
         for name, module in model.model.named_modules():
             if name:
                 hooks.enter_context(module.register_forward_hook(watch(name)))
-        model.model(model.space.encode(x[:1].to(model.device, model.dtype, copy=True)))
+        model.raw(x[:1].to(model.device, model.dtype))
     if not names:
         raise ValueError("grad_cam: no module of the model returns a map of features over places; name a layer")
     return names[-1]

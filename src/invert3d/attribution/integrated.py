@@ -91,8 +91,9 @@ class IntegratedGradients(Method):
 
     ``groupings`` of clouds, and whatever else the network chooses (``ops.choices``), are those of x all along the path
     (``frozen``: one function without jumps, which is the network at x), or are chosen at every point of it (``live``: F
-    jumps where they change, and no quadrature sees a jump). ``facts`` tells F at both ends, the completeness error as a
-    share of their difference, the evaluations a sample, and where equal steps were kept.
+    jumps where they change, and no quadrature sees a jump). In a packed batch, where indices count through all clouds,
+    they are always live. ``facts`` tells F at both ends, the completeness error as a share of their difference, the
+    evaluations a sample, and where equal steps were kept.
     """
 
     tolerance: float = 0.01
@@ -195,7 +196,7 @@ class Path:
         self.model, self.objective, self.target = model, -score, target
         self.x, self.baseline = x.to(model.device, model.dtype), baseline.to(model.device, model.dtype)
         self.choices: Choices | None = None
-        if frozen and isinstance(model.space, Points):
+        if frozen and isinstance(model.space, Points) and model.space.layout != "packed":
             with torch.no_grad(), recorded(model.model, len(x)) as self.choices:
                 model(self.x)
 

@@ -1,9 +1,10 @@
 """Options that several commands share: each has its help text, and what it accepts, once. Imports nothing heavy."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -112,6 +113,35 @@ Host = Annotated[
 ]
 
 
+def read_args(_: Any, tokens: Sequence[Any]) -> dict[str, Any]:
+    """Keyword arguments from words NAME=VALUE or JSON objects. Raises ValueError for other words, and a name twice."""
+    found: dict[str, Any] = {}
+    for text in (token.value for token in tokens):
+        given = literal(text)
+        if not isinstance(given, dict):
+            name, equals, value = text.partition("=")
+            if not equals or not name.isidentifier():
+                raise ValueError(f"arguments are NAME=VALUE or a JSON object, not {text!r}")
+            given = {name: literal(value)}
+        if twice := sorted(found.keys() & given.keys()):
+            raise ValueError(f"argument {twice[0]!r} is given twice")
+        found |= given
+    return found
+
+
+def literal(text: str) -> Any:
+    """What a word says as JSON, or in Python's spelling of true, false and null; else the word itself."""
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except (ValueError, RecursionError):
+        return text
+
+
+def read_features(_: Any, tokens: Sequence[Any]) -> tuple[str, ...]:
+    """Features from a comma-separated list. Raises ValueError for one that is there twice."""
+    return tuple(split_names(",".join(token.value for token in tokens)) or ())
+
+
 def _is_file(text: str) -> bool:
     return len(text) < 4096 and Path(text).is_file()
 
@@ -137,6 +167,20 @@ def distinct(names: Iterable[str]) -> list[str]:
     if twice := sorted({name for name in found if found.count(name) > 1}):
         raise ValueError(f"{twice[0]!r} is named twice")
     return found
+
+
+ModelArgs = Annotated[
+    dict[str, Any],
+    Parameter(
+        name="--model-args",
+        help="Keyword arguments of package.module:factory, as NAME=VALUE ... or a JSON object.",
+        converter=read_args,
+        accepts_keys=False,
+        n_tokens=-1,
+        consume_multiple=(1, None),
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,12 +213,21 @@ class ModelOptions(options.ModelOptions):
     """``opening.options.ModelOptions`` as the command line checks them.
 
     Attributes:
+        features: The channels of a point that the model takes, comma separated in their order: coordinates, normals,
+            height (above the lowest point), ones. By default the coordinates, and normals if it is known to take them;
+            a packed model gets its coordinates apart, and by default no more.
         class_names: The model's classes, comma separated, or a file with one a line.
         points: Points a cloud; by default 1024, or the recipe's.
     """
 
     checkpoint: File | None = None
+    args: ModelArgs = field(default_factory=dict)
     layout: Annotated[options.Layout, Parameter(name="--points-layout")] = "bn3"
+    features: Annotated[
+        tuple[options.Feature, ...],
+        Parameter(converter=read_features, accepts_keys=False, n_tokens=1, show_default=False),
+    ] = ()
+    grid_size: Positive = 0.01
     class_names: ClassNames | None = None
     points: Count | None = None  # type: ignore[assignment]
     size: Side | None = None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invert3d.engine.flow import GradientBlock, followed, gradient_block
 from invert3d.engine.model import Frozen, kind_of, pick_output
-from invert3d.engine.space import Points
+from invert3d.engine.space import LAYOUTS, Points
 
 #: two passes, or a sample alone and in its batch, may differ by this share of the largest class score
 TOLERANCE = 1e-4
@@ -21,7 +21,7 @@ class Diagnosis:
     """What was found. Shares are of the batch that was given; differences are of class scores."""
 
     model: str
-    layout: str | None  # what the model takes, "bn3" or "b3n"; None where the space is not Points
+    layout: str | None  # what the model takes, of ``space.LAYOUTS``; None where the space is not Points
     layout_given: str | None  # what its space said
     structure: str  # tensor, tuple of 2, dict of logits and features, ...
     shape: tuple[int, ...]  # of the class scores
@@ -45,9 +45,8 @@ class Diagnosis:
 
     def _of_input(self) -> Iterator[str]:
         if self.layout is not None:
-            shape = {"bn3": "(B, N, 3)", "b3n": "(B, 3, N)"}[self.layout]
             wrong = "" if self.layout == self.layout_given else f", not {self.layout_given} as its space says"
-            yield f"{self.model} takes clouds as {shape}: layout {self.layout}{wrong}."
+            yield f"{self.model} takes clouds as {LAYOUTS[self.layout]}: layout {self.layout}{wrong}."
         if self.buffers_written:
             names = listed(self.buffers_written)
             yield f"In eval mode it changes its own buffers: {names}. Is a batch norm left training?"
@@ -93,7 +92,7 @@ class Diagnosis:
 def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
     """Look at a model on a legal batch x (B, *space.shape) of its space. Everything is undone afterwards.
 
-    Where the space is ``Points`` and the model refuses its layout, the other layout is tried. Raises
+    Where the space is ``Points`` and the model refuses its layout, the other layouts are tried. Raises
     ValueError if x is not legal, if the model refuses it, returns no class scores, or cannot be differentiated.
     """
     model.space.validate(x)
@@ -101,7 +100,7 @@ def diagnose(model: Frozen, x: Tensor) -> Diagnosis:
     with model, _undone(model) as written:
         taken, raw = _accepted(model, x)
         scores = pick_output(raw, model.key)
-        difference = _largest(scores, pick_output(_forward(taken, x), model.key))
+        difference = _largest(scores, pick_output(taken.raw(x), model.key))
         apart = _apart(taken, x, scores) if len(x) > 1 else None
         buffers = written()
         try:
@@ -158,28 +157,24 @@ def _undone(model: Frozen) -> Iterator[Any]:
                 setattr(module, name, buffer.copy_(old))
 
 
-def _forward(model: Frozen, x: Tensor) -> Any:
-    """What the model returns for x, which it may write into."""
-    return model.model(model.space.encode(x.clone()))
-
-
 def _accepted(model: Frozen, x: Tensor) -> tuple[Frozen, Any]:
     """The model with the layout that it accepts, and what it returns."""
     try:
-        return model, _forward(model, x)
+        return model, model.raw(x)
     except Exception as error:  # noqa: BLE001 - whatever a foreign model raises at a wrong shape
         first = error
     name = type(model.model).__name__
     if not isinstance(model.space, Points):
         raise ValueError(f"{name} refuses {tuple(x.shape)}: {_reason(first)}") from first
     given = model.space.layout
-    other = "b3n" if given == "bn3" else "bn3"
-    turned = Frozen(model.model, replace(model.space, layout=other), output=model.output, key=model.key)
-    try:
-        return turned, _forward(turned, x)
-    except Exception as second:  # noqa: BLE001
-        reasons = f"neither as {given} ({_reason(first)}) nor as {other} ({_reason(second)})"
-        raise ValueError(f"{name} takes clouds {reasons}") from first
+    reasons = [f"as {given} ({_reason(first)})"]
+    for layout in (each for each in LAYOUTS if each != given):
+        turned = model.on(replace(model.space, layout=layout))
+        try:
+            return turned, turned.raw(x)
+        except Exception as error:  # noqa: BLE001
+            reasons.append(f"as {layout} ({_reason(error)})")
+    raise ValueError(f"{name} takes clouds neither {' nor '.join(reasons)}") from first
 
 
 def _reason(error: Exception) -> str:
@@ -189,7 +184,7 @@ def _reason(error: Exception) -> str:
 def _apart(model: Frozen, x: Tensor, scores: Tensor) -> float:
     """How far the scores of the first sample are from those that it has alone; infinite where it cannot be alone."""
     try:
-        alone = pick_output(_forward(model, x[:1]), model.key)
+        alone = pick_output(model.raw(x[:1]), model.key)
     except Exception:  # noqa: BLE001 - a model may refuse a batch of one
         return float("inf")
     return _largest(scores[:1], alone) if alone.shape == scores[:1].shape else float("inf")

@@ -108,7 +108,7 @@ def followed(model: Frozen, x: Tensor) -> tuple[list[Call], bool, Tensor]:
     """All module calls on x, whether the outputs have a graph, and the gradient of each sample's largest outputs."""
     leaf = x.detach().clone().requires_grad_()
     with watched(model.model) as calls:
-        outputs = model.read(model.model(model.space.encode(leaf.clone())))
+        outputs = model.read(model.raw(leaf))
         found = [value.flatten(1).max(1).values.sum() for value in leaves(outputs) if value.requires_grad]
         if not found:
             return calls, False, torch.zeros_like(x)

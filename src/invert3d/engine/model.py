@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from invert3d.engine.hooks import Taps, nearest_modules
 from invert3d.engine.memory import keep_freed_memory
+from invert3d.engine.packed import run
 from invert3d.engine.space import Space
 from invert3d.engine.tree import leaves, mapped
 
@@ -92,15 +93,21 @@ class Frozen:
         """Record the outputs of these modules. Raises ValueError with the nearest names for one that is not there."""
         self._taps.set(names)
 
+    def raw(self, x: Tensor) -> Any:
+        """What the model returns for x (B, *space.shape), unread.
+
+        The model gets a copy, so one that writes into its input harms nobody.
+        """
+        return run(self.model, self.space.encode(x.clone()))
+
     def outputs(self, x: Tensor) -> tuple[Any, dict[str, Any]]:
         """The model on x (B, *space.shape): its logits (B, K) or raw outputs, and what the tapped modules returned.
 
-        The model gets a copy, so one that writes into its input harms nobody. Raises ValueError for a tapped
-        module that the model never calls.
+        Raises ValueError for a tapped module that the model never calls.
         """
         self._taps.values.clear()
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
-            raw = self.model(self.space.encode(x.clone()))
+            raw = self.raw(x)
         outputs, features = self.read(raw), self._taps.taken()
         if not self.bf16:
             return outputs, features

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.packed import FEATURES, Packed, features_of, pack
 from invert3d.registry import unknown
 
 
@@ -33,8 +34,8 @@ class Space:
         """Smallest and largest legal value."""
         return 0.0, 1.0
 
-    def encode(self, x: Tensor) -> Tensor:
-        """(B, *shape) in the user's units -> what the model takes."""
+    def encode(self, x: Tensor) -> Tensor | Packed:
+        """(B, *shape) in the user's units -> what the model takes, for ``packed.run``."""
         raise NotImplementedError
 
     def start(self, name: str, like: Tensor, draws: Draws) -> Tensor:
@@ -59,6 +60,8 @@ def check_finite(x: Tensor) -> None:
         raise ValueError(f"sample {first} has NaN or infinite values ({int(bad.sum())} of {len(x)} samples do)")
 
 
+#: how clouds are handed to a model, and what it then gets
+LAYOUTS = {"bn3": "(B, N, 3)", "b3n": "(B, 3, N)", "packed": "one list (B N, 3) with a batch index"}
 #: starting points of a cloud: what the paper tries (section 3.2.1) and what the authors' code left unwritten
 STARTS = ("uniform", "zero", "ball", "sphere")
 
@@ -67,23 +70,37 @@ STARTS = ("uniform", "zero", "ball", "sphere")
 class Points(Space):
     """Clouds (B, N, 3) or, with normals, (B, N, 6); usually in the unit sphere about their mean.
 
-    ``layout`` is what the model takes: ``bn3`` (B, N, 3) or ``b3n`` (B, 3, N). ``up`` names the model's up axis; the
+    ``layout`` is what the model takes: ``bn3`` (B, N, 3), ``b3n`` (B, 3, N), or ``packed``: one list of points
+    (B N, 3) with a batch index, and with what ``packed.Packed`` lists. ``up`` names the model's up axis; the
     user's clouds are always z up. ``extent`` bounds the coordinates.
+
+    ``features`` names the channels of a point that the model takes, in their order (``packed.FEATURES``): by default
+    coordinates and normals, if there are any. A packed model gets its coordinates apart from them, and by default no
+    features but normals. ``grid_size`` is the edge of the voxels of a packed batch, in the units of the coordinates.
     """
 
     name = "points"
 
     points: int = 1024
-    layout: Literal["bn3", "b3n"] = "bn3"
+    layout: Literal["bn3", "b3n", "packed"] = "bn3"
     up: Literal["z", "y"] = "z"
     normals: bool = False
     extent: float = 4.0
+    features: tuple[str, ...] = ()
+    grid_size: float = 0.01
 
     def __post_init__(self) -> None:
-        if self.layout not in ("bn3", "b3n"):
-            raise ValueError(unknown("points layout", self.layout, ("bn3", "b3n")))
+        if self.layout not in LAYOUTS:
+            raise ValueError(unknown("points layout", self.layout, LAYOUTS))
         if self.up not in ("z", "y"):
             raise ValueError(unknown("up axis", self.up, ("z", "y")))
+        for feature in self.features:
+            if feature not in FEATURES:
+                raise ValueError(unknown("feature", feature, FEATURES))
+        if "normals" in self.features and not self.normals:
+            raise ValueError("normals are among the features, but the clouds have none (normals=True)")
+        if not 0 < self.grid_size < float("inf"):
+            raise ValueError(f"grid_size must be a finite number above 0, not {self.grid_size}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,10 +110,20 @@ class Points(Space):
     def bounds(self) -> tuple[float, float]:
         return -self.extent, self.extent
 
-    def encode(self, x: Float[Tensor, "b n c"]) -> Tensor:
-        if self.up == "y":  # as in public ModelNet40 clouds, which swap two axes: (x, y, z) is stored as (x, z, y)
-            x = torch.cat([part[..., [0, 2, 1]] for part in x.split(3, -1)], -1)
-        return x.transpose(1, 2).contiguous() if self.layout == "b3n" else x
+    def turned(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        """Clouds (B, N, 3 or 6) in the axes of the model."""
+        if self.up == "z":
+            return x
+        # as in public ModelNet40 clouds, which swap two axes: (x, y, z) is stored as (x, z, y)
+        return torch.cat([part[..., [0, 2, 1]] for part in x.split(3, -1)], -1)
+
+    def encode(self, x: Float[Tensor, "b n c"]) -> Tensor | Packed:
+        x, up = self.turned(x), 1 if self.up == "y" else 2
+        if self.layout == "packed":
+            names = self.features or ("normals",) * self.normals
+            return pack(x[..., :3], features_of(x, names, up) if names else None, self.grid_size)
+        fed = features_of(x, self.features, up) if self.features else x
+        return fed.transpose(1, 2).contiguous() if self.layout == "b3n" else fed
 
     def start(self, name: str, like: Tensor, draws: Draws) -> Tensor:
         """``uniform`` in [-0.2, 0.2], (near) ``zero`` within 1e-4, uniform in the unit ``ball``, on the ``sphere``.
@@ -106,7 +133,7 @@ class Points(Space):
         if name not in STARTS:
             raise ValueError(unknown("start", name, STARTS))
         if self.normals:
-            bare = replace(self, normals=False)
+            bare = replace(self, normals=False, features=())
             return torch.cat([bare.start(name, like, draws), bare.start("sphere", like, draws)], -1)
         if name in ("uniform", "zero"):
             reach = 0.2 if name == "uniform" else 1e-4

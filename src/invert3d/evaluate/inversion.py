@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from invert3d.engine.model import Frozen
+from invert3d.engine.packed import Packed, run
 from invert3d.methods.judge import renamed_classes
 
 
@@ -50,10 +51,10 @@ def recognize(
 
 
 @torch.no_grad()
-def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -> nn.Module:
+def randomize(model: nn.Module, fed: Tensor | Packed, seed: int = 0) -> nn.Module:
     """Shuffle the entries of every weight of a model in place: the control that must not give recognizable shapes.
 
-    The statistics of its batch norms are measured again on ``clouds``, in the layout the model takes, so that signals
+    The statistics of its batch norms are measured again on ``fed``, inputs as a space encodes them, so that signals
     keep their scale and the network is a working one that happens to know nothing (Adebayo et al. 2018).
     """
     generator = torch.Generator().manual_seed(seed)
@@ -66,7 +67,7 @@ def randomize(model: nn.Module, clouds: Float[Tensor, "b n 3"], seed: int = 0) -
     for norm in norms:
         norm.momentum = 1.0  # the statistics of this batch, and nothing of those before
         norm.train()
-    model(clouds)
+    run(model, fed)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for module, mode in modes:

@@ -1,9 +1,7 @@
 """Opening a network by what a user calls it: bundled weights, a public checkpoint, or a factory of their own."""
 
 import copy
-import importlib
 import pickle
-import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,13 +11,14 @@ from typing import Any, cast
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from invert3d.data.voxels import Facing
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
-from invert3d.engine.space import Image, Points, Space, Voxels
+from invert3d.engine.space import LAYOUTS, Image, Points, Space, Voxels
 from invert3d.models.weights import WeightCard, bundled, find_card, load_card, load_checkpoint, read_checkpoint
+from invert3d.opening.factories import made
 from invert3d.opening.options import UNNAMED, ModelOptions, Up, checked_classes
 from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, registered, unknown
@@ -40,7 +39,7 @@ class Network:
     frozen: Frozen
     classes: tuple[str, ...]
     card: WeightCard | None = None
-    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture, or of the factory
     guessed: str = ""
     facing: Facing = "stored"
 
@@ -117,7 +116,10 @@ def open_network(
     options: ModelOptions | None = None,
     *,
     checkpoint: str | Path | None = None,
+    args: dict[str, Any] | None = None,
     layout: str | None = None,
+    features: Sequence[str] | None = None,
+    grid_size: float | None = None,
     up: str | None = None,
     classes: Sequence[str] | None = None,
     points: int | None = None,
@@ -141,7 +143,10 @@ def open_network(
     """
     given: dict[str, Any] = {
         "checkpoint": Path(checkpoint) if checkpoint is not None else None,
+        "args": args,
         "layout": layout,
+        "features": tuple(features) if features is not None else None,
+        "grid_size": grid_size,
         "up": up,
         "classes": tuple(classes) if classes is not None else None,
         "points": points,
@@ -174,27 +179,30 @@ def open_network(
     )
 
 
-def open_networks(names: Sequence[str], *, device: str = "cpu") -> list[Network]:
+def open_networks(names: Sequence[str], *, device: str = "cpu", points: int = 1024) -> list[Network]:
     """Several networks: those that ``open_network`` opens by name, and for a name in .toml all that the file names::
 
         [mine]                              # what it is called in tables
         model = "mypackage.models:make"     # what ``open_network`` takes
         checkpoint = "my.pth"               # beside the file; this and the rest are the fields of ``ModelOptions``
         layout = "b3n"
+        args = { width = 64 }               # keyword arguments of make
         classes = ["chair", "table"]        # or a file with one a line
 
-    Raises ValueError for a file that cannot be read, an unknown field, two of one name, or as ``open_network``.
+    Clouds have ``points`` points, unless the file says otherwise. Raises ValueError for a file that cannot be read, an
+    unknown field, two of one name, or as ``open_network``.
     """
     found = []
     for name in names:
-        found += networks_of(Path(name), device) if name.endswith(".toml") else [open_network(name, device=device)]
+        one = not name.endswith(".toml")
+        found += [open_network(name, device=device, points=points)] if one else networks_of(Path(name), device, points)
     known = [network.name for network in found]
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise ValueError(f"two networks are called {twice[0]}")
     return found
 
 
-def networks_of(path: Path, device: str) -> list[Network]:
+def networks_of(path: Path, device: str, points: int) -> list[Network]:
     """The networks that a TOML file names, see ``open_networks``."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -207,7 +215,7 @@ def networks_of(path: Path, device: str) -> list[Network]:
         checked_name(name, f"a network of {path}")
         if not isinstance(table, dict) or not isinstance(table.get("model"), str):
             raise ValueError(f"{path}: [{name}] needs a model, such as mypackage.models:make")
-        table = {"device": device, **table}
+        table = {"device": device, "points": points, **table}
         spec = table.pop("model")
         for key in table:
             if key not in known:
@@ -241,7 +249,7 @@ class Found:
         card: of bundled weights.
         theirs: the weights are not those of the card.
         up: the axis that points up in what it was trained on, where that is known.
-        options: keyword arguments of the architecture.
+        options: keyword arguments of the architecture, or of the factory.
     """
 
     name: str
@@ -255,6 +263,9 @@ class Found:
 def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
     """The model that ``spec`` names. Raises ValueError as ``open_network``."""
     checkpoint = options.checkpoint
+    if options.args and not (isinstance(spec, str) and ":" in spec):
+        given = repr(spec) if isinstance(spec, str) else f"a {type(spec).__name__}"
+        raise ValueError(f"arguments are for package.module:factory, not for {given}")
     if isinstance(spec, str) and spec in registered("model"):
         if checkpoint is None:
             weights = ", ".join(bundled("classifier"))
@@ -270,7 +281,7 @@ def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
         if checkpoint is not None:  # somebody's weights for the same architecture
             found = replace(found, name=f"{card.architecture} from {checkpoint.name}", theirs=True)
     elif ":" in spec:
-        found = Found(name=spec, model=made(spec))
+        found = Found(name=spec, model=made(spec, options.args), options=dict(options.args))
     else:
         known = [*bundled("classifier"), *registered("model")]
         raise ValueError(unknown("model", spec, known) + ", or package.module:factory")
@@ -293,26 +304,15 @@ def space_of(found: Found, options: ModelOptions) -> Space:
         return Image(height=options.size or 224, width=options.size or 224)
     if options.points < (least := getattr(model, "least_points", 1)):
         raise ValueError(f"{found.name} needs clouds of at least {least} points, not {options.points}")
-    normals = bool(found.options.get("normals")) or getattr(model, "normals", False)
-    return Points(points=options.points, layout=options.layout, up=options.up or found.up or "z", normals=normals)
-
-
-def made(spec: str) -> nn.Module:
-    """The module that ``package.module:factory`` returns; the current directory is searched too.
-
-    Raises ValueError, in one sentence, whatever goes wrong.
-    """
-    module, _, factory = spec.partition(":")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        thing: Any = getattr(importlib.import_module(module), factory)()
-    except Exception as error:  # the user's code can raise anything
-        reason = str(error).split("\n")[0] or "no reason given"
-        raise ValueError(f"cannot make a model from {spec!r}: {type(error).__name__}: {reason}") from error
-    if not isinstance(thing, nn.Module):
-        raise ValueError(f"{spec} returns {type(thing).__name__}, not an nn.Module")
-    return thing
+    normals = bool(found.options.get("normals")) or getattr(model, "normals", False) or "normals" in options.features
+    return Points(
+        points=options.points,
+        layout=options.layout,
+        up=options.up or found.up or "z",
+        normals=normals,
+        features=options.features,
+        grid_size=options.grid_size,
+    )
 
 
 def fitted(architecture: str, checkpoint: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -372,9 +372,12 @@ def count_outputs(frozen: Frozen) -> int:
     try:
         with torch.no_grad():
             outputs = frozen(probe)
-    except (RuntimeError, IndexError, TypeError, AttributeError) as error:
-        reason, taken = str(error).split("\n")[0], tuple(space.encode(probe).shape)
-        hint = "try the other --points-layout (bn3 or b3n), or --kind voxels or image"
+    except ValueError:
+        raise
+    except Exception as error:  # the user's code can raise anything
+        fed, reason = space.encode(probe), f"{type(error).__name__}: {str(error).split(chr(10))[0]}"
+        taken = tuple(fed.shape) if isinstance(fed, Tensor) else "in a packed batch"
+        hint = f"try another --points-layout ({', '.join(LAYOUTS)}), --features, or --kind voxels or image"
         raise ValueError(f"the model does not take inputs {taken} ({reason}); {hint}") from error
     if outputs.dim() != 2 or len(outputs) != 2 or not outputs.shape[1]:
         raise ValueError(f"the model returns {tuple(outputs.shape)} for 2 inputs: class scores (2, K) are needed")

@@ -1,15 +1,17 @@
 """How a network is opened. Imports nothing heavy: the command line reads it for ``--help``."""
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from invert3d.registry import unknown
 
 Kind = Literal["auto", "points", "voxels", "image"]
-Layout = Literal["bn3", "b3n"]
+Layout = Literal["bn3", "b3n", "packed"]
+Feature = Literal["coordinates", "normals", "height", "ones"]
 Up = Literal["z", "y"]
 OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities"]
 
@@ -22,7 +24,13 @@ class ModelOptions:
 
     Attributes:
         checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
-        layout: What the model takes, ``bn3`` for (B, N, 3) or ``b3n`` for (B, 3, N).
+        args: Keyword arguments of the factory, where the model is package.module:factory.
+        layout: What the model takes, ``bn3`` for (B, N, 3), ``b3n`` for (B, 3, N), or ``packed``: one list of points
+            with a batch index.
+        features: The channels of a point that the model takes, in their order: ``coordinates``, ``normals``,
+            ``height`` above the lowest point, ``ones``. By default the coordinates, and normals if it is known to take
+            them; a ``packed`` model gets its coordinates apart, and by default no more.
+        grid_size: Edge of the voxels that a ``packed`` model is told of, in the units of the coordinates.
         up: The axis that points up in what the model was trained on; by default as the card says, ``y`` for public
             ModelNet40 checkpoints.
         classes: Names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
@@ -34,12 +42,15 @@ class ModelOptions:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Raises:
-        ValueError: an unknown word; a number below 1; values that are not finite, or not low and high; no class names,
-            or one twice.
+        ValueError: an unknown word; a number below 1; values that are not finite, or not low and high; arguments that
+            are not plain values; no class names, or one twice.
     """
 
     checkpoint: Path | None = None
+    args: dict[str, Any] = field(default_factory=dict)
     layout: Layout = "bn3"
+    features: tuple[Feature, ...] = ()
+    grid_size: float = 0.01
     up: Up | None = None
     classes: tuple[str, ...] | None = None
     points: int = 1024
@@ -53,6 +64,12 @@ class ModelOptions:
         for name, known in (("layout", Layout), ("up", Up), ("output", OutputKind), ("kind", Kind)):
             if (given := getattr(self, name)) is not None and given not in get_args(known):
                 raise ValueError(unknown(name, given, get_args(known)))
+        for feature in self.features:
+            if feature not in get_args(Feature):
+                raise ValueError(unknown("feature", feature, get_args(Feature)))
+        if not 0 < self.grid_size <= 1_000_000:
+            raise ValueError(f"grid_size must be above 0 and at most 1,000,000, not {self.grid_size}")
+        checked_args(self.args)
         for name, most in (("points", 1_000_000), ("size", 4096)):
             if (given := getattr(self, name)) is not None and not 1 <= given <= most:
                 raise ValueError(f"{name} must be between 1 and {most}, not {given}")
@@ -71,3 +88,13 @@ def checked_classes(names: Sequence[str]) -> tuple[str, ...]:
     if twice := sorted({name for name in names if list(names).count(name) > 1}):
         raise ValueError(f"class names must differ: {', '.join(twice[:3])} is there more than once")
     return tuple(names)
+
+
+def checked_args(args: Any) -> None:
+    """Raise ValueError unless the arguments of a factory can be written down: a table of plain, finite values."""
+    try:
+        json.dumps(args, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"arguments of a factory are plain values: numbers, words, lists, tables ({error})") from error
+    if not isinstance(args, dict) or not all(isinstance(name, str) for name in args):
+        raise ValueError(f"arguments of a factory are given by name, not as {type(args).__name__}")

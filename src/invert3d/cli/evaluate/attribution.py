@@ -29,10 +29,11 @@ def evaluate_attribution(
     rotation; what is left when the weights are random; and the correlation with curvature and with known edges.
 
     Args:
-        models: Bundled weights; by default the networks of the procedural shapes, of points and of voxels.
+        models: Bundled weights, or a .toml file that names your own (see docs/papers/inverting3d.md); by default the
+            networks of the procedural shapes, of points and of voxels.
         methods: Names, comma separated; random is a ranking by chance, to compare with.
         per_class: Held-out shapes of each class; those that the network gets wrong are left out.
-        points: Points a cloud.
+        points: Points a cloud, where the file does not say.
         how: What becomes of what is removed: points move to the center, or become copies of points that are kept
             (resample); voxels become empty, or take the mean of those around them (blur).
         run.out: The run folder; by default runs/attribution.
@@ -40,10 +41,11 @@ def evaluate_attribution(
     from invert3d.jobs.execute import execute
     from invert3d.jobs.report import report
     from invert3d.jobs.rows import rows_of
+    from invert3d.opening.networks import open_networks
     from invert3d.study.explaining.truth import attribution_job, headline
 
-    names, asked = distinct(models) or MEASURED, split_names(methods)
-    job = attribution_job(names, asked, per_class=per_class, points=points, how=how, device=measuring.device)
+    networks = open_networks(distinct(models) or MEASURED, device=measuring.device, points=points)
+    job = attribution_job(networks, split_names(methods), per_class=per_class, how=how, device=measuring.device)
     outcome = execute(job, run.at("runs/attribution")).whole()
     rows = rows_of(outcome)
     print_scores(report(outcome, "Are the explanations true?", rows, NOTE))

@@ -1,12 +1,13 @@
 """Which head of a 3-D detector needs which cue?"""
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Streets, Switch
+from invert3d.cli.options import Count, File, MeasureOptions, Measuring, Run, Running, Streets, Switch
 from invert3d.cli.show import print_recorded, print_table
 
 
 def evaluate_heads(
     *,
     model: str = "centernet3d-small",
+    checkpoint: File | None = None,
     frames: Streets = 16,
     steps: Count | None = None,
     bf16: Switch = True,
@@ -16,7 +17,8 @@ def evaluate_heads(
     """Invert layouts for some heads of a detector only: which head needs which cue?
 
     Args:
-        model: A detector.
+        model: A bundled detector, the .json card of your own beside its weights, or a backbone with --checkpoint.
+        checkpoint: Somebody's weights for a backbone.
         frames: How many held-out streets.
         steps: Override the recipe's.
         bf16: Half-precision arithmetic, where the processor has it, while pictures are made; not when they are read.
@@ -26,7 +28,7 @@ def evaluate_heads(
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table
     from invert3d.study.layouts.transfer import streets_with_objects
 
-    detector = open_detector(model, device=measuring.device)
+    detector = open_detector(model, checkpoint=checkpoint, device=measuring.device)
     run = run.at("runs/heads")
     streets = streets_with_objects(frames, detector, options=run)
     rows, runs = head_table(detector, streets, run, bf16=bf16, steps=steps)

@@ -1,59 +1,91 @@
 """Score a run: success, recognition by other networks, Chamfer, control."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invert3d.cli.options import Device, Folder
+from invert3d.cli.options import Device, File, Folder, ModelArgs
 from invert3d.cli.show import print_scores
+from invert3d.opening.options import ModelOptions
 
 if TYPE_CHECKING:
     from invert3d.opening.networks import Network
 
 
-def evaluate_inversion(run: Folder, *, model: str | None = None, control: bool = False, device: Device = "cpu") -> None:
+def evaluate_inversion(
+    run: Folder,
+    *,
+    model: str | None = None,
+    model_args: ModelArgs | None = None,
+    checkpoint: File | None = None,
+    control: bool = False,
+    device: Device = "cpu",
+) -> None:
     """Score a run folder again, from the clouds it saved.
 
     Args:
-        run: A run folder of invert3d invert class.
-        model: The model that was inverted, where it is package.module:factory: nothing is imported because a folder
-            says so.
+        run: A run folder of invert3d invert class. It knows class names, layout and up axis.
+        model: The model that was inverted, where it is your own, as you gave it to invert3d invert class: nothing is
+            imported because a folder says so.
+        checkpoint: Its weights, if you gave a file.
         control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
     """
-    from invert3d.jobs.provenance import fingerprint
-    from invert3d.opening.networks import open_network
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report
 
     facts = shapes_facts(run)
-    if " from " in facts["model"]:
-        raise ValueError(f"{run} inverted a checkpoint of yours: run invert3d invert class --resume to score it again")
-    name = confirmed_model(run, facts["model"], model)
+    name = confirmed_model(run, facts, model, model_args or {})
     judge = facts["recipe"]["judge"]
     if control and ":" in judge:
         raise ValueError(f"{run} names the judge {judge}, which is code, so there is no --control")
     _, result = read_shapes(run)
-    network = open_network(
-        name, layout=facts["layout"], up=facts["up"], classes=facts["classes"], points=result.x.shape[1], device=device
-    )
-    if fingerprint(network.frozen.model) != facts["weights"]:
-        raise ValueError(f"{run} inverted other weights than {name} opens: --resume of invert class scores it again")
-    network = replace(network, guessed=facts.get("guessed", ""))
+    opening = ModelOptions(checkpoint=checkpoint, args=model_args or {}, points=result.x.shape[1], device=device)
+    network = inverted_network(run, facts, name, opening)
     print_scores(write_report(run, network, result))
     if control:
         print_scores(control_scores(run, network, facts))
 
 
-def confirmed_model(run: Path, said: str, given: str | None) -> str:
-    """The model to open for a run folder, which is somebody's word about code: a factory is confirmed by the user.
+def inverted_network(run: Path, facts: dict[str, Any], name: str, opening: ModelOptions) -> "Network":
+    """The network that a run inverted, opened by ``name``. Raises ValueError if that is another network."""
+    from invert3d.jobs.provenance import fingerprint
+    from invert3d.opening.networks import open_network
 
-    Raises ValueError where the run names a factory and ``given`` does not, or they disagree.
+    network = open_network(
+        name,
+        opening,
+        layout=facts["layout"],
+        features=facts.get("features"),
+        grid_size=facts.get("grid_size"),
+        up=facts["up"],
+        classes=facts["classes"],
+    )
+    if network.name != facts["model"]:
+        raise ValueError(f"{run} inverted {facts['model']}, not {network.name}")
+    if fingerprint(network.frozen.model) != facts["weights"]:
+        raise ValueError(f"{run} inverted other weights than {name} opens: give the --checkpoint, if there was one")
+    return replace(network, guessed=facts.get("guessed", ""))
+
+
+def confirmed_model(run: Path, facts: dict[str, Any], model: str | None, args: dict[str, Any]) -> str:
+    """The model to open for a run folder, which is somebody's word about code: the user's own is named by the user.
+
+    Raises ValueError where the run inverted the user's own and ``model`` does not name it, or they disagree.
     """
-    if given is not None and given != said:
-        raise ValueError(f"{run} inverted {said}, not {given}")
-    if given is None and ":" in said:
-        raise ValueError(f"{run} names the model {said}, which is code: confirm it with --model {said}")
-    return said
+    said = facts["model"]
+    used = facts.get("args", {}) if ":" in said else {}
+    if model is None and ":" in said:
+        with_args = f" --model-args '{json.dumps(used)}'" if used else ""
+        raise ValueError(f"{run} names the model {said}, which is code: confirm it with --model {said}{with_args}")
+    if model is None and " from " in said:
+        architecture, file = said.split(" from ", 1)
+        raise ValueError(f"{run} inverted weights of yours: give --model {architecture} --checkpoint {file}")
+    if model is not None and ":" in said + model and model != said:
+        raise ValueError(f"{run} inverted {said}, not {model}")
+    if args != used:
+        raise ValueError(f"{run} inverted {said} with --model-args '{json.dumps(used)}', not '{json.dumps(args)}'")
+    return model or said
 
 
 def control_scores(run: Path, network: "Network", facts: dict[str, Any]) -> dict[str, Any]:

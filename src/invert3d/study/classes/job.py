@@ -41,8 +41,11 @@ class Source:
         space = self.network.space
         return {
             "model": self.network.name,
+            "args": self.network.options,
             "classes": list(self.network.classes),
             "layout": space.layout,
+            "features": list(space.features),
+            "grid_size": space.grid_size,
             "up": space.up,
             "weights": fingerprint(self.network.frozen.model),
             "guessed": self.network.guessed,

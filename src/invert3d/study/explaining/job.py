@@ -240,6 +240,7 @@ def explaining_job(
         worker=ExplainInputs(network=network, methods=chosen, against=against, strict=methods is not None, test=test),
         settings={
             "model": network.name,
+            "args": network.options,
             "weights": fingerprint(network.frozen.model),
             "inputs": digest(x),
             "methods": [repr(method) for _, method in chosen],

@@ -1,7 +1,8 @@
 """One row of the table that says whether explanations are true: a network, a method, and what was measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,8 +28,9 @@ from invert3d.evaluate.attribution import (
     surface_variation,
 )
 from invert3d.jobs.job import Job
+from invert3d.jobs.provenance import fingerprint
 from invert3d.jobs.rows import rows_job
-from invert3d.opening.networks import Network, cached_network
+from invert3d.opening.networks import Network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import default_methods, explain
@@ -79,32 +81,50 @@ def importance(network: Network, method: str, x: Tensor, target: Tensor, seed: i
 
 
 def attribution_job(
-    networks: Sequence[str],
+    networks: Sequence[Network],
     methods: Sequence[str] | None,
     *,
     per_class: int = 1,
-    points: int = 1024,
     how: Removal | None = None,
     device: str = "cpu",
 ) -> Job:
-    """The job of measuring methods (by default those that fit, and chance) on bundled networks: a row for each pair.
+    """The job of measuring methods (by default those that fit, and chance) on networks, which are on one device.
 
-    Raises ValueError for unknown names, or a removal that does not fit.
+    There is a row for each pair. Raises ValueError for unknown names, or a removal that does not fit.
     """
     pairs = []
-    for name in networks:
-        network = cached_network(name, points, device)
+    for network in networks:
         for method in methods or (*default_methods(network.frozen.space), "random"):
             check_question(network, method, how)
-            pairs.append({"network": name, "method": method})
-    return rows_job("attribution", measure_bundled, pairs, per_class=per_class, points=points, how=how, device=device)
+            pairs.append({"network": network.name, "method": method})
+    function = partial(measure_row, networks={network.name: network for network in networks})
+    job = rows_job("attribution", function, pairs, per_class=per_class, how=how, device=device)
+    about = {network.name: opened_facts(network) for network in networks}
+    return replace(job, settings={**job.settings, "networks": about})
 
 
-def measure_bundled(
-    network: str, method: str, *, per_class: int, points: int, how: Removal | None, device: str, seed: int
+def opened_facts(network: Network) -> dict[str, Any]:
+    """What the rows of a network depend on, as plain values."""
+    return {
+        "weights": fingerprint(network.frozen.model),
+        "args": network.options,
+        "classes": list(network.classes),
+        "space": repr(network.frozen.space),
+    }
+
+
+def measure_row(
+    network: str,
+    method: str,
+    *,
+    networks: Mapping[str, Network],
+    per_class: int,
+    how: Removal | None,
+    device: str,
+    seed: int,
 ) -> dict[str, Any]:
-    """A row of the table: ``measure`` for bundled weights by name."""
-    return measure(cached_network(network, points, device), method, per_class=per_class, how=how, seed=seed)
+    """A row of the table: ``measure`` for a network by name. They are on ``device`` already."""
+    return measure(networks[network], method, per_class=per_class, how=how, seed=seed)
 
 
 def measure(

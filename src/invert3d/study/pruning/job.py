@@ -133,9 +133,9 @@ def checked_data(network: Network, data: str, density: float, per_class: int, se
     if not 0 < density < 1:
         raise ValueError(f"density must lie between 0 and 1, not {density}")
     space = network.frozen.space
-    if isinstance(space, Points) and (space.layout, space.up, space.normals) != ("bn3", "z", False):
+    if isinstance(space, Points) and (space.layout, space.up, space.shape[1], space.features) != ("bn3", "z", 3, ()):
         raise ValueError(
-            "networks of clouds are pruned on clouds (B, N, 3), z up, without normals; this one takes others"
+            "networks of clouds are pruned on clouds (B, N, 3), z up, without normals or features; this takes others"
         )
     voxels = space if isinstance(space, Voxels) else None
     shapes = training_data(data, per_class=per_class, seed=seed, clutter="clutter" in network.classes, voxels=voxels)
