@@ -28,9 +28,13 @@ train pointnet2_ssg-third pointnet2_ssg-shapes pointnet2_ssg --data shapes --ste
     --abstract 0.4 --seed 2 --start build/train/pointnet2_ssg/pointnet2_ssg-shapes.safetensors # and on new shapes
 for name in pointnet_vanilla pointnet dgcnn; do keep "$name" "$name-shapes"; done
 keep pointnet2_ssg-third pointnet2_ssg-shapes
-once pointnet2_ssg-modelnet10 pointnet2_ssg --data modelnet10-voxels --steps 900 --abstract 0
 
-# Networks of voxels; ModelNet10's grids must be here (invert3d data where modelnet10-voxels).
+# Real shapes; ModelNet10's grids must be here (invert3d data where modelnet10-voxels).
+for each in "pointnet 1500 24" "pointnet2_ssg 1000 16" "dgcnn 600 16"; do
+    read -r architecture steps batch <<<"$each"
+    once "$architecture-modelnet10" "$architecture" --data modelnet10-voxels+shapes --per-class 150 --steps "$steps" \
+        --batch "$batch" --rate 1e-3 --abstract 0.25 --seed 3 --start "$weights/$architecture-shapes.safetensors"
+done
 once voxel_nin-modelnet10 voxel_nin --data modelnet10-voxels --steps 3000 --batch 32 --rate 1e-3
 once voxnet-modelnet10 voxnet --data modelnet10-voxels --steps 4000 --batch 32 --rate 1e-3
 once voxnet-shapes voxnet --data shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
