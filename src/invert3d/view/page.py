@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -92,12 +94,14 @@ def write_page(
     steps = traced.pop("step", None)
     curves = {name: checked_curve(f"trace {name!r}", values, steps) for name, values in traced.items()}
     what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
+    cards = [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)]
     fields = {
         "title": title,
         "subtitle": subtitle,
         "heading": what if len(clouds) == 1 else f"{what}s",
         "height": legend("sequential", "Height: low", "high"),
-        "cards": [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)],
+        "cards": cards,
+        "rows": [list(row) for _, row in groupby(cards, key=itemgetter("row"))],
         "pictures": [(words, base64_of(Path(picture).read_bytes())) for words, picture in pictures],
         "charts": [_chart(name, *curve) for name, curve in curves.items()],
         "tables": [table_fields(table) for table in tables],

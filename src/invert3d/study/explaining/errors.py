@@ -17,7 +17,7 @@ from invert3d.opening.networks import Network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import explaining_job
-from invert3d.study.explaining.pictures import filled, panel, reduction_of, values_of
+from invert3d.study.explaining.pictures import panel, reduction_of, values_of
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:
@@ -170,7 +170,7 @@ def draw_mistakes(
         label, line = network.classes[int(chances[i].argmax())], []
         for row in (i, other):
             if row is not None:
-                values, kind = values_of(method, found[row], 0, space, filled(space, known.x[row]))
+                values, kind = values_of(method, found[row], space, known.x[row])
                 line.append(panel(space, known.x[row], None, kind, caption=f"{label} {chances[row].max():.2f}"))
                 line.append(panel(space, known.x[row], values, kind))
         rows.append(line)
