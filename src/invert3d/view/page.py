@@ -4,7 +4,7 @@ viser's `get_scene_serializer().as_html()` was tried first. Its page weighs 0.95
 shares one camera between all clouds so that labels and clouds cover each other, fixes light or dark when it
 is written, and has no slider without a server. A gallery needs the opposite, so the scene here is a small
 viewer of its own (`scene.js`): one WebGL2 context draws every card in sight, with the shading of
-`raster.splat`; where there is no WebGL it falls back to discs on a 2-D canvas. `live.serve` remains viser's.
+`raster.splat`; where there is no WebGL it falls back to discs on a 2-D canvas. `live.serving` hands it to browsers.
 
 The page asks nothing of a network: styles, script and data are inside, and its content policy forbids the
 rest.
