@@ -73,7 +73,7 @@ def write_page(
         title: the headline.
         subtitle: the sentence below it.
         clouds: in the order of the gallery. Long lists of snapshots are thinned, the first and the last stay.
-        pictures: PNG files, each with what it shows; they are copied into the page.
+        pictures: PNG or GIF files, each with what it shows; they are copied into the page.
         trace: numbers over the run by name, each on axes of its own; "step" is the horizontal axis. NaN leaves a gap.
         tables: below the traces.
         recipe: the text that repeats the run.
@@ -102,7 +102,7 @@ def write_page(
         "height": legend("sequential", "Height: low", "high"),
         "cards": cards,
         "rows": [list(row) for _, row in groupby(cards, key=itemgetter("row"))],
-        "pictures": [(words, base64_of(Path(picture).read_bytes())) for words, picture in pictures],
+        "pictures": embedded(pictures),
         "charts": [_chart(name, *curve) for name, curve in curves.items()],
         "tables": [table_fields(table) for table in tables],
         "recipe": recipe,
@@ -110,6 +110,12 @@ def write_page(
         "notes": notes,
     }
     return write_document(path, "run.html.j2", fields, data=data, scripts=_SCRIPTS)
+
+
+def embedded(pictures: Sequence[tuple[str, Path]]) -> list[tuple[str, str]]:
+    """PNG or GIF files, each with what it shows, as links that hold them."""
+    kinds = [(words, Path(path).suffix.removeprefix("."), Path(path).read_bytes()) for words, path in pictures]
+    return [(words, f"data:image/{kind};base64,{base64_of(data)}") for words, kind, data in kinds]
 
 
 def write_document(

@@ -11,6 +11,7 @@ from invert3d.jobs.folder import read_run, write_json
 from invert3d.jobs.job import file_name
 from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
+from invert3d.ops.shares import share
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 
 PLY_LIMIT = 40  # shapes written as PLY and GLB
@@ -116,8 +117,9 @@ def write_run_page(folder: Path, run: dict[str, Any], result: Result, scored: Sc
     """index.html: scene, trace, table, recipe, provenance, in one file that opens from disk."""
     from invert3d.view.page import Table, write_page
 
-    network = f"{table['own_success']:.0%} of the shapes satisfy the network itself"
-    seen = "" if not scored.others else f"; other networks recognize {table['transfer']:.0%}"
+    network = f"{share(int(scored.own.right.sum()), len(scored.own.right))} shapes satisfy the network itself"
+    votes = [bool(right) for other in scored.others for right in other.right]
+    seen = f"; other networks recognize them in {share(sum(votes), len(votes))} cases" if votes else ""
     write_page(
         folder / "index.html",
         title=f"What {result.facts['model']} recognizes as {names_in_words(result.facts['names'])}",

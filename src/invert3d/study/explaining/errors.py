@@ -104,7 +104,8 @@ def _table(
     ]
     pairs = worst_pairs(counts, network.classes)
     accuracy = float((said == known.target).double().mean())
-    note = f"{accuracy:.1%} of {len(known)} held-out shapes are classified right."
+    right = int((said == known.target).sum())
+    note = f"{right} of {len(known)} held-out shapes are classified right ({accuracy:.1%})."
     note += "".join(f" {finding}." for finding in findings(counts, network.classes)) + network.guessed
     columns = ["it is", "classified as", "probability", "of the right class"]
     return {"title": title, "columns": columns, "rows": rows, "note": note, "accuracy": accuracy, "pairs": pairs}
