@@ -121,7 +121,7 @@ def card(cloud: Cloud, states: int) -> dict[str, Any]:
     return {
         "name": cloud.name,
         "caption": cloud.caption,
-        "said": f"{cloud.name}, {size}. {cloud.caption}".strip(),
+        "said": f"{', '.join(filter(None, (cloud.row, cloud.name)))}, {size}. {cloud.caption}".strip(),
         "states": states,
         "legend": None if cloud.values is None else legend(cloud.kind, *ends),
         "badges": cloud.badges,

@@ -14,6 +14,8 @@ from invert3d.ops.files import write_bytes
 from invert3d.ops.shares import share
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 
+#: what the Chamfer distances are called on the page
+YARDSTICKS: tuple[str, ...] = ("from the inverted", "two of the class", "of another class")
 PLY_LIMIT = 40  # shapes written as PLY and GLB
 
 
@@ -89,27 +91,27 @@ def mean_trace(result: Result) -> dict[str, np.ndarray]:
     }
 
 
-def page_clouds(result: Result, scored: Scored | None = None) -> list[Any]:
-    """The shapes with their snapshots, as the page and the live view show them."""
+def page_clouds(result: Result, scored: Scored) -> list[Any]:
+    """The shapes with their snapshots, each beside the nearest reference shape of its class, where there is one."""
     from invert3d.view.gallery import Cloud
 
     steps = None if result.snapshot_steps is None else [int(step) for step in result.snapshot_steps]
     clouds = []
     for i, label in enumerate(labels(result)):
-        badges = {}
-        if scored is not None:
-            badges = {"own": scored.own_says(i), "others": scored.recognized_by(i)}
-            if np.isfinite(float(scored.chamfer[i])):
-                badges["Chamfer"] = f"{scored.chamfer[i]:.3f}"
+        name = result.facts["names"][i]
         clouds.append(
             Cloud(
-                name=label,
+                name="inverted",
+                row=label,
                 points=result.x[i].numpy(force=True),
-                badges=badges,
+                badges={"it says": scored.own_says(i), "so do others": scored.recognized_by(i)},
                 snapshot_steps=steps,
                 snapshots=None if result.snapshots is None else result.snapshots[:, i].numpy(force=True),
             )
         )
+        if np.isfinite(float(scored.chamfer[i])):
+            facts = dict(zip(YARDSTICKS, scored.distances(name, i).values(), strict=True))
+            clouds.append(Cloud(name=f"nearest {name}", row=label, points=scored.nearest[i].numpy(), badges=facts))
     return clouds
 
 

@@ -25,8 +25,8 @@ NETWORKS = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes")
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTransfer:
-    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, how many of how many votes by class; and
-    what nobody said of a network (``Network.guessed``).
+    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, how many of how many
+    votes of other networks by class; and what nobody said of a network (``Network.guessed``).
     """
 
     matrix: Matrix

@@ -1,6 +1,7 @@
 """What a run of inverted layouts shows: figures, a sweep's sheet and GIF, and one page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
@@ -47,21 +48,10 @@ def report(
         write_sweep(run, shown, folder, *sweep)
     write_differences(run, folder)
     agrees = agreeing(detector, list(run.pictures), list(run.asked))
-    frames = [
-        SceneFrame(
-            name=f"{sweep[0]} {sweep[1][i]:g} {SWEEPS[sweep[0]]}" if sweep else run.names[i],
-            caption=judgment(agrees[i : i + 1], run.asked[i : i + 1], shown[i : i + 1]),
-            truth=run.asked[i],
-            original=_pixels(originals[i]),
-            on_original=seen[i],
-            inverted=pixels(run.pictures[i]),
-            on_inverted=shown[i],
-            badges={"steps": str(run.steps[i])},
-        )
-        for i in range(min(len(run.names), MOST_SCENES))
-    ]
-    words = f"Read by {Path(model).stem} from the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}"
-    return write_boxes_page(folder, frames, words, model)
+    if sweep is not None:
+        moved = zip(sweep[1], run.names, strict=False)  # an interrupted run has fewer
+        run = replace(run, names=tuple(f"{sweep[0]} {value:g} {SWEEPS[sweep[0]]}" for value, _ in moved))
+    return write_boxes_page(folder, run, shown, agrees, seen, model)
 
 
 def _pixels(picture: Tensor | None):
@@ -154,9 +144,38 @@ def judgment(agrees: Sequence[bool], asked: Sequence[Layout], shown: Sequence[La
     return "; ".join(words) + "."
 
 
-def write_boxes_page(folder: Path, frames: Sequence[SceneFrame], words: str, model: str) -> Path:
+def write_boxes_page(
+    folder: Path,
+    run: BoxesRun,
+    shown: Sequence[Layout],
+    agrees: Sequence[bool],
+    seen: Sequence[Layout | None],
+    model: str,
+) -> Path:
     """The page: what the detector reads in words, figures of a sweep or of changes, pictures beside scenes to turn, and
-    a table of the objects, asked and read."""
+    a table of the objects, asked and read.
+
+    Args:
+        folder: of the run.
+        run: pictures and what was asked.
+        shown: what is read from each picture.
+        agrees: whether that is what was asked, see ``agreeing``.
+        seen: what is read from the originals, in the order of the run, None where there is none.
+        model: the detector.
+    """
+    frames = [
+        SceneFrame(
+            name=name,
+            caption=judgment(agrees[i : i + 1], run.asked[i : i + 1], shown[i : i + 1]),
+            truth=run.asked[i],
+            original=_pixels(run.originals.get(name)),
+            on_original=seen[i],
+            inverted=pixels(run.pictures[i]),
+            on_inverted=shown[i],
+            badges={"steps": str(run.steps[i])},
+        )
+        for i, name in enumerate(run.names[:MOST_SCENES])
+    ]
     facts = read_run(folder) if (folder / "run.json").is_file() else {}
     settings = facts.get("settings", {})
     recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
@@ -174,7 +193,7 @@ def write_boxes_page(folder: Path, frames: Sequence[SceneFrame], words: str, mod
         frames,
         about,
         title="Inverted layouts",
-        subtitle=words,
+        subtitle=f"Read by {Path(model).stem} from the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}",
         pictures=there,
         recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
         notes=[
