@@ -1,10 +1,12 @@
 """What a run shows: scores, pictures, files to open elsewhere, and one page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
+import torch
 
 from invert3d.engine.result import Result
 from invert3d.jobs.folder import read_run, write_json
@@ -12,10 +14,12 @@ from invert3d.jobs.job import file_name
 from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
 from invert3d.ops.shares import share
+from invert3d.study.classes.job import read_shapes
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 
 #: what the Chamfer distances are called on the page
 YARDSTICKS: tuple[str, ...] = ("from the inverted", "two of the class", "of another class")
+FILMED = 4  # shapes in the GIF
 PLY_LIMIT = 40  # shapes written as PLY and GLB
 
 
@@ -81,6 +85,49 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
         curves = mean_trace(result)
         steps = curves.pop("step")
         save_png(trace_plot(curves, steps=steps, title="Mean over the shapes"), folder / "trace.png")
+
+
+def write_film(folder: Path) -> Path:
+    """way.gif in the folder of a run: its first four shapes, from the random solids they began as to the results, with
+    what the network says of these. Returns its path.
+
+    Raises:
+        ValueError: it is no run of classes, or kept no snapshots.
+        OSError: it is not scored yet.
+    """
+    from PIL import Image, ImageOps
+
+    from invert3d.view.color import LIGHT, colorize, limits
+    from invert3d.view.figures import Panel, contact_sheet, save_gif
+
+    result = read_shapes(folder)[1]
+    if result.snapshots is None or result.snapshot_steps is None:
+        raise ValueError(f"{folder} kept no snapshots")
+    states = torch.cat([result.snapshots, result.x[None]]).numpy(force=True)
+    said = [
+        f"it says {row[1]} {row[2]}, so do {row[3]}" for row in json.loads((folder / "scores.json").read_text())["rows"]
+    ]
+    words = [f"step {step}" for step in result.snapshot_steps.tolist()] + ["result"]
+    frames = []
+    for state, when in zip(states, words, strict=True):
+        panels = [
+            Panel(
+                cloud=state[i],
+                colors=colorize(state[i, :, 2], *limits(states[-1, i, :, 2])),
+                caption=said[i] if when == "result" else when,
+            )
+            for i in range(min(FILMED, len(result.x)))
+        ]
+        sheet = contact_sheet(
+            [panels],
+            column_titles=labels(result)[:FILMED],
+            title=f"What {result.facts['model']} recognizes as …",
+            note="The likeliest of many random solids, moved until the network is sure. Color is height.",
+        )
+        frames.append(sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS))
+    tall = max(frame.height for frame in frames)  # the last caption may need two lines
+    frames = [ImageOps.pad(frame, (frame.width, tall), color=LIGHT.background, centering=(0, 0)) for frame in frames]
+    return save_gif(frames, folder / "way.gif", fps=3, hold=2.5)
 
 
 def mean_trace(result: Result) -> dict[str, np.ndarray]:
