@@ -40,7 +40,6 @@ def write_scene_page(
     title: str = "Inverted pictures",
     subtitle: str = "",
     pictures: Sequence[tuple[str, Path]] = (),
-    tables: Sequence[Table] = (),
     recipe: str = "",
     notes: Sequence[str] = (),
 ) -> Path:
@@ -49,7 +48,7 @@ def write_scene_page(
     Args:
         frames: the scenes, in their order, at least one.
         facts: where the page comes from, by name: version, seed, time, machine.
-        path, title, subtitle, pictures, tables, recipe, notes: as of `page.write_page`; pictures are above the scenes.
+        path, title, subtitle, pictures, recipe, notes: as of `page.write_page`; pictures are above the scenes.
 
     Raises:
         ValueError: there is no scene, a picture is none or of another size than its layout, points are not (N, 3).
@@ -71,7 +70,7 @@ def write_scene_page(
         "points": any(frame.points is not None for frame in frames),
         "pictures": embedded(pictures),
         "scenes": written,
-        "tables": [table_fields(table) for table in tables],
+        "tables": [],
         "recipe": recipe,
         "notes": notes,
         "provenance": facts or {},
