@@ -243,7 +243,7 @@ print(" ".join(sorted(name for name in sys.modules if "." not in name)), file=sy
     ids=["import invert3d", "import invert3d.cli", "--help", "--version"],
 )
 def test_the_front_door_is_light(code: str) -> None:
-    heavy = modules_after(code) & {"torch", "torchvision", "scipy", "matplotlib", "trimesh", "viser"}
+    heavy = modules_after(code) & {"torch", "torchvision", "scipy", "matplotlib", "trimesh"}
     assert not heavy
 
 

@@ -42,7 +42,7 @@ WORK = (
     "invert3d.data.worlds.shapes.make_mesh",
     "invert3d.data.worlds.shapes.make_grids",
     "invert3d.study.explaining.held_out.held_out",
-    "invert3d.view.live.serve",
+    "invert3d.view.live.serving",
     "invert3d.jobs.execute.execute",
 )
 

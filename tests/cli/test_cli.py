@@ -6,8 +6,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from invert3d import cli
+from invert3d.study.classes.job import read_shapes
+from invert3d.study.classes.report import write_film
 
 
 def run(monkeypatch, capsys, *words):
@@ -105,6 +108,10 @@ def test_inverting_writes_a_folder_that_opens_and_can_be_scored_again(monkeypatc
         "shapes/cup.glb",
     ):
         assert (out / name).is_file(), name
+    page = (out / "index.html").read_text()
+    assert page.count("<h3>inverted</h3>") == 2 and "<h3>nearest cup</h3>" in page and "two of the class" in page
+    with Image.open(write_film(out)) as film:
+        assert film.n_frames == len(read_shapes(out)[1].snapshot_steps) + 1
     code, text, _ = run(monkeypatch, capsys, "evaluate", "inversion", out)
     assert code == 0
     assert "chair" in text

@@ -14,7 +14,7 @@ import pytest
 from invert3d import cli
 from tests.cli.hostile import commands
 
-HEAVY = ("torch", "torchvision", "scipy", "matplotlib", "trimesh", "viser", "ray", "PIL")
+HEAVY = ("torch", "torchvision", "scipy", "matplotlib", "trimesh", "ray", "PIL")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 
 

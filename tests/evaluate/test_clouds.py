@@ -1,8 +1,9 @@
 """Distances between clouds, against slow obvious loops."""
 
+import pytest
 import torch
 
-from invert3d.evaluate.clouds import chamfer_distance, moved_share, nearest_shape
+from invert3d.evaluate.clouds import chamfer_distance, moved_share, nearest_shape, yardstick
 
 
 def test_chamfer_is_the_mean_of_nearest_distances_both_ways():
@@ -30,3 +31,13 @@ def test_moved_share_counts_points_beyond_the_tolerance():
     end = start.clone()
     end[0, :3, 0] = 0.5
     assert moved_share(start, end).tolist() == [0.75, 0.0]
+
+
+def test_a_yardstick_says_how_far_two_of_a_class_are_apart_and_how_far_another_class_is() -> None:
+    base = torch.rand(1, 40, 3, generator=torch.Generator().manual_seed(0))
+    shapes = torch.cat([base, base + 0.001, base + 0.003])
+    alike, apart = yardstick(shapes, shapes + 5)
+    each = [nearest_shape(shapes[i], shapes[[j for j in range(3) if j != i]])[1] for i in range(3)]
+    assert alike == sorted(each)[1] and apart > 5
+    with pytest.raises(ValueError, match="got 1 and 3"):
+        yardstick(shapes[:1], shapes)

@@ -33,6 +33,11 @@ SOFTWARE = [
     "--disable-accelerated-2d-canvas",
 ]
 
+NO_WEBGL = """const get = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind) {
+  return kind === "2d" ? get.call(this, kind) : null;
+};"""
+
 
 def not_checked(why: str) -> None:
     """Skip, with a warning: pytest shows the reason of a skip only where it is asked to."""
@@ -138,12 +143,7 @@ def test_clouds_turn_and_their_slider_goes_back_in_time(tmp_path: Path, visit: V
     clouds = [cloud("chair", 300, snapshots=4, snapshot_steps=[0, 10, 20, 30]), cloud("desk", 300)]
     path = write_page(tmp_path, title="Clouds", clouds=clouds, trace={"loss": [3.0, 2.0, 1.0]}, recipe="steps = 3")
     if painter == "2d":  # a browser without WebGL
-        visit.context.add_init_script(
-            """const get = HTMLCanvasElement.prototype.getContext;
-            HTMLCanvasElement.prototype.getContext = function (kind) {
-              return kind === "2d" ? get.call(this, kind) : null;
-            };"""
-        )
+        visit.context.add_init_script(NO_WEBGL)
     page = visit(path)
     if painter == "webgl2" and not page.evaluate("() => !!document.createElement('canvas').getContext('webgl2')"):
         not_checked("this Chromium has no WebGL 2")
@@ -160,7 +160,7 @@ def test_clouds_turn_and_their_slider_goes_back_in_time(tmp_path: Path, visit: V
     assert settled(page) == first
 
 
-def test_the_threshold_hides_voxels(tmp_path: Path, visit: Visit) -> None:
+def test_the_threshold_fades_voxels(tmp_path: Path, visit: Visit) -> None:
     grid = np.zeros((8, 8, 8))
     grid[1:7, 1:7, 1:4], grid[3:5, 3:5, 4:7] = 1, 3
     centers, edge, values = cubes(grid)
@@ -174,6 +174,19 @@ def test_the_threshold_hides_voxels(tmp_path: Path, visit: Visit) -> None:
     page.locator("canvas").dblclick()
     slide(page, "#least", 0)
     assert settled(page) == whole
+
+
+@pytest.mark.parametrize("painter", ["webgl2", "2d"])
+def test_what_is_taken_away_stays_as_a_ghost(tmp_path: Path, visit: Visit, painter: str) -> None:
+    whole, half = cloud("whole", 200), np.arange(200) < 100
+    parts = [replace(whole, row="a", ghost=given) for given in (None, half, np.ones(200, bool))]
+    path = write_page(tmp_path, title="Ghosts", clouds=[*parts, replace(whole, row="b", points=whole.points[100:])])
+    if painter == "2d":
+        visit.context.add_init_script(NO_WEBGL)
+    page = visit(path)
+    seen = [settled(page, place) for place in range(4)]
+    assert len(set(seen)) == 4, "ghosts are neither points nor nothing"
+    assert page.locator("h3.row").all_inner_texts() == ["a", "b"]
 
 
 def test_scenes_turn_and_show_what_is_chosen(tmp_path: Path, visit: Visit) -> None:

@@ -17,7 +17,6 @@ from tests.view.test_page import Reader, read
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import iou3d
 from invert3d.view.boxes import SceneFrame, kind_color
-from invert3d.view.page import Table
 from invert3d.view.pairs import pairs
 from invert3d.view.scenes import write_scene_page
 
@@ -77,11 +76,13 @@ def test_the_page_needs_no_network_and_keeps_its_pictures(tmp_path: Path) -> Non
 
 
 def test_everything_given_is_on_the_page(tmp_path: Path) -> None:
-    tables = [Table(title="Scores", columns=["AP"], rows=[[0.5]])]
-    words = " ".join(read(full(tmp_path, recipe="steps = 3", notes=["Mind."], tables=tables)).words)
+    (tmp_path / "way.gif").write_bytes(b"a film")
+    reader = read(full(tmp_path, recipe="steps = 3", notes=["Mind."], pictures=[("Sweep", tmp_path / "way.gif")]))
+    assert ("src", f"data:image/gif;base64,{base64.b64encode(b'a film').decode()}") in reader.attributes
+    words = " ".join(reader.words)
     for word in ("Scenes", "turned", "a street", "as asked", "91.2 %", "only words", "seed", "steps = 3", "Mind."):
         assert word in words
-    for word in ("Pedestrian", "Cyclist", "Found in the original", "Inverted", "Scores", "Depth in meters"):
+    for word in ("Pedestrian", "Cyclist", "Found in the original", "Inverted", "Sweep", "Depth in meters"):
         assert word in words
 
 

@@ -43,11 +43,14 @@ def explain(
             integrated_gradients, point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
         run.out: The folder to write; by default runs/explain.
     """
-    from invert3d.opening.inputs import read_inputs
-    from invert3d.study.explaining.job import explain_files
+    from invert3d.jobs.execute import execute
+    from invert3d.opening.inputs import read_inputs, true_classes
+    from invert3d.study.explaining.job import explaining_job, write_explanations
 
     run = run.at("runs/explain")
     network = opening.open(model)
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
-    print_scores(explain_files(network, inputs, split_names(methods), options=run, **asdict(question)))
+    truth = true_classes(files, list(inputs))
+    job = explaining_job(network, inputs, split_names(methods), truth=truth, **asdict(question))
+    print_scores(write_explanations(execute(job, run).whole(), network, question.against))
     print(f"open {run.folder() / 'index.html'}")

@@ -1,20 +1,24 @@
-"""Turn the shapes of a run in a browser, live."""
+"""Show a run in a browser: shapes to turn, pictures, scores."""
+
+import contextlib
+from functools import partial
 
 from invert3d.cli.options import Folder, Host, Port
 
 
 def view(run: Folder, *, host: Host = "127.0.0.1", port: Port = 8080) -> None:
-    """Turn the shapes of a run in a browser, with a slider over the snapshots. Ctrl-C ends it.
+    """Show a run of any kind in a browser, also from another machine, and follow it while it goes on. Ctrl-C ends it.
 
     Args:
         run: A run folder.
-        host: Where to serve.
-        port: The port.
+        host: Where to serve; 0.0.0.0 lets others in.
+        port: The port, or the next that is free.
     """
-    from invert3d.study.classes.job import read_shapes
-    from invert3d.study.classes.report import page_clouds
-    from invert3d.view.live import serve
+    from invert3d.study.viewing import page_of
+    from invert3d.view.live import serving
 
-    _, result = read_shapes(run)
-    print(f"http://{host}:{port} shows {run}; Ctrl-C ends it", flush=True)
-    serve(page_clouds(result), host=host, port=port)
+    page_of(run)
+    server = serving(partial(page_of, run), host=host, port=port)
+    print(f"http://{host}:{server.server_port} shows {run}; Ctrl-C ends it", flush=True)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()

@@ -55,13 +55,18 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
     return torch.where(keep[..., None], x, copies)
 
 
-def without(x: Tensor, values: Tensor, share: float, how: Removal, most_first: bool = True) -> Tensor:
-    """Inputs without the ``share`` of their elements with the largest values, or, not ``most_first``, those alone."""
+def named(x: Tensor, values: Tensor, share: float) -> Tensor:
+    """Which elements are the ``share`` of those that are there with the largest values: booleans like ``values``."""
     there = occupied(x)
     known = values.masked_fill(~there, -torch.inf).flatten(1)
     rank = known.argsort(1, descending=True).argsort(1).view(values.shape)
-    gone = (share * there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))).round()
-    return removed(x, rank >= gone if most_first else rank < gone, how)
+    return rank < (share * there.flatten(1).sum(1).view(-1, *[1] * (values.dim() - 1))).round()
+
+
+def without(x: Tensor, values: Tensor, share: float, how: Removal, most_first: bool = True) -> Tensor:
+    """Inputs without the ``share`` of their elements with the largest values, or, not ``most_first``, those alone."""
+    gone = named(x, values, share)
+    return removed(x, ~gone if most_first else gone, how)
 
 
 def removal_curve(

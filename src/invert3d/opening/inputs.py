@@ -43,6 +43,13 @@ def read_inputs(
     return found
 
 
+def true_classes(files: Sequence[str | Path], names: Sequence[str]) -> dict[str, str]:
+    """The class that inputs are of, by their ``names`` from ``read_inputs`` of the ``files``: of ``shapes:airplane``
+    airplane, of files nothing."""
+    both = zip(map(str, files), names, strict=True)
+    return {name: file.removeprefix("shapes:") for file, name in both if file.startswith("shapes:")}
+
+
 def read_input(
     file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
 ) -> Tensor:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from invert3d.ops.files import write_bytes
 from invert3d.view.axis import short
 from invert3d.view.boxes import SceneFrame, draw_found, in_space
 from invert3d.view.color import DARK
-from invert3d.view.figures import Panel, contact_sheet, save_png
+from invert3d.view.figures import Panel, contact_sheet, save_gif, save_png
 from invert3d.view.plan import birds_eye, fitting_reach
-from invert3d.view.style import MARGIN, SMALL, Sheet, checked_ending, checked_picture
+from invert3d.view.style import MARGIN, SMALL, Sheet, checked_picture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -143,21 +141,11 @@ def write_gif(
     Raises:
         ValueError: there is no picture, sizes differ, the captions are not as many, or `fps` is out of range.
     """
-    from PIL import Image
-
-    path = checked_ending(path, ".gif")
-    if not 0 < fps <= 50:
-        raise ValueError(f"fps: got {fps}, accepted is above 0, up to 50")
     pictures = _checked(images, captions)
     if len({picture.shape for picture in pictures}) > 1:
         raise ValueError(f"images: got {sorted({picture.shape for picture in pictures})}, accepted is one size")
     frames = [_captioned(picture, words) for picture, words in zip(pictures, captions, strict=True)]
-    frames = [frame.quantize(palette=frame.quantize(256), dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
-    stays = [max(20, round(100 / fps) * 10)] * len(frames)
-    stays[-1] = max(stays[-1], round(hold * 100) * 10)
-    file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=stays, loop=0, optimize=False)
-    return write_bytes(path, file.getvalue())
+    return save_gif(frames, path, fps, hold=hold, dither=True)
 
 
 def _blocks(scene: SceneFrame) -> list[tuple[list[tuple[np.ndarray, str]], str]]:

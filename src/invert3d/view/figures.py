@@ -98,6 +98,35 @@ def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
     return write_bytes(path, file.getvalue())
 
 
+def save_gif(
+    frames: Sequence[Image.Image], path: str | Path, fps: float = 8.0, *, hold: float = 1.5, dither: bool = False
+) -> Path:
+    """Write images of one size as GIF, one after the other, again and again; folders are made.
+
+    Args:
+        frames: at least one.
+        path: a name that ends in .gif.
+        fps: images a second, at most 50.
+        hold: seconds that the last one stays.
+        dither: mix the 256 colors of an image, as suits photographs; flat ones are smaller without.
+
+    Raises:
+        ValueError: there is no image, `fps` is out of range, or the name ends otherwise.
+    """
+    from PIL import Image
+
+    path = checked_ending(path, ".gif")
+    if not 0 < fps <= 50 or not frames:
+        raise ValueError(f"fps: got {fps} for {len(frames)} images, accepted is above 0, up to 50, for at least one")
+    how = Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE
+    made = [frame.quantize(palette=frame.quantize(256), dither=how) for frame in frames]
+    stays = [max(20, round(100 / fps) * 10)] * len(made)
+    stays[-1] = max(stays[-1], round(hold * 100) * 10)
+    file = io.BytesIO()
+    made[0].save(file, "GIF", save_all=True, append_images=made[1:], duration=stays, loop=0, optimize=False)
+    return write_bytes(path, file.getvalue())
+
+
 def _columns(rows: Sequence[Sequence[Panel | None]], column_titles: Sequence[str], row_titles: Sequence[str]) -> int:
     """How many columns there are, refusing titles that do not match the panels."""
     columns = max((len(row) for row in rows), default=0)

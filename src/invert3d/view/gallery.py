@@ -31,7 +31,9 @@ class Cloud:
     values: np.ndarray | None = None  # (N,), colors of the points on the map; without them height is
     kind: Literal["sequential", "diverging"] = "sequential"  # the map
     cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
+    ghost: np.ndarray | None = None  # (N,) bool, points that are taken away: they are drawn pale, behind the others
     badges: Mapping[str, str] = field(default_factory=dict)  # a few facts, such as {"recognized as": "chair"}
+    row: str = ""  # clouds of one row, one after the other, stand side by side below these words
 
 
 def checked_cloud(cloud: Cloud) -> Cloud:
@@ -44,7 +46,8 @@ def checked_cloud(cloud: Cloud) -> Cloud:
     if cloud.kind not in ("sequential", "diverging"):
         raise ValueError(f"{name}: kind: got {cloud.kind!r}, accepted are 'sequential', 'diverging'")
     steps, kept = cloud.snapshot_steps, 0 if cloud.snapshots is None else len(cloud.snapshots)
-    forms = (("values", (count,), f"({count},)"), ("snapshots", (kept, count, 3), f"(S, {count}, 3)"))
+    each = ((count,), f"({count},)")
+    forms = (("values", *each), ("ghost", *each), ("snapshots", (kept, count, 3), f"(S, {count}, 3)"))
     for part, shape, words in forms:
         if (given := getattr(cloud, part)) is not None and np.shape(given) != shape:
             raise ValueError(f"{name}: {part}: got shape {np.shape(given)}, accepted is {words}")
@@ -96,6 +99,8 @@ def _packed(cloud: Cloud, most: int, up: Literal["z", "y"]) -> dict[str, Any]:
         "cube": cloud.cube is not None,
         "states": base64_of(zlib.compress(planes, 6)),
     }
+    if cloud.ghost is not None:
+        entry["ghost"] = base64_of(np.asarray(cloud.ghost, bool).astype(np.uint8).tobytes())
     if cloud.values is not None:
         low, high = limits(cloud.values, kind=cloud.kind)
         tones = (np.asarray(cloud.values, np.float64) - low) / (high - low)
@@ -116,10 +121,11 @@ def card(cloud: Cloud, states: int) -> dict[str, Any]:
     return {
         "name": cloud.name,
         "caption": cloud.caption,
-        "said": f"{cloud.name}, {size}. {cloud.caption}".strip(),
+        "said": f"{', '.join(filter(None, (cloud.row, cloud.name)))}, {size}. {cloud.caption}".strip(),
         "states": states,
         "legend": None if cloud.values is None else legend(cloud.kind, *ends),
         "badges": cloud.badges,
+        "row": cloud.row,
     }
 
 

@@ -4,7 +4,7 @@ viser's `get_scene_serializer().as_html()` was tried first. Its page weighs 0.95
 shares one camera between all clouds so that labels and clouds cover each other, fixes light or dark when it
 is written, and has no slider without a server. A gallery needs the opposite, so the scene here is a small
 viewer of its own (`scene.js`): one WebGL2 context draws every card in sight, with the shading of
-`raster.splat`; where there is no WebGL it falls back to discs on a 2-D canvas. `live.serve` remains viser's.
+`raster.splat`; where there is no WebGL it falls back to discs on a 2-D canvas. `live.serving` hands it to browsers.
 
 The page asks nothing of a network: styles, script and data are inside, and its content policy forbids the
 rest.
@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -71,7 +73,7 @@ def write_page(
         title: the headline.
         subtitle: the sentence below it.
         clouds: in the order of the gallery. Long lists of snapshots are thinned, the first and the last stay.
-        pictures: PNG files, each with what it shows; they are copied into the page.
+        pictures: PNG or GIF files, each with what it shows; they are copied into the page.
         trace: numbers over the run by name, each on axes of its own; "step" is the horizontal axis. NaN leaves a gap.
         tables: below the traces.
         recipe: the text that repeats the run.
@@ -92,13 +94,15 @@ def write_page(
     steps = traced.pop("step", None)
     curves = {name: checked_curve(f"trace {name!r}", values, steps) for name, values in traced.items()}
     what = "Grid" if all(cloud.cube is not None for cloud in clouds) else "Cloud"
+    cards = [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)]
     fields = {
         "title": title,
         "subtitle": subtitle,
         "heading": what if len(clouds) == 1 else f"{what}s",
         "height": legend("sequential", "Height: low", "high"),
-        "cards": [card(cloud, len(entry["steps"])) for cloud, entry in zip(clouds, entries, strict=True)],
-        "pictures": [(words, base64_of(Path(picture).read_bytes())) for words, picture in pictures],
+        "cards": cards,
+        "rows": [list(row) for _, row in groupby(cards, key=itemgetter("row"))],
+        "pictures": embedded(pictures),
         "charts": [_chart(name, *curve) for name, curve in curves.items()],
         "tables": [table_fields(table) for table in tables],
         "recipe": recipe,
@@ -106,6 +110,12 @@ def write_page(
         "notes": notes,
     }
     return write_document(path, "run.html.j2", fields, data=data, scripts=_SCRIPTS)
+
+
+def embedded(pictures: Sequence[tuple[str, Path]]) -> list[tuple[str, str]]:
+    """PNG or GIF files, each with what it shows, as links that hold them."""
+    kinds = [(words, Path(path).suffix.removeprefix("."), Path(path).read_bytes()) for words, path in pictures]
+    return [(words, f"data:image/{kind};base64,{base64_of(data)}") for words, kind, data in kinds]
 
 
 def write_document(

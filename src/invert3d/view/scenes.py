@@ -18,7 +18,7 @@ from invert3d.view.boxes import SceneFrame, array, in_space, kind_color
 from invert3d.view.camera import checked_points
 from invert3d.view.color import code_of
 from invert3d.view.gallery import base64_of
-from invert3d.view.page import Table, table_fields, write_document
+from invert3d.view.page import Table, embedded, table_fields, write_document
 from invert3d.view.pairs import RULE, Seen, numbered, object_rows
 from invert3d.view.plan import fitting_reach
 
@@ -39,7 +39,7 @@ def write_scene_page(
     *,
     title: str = "Inverted pictures",
     subtitle: str = "",
-    tables: Sequence[Table] = (),
+    pictures: Sequence[tuple[str, Path]] = (),
     recipe: str = "",
     notes: Sequence[str] = (),
 ) -> Path:
@@ -48,7 +48,7 @@ def write_scene_page(
     Args:
         frames: the scenes, in their order, at least one.
         facts: where the page comes from, by name: version, seed, time, machine.
-        path, title, subtitle, tables, recipe, notes: as of `page.write_page`.
+        path, title, subtitle, pictures, recipe, notes: as of `page.write_page`; pictures are above the scenes.
 
     Raises:
         ValueError: there is no scene, a picture is none or of another size than its layout, points are not (N, 3).
@@ -68,8 +68,9 @@ def write_scene_page(
         "subtitle": subtitle,
         "founds": [name for name in ("inverted", "original") if name in names] + ["nothing"],
         "points": any(frame.points is not None for frame in frames),
+        "pictures": embedded(pictures),
         "scenes": written,
-        "tables": [table_fields(table) for table in tables],
+        "tables": [],
         "recipe": recipe,
         "notes": notes,
         "provenance": facts or {},

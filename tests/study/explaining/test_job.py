@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -99,6 +101,7 @@ def test_a_folder_of_voxels(tmp_path: Path) -> None:
         assert (out / name).stat().st_size > 1000
     page = (out / "index.html").read_text()
     assert 'id="least"' in page and '"cube":true' in page
+    assert page.count("<dt>it is</dt><dd>chair</dd>") == 1, "what is known of shapes:chair, and not of mine.binvox"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,14 @@ def test_an_explanation_is_tested_by_taking_away_what_it_names(tmp_path: Path) -
     less, count = x.clone().flatten(), round(0.1 * int(x.sum()))
     less[best.masked_fill(x[:, 0] == 0, -torch.inf).flatten().argsort(descending=True)[:count]] = 0
     chances = network.frozen(less.view_as(x)).softmax(-1)[0]
-    assert rows[1]["without named"] == f"{network.classes[int(chances.argmax())]} {chances.max():.2f}"
+    assert rows[1]["without named"] == f"{network.classes[int(chances.argmax())]} {chances.max():.0%}"
+    page = (tmp_path / "a" / "index.html").read_text()
+    assert re.findall(r'<h3 class="row">(\S+?):? (?:it|without)', page) == ["airplane"] * 2 + ["chair"] * 2
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
+    gone = [entry.get("ghost") for entry in data["clouds"][:6]]
+    away = np.frombuffer(base64.b64decode(gone[-1]), np.uint8)
+    assert gone[:3] == [None] * 3 and all(gone[3:]), "a card for the input and each method, then what is left of it"
+    assert (away == (less != x.flatten())[x.flatten() > 0].numpy()).all()
     with pytest.raises(ValueError, match="nothing would be taken away"):
         explain_files(network, inputs, options=quiet(tmp_path / "b"), test=1e-6)
     images = open_network(Constant(torch.zeros(2, 5)), kind="image", size=16)

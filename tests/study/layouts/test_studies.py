@@ -17,7 +17,8 @@ from invert3d.jobs.record import headline, table_of
 from invert3d.models.weights import WeightCard
 from invert3d.priors.statistics import BatchNormStatistics, norm_layers
 from invert3d.study.layouts.heads import draw_heads, head_table, read_heads_at
-from invert3d.study.layouts.report import report
+from invert3d.study.layouts.job import agreeing
+from invert3d.study.layouts.report import judgment, report
 from invert3d.study.layouts.scenes import Scenes, swept
 from invert3d.study.layouts.transfer import layout_transfer
 from invert3d.training.detectors import save_detector
@@ -83,6 +84,27 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     run = quick(detector, scenes.layouts, names=scenes.names)
     report(run, tmp_path / "sweep", detector=detector, model="tiny", sweep=("depth", values))
     assert (tmp_path / "sweep" / "figures" / "sweep.gif").stat().st_size > 1000
+    text = (tmp_path / "sweep" / "index.html").read_text()
+    assert text.count("data:image/gif") == 1 and "<h2>depth 12 m</h2>" in text
+    assert "It sees what was asked in 0 of 2 pictures; 0 of 2 objects read" in text
+
+
+def test_a_layout_is_judged_by_what_the_detector_agrees_to() -> None:
+    asked = layout_of(2, 5)
+    detector = tiny(codec=PROJECTED, order="rgb")
+    maps = encoded(asked.to("cpu", torch.float64), detector.codec)[None].float()
+    detector.raw = lambda images: split(maps)  # type: ignore[method-assign]
+    assert agreeing(detector, [torch.zeros(3, 32, 64)], [asked]) == (True,)
+    detector.raw = lambda images: split(maps - 20)  # type: ignore[method-assign]
+    assert agreeing(detector, [torch.zeros(3, 32, 64)], [asked]) == (False,)
+    words = judgment([True], [asked], [asked])
+    assert words == (
+        "It sees what was asked; 2 of 2 objects read; 3-D overlap 1.00; 0.00 m off in depth; 0 degrees off in yaw; "
+        "no extra objects."
+    )
+    words = judgment([False, True], [asked.select(torch.tensor([0])), asked], [asked, asked.select(torch.tensor([0]))])
+    assert words.startswith("It sees what was asked in 1 of 2 pictures; 2 of 3 objects read")
+    assert words.endswith("1 extra object.")
 
 
 def test_what_a_network_remembers_is_met_by_what_it_was_measured_on() -> None:

@@ -60,16 +60,17 @@ def evaluate_transfer(
 
 def print_transfer(measured: "ClassTransfer") -> None:
     """Print a transfer matrix."""
+    from invert3d.ops.shares import share
     from invert3d.study.transfer import short_names
 
     matrix, short = measured.matrix, short_names(measured.matrix.columns)
-    weakest = sorted(measured.by_class.items(), key=lambda pair: pair[1])[:4]
+    weakest = sorted(measured.by_class.items(), key=lambda pair: pair[1][0] / pair[1][1])[:4]
     print_table(
         f"Recipe {matrix.label}: transfer {matrix.transfer:.1%}, own {measured.own_success:.1%}",
         ["inverted from", *short],
         [[name, *line] for name, line in zip(short, matrix.values, strict=True)],
         f"{measured.shapes} shapes a network, {measured.seconds / measured.shapes / len(short):.1f} s a shape. "
-        f"Weakest: {', '.join(f'{name} {share:.0%}' for name, share in weakest)}.{measured.guessed}",
+        f"Weakest: {', '.join(f'{name} {share(*votes)}' for name, votes in weakest)}.{measured.guessed}",
     )
 
 

@@ -1,18 +1,25 @@
 """What a run shows: scores, pictures, files to open elsewhere, and one page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
+import torch
 
 from invert3d.engine.result import Result
 from invert3d.jobs.folder import read_run, write_json
 from invert3d.jobs.job import file_name
 from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
+from invert3d.ops.shares import share
+from invert3d.study.classes.job import read_shapes
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 
+#: what the Chamfer distances are called on the page
+YARDSTICKS: tuple[str, ...] = ("from the inverted", "two of the class", "of another class")
+FILMED = 4  # shapes in the GIF
 PLY_LIMIT = 40  # shapes written as PLY and GLB
 
 
@@ -80,6 +87,49 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
         save_png(trace_plot(curves, steps=steps, title="Mean over the shapes"), folder / "trace.png")
 
 
+def write_film(folder: Path) -> Path:
+    """way.gif in the folder of a run: its first four shapes, from the random solids they began as to the results, with
+    what the network says of these. Returns its path.
+
+    Raises:
+        ValueError: it is no run of classes, or kept no snapshots.
+        OSError: it is not scored yet.
+    """
+    from PIL import Image, ImageOps
+
+    from invert3d.view.color import LIGHT, colorize, limits
+    from invert3d.view.figures import Panel, contact_sheet, save_gif
+
+    result = read_shapes(folder)[1]
+    if result.snapshots is None or result.snapshot_steps is None:
+        raise ValueError(f"{folder} kept no snapshots")
+    states = torch.cat([result.snapshots, result.x[None]]).numpy(force=True)
+    said = [
+        f"it says {row[1]} {row[2]}, so do {row[3]}" for row in json.loads((folder / "scores.json").read_text())["rows"]
+    ]
+    words = [f"step {step}" for step in result.snapshot_steps.tolist()] + ["result"]
+    frames = []
+    for state, when in zip(states, words, strict=True):
+        panels = [
+            Panel(
+                cloud=state[i],
+                colors=colorize(state[i, :, 2], *limits(states[-1, i, :, 2])),
+                caption=said[i] if when == "result" else when,
+            )
+            for i in range(min(FILMED, len(result.x)))
+        ]
+        sheet = contact_sheet(
+            [panels],
+            column_titles=labels(result)[:FILMED],
+            title=f"What {result.facts['model']} recognizes as …",
+            note="The likeliest of many random solids, moved until the network is sure. Color is height.",
+        )
+        frames.append(sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS))
+    tall = max(frame.height for frame in frames)  # the last caption may need two lines
+    frames = [ImageOps.pad(frame, (frame.width, tall), color=LIGHT.background, centering=(0, 0)) for frame in frames]
+    return save_gif(frames, folder / "way.gif", fps=3, hold=2.5)
+
+
 def mean_trace(result: Result) -> dict[str, np.ndarray]:
     """The trace as means over the samples still running: step, loss, probability."""
     return {
@@ -88,27 +138,27 @@ def mean_trace(result: Result) -> dict[str, np.ndarray]:
     }
 
 
-def page_clouds(result: Result, scored: Scored | None = None) -> list[Any]:
-    """The shapes with their snapshots, as the page and the live view show them."""
+def page_clouds(result: Result, scored: Scored) -> list[Any]:
+    """The shapes with their snapshots, each beside the nearest reference shape of its class, where there is one."""
     from invert3d.view.gallery import Cloud
 
     steps = None if result.snapshot_steps is None else [int(step) for step in result.snapshot_steps]
     clouds = []
     for i, label in enumerate(labels(result)):
-        badges = {}
-        if scored is not None:
-            badges = {"own": scored.own_says(i), "others": scored.recognized_by(i)}
-            if np.isfinite(float(scored.chamfer[i])):
-                badges["Chamfer"] = f"{scored.chamfer[i]:.3f}"
+        name = result.facts["names"][i]
         clouds.append(
             Cloud(
-                name=label,
+                name="inverted",
+                row=label,
                 points=result.x[i].numpy(force=True),
-                badges=badges,
+                badges={"it says": scored.own_says(i), "so do others": scored.recognized_by(i)},
                 snapshot_steps=steps,
                 snapshots=None if result.snapshots is None else result.snapshots[:, i].numpy(force=True),
             )
         )
+        if np.isfinite(float(scored.chamfer[i])):
+            facts = dict(zip(YARDSTICKS, scored.distances(name, i).values(), strict=True))
+            clouds.append(Cloud(name=f"nearest {name}", row=label, points=scored.nearest[i].numpy(), badges=facts))
     return clouds
 
 
@@ -116,8 +166,9 @@ def write_run_page(folder: Path, run: dict[str, Any], result: Result, scored: Sc
     """index.html: scene, trace, table, recipe, provenance, in one file that opens from disk."""
     from invert3d.view.page import Table, write_page
 
-    network = f"{table['own_success']:.0%} of the shapes satisfy the network itself"
-    seen = "" if not scored.others else f"; other networks recognize {table['transfer']:.0%}"
+    network = f"{share(int(scored.own.right.sum()), len(scored.own.right))} shapes satisfy the network itself"
+    votes = [bool(right) for other in scored.others for right in other.right]
+    seen = f"; other networks recognize them in {share(sum(votes), len(votes))} cases" if votes else ""
     write_page(
         folder / "index.html",
         title=f"What {result.facts['model']} recognizes as {names_in_words(result.facts['names'])}",

@@ -1,6 +1,6 @@
 """The scores of a run, from what it saved: one row a shape."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from invert3d.data.voxels import Facing, refaced
 from invert3d.engine.result import Result
-from invert3d.evaluate.clouds import moved_share, nearest_shape
+from invert3d.evaluate.clouds import moved_share, nearest_shape, yardstick
 from invert3d.evaluate.inversion import Recognition, recognize
 from invert3d.models.weights import bundled
 from invert3d.opening.networks import Network, open_network
 from invert3d.ops.seeds import REFERENCE_SHAPES
 
 REFERENCES = 24  # of each class, to measure Chamfer distances to
+DISTANCES = ("Chamfer", "two of a class", "another class")  # how the distance and its yardsticks are headed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,8 @@ class Scored:
     chamfer: Tensor  # (A,) to the nearest reference shape of the class, NaN without any
     moved: Tensor  # (A,) share of the points that moved, NaN where points are drawn from surfaces
     nearest: Tensor  # (A, N, 3) the nearest reference shape of the class
+    # of each class: how far one of its shapes is from the nearest other, and one of another class from the nearest
+    yardsticks: Mapping[str, tuple[float, float]]
 
     @property
     def transfer(self) -> float:
@@ -38,6 +41,11 @@ class Scored:
         """How likely the network finds the class asked for, and what else it says: "chair 98%" or "only 2%: cup"."""
         likely = f"{self.own.probability[i]:.0%}"
         return f"{self.own.says[i]} {likely}" if self.own.right[i] else f"only {likely}: {self.own.says[i]}"
+
+    def distances(self, name: str, i: int) -> dict[str, str]:
+        """Chamfer distance of shape i, of the class ``name``, to the nearest reference shape, and its yardsticks."""
+        known = [float(self.chamfer[i]), *self.yardsticks.get(name, (np.nan, np.nan))]
+        return {key: "–" if np.isnan(each) else f"{each:.3f}" for key, each in zip(DISTANCES, known, strict=True)}
 
     def recognized_by(self, i: int) -> str:
         """How many of the other networks recognize shape i, as "2 of 2"."""
@@ -72,6 +80,14 @@ def reference_shapes(names: Sequence[str], points: int, facing: Facing = "front"
     return {name: torch.from_numpy(refaced(each, [name] * len(each), "front", facing)) for name, each in made.items()}
 
 
+def shapes_but(name: str, points: int, facing: Facing) -> Tensor:
+    """A procedural shape (classes - 1, points, 3) of each class but one."""
+    from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
+
+    others = [other for other in CATEGORIES if other != name]
+    return torch.from_numpy(refaced(make_clouds(others, 1, points, REFERENCE_SHAPES)[0], others, "front", facing))
+
+
 def score(result: Result, network: Network, others: Sequence[Network]) -> Scored:
     """Measure the saved shapes of a run by its own network, by others, and against shapes of the classes."""
     names = result.facts["names"]
@@ -79,6 +95,7 @@ def score(result: Result, network: Network, others: Sequence[Network]) -> Scored
     own = recognition(network, x, names, network.facing)
     rest = tuple(recognition(each, x, names, network.facing) for each in others)
     shapes = reference_shapes(names, 512, network.facing)
+    yardsticks = {name: yardstick(each, shapes_but(name, 512, network.facing)) for name, each in shapes.items()}
     chamfer, nearest = torch.full((len(x),), torch.nan), torch.zeros(len(x), 512, 3)
     for i, name in enumerate(names):
         if name in shapes:
@@ -88,7 +105,7 @@ def score(result: Result, network: Network, others: Sequence[Network]) -> Scored
     free = "x" in result.theta or (result.snapshots is not None and result.facts.get("free_points"))
     if free and result.snapshots is not None:
         moved = moved_share(result.snapshots[0], x)
-    return Scored(own=own, others=rest, chamfer=chamfer, moved=moved, nearest=nearest)
+    return Scored(own=own, others=rest, chamfer=chamfer, moved=moved, nearest=nearest, yardsticks=yardsticks)
 
 
 def score_table(result: Result, scored: Scored) -> dict[str, Any]:
@@ -103,16 +120,18 @@ def score_table(result: Result, scored: Scored) -> dict[str, Any]:
             f"{scored.own.probability[i]:.2f}",
             scored.recognized_by(i),
             ", ".join(other.says[i] for other in scored.others) or "–",
-            "–" if scored.chamfer[i].isnan() else f"{scored.chamfer[i]:.3f}",
+            *scored.distances(name, i).values(),
         ]
         rows.append([*row, f"{scored.moved[i]:.0%}"] if free else row)
     judges = f" Others: {', '.join(other.network for other in scored.others)}." if scored.others else ""
     return {
         "title": f"{result.facts['model']}, recipe {result.facts['recipe']}",
-        "columns": ["asked for", "it says", "confidence", "recognized by others", "they say", "Chamfer"]
+        "columns": ["asked for", "it says", "confidence", "recognized by others", "they say", *DISTANCES]
         + (["points moved"] if free else []),
         "rows": rows,
-        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCES} shapes of the class.",
+        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCES} shapes of "
+        "the class, held out; two of a class: of one of these to the nearest other; another class: of one of another "
+        "class to the nearest of these (medians).",
         "transfer": scored.transfer,
         "own_success": scored.own.share,
     }

@@ -27,13 +27,13 @@ NETWORKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClassTransfer:
-    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, transfer by class; and
-    what nobody said of a network (``Network.guessed``).
+    """Of one recipe: the matrix (share recognized), success on the inverted networks themselves, how many of how many
+    votes of other networks by class; and what nobody said of a network (``Network.guessed``).
     """
 
     matrix: Matrix
     own_success: float
-    by_class: dict[str, float]
+    by_class: dict[str, tuple[int, int]]
     seconds: float
     shapes: int
     guessed: str = ""
@@ -126,7 +126,7 @@ def _measured(
     return ClassTransfer(
         matrix=Matrix(label=label, rows=names, columns=names, values=tuple(map(tuple, values))),
         own_success=sum(own) / len(own),
-        by_class={name: sum(each) / len(each) for name, each in votes.items()},
+        by_class={name: (sum(each), len(each)) for name, each in votes.items()},
         seconds=seconds,
         shapes=shapes,
         guessed="".join(f" {each.name}:{each.guessed}" for each in networks if each.guessed),

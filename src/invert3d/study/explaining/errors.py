@@ -17,7 +17,7 @@ from invert3d.opening.networks import Network
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import explaining_job
-from invert3d.study.explaining.pictures import filled, panel, reduction_of, values_of
+from invert3d.study.explaining.pictures import panel, reduction_of, values_of
 
 
 def confusion(said: Tensor, target: Tensor, classes: int) -> Tensor:
@@ -104,7 +104,8 @@ def _table(
     ]
     pairs = worst_pairs(counts, network.classes)
     accuracy = float((said == known.target).double().mean())
-    note = f"{accuracy:.1%} of {len(known)} held-out shapes are classified right."
+    right = int((said == known.target).sum())
+    note = f"{right} of {len(known)} held-out shapes are classified right ({accuracy:.1%})."
     note += "".join(f" {finding}." for finding in findings(counts, network.classes)) + network.guessed
     columns = ["it is", "classified as", "probability", "of the right class"]
     return {"title": title, "columns": columns, "rows": rows, "note": note, "accuracy": accuracy, "pairs": pairs}
@@ -170,7 +171,7 @@ def draw_mistakes(
         label, line = network.classes[int(chances[i].argmax())], []
         for row in (i, other):
             if row is not None:
-                values, kind = values_of(method, found[row], 0, space, filled(space, known.x[row]))
+                values, kind = values_of(method, found[row], space, known.x[row])
                 line.append(panel(space, known.x[row], None, kind, caption=f"{label} {chances[row].max():.2f}"))
                 line.append(panel(space, known.x[row], values, kind))
         rows.append(line)

@@ -13,7 +13,7 @@ from invert3d.attribution.features import GradCAM
 from invert3d.engine.draws import Draws
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points, Space, Voxels
-from invert3d.evaluate.attribution import occupied, without
+from invert3d.evaluate.attribution import named, occupied, removed
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.job import Context, Job, Made, Unit, file_name
@@ -22,7 +22,7 @@ from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.opening.networks import Network, open_network
 from invert3d.registry import lookup
-from invert3d.study.explaining.pictures import draw, reduction_of
+from invert3d.study.explaining.pictures import RANDOM, Explained, draw, reduction_of
 
 #: inputs that are explained together
 AT_ONCE = 4
@@ -135,31 +135,32 @@ class ExplainInputs:
                 left_out.append(str(error))
         with torch.no_grad():
             chances = self.network.frozen(x.to(self.network.frozen.device)).softmax(-1).cpu()
-        without_top, without_random = {}, []
+        gone: dict[str, Tensor] = {}
         if self.test is not None:
-            for name, each in found.items():
-                reduction = reduction_of(name, self.network.frozen.space)
-                without_top[name] = self.answers(x, each.per_element(reduction).cpu())
             draws = Draws.seeded(context.seed, [unit.name for unit in units], "test")
-            without_random = self.answers(x, draws.uniform(x, 0, 1, *occupied(x).shape[1:]))
+            ranked = {RANDOM: draws.uniform(x, 0, 1, *occupied(x).shape[1:])}
+            ranked |= {k: v.per_element(reduction_of(k, self.network.frozen.space)).cpu() for k, v in found.items()}
+            gone = {name: named(x, values, self.test) for name, values in ranked.items()}
+        answers = {name: self.answers(x, each) for name, each in gone.items()}
         made = []
         for i in range(len(units)):
             facts = {
                 name: {key: each_of(value, i) for key, value in each.facts.items()} for name, each in found.items()
             }
-            for name in without_top:
-                facts[name] |= {"without": without_top[name][i], "without random": without_random[i]}
+            for name in found if gone else ():
+                facts[name] |= {"without": answers[name][i], "without random": answers[RANDOM][i]}
             arrays = {"x": x[i], "chances": chances[i], **{name: each.values[i] for name, each in found.items()}}
+            arrays |= {f"gone.{name}": each[i] for name, each in gone.items()}
             made.append(Made(facts={"target": targets[i], "methods": facts, "left_out": left_out}, arrays=arrays))
         return made
 
     @torch.no_grad()
-    def answers(self, x: Tensor, values: Tensor) -> list[str]:
-        """What the network says without the elements of each input that have the largest values."""
+    def answers(self, x: Tensor, gone: Tensor) -> list[str]:
+        """What the network says of each input without the elements that are gone."""
         frozen = self.network.frozen
-        less = without(x, values, self.test or 0.0, "center" if isinstance(frozen.space, Points) else "empty")
+        less = removed(x, ~gone, "center" if isinstance(frozen.space, Points) else "empty")
         sure, says = frozen(less.to(frozen.device)).softmax(-1).max(-1)
-        return [f"{self.network.classes[i]} {p:.2f}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
+        return [f"{self.network.classes[i]} {p:.0%}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
 
 
 def each_of(value: Any, i: int) -> Any:
@@ -203,8 +204,10 @@ def explaining_job(
     target: str | Sequence[str] | None = None,
     against: str | None = None,
     test: float | None = None,
+    truth: Mapping[str, str] | None = None,
 ) -> Job:
-    """The job of explaining named inputs. Raises ValueError as ``explain_files``."""
+    """The job of explaining named inputs, some of which are known (``truth``) to be of a class. Raises ValueError as
+    ``explain_files``."""
     space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
     for name in asked:
         lookup("attribution", name)().check(space)
@@ -234,7 +237,10 @@ def explaining_job(
     return Job(
         kind="explanations",
         units=tuple(
-            Unit(name=file_name(label), values={"x": each, "target": name, "label": label})
+            Unit(
+                name=file_name(label),
+                values={"x": each, "target": name, "label": label, "truth": (truth or {}).get(label)},
+            )
             for (label, each), name in zip(inputs.items(), names, strict=True)
         ),
         worker=ExplainInputs(network=network, methods=chosen, against=against, strict=methods is not None, test=test),
@@ -258,24 +264,35 @@ def write_explanations(outcome: Outcome, network: Network, against: str | None =
     units, made = zip(*outcome.each(), strict=True)
     names = [unit.values["label"] for unit in units]
     known = [name for name, _ in outcome.job.worker.methods if all(name in each.facts["methods"] for each in made)]  # type: ignore[attr-defined]
-    found = {name: Attribution(torch.stack([each.arrays[name] for each in made])) for name in known}
-    x = torch.stack([each.arrays["x"] for each in made])
-    table = table_of(
-        network,
-        names,
-        [each.facts for each in made],
-        torch.stack([each.arrays["chances"] for each in made]),
-        known,
-        against,
-    )
+    chances = torch.stack([each.arrays["chances"] for each in made])
+    table = table_of(network, names, [each.facts for each in made], chances, known, against)
     if (share := outcome.job.settings["test"]) is not None:
         table["note"] += f" Without: what it says once {share:.0%} are taken away, those named or as many at random."
     table["note"] += network.guessed
     reasons = dict.fromkeys(reason for each in made for reason in each.facts["left_out"])
     table["note"] += "".join(f" Left out: {reason}." for reason in reasons)
     write_json(outcome.path / "table.json", table)
-    draw(outcome.path, network, names, x, found, table)
+    explained = [
+        Explained(
+            name=unit.values["label"],
+            x=each.arrays["x"],
+            target=each.facts["target"],
+            truth=unit.values["truth"],
+            chances=dict(zip(network.classes, each.arrays["chances"].tolist(), strict=True)),
+            found={name: Attribution(each.arrays[name][None]) for name in known},
+            without=answers_without(each, known),
+        )
+        for unit, each in zip(units, made, strict=True)
+    ]
+    draw(outcome.path, network, explained, table)
     return table
+
+
+def answers_without(made: Made, methods: Sequence[str]) -> dict[str, tuple[Tensor, str]]:
+    """What was taken away by a test, at random and as each method says, and the answer then."""
+    facts = made.facts["methods"]
+    said = {RANDOM: facts[methods[0]].get("without random"), **{name: facts[name].get("without") for name in methods}}
+    return {name: (made.arrays[f"gone.{name}"], answer) for name, answer in said.items() if answer is not None}
 
 
 def table_of(
@@ -296,7 +313,7 @@ def table_of(
             rows.append(
                 [
                     name,
-                    f"{network.classes[says]} {chances[i, says]:.2f}",
+                    f"{network.classes[says]} {chances[i, says]:.0%}",
                     facts[i]["target"],
                     method.replace("_", " "),
                     used,

@@ -1,9 +1,12 @@
 """What explanations look like: colored clouds, voxels and pictures, side by side and on a page."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from invert3d.attribution.attribution import Attribution, Reduction
@@ -13,18 +16,43 @@ from invert3d.opening.networks import Network
 from invert3d.ops.files import write_bytes
 from invert3d.registry import lookup
 
+if TYPE_CHECKING:
+    from invert3d.view.gallery import Cloud
+
+Map = Literal["sequential", "diverging"]
+
+RANDOM = "at_random"  #: how elements are taken away beside those that the methods name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explained:
+    """One input, what the network says of it, and why."""
+
+    name: str
+    x: Tensor  # (*space.shape)
+    target: str  # the class that is explained
+    chances: Mapping[str, float]  # of the classes
+    found: Mapping[str, Attribution]  # by method, each of this input alone
+    truth: str | None = None  # the class that it is, where that is known
+    without: Mapping[str, tuple[Tensor, str]] = field(default_factory=dict)  # elements taken away, the answer then
+
+    @property
+    def says(self) -> str:
+        """The likeliest class, as "chair 98%"."""
+        best = max(self.chances, key=lambda name: self.chances[name])
+        return f"{best} {self.chances[best]:.0%}"
+
 
 def reduction_of(method: str, space: Space) -> Reduction:
     """How a method gives an element one number: with one channel its value, sign and all."""
     return "sum" if isinstance(space, Voxels) else lookup("attribution", method).reduction
 
 
-def values_of(
-    method: str, attribution: Attribution, i: int, space: Space, shown: np.ndarray | None = None
-) -> tuple[np.ndarray, str]:
-    """One number an element of input i, 1 at the 99th percentile of those ``shown``, and the color map that fits it."""
-    reduction = reduction_of(method, space)
-    values = attribution.per_element(reduction)[i].numpy(force=True)
+def values_of(method: str, attribution: Attribution, space: Space, x: Tensor) -> tuple[np.ndarray, Map]:
+    """One number an element of the input x (*space.shape), the only one that was explained: 1 at the 99th percentile
+    of what is drawn; and the color map that fits it."""
+    reduction, shown = reduction_of(method, space), filled(space, x)
+    values = attribution.per_element(reduction)[0].numpy(force=True)
     seen = values if shown is None else values[shown]
     reach = max(float(np.quantile(np.abs(seen), 0.99)) if seen.any() else 0.0, 1e-12)
     return np.clip(values / reach, -1, 1), "diverging" if reduction == "sum" else "sequential"
@@ -35,52 +63,35 @@ def filled(space: Space, x: Tensor) -> np.ndarray | None:
     return x[0].numpy() != 0 if isinstance(space, Voxels) else None
 
 
-def draw(
-    folder: Path, network: Network, names: list[str], x: Tensor, found: dict[str, Attribution], table: dict[str, Any]
-) -> None:
+def draw(folder: Path, network: Network, inputs: Sequence[Explained], table: dict[str, Any]) -> None:
     """attributions.safetensors, PLY files, figure.png and index.html."""
     from safetensors.torch import save
 
     from invert3d.view.figures import contact_sheet, save_png
-    from invert3d.view.files import write_ply
-    from invert3d.view.gallery import Cloud
     from invert3d.view.page import Table, write_page
 
-    arrays = {"x": x, **{name: each.values.cpu().contiguous() for name, each in found.items()}}
+    methods, space = list(inputs[0].found), network.frozen.space
+    arrays = {"x": torch.stack([each.x for each in inputs])}
+    arrays |= {name: torch.cat([each.found[name].values for each in inputs]).cpu().contiguous() for name in methods}
     write_bytes(folder / "attributions.safetensors", save(arrays))
-    space, cards, panels = network.frozen.space, [], []
-    for i, name in enumerate(names):
-        panels.append([panel(space, x[i], None, "sequential", caption=f"it says {table['rows'][i * len(found)][1]}")])
-        for method, each in found.items():
-            values, kind = values_of(method, each, i, space, filled(space, x[i]))
-            panels[-1].append(drawn := panel(space, x[i], values, kind))
-            if isinstance(space, Image):
-                continue
-            whole = panel(space, x[i], values, kind, hollow=False)
-            assert whole.cloud is not None
-            write_ply(folder / "clouds" / f"{name}-{method}.ply", whole.cloud, whole.colors)
-            cards.append(
-                Cloud(
-                    name=f"{name}, {method.replace('_', ' ')}",
-                    points=whole.cloud,
-                    cube=drawn.cube,
-                    kind=kind,  # type: ignore[arg-type]
-                    values=values if isinstance(space, Points) else values[x[i, 0].numpy() != 0],
-                )
-            )
+    panels = [
+        [panel(space, each.x, None, "sequential", caption=f"it says {each.says}")]
+        + [panel(space, each.x, *values_of(name, found, space, each.x)) for name, found in each.found.items()]
+        for each in inputs
+    ]
     reading = (
         "Signed methods: red raises the score, blue lowers it, gray does neither. Norms: dark to bright. "
         "Colors end at the 99th percentile of each input."
     )
-    what = "input" if not isinstance(space, Points) else "cloud"
     sheet = contact_sheet(
         panels,
-        column_titles=[what, *(name.replace("_", " ") for name in found)],
-        row_titles=names,
+        column_titles=["input", *(name.replace("_", " ") for name in methods)],
+        row_titles=[each.name for each in inputs],
         title=table["title"],
         note=reading,
     )
     save_png(sheet, folder / "figure.png")
+    cards = [] if isinstance(space, Image) else [card for each in inputs for card in rows_of(folder, space, each)]
     write_page(
         folder / "index.html",
         title=table["title"],
@@ -93,8 +104,33 @@ def draw(
     )
 
 
+def rows_of(folder: Path, space: Space, given: Explained) -> list["Cloud"]:
+    """The cards of one input, and its PLY files: a row with the input and what each method says of it, and, where it
+    was tested, one of what is left without what each names."""
+    from invert3d.view.files import write_ply
+    from invert3d.view.gallery import Cloud
+
+    whole = panel(space, given.x, None, "sequential", hollow=False)
+    shape, shown = {"points": whole.cloud, "cube": whole.cube}, filled(space, given.x)
+    here = slice(None) if shown is None else shown
+    facts = {"it says": given.says, "explained": given.target}
+    facts |= {} if given.truth is None else {"it is": given.truth}
+    row = f"{given.name}: it says {given.says}"
+    cards = [Cloud(name="input", row=row, badges=facts, **shape)]
+    for method, found in given.found.items():
+        values, kind = values_of(method, found, space, given.x)
+        colored = panel(space, given.x, values, kind, hollow=False)
+        write_ply(folder / "clouds" / f"{given.name}-{method}.ply", whole.cloud, colored.colors)
+        cards.append(Cloud(name=method.replace("_", " "), row=row, values=values[here], kind=kind, **shape))
+    for method, (gone, answer) in given.without.items():
+        away = gone.numpy()[here]
+        row = f"{given.name} without {away.mean():.0%} of it, drawn pale: taken at random, or as each method says"
+        cards.append(Cloud(name=method.replace("_", " "), row=row, ghost=away, caption=f"it says {answer}", **shape))
+    return cards
+
+
 def panel(
-    space: Space, x: Tensor, values: np.ndarray | None, kind: str, *, hollow: bool = True, caption: str = ""
+    space: Space, x: Tensor, values: np.ndarray | None, kind: Map, *, hollow: bool = True, caption: str = ""
 ) -> Any:
     """An input (*space.shape), colored by one number an element where there are any.
 
@@ -104,7 +140,7 @@ def panel(
     from invert3d.view.figures import Panel
     from invert3d.view.grids import cubes
 
-    colors = None if values is None else colorize(values, -1 if kind == "diverging" else 0, 1, kind)  # type: ignore[arg-type]
+    colors = None if values is None else colorize(values, -1 if kind == "diverging" else 0, 1, kind)
     if isinstance(space, Points):
         return Panel(cloud=x[:, :3].numpy(), colors=colors, caption=caption)
     if isinstance(space, Image):

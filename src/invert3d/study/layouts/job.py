@@ -249,6 +249,20 @@ def run_of(
     )
 
 
+@torch.no_grad()
+def agreeing(
+    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], batch: int = 16
+) -> tuple[bool, ...]:
+    """Whether a detector sees exactly what was asked in each picture of its size, as ``Detector.agrees`` has it."""
+    device, said = device_of(detector), []
+    with frozen(detector):
+        for i in range(0, len(pictures), batch):
+            targets = {k: v.to(device) for k, v in detector.targets(asked[i : i + batch]).items()}
+            raw = detector.raw(torch.stack(list(pictures[i : i + batch])).to(device))
+            said += detector.agrees(raw, targets).tolist()
+    return tuple(said)
+
+
 def redetected(
     detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
 ) -> list[Layout]:

@@ -1,6 +1,7 @@
 """What a run of inverted layouts shows: figures, a sweep's sheet and GIF, and one page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
@@ -11,8 +12,9 @@ from invert3d.evaluate.layouts import errors
 from invert3d.jobs.folder import read_run
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
+from invert3d.ops.shares import share
 from invert3d.study.layouts.files import pixels
-from invert3d.study.layouts.job import BoxesRun, redetected
+from invert3d.study.layouts.job import BoxesRun, agreeing, redetected
 from invert3d.study.layouts.scenes import SWEEPS
 from invert3d.study.layouts.score import SHOWN
 from invert3d.view.boxes import SceneFrame, difference_map
@@ -45,7 +47,11 @@ def report(
     if sweep is not None:
         write_sweep(run, shown, folder, *sweep)
     write_differences(run, folder)
-    return write_boxes_page(run, shown, originals, seen, folder, model)
+    agrees = agreeing(detector, list(run.pictures), list(run.asked))
+    if sweep is not None:
+        moved = zip(sweep[1], run.names, strict=False)  # an interrupted run has fewer
+        run = replace(run, names=tuple(f"{sweep[0]} {value:g} {SWEEPS[sweep[0]]}" for value, _ in moved))
+    return write_boxes_page(folder, run, shown, agrees, seen, model)
 
 
 def _pixels(picture: Tensor | None):
@@ -121,58 +127,79 @@ def write_differences(run: BoxesRun, folder: Path) -> None:
         )
 
 
-def verdict(model: str, asked: Sequence[Layout], shown: Sequence[Layout]) -> str:
-    """What a detector reads of what was asked, in one sentence."""
+def judgment(agrees: Sequence[bool], asked: Sequence[Layout], shown: Sequence[Layout]) -> str:
+    """What a detector reads of what was asked in some pictures, in words, and whether it sees just that in them
+    (``Detector.agrees``): overlap, meters and degrees are means over the objects that it reads."""
     each = [errors(one, other) for one, other in zip(asked, shown, strict=True)]
-    found, false = sum(len(one.pairs) for one in each), sum(one.false for one in each)
-    words = f"From the saved 8-bit pictures {model} reads {found} of {found + sum(one.missed for one in each)} objects"
-    if found:
+    read, extra = sum(len(one.pairs) for one in each), sum(one.false for one in each)
+    whole = f"It sees what was asked in {share(sum(agrees), len(agrees))} pictures"
+    words = [whole if len(agrees) > 1 else f"It {'sees' if any(agrees) else 'does not see'} what was asked"]
+    words.append(f"{share(read, read + sum(one.missed for one in each))} objects read")
+    if read:
         iou, depth, yaw = (
             float(torch.cat([getattr(one, k) for one in each]).mean()) for k in ("iou3d", "depth", "yaw")
         )
-        words += f", with a mean 3-D overlap of {iou:.2f}, {depth:.2f} m off in depth and {yaw:.0f} degrees in angle"
-    return words + (f", and {false} that nobody asked for." if false else ".")
+        words += [f"3-D overlap {iou:.2f}", f"{depth:.2f} m off in depth", f"{yaw:.0f} degrees off in yaw"]
+    words.append(f"{extra or 'no'} extra object{'' if extra == 1 else 's'}")
+    return "; ".join(words) + "."
 
 
 def write_boxes_page(
+    folder: Path,
     run: BoxesRun,
     shown: Sequence[Layout],
-    originals: Sequence[Tensor | None],
+    agrees: Sequence[bool],
     seen: Sequence[Layout | None],
-    folder: Path,
     model: str,
 ) -> Path:
-    """The page: pictures beside a scene to turn, and a table of the objects, asked and read."""
-    facts = read_run(folder) if (folder / "run.json").is_file() else {}
-    settings = facts.get("settings", {})
-    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
+    """The page: what the detector reads in words, figures of a sweep or of changes, pictures beside scenes to turn, and
+    a table of the objects, asked and read.
+
+    Args:
+        folder: of the run.
+        run: pictures and what was asked.
+        shown: what is read from each picture.
+        agrees: whether that is what was asked, see ``agreeing``.
+        seen: what is read from the originals, in the order of the run, None where there is none.
+        model: the detector.
+    """
     frames = [
         SceneFrame(
-            name=run.names[i],
+            name=name,
+            caption=judgment(agrees[i : i + 1], run.asked[i : i + 1], shown[i : i + 1]),
             truth=run.asked[i],
-            original=_pixels(originals[i]),
+            original=_pixels(run.originals.get(name)),
             on_original=seen[i],
             inverted=pixels(run.pictures[i]),
             on_inverted=shown[i],
             badges={"steps": str(run.steps[i])},
         )
-        for i in range(min(len(run.names), MOST_SCENES))
+        for i, name in enumerate(run.names[:MOST_SCENES])
     ]
+    facts = read_run(folder) if (folder / "run.json").is_file() else {}
+    settings = facts.get("settings", {})
+    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
     about = {
         "model": model,
         "recipe": recipe["name"],
         "seed": str(settings.get("seed", "")),
         **facts.get("environment", {}),
     }
+    figures = {"sweep.png": "The sweep", "sweep.gif": "The sweep, one after the other"}
+    there = [(title, path) for name, title in figures.items() if (path := folder / "figures" / name).is_file()]
+    there += [("What must change", path) for path in sorted((folder / "figures").glob("*-change.png"))[:MOST_PANELS]]
     return write_scene_page(
         folder,
         frames,
         about,
         title="Inverted layouts",
-        subtitle=verdict(Path(model).stem, run.asked, shown),
+        subtitle=f"Read by {Path(model).stem} from the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}",
+        pictures=there,
         recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
         notes=[
+            "It sees what was asked: the detections above a score of 0.3 are just the objects asked for, each box on "
+            "average within a fiftieth of its diagonal of the asked one.",
             "A picture that only its own detector understands is an adversarial example: "
-            "invert3d evaluate boxes RUN --models OTHER says what another one reads."
+            "invert3d evaluate boxes RUN --models OTHER says what another one reads.",
         ],
     )

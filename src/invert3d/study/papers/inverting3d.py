@@ -29,7 +29,7 @@ from invert3d.study.classes.job import Source, result_of, shapes_job
 from invert3d.study.classes.report import page_clouds
 from invert3d.study.classes.score import Scored, other_networks, score
 from invert3d.study.layouts.files import pixels
-from invert3d.study.layouts.job import BoxesRun, asked_of, frozen, layouts_job, run_of
+from invert3d.study.layouts.job import BoxesRun, agreeing, asked_of, frozen, layouts_job, run_of
 from invert3d.study.layouts.report import on_originals, write_boxes_page
 from invert3d.study.layouts.scenes import Scenes, asked_scenes
 from invert3d.study.layouts.score import SHOWN, short
@@ -139,13 +139,13 @@ class Street:
             means = {k: round(v, 2) if len(each.pairs) else "–" for k, v in each.means().items()}
             counts = {"picture": label, "asked": len(last.asked[0]), "found": len(each.pairs), "false": each.false}
             rows.append({**counts, **{k: means[k] for k in ("iou3d", "depth", "yaw", "center_2d")}, "steps": steps})
-        folder, originals = self.outcome.path, [last.originals[name] for name in last.names]
-        write_boxes_page(last, [read_in(last)], originals, self.seen, folder, self.model)
+        agrees = agreeing(self.detector, list(last.pictures), list(last.asked))
+        write_boxes_page(self.outcome.path, last, [read_in(last)], agrees, self.seen, self.model)
         note = (
             f"What {short(self.model)} reads from the picture in 8 bits, against what was asked. Errors are means over "
             "the objects that were found."
         )
-        return save_table(folder, title, rows, note)
+        return save_table(self.outcome.path, title, rows, note)
 
 
 def read_in(run: BoxesRun) -> Layout:

@@ -11,6 +11,7 @@ from invert3d.evaluate.attribution import occupied, randomized_layers, rank_corr
 from invert3d.jobs.job import Job
 from invert3d.jobs.rows import rows_job
 from invert3d.opening.networks import Network, cached_network
+from invert3d.ops.shares import share
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import probabilities
 from invert3d.study.explaining.truth import examples, importance, with_interval
@@ -66,7 +67,7 @@ def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, 
         "left": left.name,
         "method": method,
         "shapes": len(x),
-        "same answer": f"{same.double().mean():.0%}",
+        "same answer": share(int(same.sum()), len(same)),
         "rank correlation": with_interval(correlations(values, pruned, there)),
         "top tenth shared": with_interval(overlaps(values, pruned, there)),
         "random weights": with_interval(correlations(values, random, there)),
