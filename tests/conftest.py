@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import tests.shape_checks  # noqa: F401 - the hook below looks it up by name
+from invert3d.engine import progress
 
 #: packages whose annotated types and shapes are checked at every call, hooked before they are imported; not the
 #: engine, whose own sentences about bad arguments are tested
@@ -23,6 +25,7 @@ CHECKED = [f"invert3d.{name}" for name in ("models", "objectives", "ops", "prior
 jaxtyping.install_import_hook(CHECKED, "tests.shape_checks.checked")
 
 torch.set_num_threads(1)
+progress.QUIET = math.inf  # what a command prints depends on no clock
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and tests send it
 
 #: the same examples in every run, and no clock

@@ -1,12 +1,22 @@
 """The accuracy of the bundled networks, measured again."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard
 from invert3d.opening.networks import open_network
+
+
+def measured_one_by_one(cards: dict[str, WeightCard]) -> Iterator[tuple[str, WeightCard]]:
+    """The networks, while it is shown how many of them are measured."""
+    with Meter(f"measuring {len(cards)} networks", len(cards)) as meter:
+        for i, (name, card) in enumerate(cards.items()):
+            yield name, card
+            meter.update(i + 1, facts=name)
 
 
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:
@@ -18,9 +28,10 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     from invert3d.training.classifiers import accuracy_by_class, predictions
     from invert3d.training.data import held_out_shapes, modelnet10_grids
 
-    clouds, labels = held_out_shapes()
+    with Meter("making held-out shapes"):
+        clouds, labels = held_out_shapes()
     headline, rows, real, grids = {}, [], {}, []
-    for name, card in cards.items():
+    for name, card in measured_one_by_one(cards):
         accuracy, fresh = card.scores["accuracy"], card.scores.get("accuracy_fresh", 0.0)
         measured, model = "by its card", open_network(name).frozen
         if card.data.startswith("procedural shapes") and "points" in card.inputs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from invert3d.engine.progress import Meter
 from invert3d.evaluate.inversion import recognize
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
@@ -82,7 +83,8 @@ def transfer(
     if len(sources) < len(chosen) * len(names):
         raise ValueError("two recipes have one name: name each once")
     outcome = execute(shapes_job(sources, classes, repeats), options).whole()
-    return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
+    with Meter("showing the shapes to the networks", show=options.progress):
+        return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
 
 
 def check_judge(recipe: Recipe, networks: Sequence[Network]) -> None:
