@@ -9,6 +9,8 @@ import torch
 
 from invert3d import cli
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 
 def run(monkeypatch, capsys, *words):
     """Exit code, standard output and standard error of a command."""

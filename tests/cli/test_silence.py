@@ -21,6 +21,8 @@ from invert3d.engine import progress
 from invert3d.training.data import shapes_data
 from tests.evaluate.test_kitti import ROW, scene
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 MOST = 3.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -55,10 +56,16 @@ class Walk:
         if self.marker.exists():
             return
         self.marker.touch()
-        victim, how = (os.getpid(), signal.SIGKILL) if self.fault == "kill" else (os.getppid(), signal.SIGINT)
+        victim, how = (os.getpid(), signal.SIGKILL) if self.fault == "kill" else (_asking(), signal.SIGINT)
         os.kill(victim, how)
         while not context.stop():  # or the walk may be over before the other process has heard of it
             time.sleep(0.01)
+
+
+def _asking() -> int:
+    """The process that runs the job."""
+    parent = multiprocessing.parent_process()
+    return os.getppid() if parent is None else parent.pid or os.getppid()
 
 
 @dataclass(frozen=True)

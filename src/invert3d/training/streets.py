@@ -25,6 +25,8 @@ from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
 from invert3d.training.frames import Frames
 
+AT_ONCE = 16  # frames a batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class MakeStreets:
@@ -69,7 +71,7 @@ def streets_job(
         units=tuple(Unit(name=f"{i:06d}") for i in range(count)),
         worker=MakeStreets(height=height, width=width, clutter=clutter, scan=scan, keep=keep),
         settings={"height": height, "width": width, "clutter": clutter, "scan": scan, "depth": depth},
-        capacity=16,
+        capacity=AT_ONCE,
         label=f"making {count} streets",
     )
 
