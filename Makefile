@@ -19,7 +19,8 @@ PLAIN := $(call stamp,plain)
 READY := $(call stamp,dev)
 
 # On small operations one thread a process is faster than several that wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+# Each process begins with a part of its own, so that what a file of tests prepares is prepared once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
 import os
 import random
 import signal
@@ -13,9 +15,11 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Picture
 from torch import Tensor, nn
 
 import tests.shape_checks  # noqa: F401 - the hook below looks it up by name
+from invert3d.engine import progress
 
 #: packages whose annotated types and shapes are checked at every call, hooked before they are imported; not the
 #: engine, whose own sentences about bad arguments are tested
@@ -23,6 +27,7 @@ CHECKED = [f"invert3d.{name}" for name in ("models", "objectives", "ops", "prior
 jaxtyping.install_import_hook(CHECKED, "tests.shape_checks.checked")
 
 torch.set_num_threads(1)
+progress.QUIET = math.inf  # what a command prints depends on no clock
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and tests send it
 
 #: the same examples in every run, and no clock
@@ -78,6 +83,25 @@ def clouds() -> Callable[..., Tensor]:
         return (torch.rand(batch, points, 3, generator=generator, dtype=torch.float64) - 0.5).to(dtype)
 
     return make
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes come from a server that has loaded torch once; ``test_two_processes`` starts them as shipped."""
+    multiprocessing.set_forkserver_preload(["torch", "invert3d.jobs.crew"])
+    monkeypatch.setattr("invert3d.jobs.processes.START", "forkserver")
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of clouds with a sample a pixel, and PNGs in a tenth of the time: where nobody looks at them closely."""
+    save = Picture.Image.save
+
+    def saved(self, *where, **how) -> None:
+        save(self, *where, **{**how, "optimize": False, "compress_level": 1})
+
+    monkeypatch.setattr(Picture.Image, "save", saved)
+    monkeypatch.setattr("invert3d.view.raster._SAMPLES", 1)
 
 
 class TinyNet(nn.Module):

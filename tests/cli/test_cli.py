@@ -12,6 +12,8 @@ from invert3d import cli
 from invert3d.study.classes.job import read_shapes
 from invert3d.study.classes.report import write_film
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 
 def run(monkeypatch, capsys, *words):
     """Exit code, standard output and standard error of a command."""

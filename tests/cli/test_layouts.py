@@ -18,16 +18,7 @@ from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout, write_scene
 from tests.study.layouts.test_job import card, detector  # noqa: F401 - fixtures
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PNGs in a tenth of the time: nobody looks at how small they are."""
-    save = Picture.Image.save
-
-    def saved(self, *where, **how) -> None:
-        save(self, *where, **{**how, "optimize": False, "compress_level": 1})
-
-    monkeypatch.setattr(Picture.Image, "save", saved)
+pytestmark = pytest.mark.usefixtures("coarse")
 
 
 @pytest.fixture

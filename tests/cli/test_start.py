@@ -64,7 +64,8 @@ def test_elsewhere_a_refusal_is_the_only_line() -> None:
         env=ENVIRONMENT,
     )
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("invert3d: unknown model 'pointnett'; did you mean") and done.stderr.count("\n") == 1
+    said = [line for line in done.stderr.splitlines() if not line.startswith("working, ")]  # where torch loads slowly
+    assert len(said) == 1 and said[0].startswith("invert3d: unknown model 'pointnett'; did you mean")
 
 
 @pytest.mark.parametrize(("words", "most"), [(["models"], 80), (["data", "where", "kitti"], 0), (["recipes"], 0)])

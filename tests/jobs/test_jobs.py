@@ -98,7 +98,7 @@ def test_two_processes_write_the_same_bytes(plain, tmp_path) -> None:
 
 
 @pytest.mark.fault("kill -9 of a worker process in the middle of a batch")
-def test_a_killed_process_loses_nothing(plain, tmp_path) -> None:
+def test_a_killed_process_loses_nothing(plain, tmp_path, forked) -> None:
     worker = Walk(marker=tmp_path / "killed", fault="kill", at=("walk-2", 7))
     execute(walks(worker), quiet(tmp_path / "run", workers=2))
     assert (tmp_path / "killed").exists() and written(tmp_path / "run") == plain
@@ -107,13 +107,13 @@ def test_a_killed_process_loses_nothing(plain, tmp_path) -> None:
 
 
 @pytest.mark.fault("a batch that kills every process that works at it")
-def test_a_batch_that_kills_every_process_is_given_up_by_name(tmp_path) -> None:
+def test_a_batch_that_kills_every_process_is_given_up_by_name(tmp_path, forked) -> None:
     with pytest.raises(ChildProcessError, match=r"worker of walk-\d died 3 times"):
         execute(walks(Deadly()), quiet(tmp_path / "run", workers=2))
 
 
 @pytest.mark.fault("an error in a worker process")
-def test_an_error_in_a_process_is_raised_here(tmp_path) -> None:
+def test_an_error_in_a_process_is_raised_here(tmp_path, forked) -> None:
     worker = Walk(marker=tmp_path / "x", fault="error", at=("walk-1", 3))
     for workers in (1, 2):
         with pytest.raises(ValueError, match="walk-1 is not legal"):
@@ -122,7 +122,7 @@ def test_an_error_in_a_process_is_raised_here(tmp_path) -> None:
 
 @pytest.mark.fault("Ctrl-C")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(plain, tmp_path, workers) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_bytes(plain, tmp_path, workers, forked) -> None:
     out = tmp_path / "run"
     at = ("walk-4", 11)
     worker = _SelfStop(Walk(), at) if workers == 1 else Walk(marker=tmp_path / "stopped", fault="stop", at=at)

@@ -54,7 +54,7 @@ def make(request, monkeypatch) -> Callable[[], Job]:
     return request.param
 
 
-def test_the_same_bytes_however_it_is_run(make, tmp_path: Path, monkeypatch) -> None:
+def test_the_same_bytes_however_it_is_run(make, tmp_path: Path, monkeypatch, forked) -> None:
     execute(make(), quiet(tmp_path / "plain"))
     plain = written(tmp_path / "plain")
     assert len({name.split("/")[0] for name in plain}) == 2

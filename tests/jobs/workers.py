@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +55,16 @@ class Walk:
         if self.marker.exists():
             return
         self.marker.touch()
-        victim, how = (os.getpid(), signal.SIGKILL) if self.fault == "kill" else (os.getppid(), signal.SIGINT)
+        victim, how = (os.getpid(), signal.SIGKILL) if self.fault == "kill" else (_asking(), signal.SIGINT)
         os.kill(victim, how)
         while not context.stop():  # or the walk may be over before the other process has heard of it
-            time.sleep(0.01)
+            pass
+
+
+def _asking() -> int:
+    """The process that runs the job."""
+    parent = multiprocessing.parent_process()
+    return os.getppid() if parent is None else parent.pid or os.getppid()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from invert3d.data.kitti import KittiFolder
 from invert3d.data.worlds.streets import make_frame
 from invert3d.jobs.options import RunOptions
+from invert3d.training import streets
 from invert3d.training.streets import MakeStreets, make_streets, street_frames
 from tests.cli.calls import command
 from tests.data.test_streets import decoded
@@ -64,9 +65,10 @@ def test_frames_in_memory_are_those_of_the_world(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeypatch):
-    make_streets(18, options(tmp_path / "one"), **SIZE)
-    make_streets(18, options(tmp_path / "two", workers=2), **SIZE)
+def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeypatch, forked):
+    monkeypatch.setattr(streets, "AT_ONCE", 2)
+    make_streets(3, options(tmp_path / "one"), **SIZE)
+    make_streets(3, options(tmp_path / "two", workers=2), **SIZE)
     work = MakeStreets.__call__
 
     def interrupted(self, units, context):
@@ -76,11 +78,11 @@ def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeyp
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(MakeStreets, "__call__", interrupted)
-        make_streets(18, options(tmp_path / "cut"), **SIZE)
+        make_streets(3, options(tmp_path / "cut"), **SIZE)
     assert not (tmp_path / "cut" / "instances.json").exists()
-    make_streets(18, options(tmp_path / "cut", resume=True), **SIZE)
+    make_streets(3, options(tmp_path / "cut", resume=True), **SIZE)
     whole = files_of(tmp_path / "one")
-    assert len(whole) == 3 * 18 + 4
+    assert len(whole) == 3 * 3 + 4
     assert files_of(tmp_path / "two") == whole
     assert files_of(tmp_path / "cut") == whole
     label, unit = (tmp_path / "cut" / place / "training/label_2/000000.txt" for place in (".", "units/000000"))

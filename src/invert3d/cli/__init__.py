@@ -12,6 +12,7 @@ from cyclopts import CycloptsError
 from cyclopts.exceptions import ValidationError
 
 from invert3d.cli.app import app
+from invert3d.engine.progress import alive
 
 #: errors of files that are damaged, of libraries that are not loaded until they are needed
 DAMAGED = ("BadZipFile", "SafetensorError", "UnpicklingError", "error", "OutOfMemoryError")
@@ -32,7 +33,8 @@ def run(words: Sequence[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # more threads fight each other
     came: list[int] = []
     try:
-        with terminable(came), announced(words):
+        quiet = "--no-progress" in words
+        with terminable(came), contextlib.nullcontext() if quiet else alive(), announced(words):
             checked_words(words)
             app(list(words), exit_on_error=False, print_error=False)
             sys.stdout.flush()

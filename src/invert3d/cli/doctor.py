@@ -15,6 +15,7 @@ def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
 
     from invert3d.engine.diagnose import diagnose
     from invert3d.engine.draws import Draws
+    from invert3d.engine.progress import Meter
     from invert3d.engine.space import Image, Points
     from invert3d.study.recognition import wanted
 
@@ -22,7 +23,8 @@ def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
     space = unnamed.frozen.space
     like = torch.zeros(4, 0, dtype=unnamed.frozen.dtype, device=unnamed.frozen.device)
     x = space.start("ball" if isinstance(space, Points) else "uniform", like, Draws.seeded(0, range(4)))
-    found = diagnose(unnamed.frozen, x)
+    with Meter(f"trying {model}"):
+        found = diagnose(unnamed.frozen, x)
     print(*found.lines(), sep="\n", flush=True)
     if found.finite and not isinstance(space, Image):
         network = replace(opening, layout=found.layout or opening.layout).open(model)

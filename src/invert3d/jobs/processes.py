@@ -12,12 +12,14 @@ from typing import Any
 from invert3d.jobs.crew import Lost, Plan, run_batch
 from invert3d.jobs.job import Batch, Context, Ended, Worker
 
+START = "spawn"  # a process begins with nothing of this one
+
 
 class Lane:
     """One process and what it does."""
 
     def __init__(self, worker: bytes, seed: int, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(START)
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, worker, seed, threads), daemon=True)
         with _threads_at_start(threads):

@@ -1,14 +1,24 @@
 """The accuracy of the bundled networks, measured again."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard
 from invert3d.opening.networks import Network, open_network
 
 SHORT = {"pointnet2_ssg": "pointnet2", "voxel_nin": "volumetric"}
+
+
+def measured_one_by_one(cards: dict[str, WeightCard]) -> Iterator[tuple[str, WeightCard]]:
+    """The networks, while it is shown how many of them are measured."""
+    with Meter(f"measuring {len(cards)} networks", len(cards)) as meter:
+        for i, (name, card) in enumerate(cards.items()):
+            yield name, card
+            meter.update(i + 1, facts=name)
 
 
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:
@@ -20,7 +30,7 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     from invert3d.jobs.record import record
 
     headline, rows, real, grids = {}, [], {}, []
-    for name, card in cards.items():
+    for name, card in measured_one_by_one(cards):
         network, short = open_network(name), SHORT.get(card.architecture, card.architecture)
         accuracy, fresh, measured = of_grids(network) if "size" in card.inputs else of_clouds(network)
         row = {
@@ -51,7 +61,8 @@ def of_clouds(network: Network) -> tuple[float, float, str]:
         known = held_out(network)
         x, labels, measured = known.x, known.target, f"{len(known)} shapes of ModelNet10's test set"
     else:
-        clouds, made = held_out_shapes()
+        with Meter("making held-out shapes"):
+            clouds, made = held_out_shapes()
         x, labels = torch.from_numpy(clouds[:, : network.space.points]), torch.from_numpy(made)
         measured = f"{len(labels)} held-out shapes"
     accuracy = (predictions(network.frozen.model, x) == labels).double().mean().item()

@@ -169,7 +169,10 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
         return done
     seed = settings.seed if options.data_seed is None else options.data_seed
     voxels = data_space(options.architecture, options.values)
-    data = training_data(options.data, per_class=options.per_class, seed=seed, clutter=options.clutter, voxels=voxels)
+    with Meter(f"getting {options.data} to train on"):
+        data = training_data(
+            options.data, per_class=options.per_class, seed=seed, clutter=options.clutter, voxels=voxels
+        )
     width = {} if options.width is None else {"width": options.width}
     torch.manual_seed(seed_of(settings.seed, "weights"))
     model = lookup("model", options.architecture)(len(data.classes), **width)
@@ -186,7 +189,9 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
             options=width,
             notes=f"{settings.steps} steps of {settings.batch}",
         )
-        card = save(model, data, settings, card, opened.folder)
+        opened.meter.stop()
+        with Meter(f"measuring on {len(data.test):,} held-out shapes"):
+            card = save(model, data, settings, card, opened.folder)
         opened.keep.path.unlink(missing_ok=True)
     return card
 
@@ -261,7 +266,9 @@ def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
             options=dict(options.options),
             notes=f"{settings.steps} steps of {settings.batch}",
         )
-        card = save_detector(detector, test, card, opened.folder)
+        opened.meter.stop()
+        with Meter(f"measuring on {len(test):,} held-out frames"):
+            card = save_detector(detector, test, card, opened.folder)
         opened.keep.path.unlink(missing_ok=True)
     return card
 
@@ -270,7 +277,8 @@ def frames_of(options: DetectorTraining, detector: CenterNet3D) -> tuple[Frames,
     """The frames to train on and those that are held out."""
     if options.data != "streets":
         root = Path(options.data)
-        return folder_frames(detector, root, "train"), folder_frames(detector, root, "val", options.held_out)
+        with Meter(f"reading {root.name}"):
+            return folder_frames(detector, root, "train"), folder_frames(detector, root, "val", options.held_out)
     size, crew = (options.height, options.width), RunOptions(workers=options.workers)
     made = street_frames(options.frames, *size, seed=options.settings.seed, options=crew)
     return made, street_frames(options.held_out, *size, seed=HELD_OUT, options=crew)

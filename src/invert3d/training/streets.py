@@ -18,11 +18,14 @@ from torch import Tensor
 from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.street_files import annotations_of, write_coco, write_frame, write_lists
 from invert3d.data.worlds.streets import KINDS, check_size, make_frame
+from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Context, Job, Made, Unit
 from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
 from invert3d.training.frames import Frames
+
+AT_ONCE = 16  # frames a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ def streets_job(
         units=tuple(Unit(name=f"{i:06d}") for i in range(count)),
         worker=MakeStreets(height=height, width=width, clutter=clutter, scan=scan, keep=keep),
         settings={"height": height, "width": width, "clutter": clutter, "scan": scan, "depth": depth},
-        capacity=16,
+        capacity=AT_ONCE,
         label=f"making {count} streets",
     )
 
@@ -98,10 +101,13 @@ def street_frames(
     job = streets_job(count, height, width, as_arrays, clutter=clutter)
     crew = replace(options, out=None, seed=seed, threads=1, resume=False, overwrite=False)
     images, layouts = torch.empty(count, 3, height, width, dtype=torch.uint8), []
-    for i, (_, made) in enumerate(execute(job, crew).whole().each()):
-        arrays = dict(made.arrays)
-        images[i] = arrays.pop("image").permute(2, 0, 1)
-        layouts.append(Layout(kinds=tuple(made.facts["kinds"]), height=height, width=width, **arrays))
+    outcome = execute(job, crew).whole()
+    with Meter(f"reading {count} streets", count, show=crew.progress) as meter:
+        for i, (_, made) in enumerate(outcome.each()):
+            arrays = dict(made.arrays)
+            images[i] = arrays.pop("image").permute(2, 0, 1)
+            layouts.append(Layout(kinds=tuple(made.facts["kinds"]), height=height, width=width, **arrays))
+            meter.update(i + 1)
     kind = "cluttered streets" if clutter else "streets"
     source = f"procedural {kind}, seed {seed}, {height} x {width}"
     return Frames(images, tuple(layouts), tuple(unit.name for unit in job.units), source, "Apache-2.0")

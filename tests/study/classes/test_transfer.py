@@ -10,6 +10,7 @@ import torch
 from invert3d.data.voxels import refaced
 from invert3d.data.worlds.shapes import make_clouds
 from invert3d.jobs.options import RunOptions
+from invert3d.methods.recipes import load_recipe
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.classes.score import recognition
 from invert3d.study.classes.transfer import transfer
@@ -57,5 +58,6 @@ def test_short_names_tell_networks_apart() -> None:
 def test_what_was_guessed_of_a_network_is_with_its_scores() -> None:
     networks = [named("one"), open_network("pointnet_vanilla-shapes")]
     networks = [replace(networks[0], classes=networks[1].classes[:4]), networks[1]]
-    (found,) = transfer([("published", False)], networks, replace(SILENT), classes=["airplane"], repeats=1)
+    recipe = load_recipe("published", points=64, steps=4)
+    (found,) = transfer([(recipe, False)], networks, SILENT, classes=["airplane"], repeats=1)
     assert found.guessed == " one: Guessed: that z is up (--up)."

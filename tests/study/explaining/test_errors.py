@@ -15,6 +15,8 @@ from invert3d.study.explaining.held_out import held_out, probabilities
 from invert3d.study.pruning.survival import overlaps, survival
 from tests.cli.calls import command
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 NETWORK = "pointnet_vanilla-shapes"
 
 

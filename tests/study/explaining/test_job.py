@@ -27,6 +27,8 @@ from tests.cli import calls
 from tests.jobs.test_jobs import quiet
 from tests.opening.test_networks import Constant
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 command = partial(calls.command, "explain")
 
 NETWORK = "pointnet_vanilla-shapes"

@@ -27,6 +27,8 @@ from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
 from tests.study.layouts.test_job import SILENT, frames, layout_of, quick
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 
 @pytest.fixture(scope="module")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:

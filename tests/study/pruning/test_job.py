@@ -20,6 +20,8 @@ from invert3d.training.data import Grids
 from invert3d.training.pruning import prune, scheduled
 from tests.cli import calls
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 command = partial(calls.command, "prune")
 
 

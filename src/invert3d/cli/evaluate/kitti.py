@@ -34,19 +34,21 @@ def evaluate_kitti(
         out: A JSON file to write the numbers to.
     """
     from invert3d.data.frames import all_frames, kitti_folder, listed_frames
+    from invert3d.engine.progress import Meter
     from invert3d.evaluate import kitti
 
     folder = kitti_folder(root)
     results = _results(found)
     frames = listed_frames(folder, split) if split else sorted(results)
     _check(frames, results, set(all_frames(folder)), found, folder)
-    scores = kitti.evaluate_kitti(
-        [_read(folder / "label_2" / f"{frame}.txt") for frame in frames],
-        [_scored(results[frame]) for frame in frames],
-        overlaps=kitti.LOOSE if loose else None,
-        picture=kitti.Overlaps(),
-        interpolate=interpolate,
-    )
+    with Meter(f"reading and comparing {len(frames):,} frames"):
+        scores = kitti.evaluate_kitti(
+            [_read(folder / "label_2" / f"{frame}.txt") for frame in frames],
+            [_scored(results[frame]) for frame in frames],
+            overlaps=kitti.LOOSE if loose else None,
+            picture=kitti.Overlaps(),
+            interpolate=interpolate,
+        )
     counts = [f"{kind} {scores.objects[kind, 'moderate']:,}" for kind in scores.kinds]
     note = f"{scores.frames:,} frames; objects at moderate: {', '.join(counts)}."
     if not interpolate and any(0 < number < 200 for number in scores.objects.values()):

@@ -41,6 +41,7 @@ def invert_classes(
         repeats: Shapes of each class.
         run.out: The run folder; by default runs/RECIPE-MODEL.
     """
+    from invert3d.engine.progress import Meter
     from invert3d.jobs.execute import execute
     from invert3d.methods.recipes import load_recipe
     from invert3d.study.classes.job import classes_job, result_of
@@ -52,6 +53,8 @@ def invert_classes(
     run = run.at(f"runs/{chosen.name}-{network.name.split(':')[-1].replace(' ', '-')}")
     outcome = execute(classes_job(network, distinct(classes), chosen, repeats), run)
     result = result_of(outcome)
-    print_scores(write_report(run.folder(), network, result))
+    with Meter("scoring and drawing", show=run.progress):
+        scores = write_report(run.folder(), network, result)
+    print_scores(scores)
     end_if_interrupted(outcome)
     print(f"open {run.folder() / 'index.html'}")

@@ -183,15 +183,17 @@ def class_names(network: Network, classes: Sequence[str] | str) -> list[str]:
 def judge_of(recipe: Recipe, network: Network) -> Judge | None:
     """The judge a recipe names: none; the inverted network itself; or bundled weights, whose vote is added to its own.
 
-    Where the bundled network does not know a class, the inverted network judges alone.
+    Where the bundled network does not know a class, or learned shapes that face another way, the inverted network judges
+    alone.
     """
     if recipe.judge == "none":
         return None
     networks, classes = [network.frozen], [torch.arange(len(network.classes))]
     if recipe.judge != "own":
         other = cached_network(recipe.judge, recipe.points, str(network.frozen.device))
-        networks.append(other.frozen)
-        classes.append(renamed_classes(network.classes, other.classes))
+        if other.facing == network.facing:
+            networks.append(other.frozen)
+            classes.append(renamed_classes(network.classes, other.classes))
     return Judge(networks=tuple(networks), classes=tuple(classes))
 
 

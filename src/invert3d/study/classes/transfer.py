@@ -7,6 +7,7 @@ weights shuffled, everything else alike: what others recognize then comes from t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
@@ -84,7 +85,8 @@ def transfer(
     if len(sources) < len(chosen) * len(names):
         raise ValueError("two recipes have one name: name each once")
     outcome = execute(shapes_job(sources, classes, repeats), options).whole()
-    return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
+    with Meter("showing the shapes to the networks", show=options.progress):
+        return [_measured(outcome, recipe, control, networks, sources) for recipe, control in chosen]
 
 
 def check_judge(recipe: Recipe, networks: Sequence[Network]) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invert3d.attribution.attribution import Attribution
+from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.options import RunOptions
@@ -62,8 +63,9 @@ def analyze(
     lookup("attribution", method)().check(network.frozen.space)
     if most < 1:
         raise ValueError(f"show at least one mistake, not {most}")
-    known = held_out(network, per_class, options.seed, data)
-    chances = probabilities(network, known.x)
+    with Meter(f"asking {network.name} for the classes of held-out shapes", show=options.progress):
+        known = held_out(network, per_class, options.seed, data)
+        chances = probabilities(network, known.x)
     mistakes = confident_mistakes(chances, known.target, most)
     said = chances.argmax(-1)
     partner = [typical(chances, known.target, int(said[i])) for i in mistakes]

@@ -12,6 +12,7 @@ from invert3d.attribution.attribution import Attribution, Method
 from invert3d.attribution.features import GradCAM
 from invert3d.engine.draws import Draws
 from invert3d.engine.objective import Objective
+from invert3d.engine.progress import Meter
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.evaluate.attribution import named, occupied, removed
 from invert3d.jobs.execute import Outcome, execute
@@ -192,7 +193,8 @@ def explain_files(
     """
     job = explaining_job(network, inputs, methods, layer=layer, target=target, against=against, test=test)
     outcome = execute(job, options).whole()
-    return write_explanations(outcome, network, against)
+    with Meter("drawing", show=options.progress):
+        return write_explanations(outcome, network, against)
 
 
 def explaining_job(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invert3d.engine.progress import Meter
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors.centernet3d import CenterNet3D
@@ -167,15 +168,16 @@ def scored_runs(
         name: open_detector(name, checkpoint=checkpoint if name in bare else None, device=device) for name in names
     }
     rows = []
-    for run in saved:
-        for name, detector in detectors.items():
-            label = f"{run.recipe} of {short(run.model)}"
-            row = score(label, short(name), run.asked, redetected(detector, fitted(detector, run.pictures), run.asked))
-            rows.append(replace(row, steps=sum(run.steps) / len(run.steps)))
-    for run in [run for run in saved if run.originals][:1]:
-        for name, detector in detectors.items():
-            found = redetected(detector, fitted(detector, run.originals), run.asked)
-            rows.append(score("real pictures", short(name), run.asked, found))
+    with Meter("reading the pictures"):
+        for run in saved:
+            for name, detector in detectors.items():
+                label, found = f"{run.recipe} of {short(run.model)}", fitted(detector, run.pictures)
+                row = score(label, short(name), run.asked, redetected(detector, found, run.asked))
+                rows.append(replace(row, steps=sum(run.steps) / len(run.steps)))
+        for run in [run for run in saved if run.originals][:1]:
+            for name, detector in detectors.items():
+                found = redetected(detector, fitted(detector, run.originals), run.asked)
+                rows.append(score("real pictures", short(name), run.asked, found))
     return rows
 
 

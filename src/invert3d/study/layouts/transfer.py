@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
@@ -92,6 +93,7 @@ def layout_transfer(
         )
     outcome = execute(layouts_job(sources, bf16), options).whole()
     scores, taken = [], []
+    meter = Meter("reading the pictures", show=options.progress)
     for key, asked in sources.items():
         run = run_of(outcome, asked, {}, key, reads=False)
         taken.append(float(np.mean(run.steps)))
@@ -101,6 +103,7 @@ def layout_transfer(
         ]
         scores.append(tuple(replace(each, steps=taken[-1]) for each in row))
     originals, agreement = on_streets(frames, names, detectors)
+    meter.stop()
     values = tuple(tuple(each.ap3d for each in row) for row in scores)
     matrix = Matrix(label=label, rows=tuple(names), columns=tuple(names), values=values)
     return LayoutTransfer(matrix, tuple(scores), originals, agreement, tuple(taken))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from invert3d.engine.progress import Meter
 from invert3d.engine.space import Points, Voxels
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Context, Job, Made, Unit
@@ -95,7 +96,8 @@ def prune_and_save(
         ValueError: for a density outside 0 to 1, data that is not there or has other classes, a folder that is.
         KeyboardInterrupt: after Ctrl-C.
     """
-    shapes = checked_data(network, data, density, per_class, settings.seed)
+    with Meter(f"getting {data} to train on", show=options.progress):
+        shapes = checked_data(network, data, density, per_class, settings.seed)
     worker = PruneNetwork(
         network=network,
         data=shapes,

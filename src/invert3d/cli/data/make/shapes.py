@@ -31,6 +31,7 @@ def data_make_shapes(
     """
     from invert3d.data.worlds.shape_files import write_shapes
     from invert3d.data.worlds.shapes import CATEGORIES
+    from invert3d.engine.progress import Meter
     from invert3d.registry import unknown
 
     names = CATEGORIES if classes == "all" else tuple(split_names(classes) or ())
@@ -38,5 +39,6 @@ def data_make_shapes(
         if name not in CATEGORIES:
             raise ValueError(unknown("class", name, CATEGORIES))
     many = points if form == "points" else size
-    write_shapes(out, names, per_class, seed, form=form, size=many, overwrite=overwrite)
+    with Meter(f"making {len(names) * per_class:,} shapes"):
+        write_shapes(out, names, per_class, seed, form=form, size=many, overwrite=overwrite)
     print(f"{len(names) * per_class} shapes of {len(names)} classes in {out}")
