@@ -12,7 +12,7 @@ from invert3d.data.worlds.shapes import make_clouds
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.opening.networks import Network, open_network
-from invert3d.study.classes.score import recognition
+from invert3d.study.classes.score import other_networks, recognition
 from invert3d.study.classes.transfer import transfer
 from invert3d.study.transfer import short_names
 from tests.conftest import TinyNet
@@ -40,6 +40,15 @@ def test_a_network_is_shown_shapes_as_it_learned_them() -> None:
     turned = torch.from_numpy(refaced(monitors.numpy(), asked, "front", "stored"))
     assert recognition(front, turned, asked, "stored").share == 1.0
     assert recognition(stored, monitors, asked, "front").probability.mean() < 0.5  # this network faces -y in truth
+
+
+def test_others_learned_the_same_shapes_and_are_of_another_architecture() -> None:
+    def names(model: str) -> list[str]:
+        network = open_network(model, points=512)
+        return [each.name for each in other_networks(network, "pointnet_vanilla-shapes", ["chair"])]
+
+    assert names("pointnet2_ssg-shapes") == ["dgcnn-shapes", "pointnet-shapes"]
+    assert names("pointnet2_ssg-modelnet10") == ["dgcnn-modelnet10", "pointnet-modelnet10"]
 
 
 def test_names_that_are_columns_and_single_networks_are_refused() -> None:

@@ -183,8 +183,8 @@ def class_names(network: Network, classes: Sequence[str] | str) -> list[str]:
 def judge_of(recipe: Recipe, network: Network) -> Judge | None:
     """The judge a recipe names: none; the inverted network itself; or bundled weights, whose vote is added to its own.
 
-    Where the bundled network does not know a class, or learned shapes that face another way, the inverted network judges
-    alone.
+    Where the bundled network does not know a class, or learned shapes that face another way, the inverted network
+    judges alone.
     """
     if recipe.judge == "none":
         return None

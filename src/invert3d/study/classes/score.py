@@ -59,11 +59,14 @@ def recognition(network: Network, x: Tensor, asked: Sequence[str], facing: Facin
 
 
 def other_networks(network: Network, judge: str, names: Sequence[str]) -> list[Network]:
-    """The bundled networks that may score a run: those that know its classes and take its clouds, and neither are
-    inverted nor judge."""
-    found = []
+    """The bundled networks that may score a run: those that know its classes, take its clouds and learned shapes that
+    face as its own did, and neither are inverted, nor the judge, nor of the inverted network's architecture: some of
+    those began with the weights of another."""
+    found, own = [], network.card.architecture if network.card else None
     for name, card in bundled("classifier").items():
         if name in (network.name, judge) or "size" in card.inputs or not set(names) <= set(card.classes):
+            continue
+        if card.architecture == own or card.inputs.get("facing", "front") != network.facing:
             continue
         other = open_network(name, device=str(network.frozen.device))
         if network.space.points >= getattr(other.frozen.model, "least_points", 1):
