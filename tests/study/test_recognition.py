@@ -104,7 +104,7 @@ def test_the_best_order_and_who_keeps_to_it() -> None:
 
 def test_procedural_grids_face_as_a_network_learned_them() -> None:
     real = open_network("voxnet-modelnet10")
-    front = replace(real, card=None)
+    front = replace(real, facing="front")
     ours, theirs = (held_out(each, 1, data="shapes") for each in (front, real))
     for i, label in enumerate(theirs.target.tolist()):
         turned = real.classes[label] in ("desk", "dresser", "monitor", "night_stand", "sofa", "table")

@@ -43,6 +43,7 @@ def explain(
             integrated_gradients, point_saliency, occlusion, grad_cam, extremal; by default some that fit the network.
         run.out: The folder to write; by default runs/explain.
     """
+    from invert3d.engine.progress import Meter
     from invert3d.jobs.execute import execute
     from invert3d.opening.inputs import read_inputs, true_classes
     from invert3d.study.explaining.job import explaining_job, write_explanations
@@ -52,5 +53,8 @@ def explain(
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     truth = true_classes(files, list(inputs))
     job = explaining_job(network, inputs, split_names(methods), truth=truth, **asdict(question))
-    print_scores(write_explanations(execute(job, run).whole(), network, question.against))
+    outcome = execute(job, run).whole()
+    with Meter("drawing", show=run.progress):
+        scores = write_explanations(outcome, network, question.against)
+    print_scores(scores)
     print(f"open {run.folder() / 'index.html'}")

@@ -4,7 +4,7 @@ Which axis is up, where fronts face, how large a cloud is, what voxels are fed a
 wrong guess at any of these looks like a bad network. The shapes are procedural, of the classes that the network names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import binomtest
 from torch import Tensor
 
+from invert3d.data.voxels import Facing
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.opening.networks import Network
@@ -25,10 +26,11 @@ VALUES = ((0.0, 1.0), (-1.0, 1.0), (-1.0, 5.0))  # what public code feeds for an
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """A way to show shapes (M, *shape) that stand z up, fronts to -y, clouds in the unit sphere."""
+    """A way to show shapes (M, *shape) that stand z up, clouds in the unit sphere."""
 
+    facing: Facing = "front"  # to -y, or as ModelNet stores each class
     up: str = "z"
-    turn: int = 0  # degrees about the vertical, from x to y
+    turn: int = 0  # and then turned, degrees about the vertical, from x to y
     radius: float = 1.0  # of clouds
     values: tuple[float, float] | None = None  # of an empty and a full voxel; by default the space's
 
@@ -57,12 +59,12 @@ class Shown:
         return int(self.recognized.sum())
 
 
-def answers(network: Network, known: HeldOut, ways: Sequence[Way]) -> list[Tensor]:
-    """The outputs (M,) that are largest for the shapes, shown in each of the ways."""
-    meter, found = Meter(f"showing {len(known)} shapes in {len(ways)} ways", len(ways)), []
+def answers(network: Network, shapes: Mapping[str, HeldOut], ways: Sequence[Way]) -> list[Tensor]:
+    """The outputs (M,) that are largest for the shapes, by where they face, shown in each of the ways."""
+    meter, found = Meter(f"showing {len(shapes['front'])} shapes in {len(ways)} ways", len(ways)), []
     try:
         for way in ways:
-            x, space = way.shown(known.x, network.frozen.space)
+            x, space = way.shown(shapes[way.facing].x, network.frozen.space)
             found.append(probabilities(replace(network, frozen=network.frozen.on(space)), x).argmax(-1))
             meter.update(len(found))
     finally:
@@ -99,14 +101,17 @@ def wanted(network: Network) -> list[str]:
     if isinstance(space, Points) and space.normals:
         return ["It takes normals, which these shapes lack: up axis, facing and class order were not looked at."]
     try:
-        known = held_out(network, PER_CLASS, data="shapes")
+        both: tuple[Facing, ...] = ("front", "stored")
+        shapes = {each: held_out(replace(network, facing=each), PER_CLASS, data="shapes") for each in both}
     except ValueError:
         return ["None of its classes can be made here: up axis, facing and class order were not looked at."]
+    known = shapes["front"]
     ways = [Way(up=up, turn=turn) for up in ("z", "y") for turn in (0, 90, 180, 270)]
-    said = answers(network, known, ways)
+    ways += [Way(facing="stored", up=up) for up in ("z", "y")]
+    said = answers(network, shapes, ways)
     best, _ = judged(ways, said, known, outputs)
     fed = [replace(best.way, **change) for change in changes(space)]
-    ways, said = ways + fed, said + answers(network, known, fed)
+    ways, said = ways + fed, said + answers(network, shapes, fed)
     best, found = judged(ways, said, known, outputs)
     total, classes = len(known), len(known.target.unique())
     chance = binomtest(int(best), total, 1 / classes, alternative="greater").pvalue
@@ -115,7 +120,7 @@ def wanted(network: Network) -> list[str]:
     return [
         f"It recognizes {int(best)} of {total} procedural shapes of {classes} classes, shown in the best way:",
         f"  up: {upright(best, found, space)}.",
-        f"  facing: {faced(best, found, network.facing)}.",
+        f"  facing: {faced(best, found)}.",
         f"  {measured(best, found, space)}.",
         f"  class names: {named(best, known, network.classes)}.",
     ]
@@ -153,17 +158,20 @@ def upright(best: Shown, found: Sequence[Shown], space: Space) -> str:
     return f"{best.way.up}, {words}{hint}"
 
 
-def faced(best: Shown, found: Sequence[Shown], facing: str) -> str:
+def faced(best: Shown, found: Sequence[Shown]) -> str:
     """Where fronts face."""
-    here = "-y, as procedural shapes do" if facing == "front" else "as ModelNet stores each class"
-    where = f"turned by {best.way.turn} degrees" if best.way.turn else here
-    return f"{where}, {against(best, [each for each in found if each.way.turn != best.way.turn])[0]}"
+    way = best.way
+    here = "-y, as procedural shapes do" if way.facing == "front" else "as ModelNet stores each class"
+    where = f"turned by {way.turn} degrees" if way.turn else here
+    rivals = [each for each in found if (each.way.facing, each.way.turn) != (way.facing, way.turn)]
+    return f"{where}, {against(best, rivals)[0]}"
 
 
 def measured(best: Shown, found: Sequence[Shown], space: Space) -> str:
     """How large clouds are, or what voxels are fed as."""
     way = best.way
-    same = [each for each in found if (each.way.up, each.way.turn) == (way.up, way.turn) and each is not best]
+    stands = (way.facing, way.up, way.turn)
+    same = [each for each in found if (each.way.facing, each.way.up, each.way.turn) == stands and each is not best]
     words, sure = against(best, same)
     if isinstance(space, Points):
         hint = f". Feed it clouds of radius {way.radius:g}" if sure and way.radius != 1 else ""
