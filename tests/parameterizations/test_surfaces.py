@@ -147,13 +147,3 @@ def test_direct_starts_where_its_space_says() -> None:
     assert torch.equal(x, space.start("uniform", LIKE, Draws.seeded(0, range(2))))
     with pytest.raises(ValueError, match="unknown start"):
         Direct(start="sphere").initialize(LIKE, space, Draws.seeded(0, range(2)))
-
-
-def test_a_share_of_the_shapes_is_turned_with_its_mirror_plane() -> None:
-    start, draws = Primitives(mirror="x", turned=0.5), Draws.seeded(0, range(64))
-    theta = start.initialize(torch.empty(64, 0, dtype=torch.float64), Points(points=64), draws)
-    assert 16 < int(theta["turned"].sum()) < 48
-    space, plain = Points(points=500), theta | {"turned": torch.zeros_like(theta["turned"])}
-    x, unturned = (start(each, space, Draws.seeded(1, range(64))) for each in (theta, plain))
-    quarter = torch.stack([unturned[..., 1], -unturned[..., 0], unturned[..., 2]], -1)
-    torch.testing.assert_close(x, torch.where(theta["turned"][..., None], quarter, unturned))

@@ -16,10 +16,13 @@ def demo(
         seed: Fixes everything.
     """
     from invert3d.cli.invert.classes import invert_classes
+    from invert3d.engine.progress import Meter
     from invert3d.study.classes.report import write_film
 
     run = Run(out=out, seed=seed).at("runs/demo")
     there = (run.folder() / "run.json").is_file()
     run = Run(out=run.out, seed=seed, overwrite=there)
     invert_classes(*CLASSES, model=model, run=run, opening=ModelOptions(device=device))
-    print(f"and {write_film(run.folder())}, a film of it")
+    with Meter("drawing the film"):
+        film = write_film(run.folder())
+    print(f"and {film}, a film of it")

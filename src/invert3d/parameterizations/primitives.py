@@ -32,8 +32,7 @@ class Primitives(Parameterization):
     A solid of kind ``superquadric`` learns its roundnesses, the other kinds keep theirs. ``mixed`` deals the kinds out
     at random. With ``mirror`` a solid has a twin on the other side of the plane x = 0 (of y = 0 with "y"). The shares
     ``single``, ``fourfold`` and ``open`` of the solids, drawn at the start, have no twin; have twins behind both planes
-    (if they hold on to the first, like the legs of a table); have no lid (like a cup). A share ``turned`` of the shapes
-    stands turned by a quarter about the up axis, its mirror plane with it: ModelNet stores half of its classes so.
+    (if they hold on to the first, like the legs of a table); have no lid (like a cup).
 
     The surface of a solid is that of a box, area by area, drawn in to ``|(x, y)|_p`` and ``|(r, z)|_q`` norm one:
     exact for boxes, near to uniform for the rest. After scaling to the unit sphere, clouds are (B, N, 3).
@@ -47,7 +46,6 @@ class Primitives(Parameterization):
     single: float = 0.0
     fourfold: float = 0.0
     open: float = 0.0
-    turned: float = 0.0
     size: float = 0.25  # half-size at which they start, in the middle
     vary: float = 0.5  # deviation of its logarithm, axis by axis: large for plates and rods among the starts
     least: float = 0.02  # smallest half-size, in units of the shape before scaling
@@ -78,9 +76,6 @@ class Primitives(Parameterization):
         elif self.kind == "mixed":
             picked = draws.uniform(like, 0, 3, k).long().clamp_max(2)
             theta["roundness"] = 12 * like.new_tensor(list(SOLIDS.values()))[picked] - 6
-        theta["turned"] = like.new_zeros(len(like), 1, dtype=torch.bool)
-        if self.turned:
-            theta["turned"] = draws.uniform(like, 0, 1, 1) < self.turned
         return theta
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
@@ -101,9 +96,7 @@ class Primitives(Parameterization):
         narrow = 1 + gather(taper, solid) * local[..., 2:]
         local = torch.cat([local[..., :2] * narrow, local[..., 2:]], -1) * gather(half, solid)
         turned = (gather(turn.flatten(2), solid).unflatten(-1, (3, 3)) * local.unsqueeze(-2)).sum(-1)
-        x = turned + gather(center, solid)
-        quarter = torch.stack([x[..., 1], -x[..., 0], x[..., 2]], -1)
-        return unit_sphere(torch.where(theta["turned"][..., None], quarter, x))
+        return unit_sphere(turned + gather(center, solid))
 
     def _solids(self, theta: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Centers (B, K, 3), half-sizes (B, K, 3), rotations (B, K, 3, 3), tapers (B, K, 1), roundnesses (B, K, 2)."""

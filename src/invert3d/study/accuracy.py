@@ -1,14 +1,20 @@
 """The accuracy of the bundled networks, measured again."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard
 from invert3d.opening.networks import Network, open_network
+from invert3d.study.explaining.held_out import held_out
+from invert3d.training.classifiers import accuracy_by_class, predictions
+from invert3d.training.data import held_out_shapes, modelnet10_grids
 
 SHORT = {"pointnet2_ssg": "pointnet2", "voxel_nin": "volumetric"}
 
@@ -32,53 +38,47 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     headline, rows, real, grids = {}, [], {}, []
     for name, card in measured_one_by_one(cards):
         network, short = open_network(name), SHORT.get(card.architecture, card.architecture)
-        accuracy, fresh, measured = of_grids(network) if "size" in card.inputs else of_clouds(network)
-        row = {
-            "weights": name,
-            "accuracy": round(accuracy, 4),
-            "measured on": measured,
-            "trained on": card.data,
-            "MB": round(card.bytes / 1e6, 1),
-        }
+        row = {"weights": name, "trained on": card.data, "MB": round(card.bytes / 1e6, 1)}
         if "size" in card.inputs:
-            grids.append({"table": "accuracy of voxels", **row, "without repeats": round(fresh, 4)})
+            row |= of_grids(network, card)
+            grids.append({"table": "accuracy of voxels", **row})
             if "ModelNet10" in card.data and "pruning" not in card.notes:
-                real[f"modelnet10_accuracy_{short}"] = round(accuracy, 4)
+                real[f"modelnet10_accuracy_{short}"] = row["accuracy"]
         else:
+            row |= of_clouds(network, card)
             rows.append({"table": "accuracy", **row})
-            headline[f"accuracy_{'real_' if 'ModelNet10' in card.data else ''}{short}"] = round(accuracy, 4)
+            headline[f"accuracy_{'real_' if 'ModelNet10' in card.data else ''}{short}"] = row["accuracy"]
     record("explain", real, grids)
     return record("points", headline, rows)
 
 
-def of_clouds(network: Network) -> tuple[float, float, str]:
-    """Accuracy of a network of clouds, twice, and what it was measured on."""
-    from invert3d.study.explaining.held_out import held_out
-    from invert3d.training.classifiers import predictions
-    from invert3d.training.data import held_out_shapes
+@cache
+def procedural() -> tuple[Tensor, Tensor]:
+    """Procedural clouds (M, 2048, 3) that no bundled network was trained on, and their labels (M,)."""
+    with Meter("making held-out shapes"):
+        clouds, labels = held_out_shapes()
+    return torch.from_numpy(clouds), torch.from_numpy(labels)
 
-    if network.card is not None and "ModelNet10" in network.card.data:
+
+def of_clouds(network: Network, card: WeightCard) -> dict[str, Any]:
+    """Columns of the row of a network of clouds: its accuracy, and what that was measured on."""
+    if "ModelNet10" in card.data:
         known = held_out(network)
-        x, labels, measured = known.x, known.target, f"{len(known)} shapes of ModelNet10's test set"
+        x, labels, of = known.x, known.target, "shapes of ModelNet10's test set"
     else:
-        with Meter("making held-out shapes"):
-            clouds, made = held_out_shapes()
-        x, labels = torch.from_numpy(clouds[:, : network.space.points]), torch.from_numpy(made)
-        measured = f"{len(labels)} held-out shapes"
-    accuracy = (predictions(network.frozen.model, x) == labels).double().mean().item()
-    return accuracy, accuracy, measured
+        x, labels = procedural()
+        x, of = x[:, : network.space.points], "held-out shapes"
+    right = predictions(network.frozen.model, x) == labels
+    return {"accuracy": round(right.double().mean().item(), 4), "measured on": f"{len(labels)} {of}"}
 
 
-def of_grids(network: Network) -> tuple[float, float, str]:
-    """Accuracy of a network of grids on all its test grids and on those that repeat no training grid, and what it was
-    measured on."""
-    from invert3d.training.classifiers import accuracy_by_class
-    from invert3d.training.data import modelnet10_grids
-
-    card, space = network.card, network.frozen.space
-    if card is None or not isinstance(space, Voxels) or "ModelNet10" not in card.data:
-        scores = {} if card is None else card.scores
-        return scores["accuracy"], scores.get("accuracy_fresh", 0.0), "by its card"
-    data = modelnet10_grids(None, space)
-    shares = accuracy_by_class(network.frozen.model, data, 0)
-    return shares["all"], shares["fresh"], f"{len(data.test)} test grids"
+def of_grids(network: Network, card: WeightCard) -> dict[str, Any]:
+    """Columns of the row of a network of grids: its accuracy on all test grids and on those that repeat no training
+    grid, and what they are."""
+    if "ModelNet10" in card.data:
+        data = modelnet10_grids(None, cast(Voxels, network.frozen.space))
+        shares, measured = accuracy_by_class(network.frozen.model, data, 0), f"{len(data.test)} test grids"
+    else:
+        shares = {"all": card.scores["accuracy"], "fresh": card.scores.get("accuracy_fresh", 0.0)}
+        measured = "by its card"
+    return {"accuracy": round(shares["all"], 4), "without repeats": round(shares["fresh"], 4), "measured on": measured}

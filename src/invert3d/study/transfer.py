@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 #: columns of a recorded table beside those of the networks
-COLUMNS = ("table", "command", "recipe", "inverted", "shapes")
+COLUMNS = ("table", "command", "recipe", "inverted", "shapes", "seconds a shape")
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ The same shapes come as dense ``Clouds`` or as occupancy ``Grids``; training ask
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invert3d.data.voxels import Facing
+from invert3d.data.voxels import Facing, VoxelSplits, refaced
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.engine.transform import (
@@ -245,20 +245,27 @@ def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clo
 
     Held out are the published test shapes, without those whose grid equals a training grid bit for bit.
     """
-    from invert3d.data.voxels import read_modelnet10_voxels
-
-    splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5)
+    splits = real_clouds(file, seed, "front")
     train, labels, classes = with_clutter(splits.train, splits.train_labels, splits.names, 160, seed, clutter)
-    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     return Clouds(
         train=train,
         train_labels=labels,
-        test=splits.test[fresh],
-        test_labels=splits.test_labels[fresh],
+        test=splits.test,
+        test_labels=splits.test_labels,
         classes=classes,
         licence=MODELNET_LICENCE,
         source="points on the surfaces of ModelNet10's 30-voxel grids" + (" + clutter" if clutter else ""),
     )
+
+
+def real_clouds(file: str | None, seed: int, facing: Facing) -> VoxelSplits:
+    """2,048 points on the surface of each of ModelNet10's voxel grids, without the test shapes that repeat a training
+    shape. Raises ValueError if the grids are not here."""
+    from invert3d.data.voxels import read_modelnet10_voxels
+
+    splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5, facing=facing)
+    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
+    return replace(splits, test=splits.test[fresh], test_labels=splits.test_labels[fresh], repeats=splits.repeats[:0])
 
 
 def mixed_data(per_class: int = 150, *, seed: int = 0, clutter: bool = True) -> Clouds:
@@ -266,10 +273,9 @@ def mixed_data(per_class: int = 150, *, seed: int = 0, clutter: bool = True) -> 
 
     Real and procedural shapes of a class are one class. Held out are the real test shapes of ``voxels_data``.
     """
-    from invert3d.data.voxels import read_modelnet10_voxels, refaced
     from invert3d.data.worlds.shapes import CATEGORIES, make_clouds
 
-    real = read_modelnet10_voxels(modelnet10_file(None), points=2048, seed=seed, smooth=0.5, facing="stored")
+    real = real_clouds(None, seed, "stored")
     made, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
     made = refaced(made, [CATEGORIES[label] for label in labels], "front", "stored")
     place = np.array([CATEGORIES.index(name) for name in real.names])
@@ -281,12 +287,11 @@ def mixed_data(per_class: int = 150, *, seed: int = 0, clutter: bool = True) -> 
         seed,
         clutter,
     )
-    fresh = np.setdiff1d(np.arange(len(real.test)), real.repeats)
     return Clouds(
         train=train,
         train_labels=labels,
-        test=real.test[fresh],
-        test_labels=place[real.test_labels[fresh]],
+        test=real.test,
+        test_labels=place[real.test_labels],
         classes=classes,
         facing="stored",
         uneven=2.0,

@@ -54,7 +54,8 @@ def evaluate_transfer(
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
             table = f"transfer {label}" if quoted != "real" else f"real transfer {label}"
-            rows = measured.matrix.table(table=table, shapes=measured.shapes)
+            facts = {"shapes": measured.shapes, "seconds a shape": round(measured.seconds_a_shape, 1)}
+            rows = measured.matrix.table(table=table, **facts)
             print_recorded("points", headline(measured, quoted) if quoted else {}, rows)
 
 
@@ -69,19 +70,22 @@ def print_transfer(measured: "ClassTransfer") -> None:
         f"Recipe {matrix.label}: transfer {matrix.transfer:.1%}, own {measured.own_success:.1%}",
         ["inverted from", *short],
         [[name, *line] for name, line in zip(short, matrix.values, strict=True)],
-        f"{measured.shapes} shapes a network, {measured.seconds / measured.shapes / len(short):.1f} s a shape. "
+        f"{measured.shapes} shapes a network, {measured.seconds_a_shape:.1f} s a shape. "
         f"Weakest: {', '.join(f'{name} {share(*votes)}' for name, votes in weakest)}.{measured.guessed}",
     )
 
 
 def headline(measured: "ClassTransfer", networks: str) -> dict[str, float]:
     """The numbers that README quotes of a recipe on a set of bundled networks, by their recorded names."""
-    label, each = measured.matrix.label, measured.seconds / measured.shapes / len(measured.matrix.rows)
+    label = measured.matrix.label
     keys = {"published": "published", "search": "search_only", "ours": "ours", "ours on shuffled weights": "control"}
     if label not in keys:
         return {}
     share = round(measured.matrix.transfer, 4)
     if networks == "real":
         return {"transfer_real" if label == "ours" else f"transfer_real_{keys[label]}": share}
-    ours = {"own_success_ours": round(measured.own_success, 4), "seconds_a_shape_whole": round(each, 1)}
+    ours = {
+        "own_success_ours": round(measured.own_success, 4),
+        "seconds_a_shape_whole": round(measured.seconds_a_shape, 1),
+    }
     return {f"transfer_{keys[label]}": share} | (ours if label == "ours" else {})

@@ -39,6 +39,11 @@ class ClassTransfer:
     shapes: int
     guessed: str = ""
 
+    @property
+    def seconds_a_shape(self) -> float:
+        """Of the whole call: search, steps and judge, mean over networks and shapes."""
+        return self.seconds / self.shapes / len(self.matrix.rows)
+
 
 def transfer(
     recipes: Sequence[tuple[str | Recipe, bool]],
