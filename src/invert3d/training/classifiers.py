@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
-from invert3d.engine.space import Points, Voxels
+from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard, round_to_half, save_network
 from invert3d.ops.seeds import seed_of
 from invert3d.registry import lookup
@@ -120,8 +120,7 @@ def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard
     if isinstance(space, Voxels):
         inputs = {"size": space.size, "values": [space.low, space.high]}
     else:
-        inputs = {"points": settings.points, "up": space.up if isinstance(space, Points) else "z"}
-    inputs["facing"] = data.facing
+        inputs = {"points": settings.points, "up": "z"}
     card = replace(
         card,
         kind="classifier",
@@ -129,7 +128,7 @@ def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard
         data=data.source,
         licence=data.licence,
         seed=settings.seed,
-        inputs=inputs,
+        inputs={**inputs, "facing": data.facing},
         scores={"accuracy": round(table["all"], 4), "accuracy_fresh": round(table["fresh"], 4)},
         held_out=len(data.test),
         environment=f"torch {torch.__version__}, {platform.machine()}, {next(model.parameters()).device}",

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invert3d.data.voxels import Facing, VoxelSplits, refaced
+from invert3d.data.modelnet import read_modelnet
+from invert3d.data.sources import locate
+from invert3d.data.voxels import Facing, VoxelSplits, padded, read_modelnet10_grids, read_modelnet10_voxels, refaced
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Points, Space, Voxels
 from invert3d.engine.transform import (
@@ -89,13 +91,12 @@ class Clouds(Data):
     uniform up to ``uneven``: at 2 the near side of a scan may have 50 times the points of the far side.
     """
 
-    up: str = "z"
     uneven: float = 0.0
     augmentation: Sequence[Transform] = AUGMENTATION
 
     @property
     def space(self) -> Points:
-        return Points(up=self.up)  # type: ignore[arg-type]
+        return Points()
 
     def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
         dense = torch.from_numpy(self.train)[rows]
@@ -177,15 +178,15 @@ def shapes_data(per_class: int = 400, held_out: int = 50, *, seed: int = 0, clut
 
     train, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
     test, test_labels = held_out_shapes(held_out, seed=seed)
-    train, labels, classes = with_clutter(train, labels, CATEGORIES, per_class, seed, clutter)
-    return Clouds(
+    data = Clouds(
         train=train,
         train_labels=labels,
         test=test,
         test_labels=test_labels,
-        classes=classes,
-        source=f"procedural shapes, {per_class} a class, seed {seed}" + (" + clutter" if clutter else ""),
+        classes=CATEGORIES,
+        source=f"procedural shapes, {per_class} a class, seed {seed}",
     )
+    return with_clutter(data, per_class, seed) if clutter else data
 
 
 def shapes_grids(voxels: Voxels, per_class: int = 400, held_out: int = 50, *, seed: int = 0) -> Grids:
@@ -213,8 +214,6 @@ def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
 
     Held out are all published test grids that are not empty, ``repeats`` among them.
     """
-    from invert3d.data.voxels import padded, read_modelnet10_grids
-
     splits = read_modelnet10_grids(modelnet10_file(file), facing="stored")
     return Grids(
         train=padded(splits.train, voxels.size),
@@ -232,8 +231,6 @@ def modelnet10_grids(file: str | None, voxels: Voxels) -> Grids:
 
 def modelnet10_file(file: str | None) -> Path:
     """Where ModelNet10's voxel grids are. Raises ValueError, saying where to get them, if they are not here."""
-    from invert3d.data.sources import locate
-
     path = locate("modelnet10-voxels", file)
     if path is None:
         raise ValueError("ModelNet10's voxel grids are not here: see invert3d data where modelnet10-voxels")
@@ -246,23 +243,21 @@ def voxels_data(file: str | None, *, seed: int = 0, clutter: bool = True) -> Clo
     Held out are the published test shapes, without those whose grid equals a training grid bit for bit.
     """
     splits = real_clouds(file, seed, "front")
-    train, labels, classes = with_clutter(splits.train, splits.train_labels, splits.names, 160, seed, clutter)
-    return Clouds(
-        train=train,
-        train_labels=labels,
+    data = Clouds(
+        train=splits.train,
+        train_labels=splits.train_labels,
         test=splits.test,
         test_labels=splits.test_labels,
-        classes=classes,
+        classes=splits.names,
         licence=MODELNET_LICENCE,
-        source="points on the surfaces of ModelNet10's 30-voxel grids" + (" + clutter" if clutter else ""),
+        source="points on the surfaces of ModelNet10's 30-voxel grids",
     )
+    return with_clutter(data, 160, seed) if clutter else data
 
 
 def real_clouds(file: str | None, seed: int, facing: Facing) -> VoxelSplits:
     """2,048 points on the surface of each of ModelNet10's voxel grids, without the test shapes that repeat a training
     shape. Raises ValueError if the grids are not here."""
-    from invert3d.data.voxels import read_modelnet10_voxels
-
     splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5, facing=facing)
     fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
     return replace(splits, test=splits.test[fresh], test_labels=splits.test_labels[fresh], repeats=splits.repeats[:0])
@@ -279,59 +274,47 @@ def mixed_data(per_class: int = 150, *, seed: int = 0, clutter: bool = True) -> 
     made, labels = make_clouds(CATEGORIES, per_class, 2048, seed)
     made = refaced(made, [CATEGORIES[label] for label in labels], "front", "stored")
     place = np.array([CATEGORIES.index(name) for name in real.names])
-    train, labels, classes = with_clutter(
-        np.concatenate([real.train, made]),
-        np.concatenate([place[real.train_labels], labels]),
-        CATEGORIES,
-        per_class,
-        seed,
-        clutter,
-    )
-    return Clouds(
-        train=train,
-        train_labels=labels,
+    data = Clouds(
+        train=np.concatenate([real.train, made]),
+        train_labels=np.concatenate([place[real.train_labels], labels]),
         test=real.test,
         test_labels=place[real.test_labels],
-        classes=classes,
+        classes=CATEGORIES,
         facing="stored",
         uneven=2.0,
         augmentation=GENTLE,
         licence=MODELNET_LICENCE,
-        source=f"points on the surfaces of ModelNet10's 30-voxel grids + procedural shapes, {per_class} a class"
-        + (" + clutter" if clutter else ""),
+        source=f"points on the surfaces of ModelNet10's 30-voxel grids + procedural shapes, {per_class} a class",
     )
+    return with_clutter(data, per_class, seed) if clutter else data
 
 
 def modelnet_data(root: Path, *, seed: int = 0, clutter: bool = True) -> Clouds:
     """Somebody's ModelNet10 or ModelNet40 folder in any of its layouts; the test split is held out."""
-    from invert3d.data.modelnet import read_modelnet
-
     train, labels, names = read_modelnet(root, "train", points=2048, seed=seed)
     test, test_labels, _ = read_modelnet(root, "test", points=2048, seed=seed)
-    train, labels, classes = with_clutter(train, labels, names, len(train) // len(names), seed, clutter)
-    return Clouds(
+    data = Clouds(
         train=train,
         train_labels=labels,
         test=test,
         test_labels=test_labels,
-        classes=classes,
-        source=f"ModelNet{len(names)} ({root.name})" + (" + clutter" if clutter else ""),
+        classes=names,
+        source=f"ModelNet{len(names)} ({root.name})",
         facing="stored",
         licence="trained on ModelNet, which is for research use",
     )
+    return with_clutter(data, len(train) // len(names), seed) if clutter else data
 
 
-def with_clutter(
-    clouds: np.ndarray, labels: np.ndarray, classes: Sequence[str], per_class: int, seed: int, clutter: bool
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The clouds and one class more, of things that are none of the others."""
-    if not clutter:
-        return clouds, labels, tuple(classes)
+def with_clutter(data: Clouds, per_class: int, seed: int) -> Clouds:
+    """The same clouds to train on and one class more, of things that are none of the others."""
     from invert3d.data.worlds.clutter import make_clutter_clouds
 
-    extra = make_clutter_clouds(per_class * CLUTTER_A_CLASS, clouds.shape[1], seed)
-    return (
-        np.concatenate([clouds, extra]),
-        np.concatenate([labels, np.full(len(extra), len(classes))]),
-        (*classes, "clutter"),
+    extra = make_clutter_clouds(per_class * CLUTTER_A_CLASS, data.train.shape[1], seed)
+    return replace(
+        data,
+        train=np.concatenate([data.train, extra]),
+        train_labels=np.concatenate([data.train_labels, np.full(len(extra), len(data.classes))]),
+        classes=(*data.classes, "clutter"),
+        source=f"{data.source} + clutter",
     )
