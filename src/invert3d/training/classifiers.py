@@ -19,7 +19,6 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.space import Voxels
 from invert3d.models.weights import WeightCard, round_to_half, save_network
 from invert3d.ops.seeds import seed_of
-from invert3d.registry import lookup
 from invert3d.training.data import Data
 from invert3d.training.fit import Batches, Checkpoints, FitSettings, check, fit
 
@@ -95,12 +94,6 @@ def accuracy_by_class(model: nn.Module, data: Data, points: int) -> dict[str, fl
         if (labels == i).any():
             table[name] = right[labels == i].mean().item()
     return table
-
-
-def data_space(architecture: str, values: tuple[float, float] = (0.0, 1.0)) -> Voxels | None:
-    """The grids that an architecture is trained on, None for one that takes clouds."""
-    sizes = getattr(lookup("model", architecture), "grid_sizes", None)
-    return Voxels(size=sizes[0], low=values[0], high=values[1]) if sizes else None
 
 
 def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard, folder: Path) -> WeightCard:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from invert3d.engine.progress import Meter
+from invert3d.engine.space import Voxels
 from invert3d.jobs.crew import Ask
 from invert3d.jobs.execute import interruptions
 from invert3d.jobs.folder import RunFolder, agree, checked_folder, opened, read_run
@@ -28,7 +29,7 @@ from invert3d.ops.centers import CenterCodec
 from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.registry import lookup, registered, unknown
-from invert3d.training.classifiers import TrainSettings, data_space, save, train
+from invert3d.training.classifiers import TrainSettings, save, train
 from invert3d.training.data import training_data
 from invert3d.training.detectors import save_detector, train_detector
 from invert3d.training.fit import Checkpoints, FitSettings, check
@@ -45,7 +46,6 @@ class TrainRun:
         out: the folder, ``runs/train-NAME`` by default.
         resume: go on with an interrupted training.
         overwrite: replace a run that is there.
-        every: steps from one checkpoint to the next.
         device: ``cpu``, ``cuda``, ...
     """
 
@@ -53,12 +53,10 @@ class TrainRun:
     out: Path | None = None
     resume: bool = False
     overwrite: bool = False
-    every: int = 200
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         checked_name(self.name, "the weights")
-        check("every", self.every, 1, 10_000_000)
         checked_device(self.device)
         if self.resume and self.overwrite:
             raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
@@ -68,29 +66,31 @@ class TrainRun:
         """The run folder."""
         return self.out or Path("runs") / f"train-{self.name}"
 
-    def check(self, asked: Mapping[str, Any]) -> None:
-        """Raise ValueError unless this can be written there; nothing is changed."""
-        checked_folder(self.folder, resume=self.resume, overwrite=self.overwrite)
-        if self.resume:
-            agree(self.folder, {"kind": "training", "settings": asked})
+    def finished(self, asked: Mapping[str, Any], kind: WeightKind) -> WeightCard | None:
+        """The card of a training that is done, where one is to be resumed.
 
-    def finished(self, kind: WeightKind) -> WeightCard | None:
-        """The card of a training that is done, where one is to be resumed."""
+        Raises ValueError, with nothing changed, unless this can be written there.
+        """
+        checked_folder(self.folder, resume=self.resume, overwrite=self.overwrite)
+        if not self.resume:
+            return None
+        agree(self.folder, {"kind": "training", "settings": asked})
         card = self.folder / f"{self.name}.json"
-        found = find_card(str(card), kind) if self.resume and card.is_file() else None
+        found = find_card(str(card), kind) if card.is_file() else None
         return found[0] if found else None
 
     @contextlib.contextmanager
     def opened(self, asked: Mapping[str, Any], steps: int) -> Iterator["Opened"]:
-        """The folder, while something is trained. Ctrl-C and SIGTERM end it after a checkpoint."""
+        """The folder, while something is trained. Ctrl-C and SIGTERM leave a checkpoint in it, an end leaves none."""
         about = {"command": command_line(), "environment": environment()}
         what = {"kind": "training", "settings": dict(asked)}
         with opened(self.folder, what, about, resume=self.resume, overwrite=self.overwrite) as run:
-            keep = Checkpoints(path=run.path / "checkpoint.pt", every=self.every, resume=self.resume)
+            keep = Checkpoints(path=run.path / "checkpoint.pt", resume=self.resume)
             meter, ask = Meter("training", steps), Ask()
             try:
                 with interruptions(ask):
                     yield Opened(run, keep, str(read_run(run.path)["command"]), steps, meter, ask)
+                    keep.path.unlink(missing_ok=True)
             finally:
                 meter.stop()
 
@@ -164,18 +164,19 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint in the folder.
     """
     asked, settings = asked_of(options, run), options.settings
-    run.check(asked)
-    if (done := run.finished("classifier")) is not None:
+    if (done := run.finished(asked, "classifier")) is not None:
         return done
     seed = settings.seed if options.data_seed is None else options.data_seed
-    voxels = data_space(options.architecture, options.values)
+    network = lookup("model", options.architecture)
+    sizes = getattr(network, "grid_sizes", None)
+    voxels = Voxels(size=sizes[0], low=options.values[0], high=options.values[1]) if sizes else None
     with Meter(f"getting {options.data} to train on"):
         data = training_data(
             options.data, per_class=options.per_class, seed=seed, clutter=options.clutter, voxels=voxels
         )
     width = {} if options.width is None else {"width": options.width}
     torch.manual_seed(seed_of(settings.seed, "weights"))
-    model = lookup("model", options.architecture)(len(data.classes), **width)
+    model = network(len(data.classes), **width)
     if options.start is not None:
         load_checkpoint(model, options.start)
     model.to(run.device)
@@ -192,7 +193,6 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
         opened.meter.stop()
         with Meter(f"measuring on {len(data.test):,} held-out shapes"):
             card = save(model, data, settings, card, opened.folder)
-        opened.keep.path.unlink(missing_ok=True)
     return card
 
 
@@ -231,27 +231,21 @@ class DetectorTraining:
         check("workers", self.workers, 1, 1024)
 
 
-def new_detector(options: DetectorTraining) -> CenterNet3D:
-    """The detector with random weights. Raises ValueError for options that its backbone does not have."""
+def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
+    """Train a detector; measure it on held-out frames; write weights and card. Raises as ``train_classifier``."""
+    asked, settings = asked_of(options, run), options.settings
+    if (done := run.finished(asked, "detector")) is not None:
+        return done
     codec = CenterCodec(center=options.center, radius=options.radius, border="picture")  # type: ignore[arg-type]
-    torch.manual_seed(seed_of(options.settings.seed, "weights"))
-    return CenterNet3D(
+    torch.manual_seed(seed_of(settings.seed, "weights"))
+    detector = CenterNet3D(
         options.backbone,
         height=options.height,
         width=options.width,
         codec=codec,
         order="rgb",
         options=dict(options.options),
-    )
-
-
-def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
-    """Train a detector; measure it on held-out frames; write weights and card. Raises as ``train_classifier``."""
-    asked, settings = asked_of(options, run), options.settings
-    run.check(asked)
-    if (done := run.finished("detector")) is not None:
-        return done
-    detector = new_detector(options).to(run.device)
+    ).to(run.device)
     train_on, test = frames_of(options, detector)
     with run.opened(asked, settings.steps) as opened:
         train_detector(detector, train_on, settings, keep=opened.keep, report=opened.report)
@@ -269,7 +263,6 @@ def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
         opened.meter.stop()
         with Meter(f"measuring on {len(test):,} held-out frames"):
             card = save_detector(detector, test, card, opened.folder)
-        opened.keep.path.unlink(missing_ok=True)
     return card
 
 
