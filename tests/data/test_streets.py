@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from invert3d.data.worlds.composition import corners_of, overlap
-from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.street_files import calibration_of, run_lengths
-from invert3d.data.worlds.streets import KINDS, make_frame
+from invert3d.data.worlds.streets import KINDS, Frame, make_frame
 from invert3d.data.worlds.templates import Template
 from invert3d.data.worlds.traffic import CARS, car_template
 from invert3d.data.worlds.walkers import CYCLISTS, PEOPLE, cyclist_template, person_template

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
+from invert3d.data.kitti import KittiFolder
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout, flip_fields
 from invert3d.ops.seeds import seed_of
@@ -35,8 +36,6 @@ class Frames:
 
 def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, most: int | None = None) -> Frames:
     """The frames of a folder in KITTI's form, prepared for a detector."""
-    from invert3d.data.kitti import KittiFolder
-
     folder = KittiFolder(root, split)
     ids = list(folder.ids)[:most]
     images, layouts = [], []

@@ -7,17 +7,17 @@ asked for, ``velodyne`` and ``depth_2``; ``ImageSets``, the last tenth as val; `
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.street_files import annotations_of, write_coco, write_frame, write_lists
-from invert3d.data.worlds.streets import KINDS, check_size, make_frame
+from invert3d.data.worlds.streets import Frame, check_size, make_frame
 from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Context, Job, Made, Unit
@@ -30,27 +30,16 @@ AT_ONCE = 16  # frames a batch
 
 @dataclass(frozen=True, kw_only=True)
 class MakeStreets:
-    """The worker: frames of the street world (``make_frame``), and ``keep``, which says what is kept of one."""
+    """The worker: frames of the street world, by keywords of ``make_frame``, and ``keep``: what is kept of one."""
 
-    height: int
-    width: int
-    clutter: bool
-    scan: bool
+    scene: Mapping[str, Any]
     keep: Callable[[str, Frame], Made]
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
         made = []
         for i, unit in enumerate(units):
             context.report(i / len(units))
-            frame = make_frame(
-                int(unit.name),
-                height=self.height,
-                width=self.width,
-                seed=context.seed,
-                clutter=self.clutter,
-                scan=self.scan,
-            )
-            made.append(self.keep(unit.name, frame))
+            made.append(self.keep(unit.name, make_frame(int(unit.name), seed=context.seed, **self.scene)))
         return made
 
 
@@ -66,11 +55,12 @@ def streets_job(
 ) -> Job:
     """The job of making the first ``count`` frames of a seed. Raises ValueError for none, or too small pictures."""
     check_size(height, width)
+    scene = {"height": height, "width": width, "clutter": clutter, "scan": scan}
     return Job(
         kind="streets",
         units=tuple(Unit(name=f"{i:06d}") for i in range(count)),
-        worker=MakeStreets(height=height, width=width, clutter=clutter, scan=scan, keep=keep),
-        settings={"height": height, "width": width, "clutter": clutter, "scan": scan, "depth": depth},
+        worker=MakeStreets(scene=scene, keep=keep),
+        settings={**scene, "depth": depth},
         capacity=AT_ONCE,
         label=f"making {count} streets",
     )
@@ -87,7 +77,7 @@ def as_files(name: str, frame: Frame, *, scan: bool, depth: bool) -> Made:
     with tempfile.TemporaryDirectory() as place:
         write_frame(Path(place), name, frame, scan=scan, depth=depth)
         files = {str(path.relative_to(place)): path.read_bytes() for path in Path(place).rglob("*.*")}
-    return Made(facts={"annotations": annotations_of(frame, int(name), KINDS)}, files=files)
+    return Made(facts={"annotations": annotations_of(frame, int(name))}, files=files)
 
 
 def street_frames(
@@ -144,7 +134,7 @@ def make_streets(
             link(outcome.path / "units" / unit.name / file, outcome.path / file)
         names.append(unit.name)
         found.append(made.facts["annotations"])
-    write_coco(outcome.path / "instances.json", names, found, (height, width), KINDS)
+    write_coco(outcome.path / "instances.json", names, found, (height, width))
     write_lists(outcome.path, names)
     return outcome.path
 

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from invert3d.data.worlds import scenery
-from invert3d.data.worlds.colors import Color
 from invert3d.data.worlds.composition import Cast
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Template
-
-Tints = tuple[Color, Color]
-_PLAIN: Tints = ((0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
 
 
 @dataclass(frozen=True)
@@ -29,8 +25,8 @@ class _Side:
     edge: float
     walk: float
 
-    def put(self, template: Template, s: float, out: float, heading: float, tints: Tints = _PLAIN) -> Instance:
-        """A thing at s, ``out`` meters from the kerb, on the pavement or beyond."""
+    def put(self, template: Template, s: float, out: float, heading: float, tints: tuple = ()) -> Instance:
+        """A thing at s, ``out`` meters from the kerb, on the pavement or beyond; two tints, if it has any to choose."""
         road, t = self.road, self.edge + self.sign * out
         x, z = (float(v) for v in road.place(s, t))
         y = road.height - (road.kerb if road.beside(t) else 0.0)

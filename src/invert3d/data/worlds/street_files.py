@@ -11,8 +11,8 @@ import torch
 
 from invert3d.data.files import writing
 from invert3d.data.kitti import Calibration, write_calibration, write_labels
-from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.lidar import TO_CAMERA
+from invert3d.data.worlds.streets import KINDS, Frame
 
 #: share of the frames that are held out
 HELD_OUT = 0.1
@@ -24,12 +24,9 @@ _IMU = np.array([[1.0, 0.0, 0.0, -0.81], [0.0, 1.0, 0.0, 0.32], [0.0, 0.0, 1.0, 
 def calibration_of(frame: Frame) -> Calibration:
     """The cameras and the LiDAR of a frame as KITTI's calibration: P0 to P3, no rectification, sensor positions."""
     projection = frame.layout.projection
-    others = {}
-    for name, column in _COLUMNS.items():
-        others[name] = projection.clone()
-        others[name][:, 3] = projection.new_tensor(column) * projection.new_tensor(
-            [*[frame.layout.width / 1242] * 2, 1]
-        )
+    scale = projection.new_tensor([*[frame.layout.width / 1242] * 2, 1])
+    columns = {name: projection.new_tensor(column) * scale for name, column in _COLUMNS.items()}
+    others = {name: torch.cat([projection[:, :3], column[:, None]], 1) for name, column in columns.items()}
     return Calibration(
         projection=projection,
         projections={**others, "P2": projection},
@@ -41,13 +38,11 @@ def calibration_of(frame: Frame) -> Calibration:
 
 def run_lengths(mask: np.ndarray) -> list[int]:
     """COCO's uncompressed run lengths of a mask (H, W) bool: column by column, the first run is of zeros."""
-    flat = np.concatenate([[False], np.asarray(mask, bool).ravel(order="F"), [False]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
-    return counts[:-1] if counts[-1] == 0 and len(counts) > 1 else counts
+    edges = np.flatnonzero(np.diff(np.asarray(mask, bool).ravel(order="F"), prepend=False))
+    return np.diff(edges, prepend=0, append=mask.size).tolist()
 
 
-def annotations_of(frame: Frame, image: int, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+def annotations_of(frame: Frame, image: int) -> list[dict[str, Any]]:
     """COCO annotations of a frame, without their ids: visible masks, their boxes (x, y, width, height), areas."""
     found = []
     for k, kind in enumerate(frame.layout.kinds):
@@ -57,7 +52,7 @@ def annotations_of(frame: Frame, image: int, kinds: tuple[str, ...]) -> list[dic
         found.append(
             {
                 "image_id": image,
-                "category_id": kinds.index(kind) + 1,
+                "category_id": KINDS.index(kind) + 1,
                 "bbox": [float(side) for side in box],
                 "area": int(mask.sum()),
                 "iscrowd": 0,
@@ -89,23 +84,18 @@ def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: boo
 def write_lists(folder: Path, names: list[str]) -> None:
     """Write the splits, the last tenth held out."""
     held = max(1, round(len(names) * HELD_OUT)) if len(names) > 1 else 0
-    for split, chosen in (
-        ("train", names[: len(names) - held]),
-        ("val", names[len(names) - held :]),
-        ("trainval", names),
-    ):
+    last = len(names) - held
+    for split, chosen in {"train": names[:last], "val": names[last:], "trainval": names}.items():
         with writing(folder / "ImageSets" / f"{split}.txt") as part:
             part.write_text("".join(f"{name}\n" for name in chosen))
 
 
-def write_coco(
-    path: Path, names: list[str], found: list[list[dict[str, Any]]], size: tuple[int, int], kinds: tuple[str, ...]
-) -> None:
+def write_coco(path: Path, names: list[str], found: list[list[dict[str, Any]]], size: tuple[int, int]) -> None:
     """Write all instances as one COCO JSON file; the images' names are relative to training/image_2."""
     images = [
         {"id": k, "file_name": f"{name}.png", "height": size[0], "width": size[1]} for k, name in enumerate(names)
     ]
     flat = [{"id": k + 1, **each} for k, each in enumerate(one for many in found for one in many)]
-    categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(kinds)]
+    categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(KINDS)]
     with writing(path) as part:
         part.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))

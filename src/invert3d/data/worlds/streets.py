@@ -6,10 +6,11 @@ depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from invert3d.data.worlds.composition import cast_objects
-from invert3d.data.worlds.frame import Frame
 from invert3d.data.worlds.labels import label_objects
 from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import develop, make_weather
@@ -17,9 +18,29 @@ from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.roadside import furnish
 from invert3d.data.worlds.stage import Hits, Stage
 from invert3d.data.worlds.terrain import ground_instance
+from invert3d.ops.layouts import Layout
 
 KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
 _STYLES = ("city", "suburb", "country", "highway", "lot")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One street, as its camera sees it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        depth: (H, W) float32 m along the optical axis, what ``ops.boxes.project`` calls depth; inf for the sky.
+        instances: (H, W) int16, 0 for the background, i + 1 for the i-th object of the layout.
+        layout: the labels: Car, Van, Pedestrian, Cyclist; boxes are the projected extents of the meshes.
+        scan: (N, 4) float32 LiDAR x y z reflectance in KITTI's velodyne coordinates, (0, 4) unless asked for.
+    """
+
+    image: np.ndarray
+    depth: np.ndarray
+    instances: np.ndarray
+    layout: Layout
+    scan: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def make_projection(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

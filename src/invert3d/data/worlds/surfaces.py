@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -12,21 +12,16 @@ from invert3d.data.worlds.road import Road
 _TILE = 256
 
 
-@lru_cache(maxsize=1)
-def noise_tile() -> np.ndarray:
-    """(256, 256) float32 fractal noise that repeats: mean 0, deviation 1."""
+@cache
+def _patches() -> np.ndarray:
+    """(65536, 4) float32 of (256, 256) texels of fractal noise that repeats, of mean 0 and deviation 1: between four
+    texels it is 1, a, b, ab times these, a and b from 0 to 1."""
     rng = np.random.default_rng(7)
     frequency = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE)[None]) * _TILE
     shape = np.where(frequency > 2, 1 / np.maximum(frequency, 1) ** 1.15, 0)
     waves = shape * np.exp(2j * np.pi * rng.random(shape.shape))
     tile = np.fft.irfft2(waves, (_TILE, _TILE))
-    return ((tile - tile.mean()) / tile.std()).astype(np.float32)
-
-
-@lru_cache(maxsize=1)
-def _patches() -> np.ndarray:
-    """(65536, 4): between four texels the noise is 1, a, b, ab times these, a and b from 0 to 1."""
-    tile = noise_tile()
+    tile = ((tile - tile.mean()) / tile.std()).astype(np.float32)
     down, right = np.roll(tile, -1, 0), np.roll(tile, -1, 1)
     both = np.roll(down, -1, 1)
     return np.stack([tile, down - tile, right - tile, both - down - right + tile], -1).reshape(-1, 4)
