@@ -29,6 +29,8 @@ USUAL_CAMERA = (721.5377, 609.5593, 172.854)
 _COLUMNS = "type truncated occluded alpha left top right bottom height width length x y z rotation_y [score]"
 #: columns of the matrices of a calibration file, of three rows each
 _WIDTHS = {"P0": 4, "P1": 4, "P2": 4, "P3": 4, "R0_rect": 3, "Tr_velo_to_cam": 4, "Tr_imu_to_velo": 4}
+#: other names that files give them
+_ALIASES = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}
 #: how a label file says that something is not known, in the order of its columns
 _ABSENT = {"truncations": -1, "occlusions": -1, "alphas": -10, "boxes": 0, "sizes": -1, "centers": -1000, "yaws": -10}
 
@@ -78,8 +80,16 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
     Raises:
         ValueError: there is no such file, it has no P2, or a matrix has the wrong number of numbers.
     """
+    found: dict[str, Tensor] = {}
     with reading(path, download_of("calib")) as file:
-        found = _matrices(file, dtype)
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            name, _, rest = line.partition(":")
+            name = _ALIASES.get(name, name)
+            if width := _WIDTHS.get(name):
+                values = _numbers(rest.split(), f"{file}, line {number}: {name}")
+                if len(values) != 3 * width:
+                    raise BadFile(f"{file}, line {number}: {name} has {len(values)} numbers, expected {3 * width}")
+                found[name] = torch.tensor(values, dtype=dtype).reshape(3, width)
     if "P2" not in found:
         have = ", ".join(found) or "no matrix at all"
         raise bad_file(path, f"found {have}, expected P2, the projection of the left color camera")
@@ -90,20 +100,6 @@ def read_calibration(path: str | Path, dtype: torch.dtype = torch.float32) -> Ca
         velo_to_cam=found.get("Tr_velo_to_cam", torch.eye(3, 4, dtype=dtype)),
         imu_to_velo=found.get("Tr_imu_to_velo"),
     )
-
-
-def _matrices(file: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    """All matrices of a calibration file that have a name we know."""
-    found: dict[str, Tensor] = {}
-    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
-        name, _, rest = line.partition(":")
-        name = {"R_rect": "R0_rect", "Tr_velo_cam": "Tr_velo_to_cam", "Tr_imu_velo": "Tr_imu_to_velo"}.get(name, name)
-        if width := _WIDTHS.get(name):
-            values = _numbers(rest.split(), f"{file}, line {number}: {name}")
-            if len(values) != 3 * width:
-                raise BadFile(f"{file}, line {number}: {name} has {len(values)} numbers, expected {3 * width}")
-            found[name] = torch.tensor(values, dtype=dtype).reshape(3, width)
-    return found
 
 
 def write_calibration(path: str | Path, calibration: Calibration) -> None:

@@ -69,15 +69,10 @@ def turned(points: np.ndarray, c: np.ndarray | float, s: np.ndarray | float) -> 
     return np.stack([c * x + s * z, y, c * z - s * x], -1)
 
 
-def flat_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F, 3) face normals, twice the area long."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    return np.cross(b - a, c - a)
-
-
 def smooth_normals(vertices: np.ndarray, faces: np.ndarray, degrees: float) -> np.ndarray:
     """(F, 3, 3) unit normals at the corners of faces; edges sharper than ``degrees`` stay sharp."""
-    wide = flat_normals(vertices, faces)
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    wide = np.cross(b - a, c - a)  # twice the area long
     unit = wide / (np.linalg.norm(wide, axis=1, keepdims=True) + 1e-12)
     order = np.argsort(faces.ravel(), kind="stable")
     owner = faces.ravel()[order]

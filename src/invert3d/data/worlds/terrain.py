@@ -7,7 +7,7 @@ import numpy as np
 from invert3d.data.worlds.parts import Part, joined
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.stage import Instance
-from invert3d.data.worlds.templates import Material, Template, flat_normals
+from invert3d.data.worlds.templates import Material, Template
 
 _FAR = 130.0
 
@@ -24,12 +24,10 @@ def ground_instance(road: Road) -> Instance:
     slabs = [_slab(road, edge, sign, start, end) for edge, sign in sides for start, end in stretches]
     whole = joined([Part(plane, np.array([[0, 1, 2], [0, 2, 3]])), *slabs])
     points, triangles = whole.vertices, whole.faces
-    wide = flat_normals(points, triangles)
-    unit = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
     template = Template(
         vertices=points.astype(np.float32),
         faces=triangles.astype(np.int32),
-        normals=np.repeat(unit[:, None], 3, 1),
+        normals=np.zeros((len(triangles), 3, 3), np.float32),  # ground is flat: the stage takes those of its faces
         colors=np.full((len(triangles), 3), 0.3, np.float32),
         materials=np.full(len(triangles), Material.GROUND, np.int8),
         size=(0.0, 0.0, 0.0),
