@@ -1,7 +1,5 @@
 """Point clouds: from files, drawn on a surface, moved to the unit sphere, turned from y up to z up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,14 +55,14 @@ def check_counts(**counts: int | None) -> None:
             raise ValueError(f"{name}: got {value}, accepted is at least {least}")
 
 
-def sample_cloud(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator, normals: bool = False) -> np.ndarray:
+def sample_cloud(mesh: "trimesh.Trimesh", points: int, rng: np.random.Generator, normals: bool = False) -> np.ndarray:
     """``surface_spots`` in the unit sphere, (points, 3) float32, or (points, 6) with the unit normals."""
     spots, unit = surface_spots(mesh, points, rng)
     cloud = normalize_unit_sphere(spots)
     return np.concatenate([cloud, unit], axis=1) if normals else cloud
 
 
-def surface_spots(mesh: trimesh.Trimesh, points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def surface_spots(mesh: "trimesh.Trimesh", points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points (points, 3) float64 spread evenly over a mesh, in its own unit, and their unit normals, float32.
 
     Raises:

@@ -1,7 +1,5 @@
 """Triangle meshes, and what else lies in their files, read by trimesh."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +47,7 @@ def read_geometry(path: str | Path) -> list[Any]:
     return found
 
 
-def joined(parts: list[Any], path: str | Path) -> trimesh.Trimesh | None:
+def joined(parts: list[Any], path: str | Path) -> "trimesh.Trimesh | None":
     """The meshes among what a file holds as one; None if there are only clouds. BadFile if no triangle has an area."""
     import trimesh
 
@@ -62,7 +60,7 @@ def joined(parts: list[Any], path: str | Path) -> trimesh.Trimesh | None:
     return mesh
 
 
-def read_mesh(path: str | Path) -> trimesh.Trimesh:
+def read_mesh(path: str | Path) -> "trimesh.Trimesh":
     """The triangles of a mesh file as one mesh, see `read_geometry`.
 
     Raises:

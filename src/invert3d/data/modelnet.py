@@ -11,8 +11,6 @@ night stand or table has its back at +x, a chair, toilet or bed at +y (z up); `i
 the turns. ModelNet40 is aligned only in part.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from pathlib import Path

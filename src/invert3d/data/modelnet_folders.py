@@ -1,7 +1,5 @@
 """The layouts in which people have ModelNet, read as they are stored; `invert3d.data.modelnet` makes them alike."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,7 +157,7 @@ def _read_hdf5(path: Path, classes: int, request: Request) -> tuple[np.ndarray, 
 
 
 @contextmanager
-def datasets(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
+def datasets(path: Path) -> Iterator[dict[str, "h5py.Dataset"]]:
     """The datasets at the root of an HDF5 file, those left out whose numbers are in other files.
 
     Raises:

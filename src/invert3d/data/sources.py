@@ -1,7 +1,5 @@
 """The data sets that are read: where to get them, where they lie on this machine, and if they are whole."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections import Counter

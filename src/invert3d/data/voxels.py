@@ -8,8 +8,6 @@ these six all face -y, like the shapes of `invert3d.data.worlds`; each correlate
 shape of its class that way. A few single shapes are stored back to front.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Every cloud is (points, 3) float32 in the unit sphere about its mean, like those of `shapes`, z up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where the objects of a street stand: traffic and people, at random and without touching each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise

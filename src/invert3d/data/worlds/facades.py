@@ -1,7 +1,5 @@
 """The walls of houses by rule: windows with frames, sills and curtains, doors, shop fronts, plaster and brick."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.colors import linear

@@ -1,7 +1,5 @@
 """People. Meters, z up, they look to -y."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.parts import Part, cylinder, ellipsoid, sweep, trunk

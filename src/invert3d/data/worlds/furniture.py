@@ -1,7 +1,5 @@
 """Tables and storage, and stairs: table, desk, dresser, night_stand, stairs. Meters, z up, fronts face -y."""
 
-from __future__ import annotations
-
 from itertools import pairwise, product
 
 import numpy as np

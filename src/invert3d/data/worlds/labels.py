@@ -1,11 +1,10 @@
 """Labels of a street's objects, from their meshes: boxes in space and in the picture, truncation, occlusion."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import torch
 from scipy.spatial import ConvexHull
 
 from invert3d.data.worlds.stage import Instance, Tracer
@@ -61,8 +60,6 @@ def label_objects(
 
     ``numbers`` (H, W) says whose pixel it is, from 1; 0 for none.
     """
-    import torch
-
     height, width = numbers.shape
     limits = np.array([width - 1.0, height - 1.0] * 2)
     kept, boxes, truncations, occlusions = [], [], [], []

@@ -1,7 +1,5 @@
 """A 64-beam LiDAR over a street, in KITTI's velodyne coordinates: x forward, y left, z up; meters."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.stage import Stage

@@ -1,7 +1,5 @@
 """Sun, sky, haze and film of a street scene. Directions are in camera axes: x right, y down, z forward."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

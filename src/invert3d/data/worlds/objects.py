@@ -1,7 +1,5 @@
 """Things on and beside a desk: lamp, guitar, monitor. Meters, z up, fronts face -y."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.parts import (

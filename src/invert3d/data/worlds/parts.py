@@ -4,8 +4,6 @@ Axes: x to the right, y to the back, z up; lengths are in the caller's unit, met
 primitive is closed and its normals point outward.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,11 +22,11 @@ class Part:
     vertices: np.ndarray
     faces: np.ndarray
 
-    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Part:
+    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Part":
         """The part shifted by (x, y, z), in its own length unit."""
         return Part(self.vertices + np.array([x, y, z]), self.faces)
 
-    def turned(self, axis: str, degrees: float, about: Triple = (0.0, 0.0, 0.0)) -> Part:
+    def turned(self, axis: str, degrees: float, about: Triple = (0.0, 0.0, 0.0)) -> "Part":
         """The part rotated by `degrees` (right-handed) round "x", "y" or "z" through a point; ValueError for others."""
         if axis not in _AXES:
             raise ValueError(f"axis: got {axis!r}, accepted are 'x', 'y', 'z'")
@@ -39,7 +37,7 @@ class Part:
         pivot = np.asarray(about, dtype=np.float64)
         return Part((self.vertices - pivot) @ rotation.T + pivot, self.faces)
 
-    def mirrored(self) -> Part:
+    def mirrored(self) -> "Part":
         """The part reflected in the plane x = 0, still facing outward."""
         return Part(self.vertices * np.array([-1.0, 1.0, 1.0]), self.faces[:, ::-1])
 

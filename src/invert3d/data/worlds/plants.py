@@ -1,7 +1,5 @@
 """Potted plants of six habits. Meters, z up."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.parts import Part, bar, block, cylinder, ellipsoid, loft, rim, sweep, vessel

@@ -3,8 +3,6 @@
 Street coordinates: s meters ahead along the road, t meters to the right of its middle line. The camera is at s = 0.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

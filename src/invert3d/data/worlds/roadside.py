@@ -1,7 +1,5 @@
 """The scenery along both sides of a street: houses, gardens, trees, barriers, lamps and signs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What stands along a street: houses, trees, hedges, fences, poles, signs. Templates made once; meters, z up."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

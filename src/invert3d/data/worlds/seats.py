@@ -1,7 +1,5 @@
 """Things to sit and lie on: chair, bench, sofa, bed. Meters, z up, the sitter looks to -y."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -4,21 +4,16 @@ Every shape stands upright (z up) and faces -y; x = 0 is the mirror plane of wha
 realistic meters in a mesh, and unit-sphere lengths in a cloud.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
+import trimesh
 
 from invert3d.data.clouds import check_counts, normalize_unit_sphere, sample_cloud, surface_spots
 from invert3d.data.grids import in_voxels, voxelize
 from invert3d.data.worlds import figures, furniture, objects, parts, plants, seats, vehicles, vessels
 from invert3d.registry import unknown
-
-if TYPE_CHECKING:
-    import trimesh
 
 _MAKERS = {
     "airplane": vehicles.airplane,

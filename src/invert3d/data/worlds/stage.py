@@ -1,7 +1,5 @@
 """A street scene as one mesh that rays can ask: what they hit, in whose frame, and how bright it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

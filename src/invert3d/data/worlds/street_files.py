@@ -1,7 +1,5 @@
 """Streets as files: KITTI's object layout, depth as 16-bit PNG, instances as COCO JSON."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A frame depends on (seed, index) only. Its picture is ray cast: sun, sky, cast s
 depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see ``invert3d.ops.boxes``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

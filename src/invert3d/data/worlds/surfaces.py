@@ -1,7 +1,5 @@
 """The look of what a ray hits: noise, asphalt with its lines, pavements, grass, leaves, roofs. Colors are linear."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -3,8 +3,6 @@
 A template lives in the frame of KITTI's boxes: x to the front, y down (0 at the bottom), z across; meters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """The ground of a street: the road's plane and the raised pavements with their kerbs, as one template."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.parts import Part, joined

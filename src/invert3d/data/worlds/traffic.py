@@ -1,8 +1,6 @@
 """Cars and vans of the street world, as templates made once: a body lofted through stations, a cabin with windows,
 wheels, lamps, plates. Meters, front to -y, z up."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Things that move: airplane, car. Meters, z up, both face -y."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

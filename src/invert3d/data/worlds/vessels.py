@@ -1,7 +1,5 @@
 """Hollow and poured things: bathtub, toilet, bottle, cup. Meters, z up, the tank of a toilet at +y."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from invert3d.data.worlds.parts import (

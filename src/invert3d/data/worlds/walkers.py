@@ -1,7 +1,5 @@
 """Pedestrians and cyclists of the street world, as templates made once. Meters, front to -y, z up."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
