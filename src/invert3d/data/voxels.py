@@ -72,16 +72,12 @@ def read_modelnet10_voxels(
     """`read_modelnet10_grids` as clouds of `surface_points`, each drawn from a stream of its own. Raises as they do."""
     check_counts(points=points)
     grids = read_modelnet10_grids(path, facing=facing)
-    train, test = (
-        np.stack(
-            [
-                surface_points(grid, points, np.random.default_rng([seed, split, row]), smooth=smooth)
-                for row, grid in enumerate(solid)
-            ]
-        )
-        for split, solid in enumerate((grids.train, grids.test))
-    )
-    return replace(grids, train=train, test=test)
+
+    def cloud(split: int, row: int, grid: np.ndarray) -> np.ndarray:
+        return surface_points(grid, points, np.random.default_rng([seed, split, row]), smooth=smooth)
+
+    train, test = ([cloud(k, *each) for each in enumerate(part)] for k, part in enumerate((grids.train, grids.test)))
+    return replace(grids, train=np.stack(train), test=np.stack(test))
 
 
 def as_stored(grid: np.ndarray, name: str) -> np.ndarray:

@@ -37,16 +37,15 @@ class Frames:
 def folder_frames(detector: CenterNet3D, root: Path, split: str | None = None, most: int | None = None) -> Frames:
     """The frames of a folder in KITTI's form, prepared for a detector."""
     folder = KittiFolder(root, split)
-    ids = list(folder.ids)[:most]
+    ids = folder.ids[:most]
     images, layouts = [], []
     for name in ids:
         picture = torch.from_numpy(folder.image(name).copy()).permute(2, 0, 1).float() / 255
         image, layout = detector.prepare(picture, folder.layout(name))
         images.append((image * 255).round().to(torch.uint8))
         layouts.append(layout)
-    return Frames(
-        torch.stack(images), tuple(layouts), tuple(ids), f"{Path(root).name} {split or ''}".strip(), "its own"
-    )
+    source = f"{Path(root).name} {split or ''}".strip()
+    return Frames(torch.stack(images), tuple(layouts), tuple(ids), source, "its own")
 
 
 def batches(frames: Frames, detector: CenterNet3D, size: int, seed: int) -> Batches:

@@ -106,18 +106,13 @@ class Opened:
     meter: Meter
     ask: Ask
 
-    @property
-    def folder(self) -> Path:
-        """Where it is kept."""
-        return self.run.path
-
     def report(self, step: int, loss: float) -> None:
         """Show and log a step. Raises KeyboardInterrupt where the training is to stop."""
         self.meter.update(step, loss=f"{loss:.3f}")
         if step % max(1, self.steps // 100) == 0 or step == self.steps:
             self.run.log(step=step, loss=round(loss, 5))
         if self.ask.stop:
-            raise KeyboardInterrupt(f"interrupted after {step} steps: --resume goes on with {self.folder}")
+            raise KeyboardInterrupt(f"interrupted after {step} steps: --resume goes on with {self.run.path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +187,7 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
         )
         opened.meter.stop()
         with Meter(f"measuring on {len(data.test):,} held-out shapes"):
-            card = save(model, data, settings, card, opened.folder)
+            card = save(model, data, settings, card, opened.run.path)
     return card
 
 
@@ -262,7 +257,7 @@ def train_centernet(options: DetectorTraining, run: TrainRun) -> WeightCard:
         )
         opened.meter.stop()
         with Meter(f"measuring on {len(test):,} held-out frames"):
-            card = save_detector(detector, test, card, opened.folder)
+            card = save_detector(detector, test, card, opened.run.path)
     return card
 
 
