@@ -18,12 +18,7 @@ from invert3d.ops.seeds import NAMED_SHAPES
 
 
 def read_inputs(
-    files: Sequence[str | Path],
-    space: Space,
-    *,
-    up: Up = "z",
-    seed: int = NAMED_SHAPES,
-    facing: Facing = "front",
+    files: Sequence[str | Path], space: Space, *, up: Up = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
 ) -> dict[str, Tensor]:
     """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape, whose front faces -y, or
     as ModelNet stores its class (see ``Network.facing``).

@@ -10,8 +10,6 @@ import numpy as np
 
 #: the front face of a box, by its corners in order round it (see ``ops.boxes``)
 FRONT = (0, 1, 5, 4)
-
-
 _NEAR = 0.1  # depth in meters at which everything is cut
 
 
