@@ -54,13 +54,6 @@ def print_scores(scores: Mapping[str, Any]) -> None:
     print_table(scores["title"], scores["columns"], scores["rows"], scores["note"])
 
 
-def end_if_interrupted(outcome: Any) -> None:
-    """End the program where a job was interrupted, with 130 after Ctrl-C and 143 after SIGTERM."""
-    if outcome.interrupted:
-        print(f"interrupted; go on with the same command and --resume (folder {outcome.path})", file=sys.stderr)
-        sys.exit(128 + (outcome.signal or 2))
-
-
 def print_recorded(topic: str, headline: dict[str, float], rows: Sequence[dict[str, Any]]) -> None:
     """Write numbers to ``docs/results``, and say where."""
     from invert3d.jobs.record import record
