@@ -47,8 +47,7 @@ def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"{name}: got shape {points.shape}, accepted is (N >= 1, 3)")
-    broken = int((~np.isfinite(points)).any(axis=1).sum())
-    if broken:
+    if broken := int((~np.isfinite(points)).any(axis=1).sum()):
         raise ValueError(f"{name}: {broken} of {len(points)} have NaN or infinity, accepted are finite numbers")
     return points
 
