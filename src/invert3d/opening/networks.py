@@ -245,23 +245,14 @@ def cached_network(name: str, points: int = 1024, device: str = "cpu") -> Networ
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A model that was asked for by name.
+    """A model that was asked for by name."""
 
-    Attributes:
-        name: what it is called in tables.
-        model: the module.
-        card: of bundled weights.
-        theirs: the weights are not those of the card.
-        up: the axis that points up in what it was trained on, where that is known.
-        options: keyword arguments of the architecture, or of the factory.
-    """
-
-    name: str
+    name: str  # what it is called in tables
     model: nn.Module
-    card: WeightCard | None = None
-    theirs: bool = False
-    up: Up | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    card: WeightCard | None = None  # of bundled weights
+    theirs: bool = False  # the weights are not those of the card
+    up: Up | None = None  # the axis that points up in what it was trained on, where that is known
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture, or of the factory
 
 
 def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
