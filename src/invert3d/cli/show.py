@@ -15,7 +15,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     table = [list(columns), *cells]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     right = [all(NUMBER.match(cell) for cell in column) for column in zip(*cells, strict=True)]
-    if sys.stdout.isatty() and _framed(title, table, right, note):
+    if sys.stdout.isatty() and _framed(title, table, widths, right, note):
         return
     print(title)
     for row in table:
@@ -29,36 +29,28 @@ def _cell(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else " ".join(str(value).split())
 
 
-def _framed(title: str, table: Sequence[Sequence[str]], right: Sequence[bool], note: str) -> bool:
+def _framed(
+    title: str, table: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool], note: str
+) -> bool:
     """Print the table in a frame, long texts on several lines; False, unprinted, where the terminal is too narrow."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(markup=False, highlight=False)
+    if 1 + sum(3 + min(width, LONG) for width in widths) > console.width:
+        return False
     framed = Table(title=title, caption=note or None, title_justify="left", caption_justify="left")
-    least = 1
-    for number, (name, *cells) in zip(right, zip(*table, strict=True), strict=True):
-        width = max(map(len, (name, *cells)))
-        wraps = width > LONG
-        framed.add_column(name, justify="right" if number else "left", no_wrap=not wraps, overflow="fold")
-        least += 3 + (LONG if wraps else width)
+    for name, width, number in zip(table[0], widths, right, strict=True):
+        framed.add_column(name, justify="right" if number else "left", no_wrap=width <= LONG, overflow="fold")
     for row in table[1:]:
         framed.add_row(*row)
-    if least <= console.width:
-        console.print(framed)
-    return least <= console.width
+    console.print(framed)
+    return True
 
 
 def print_scores(scores: Mapping[str, Any]) -> None:
     """The table of a scored run."""
     print_table(scores["title"], scores["columns"], scores["rows"], scores["note"])
-
-
-def end_if_interrupted(outcome: Any) -> None:
-    """End the program where a job was interrupted, with 130 after Ctrl-C and 143 after SIGTERM."""
-    if outcome.interrupted:
-        print(f"interrupted; go on with the same command and --resume (folder {outcome.path})", file=sys.stderr)
-        sys.exit(128 + (outcome.signal or 2))
 
 
 def print_recorded(topic: str, headline: dict[str, float], rows: Sequence[dict[str, Any]]) -> None:

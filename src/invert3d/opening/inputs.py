@@ -2,25 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from invert3d.data.clouds import normalize_unit_sphere, read_points
+from invert3d.data.grids import read_grid
 from invert3d.data.voxels import Facing, as_stored, refaced
+from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Image, Points, Space, Voxels
+from invert3d.opening.options import Up
 from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import NAMED_SHAPES
 
 
 def read_inputs(
-    files: Sequence[str | Path],
-    space: Space,
-    *,
-    up: Literal["z", "y"] = "z",
-    seed: int = NAMED_SHAPES,
-    facing: Facing = "front",
+    files: Sequence[str | Path], space: Space, *, up: Up = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
 ) -> dict[str, Tensor]:
     """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape, whose front faces -y, or
     as ModelNet stores its class (see ``Network.facing``).
@@ -50,43 +48,26 @@ def true_classes(files: Sequence[str | Path], names: Sequence[str]) -> dict[str,
     return {name: file.removeprefix("shapes:") for file, name in both if file.startswith("shapes:")}
 
 
-def read_input(
-    file: str, space: Space, *, up: Literal["z", "y"] = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
-) -> Tensor:
-    """One input (*space.shape), see ``read_inputs``."""
+def read_input(file: str, space: Space, *, up: Up, seed: int, facing: Facing) -> Tensor:
+    """One input (*space.shape), see ``read_inputs``; a procedural shape is 24 voxels long, or as many as there are."""
     kind, _, shape = file.partition(":")
     made = shape if kind == "shapes" and shape else None
     if isinstance(space, Points):
-        found = np.asarray(cloud(file, made, space.points, up, seed), dtype=np.float32)
-        return torch.from_numpy(refaced(found[None], [made], "front", facing)[0] if made else found)
+        if made:
+            cloud = refaced(make_clouds([made], 1, space.points, seed=seed)[0], [made], "front", facing)[0]
+        else:
+            cloud = normalize_unit_sphere(read_points(file, space.points, up=up))
+        return torch.from_numpy(cloud)
     if isinstance(space, Voxels):
-        filled = grid(file, made, space.size, up, seed)
-        if made and facing == "stored":
-            filled = as_stored(filled, made)
-        return torch.from_numpy(filled.astype(np.float32))[None]
+        if made:
+            grid = make_grids([made], 1, space.size, seed, min(24, space.size))[0][0]
+            grid = as_stored(grid, made) if facing == "stored" else grid
+        else:
+            grid = read_grid(file, space.size, up=up)
+        return torch.from_numpy(grid.astype(np.float32))[None]
     if isinstance(space, Image) and made is None:
         return image(Path(file), space)
     raise ValueError(f"{file}: a network of {type(space).__name__.lower()}s takes image files")
-
-
-def cloud(file: str, made: str | None, points: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
-    """A cloud (points, 3) in the unit sphere."""
-    from invert3d.data.clouds import normalize_unit_sphere, read_points
-    from invert3d.data.worlds.shapes import make_clouds
-
-    if made:
-        return make_clouds([made], 1, points, seed=seed)[0][0]
-    return normalize_unit_sphere(read_points(file, points, up=up))
-
-
-def grid(file: str, made: str | None, size: int, up: Literal["z", "y"], seed: int) -> np.ndarray:
-    """A grid (size, size, size) of 0 and 1; what was a mesh is 24 voxels long, or as many as there are."""
-    from invert3d.data.grids import read_grid
-    from invert3d.data.worlds.shapes import make_grids
-
-    if made:
-        return make_grids([made], 1, size, seed, min(24, size))[0][0]
-    return read_grid(file, size, up=up)
 
 
 def image(path: Path, space: Image) -> Tensor:

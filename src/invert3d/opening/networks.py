@@ -24,6 +24,12 @@ from invert3d.ops.names import checked_name
 from invert3d.registry import lookup, registered, unknown
 
 CLUTTER = "clutter"  # the class of the bundled networks that means "none of the others"
+#: the first layers of the public code, of which a checkpoint tells how many numbers a point it takes
+FIRST_LAYERS = {
+    "pointnet": "feat.conv1.weight",
+    "pointnet2_ssg": "sa1.mlp_convs.0.weight",
+    "pointnet2_msg": "sa1.conv_blocks.0.0.weight",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +86,8 @@ class Network:
 
         Raises ValueError for a module that cannot be pickled.
         """
-        frozen, others = (
-            self.frozen,
-            {name: getattr(self, name) for name in ("name", "classes", "card", "options", "guessed", "facing")},
-        )
+        frozen = self.frozen
+        others = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "frozen"}
         try:
             model = frozen.model if frozen.device.type == "cpu" else copy.deepcopy(frozen.model).cpu()
             data = pickle.dumps(model)
@@ -241,23 +245,14 @@ def cached_network(name: str, points: int = 1024, device: str = "cpu") -> Networ
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A model that was asked for by name.
+    """A model that was asked for by name."""
 
-    Attributes:
-        name: what it is called in tables.
-        model: the module.
-        card: of bundled weights.
-        theirs: the weights are not those of the card.
-        up: the axis that points up in what it was trained on, where that is known.
-        options: keyword arguments of the architecture, or of the factory.
-    """
-
-    name: str
+    name: str  # what it is called in tables
     model: nn.Module
-    card: WeightCard | None = None
-    theirs: bool = False
-    up: Up | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    card: WeightCard | None = None  # of bundled weights
+    theirs: bool = False  # the weights are not those of the card
+    up: Up | None = None  # the axis that points up in what it was trained on, where that is known
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the architecture, or of the factory
 
 
 def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
@@ -319,27 +314,20 @@ def fitted(architecture: str, checkpoint: Path) -> tuple[nn.Module, dict[str, An
     """A registered architecture with the classes and inputs that a checkpoint was trained with, and its weights; and
     its keyword arguments."""
     state = read_checkpoint(checkpoint)
-    grids = hasattr(lookup("model", architecture), "grid_sizes")
+    make = lookup("model", architecture)
+    grids = hasattr(make, "grid_sizes")
     names = ("fc2.weight",) if grids else ("fc3.weight", "linear3.weight")
     last = [key for key in names if key in state]
     if not last:
         raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: {' or '.join(names)}")
-    options: dict[str, Any] = {"normals": True} if _channels(architecture, state) == 6 else {}
+    first = FIRST_LAYERS.get(architecture)
+    normals = first in state and state[first].shape[1] == 6
+    options: dict[str, Any] = {"normals": True} if normals else {}
     if grids:  # the first convolution comes first, and its kernels are the width
         options = {"width": len(next(value for value in state.values() if value.dim() == 5))}
-    model = lookup("model", architecture)(len(state[last[0]]), **options)
-    model.normals = bool(options.get("normals"))
+    model = make(len(state[last[0]]), **options)
+    model.normals = normals
     return load_checkpoint(model, checkpoint), options
-
-
-def _channels(architecture: str, state: dict[str, torch.Tensor]) -> int:
-    """How many numbers a point the first layer of a checkpoint takes."""
-    first = {
-        "pointnet": "feat.conv1.weight",
-        "pointnet2_ssg": "sa1.mlp_convs.0.weight",
-        "pointnet2_msg": "sa1.conv_blocks.0.0.weight",
-    }.get(architecture)
-    return state[first].shape[1] if first in state else 3
 
 
 def named(frozen: Frozen, names: Sequence[str] | None, count: int | None = None) -> tuple[str, ...]:

@@ -189,7 +189,7 @@ def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: boo
     corners = array(layout.corners)[place]
     color = "#ffffff" if faint else code_of(kind_color(layout.kinds[place]))
     front = polygon_in(corners[list(FRONT)], planes)
-    whole = pixels_of(front, projection) if len(front) else np.zeros((0, 2))
+    whole = pixels_of(front, projection)
     if len(front) and not faint:
         axes.add_patch(Polygon(whole, facecolor=color, alpha=0.29, linewidth=0))
     large = len(front) > 0 and float(np.ptp(whole, axis=0).min()) * scale > 14 * line

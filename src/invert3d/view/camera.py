@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,13 +20,10 @@ class Camera:
     look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
-    def around(
-        cls, points: np.ndarray, *, azimuth: float = -125.0, elevation: float = 20.0, up: Literal["z", "y"] = "z"
-    ) -> Camera:
-        """A camera that shows the whole cloud (N, 3), whatever its size, from the given side."""
+    def around(cls, points: np.ndarray) -> Camera:
+        """A camera that shows the whole cloud (N, 3), whatever its size, in the usual view."""
         center, reach = center_reach(checked_points(points))
-        view = cls(azimuth=azimuth, elevation=elevation, up=up, look_at=tuple(center.tolist()))
-        return replace(view, distance=6 * reach, height=2.2 * reach)
+        return cls(distance=6 * reach, height=2.2 * reach, look_at=tuple(center.tolist()))
 
     def axes(self) -> np.ndarray:
         """(3, 3) unit rows in world coordinates: to the right in the picture, up in it, and toward the eye."""
@@ -50,8 +47,7 @@ def checked_points(points: np.ndarray, name: str = "points") -> np.ndarray:
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
         raise ValueError(f"{name}: got shape {points.shape}, accepted is (N >= 1, 3)")
-    broken = int((~np.isfinite(points)).any(axis=1).sum())
-    if broken:
+    if broken := int((~np.isfinite(points)).any(axis=1).sum()):
         raise ValueError(f"{name}: {broken} of {len(points)} have NaN or infinity, accepted are finite numbers")
     return points
 

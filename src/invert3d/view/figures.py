@@ -28,8 +28,7 @@ class Panel:
 
     cloud: np.ndarray | None = None  # (N, 3)
     image: np.ndarray | None = None  # (H, W), (H, W, 3) or (H, W, 4) uint8
-    values: np.ndarray | None = None  # (N,), colors of the points on the map, or
-    colors: np.ndarray | None = None  # (N, 3) uint8; without either height is the color
+    colors: np.ndarray | None = None  # (N, 3) uint8; without them height is the color
     cube: float | None = None  # the points are cubes of this edge length, a voxel grid (see `view.grids`)
     caption: str = ""  # below it
 
@@ -70,7 +69,7 @@ def contact_sheet(
     sheet = Sheet(width, tops[-1] + MARGIN - _GAP, title=title, note=note)
     for x, text in zip(lefts, column_titles, strict=False):
         line = wrapped(text, _TITLE, wide, bold=True)[0] if text else ""
-        sheet.text(x + wide / 2, tops[0] - 14, line, size=_TITLE, bold=True, anchor="m")
+        sheet.text(x + wide / 2, tops[0] - 14, line, size=_TITLE, bold=True, anchor="center")
     for y, text in zip(tops, row_titles, strict=False):
         lines = wrapped(text, _TITLE, side, bold=True)
         middle = y + high / 2 - LEADING * _TITLE * (len(lines) - 1) / 2
@@ -150,8 +149,8 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
     if (panel.cloud is None) == (panel.image is None):
         raise ValueError(f"panel {panel.caption!r}: accepted is a cloud or an image, one of them")
     if panel.cloud is not None:
-        fine, cloud, cube = (width * sheet.scale, height * sheet.scale), panel.cloud, panel.cube
-        picture = splat(cloud, camera=camera, size=fine, cube=cube, values=panel.values, colors=panel.colors)
+        fine = (width * sheet.scale, height * sheet.scale)
+        picture = splat(panel.cloud, camera=camera, size=fine, cube=panel.cube, colors=panel.colors)
         sheet.picture(x, y, width, height, picture)
     else:
         picture = checked_picture(panel.image, f"panel {panel.caption!r}: image", loose=True)
@@ -159,4 +158,4 @@ def _place(sheet: Sheet, panel: Panel, corner: tuple[float, float], size: tuple[
         wide, high = picture.shape[1] * shrink, picture.shape[0] * shrink
         sheet.picture(x + (width - wide) / 2, y + (height - high) / 2, wide, high, picture)
     words = "\n".join(_caption(panel, width))
-    sheet.text(x + width / 2, y + height + 15, words, size=SMALL, color=sheet.theme.muted, anchor="m")
+    sheet.text(x + width / 2, y + height + 15, words, size=SMALL, color=sheet.theme.muted, anchor="center")

@@ -31,10 +31,8 @@ def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = 
     return write_bytes(path, export_ply(trimesh.PointCloud(points, paint)))
 
 
-def write_glb(
-    path: str | Path, points: np.ndarray, colors: np.ndarray | None = None, *, up: Literal["z", "y"] = "z"
-) -> Path:
-    """Write a cloud as GLB, each point a small ball, and return the path; folders are made.
+def write_glb(path: str | Path, points: np.ndarray, *, up: Literal["z", "y"] = "z") -> Path:
+    """Write a cloud as GLB, each point a small ball, height on the map, and return the path; folders are made.
 
     Balls and not a point primitive, since viewers draw those one pixel wide or not at all. glTF is y up by
     definition, so a cloud with z up is turned; `data.clouds.read_points` turns it back.
@@ -42,7 +40,6 @@ def write_glb(
     Args:
         path: a name that ends in .glb.
         points: (N, 3), at most 50,000: a ball takes 600 bytes.
-        colors: (N, 3) uint8; by default height on the sequential map.
         up: the axis that points up in `points`.
 
     Raises:
@@ -55,7 +52,7 @@ def write_glb(
     points = checked_points(points)
     if len(points) > 50_000:
         raise ValueError(f"points: got {len(points)}, accepted in GLB are up to 50000; write_ply takes any number")
-    paint = _linear(point_colors(points, colors=colors, up=up))
+    paint = _linear(point_colors(points, up=up))
     ball = trimesh.creation.icosahedron()
     upright = to_z_up(to_z_up(points, up), "y", inverse=True)
     mesh = trimesh.Trimesh(

@@ -76,7 +76,7 @@ def matrix_plot(
         sheet.box(x + 1, y + 1, wide - 2, _TALL - 2, fill=paint, corner=5)
         light = (np.array(rgb(paint)) / 255) ** 2.2 @ (0.2126, 0.7152, 0.0722)
         ink, bold = _DARK_INK if light > 0.2 else _LIGHT_INK, rows[row] == columns[column]
-        sheet.text(x + wide / 2, y + _TALL / 2 + 1, texts[row][column], color=ink, bold=bold, anchor="m")
+        sheet.text(x + wide / 2, y + _TALL / 2 + 1, texts[row][column], color=ink, bold=bold, anchor="center")
     return sheet.image()
 
 

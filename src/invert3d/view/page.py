@@ -37,8 +37,6 @@ Cell = str | float | int | bool | None
 
 _DIGITS = r"[-+\u2212]?[\d.,]+(e[-\u2212]?\d+)?( ?%)?"
 _NUMBER = re.compile(rf"{_DIGITS}( ?(±|\+/-) ?{_DIGITS})?|\u2013")
-_VIEW = ("azimuth", "elevation", "distance", "height")  # what the browser knows of a camera
-_SCRIPTS = ("base.js", "scene.js", "page.js")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 332.0, 10.0, 132.0  # of the plot inside a chart, as in its template
 
 
@@ -86,7 +84,7 @@ def write_page(
     """
     entries = packed([checked_cloud(cloud) for cloud in clouds], up)
     data = {
-        "camera": {name: getattr(THREE_QUARTER, name) for name in _VIEW},
+        "camera": {name: getattr(THREE_QUARTER, name) for name in ("azimuth", "elevation", "distance", "height")},
         "maps": {kind: base64_of(palette(kind).tobytes()) for kind in ("sequential", "diverging")},
         "clouds": entries,
     }
@@ -109,7 +107,7 @@ def write_page(
         "provenance": provenance or {},
         "notes": notes,
     }
-    return write_document(path, "run.html.j2", fields, data=data, scripts=_SCRIPTS)
+    return write_document(path, "run.html.j2", fields, data=data, scripts=("base.js", "scene.js", "page.js"))
 
 
 def embedded(pictures: Sequence[tuple[str, Path]]) -> list[tuple[str, str]]:

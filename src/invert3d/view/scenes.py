@@ -125,8 +125,7 @@ def _packed(frame: SceneFrame, objects: Sequence[Seen]) -> dict[str, Any]:
         asked = {} if each.asked is None else {"truth": (each.asked, None)}
         for name, (place, _) in {**asked, **each.found}.items():
             boxes[name].append(_box(layouts[name], place, number, ground))
-    corners = [box["corners"] for several in boxes.values() for box in several]
-    places = np.array(corners).reshape(-1, 3)[:, :2] if corners else np.zeros((0, 2))
+    places = np.array([box["corners"] for several in boxes.values() for box in several]).reshape(-1, 3)[:, :2]
     front = fitting_reach(*layouts.values())
     places = np.concatenate([np.clip(places, [-front, -10], [front, front + 10]), [[0.0, 0.0], [0.0, 0.4 * front]]])
     low, high = places.min(axis=0), places.max(axis=0)

@@ -25,7 +25,6 @@ TITLE, NOTE, NAME, SMALL = 19.0, 12.5, 12.0, 11.5  # sizes of type
 LEADING = 1.36  # from one line of text to the next, in sizes of type
 _FONT = "DejaVu Sans"
 _HALF_X = 0.2734  # half the height of its small letters, in sizes of type
-_SIDES = {"l": "left", "m": "center", "r": "right"}
 
 
 @dataclass(eq=False)
@@ -46,7 +45,7 @@ class Sheet:
         from matplotlib.figure import Figure
 
         scale, dpi = self.scale, 72 * self.scale
-        lines, self.head = _heading(self.title, self.note, self.width, self.top)
+        lines, self.head = heading(self.title, self.note, self.width, self.top)
         self.size = round(self.width * scale), round((self.height + self.head) * scale)
         self.width, self.height = self.size[0] / scale, self.size[1] / scale - self.head
         across, down = ((pixels + 1e-3) / dpi for pixels in self.size)  # a hair more: Agg cuts fractions off
@@ -95,11 +94,11 @@ class Sheet:
         size: float = NAME,
         color: str | None = None,
         bold: bool = False,
-        anchor: Literal["l", "m", "r"] = "l",
+        anchor: Literal["left", "center", "right"] = "left",
     ) -> None:
         """Lines of text; `y` is the middle of the small letters of the first, `anchor` says which end `x` is."""
         for place, line in enumerate(text.split("\n")):
-            style = {"color": color or self.theme.ink, "ha": _SIDES[anchor], "fontproperties": font(size, bold)}
+            style = {"color": color or self.theme.ink, "ha": anchor, "fontproperties": font(size, bold)}
             self.axes.text(x, y + size * (_HALF_X + LEADING * place), line, parse_math=False, **style)
 
     def image(self) -> Image.Image:
@@ -131,13 +130,10 @@ def checked_ending(path: str | Path, ending: str) -> Path:
     return path
 
 
-def heading_height(title: str, note: str, width: float) -> float:
-    """Design pixels that the heading of a sheet so wide takes, its upper margin with it."""
-    return _heading(title, note, width, MARGIN)[1]
-
-
-def _heading(title: str, note: str, width: float, y: float) -> tuple[list[tuple[float, str, float, bool]], float]:
-    """The lines of a heading, each (y, text, size, bold), from `y` on, and where it ends."""
+def heading(
+    title: str, note: str, width: float, y: float = MARGIN
+) -> tuple[list[tuple[float, str, float, bool]], float]:
+    """The lines of a heading of a sheet so wide, each (y, text, size, bold), from `y` on, and where it ends."""
     lines = []
     for text, size, bold in ((title, TITLE, True), (note, NOTE, False)):
         for line in wrapped(text, size, width - 2 * MARGIN, bold=bold):

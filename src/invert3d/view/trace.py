@@ -9,7 +9,7 @@ import numpy as np
 
 from invert3d.view.axis import checked_curve, scale_of, short
 from invert3d.view.color import Theme, code_of, palette
-from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, heading_height, text_width
+from invert3d.view.style import MARGIN, NAME, SMALL, Sheet, font, heading, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,12 +50,13 @@ def trace_plot(
         raise ValueError(f"series: got {known.min():g} with log=True, accepted are positive numbers")
     width, height = size
     marks, span = scale_of(known, log, 5 if log else 4)
-    head = (24 if y_label else 6) + heading_height(title, note, width)
+    above = heading(title, note, width)[1]
+    head = above + (24 if y_label else 6)
     low = height - MARGIN - 34
     fits = 16 * len(curves) <= low - head
     gutter = max(text_width(name, NAME, bold=True) for name in curves) + 14 if fits else 0
     left = MARGIN + max(text_width(short(float(mark)), SMALL) for mark in marks) + 12
-    sheet = Sheet(width, height - heading_height(title, note, width), title=title, note=note)
+    sheet = Sheet(width, height - above, title=title, note=note)
     axes = sheet.plot(left, head - sheet.head, width - MARGIN - gutter - left, low - head)
     over = max((along for along, _ in curves.values()), key=len)
     last = over[-1] if over[-1] > over[0] else over[0] + 1

@@ -10,8 +10,6 @@ import numpy as np
 
 #: the front face of a box, by its corners in order round it (see ``ops.boxes``)
 FRONT = (0, 1, 5, 4)
-
-
 _NEAR = 0.1  # depth in meters at which everything is cut
 
 
@@ -44,8 +42,6 @@ def segments_in(points: np.ndarray, planes: np.ndarray) -> tuple[np.ndarray, np.
 def polygon_in(corners: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """The part of a convex polygon (n, 3) inside of half-spaces (m, 4): (k, 3), k = 0 where nothing is left."""
     for plane in planes:
-        if len(corners) == 0:
-            break
         away = _with_one(corners) @ plane
         kept = []
         for here, there, own, other in zip(corners, np.roll(corners, -1, axis=0), away, np.roll(away, -1), strict=True):

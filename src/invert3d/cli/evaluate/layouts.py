@@ -31,10 +31,6 @@ class StreetOptions:
     steps: Count | None = None
     bf16: Switch = True
 
-    def label(self, recipe: str) -> str:
-        """What a recipe on these streets is recorded as."""
-        return recipe + ("_clutter" if self.clutter else "") + ("_shuffled" if self.control else "")
-
 
 def evaluate_layouts(
     recipe: str = "ours",
@@ -71,14 +67,14 @@ def evaluate_layouts(
     mean = f"transfer, the mean of one detector reading another's: {found.matrix.transfer:.1f}" if names[1:] else ""
     print_box_scores(f"{recipe}, {len(made)} streets: AP, moderate, as read from the saved pictures", rows, mean)
     if measuring.record:
-        label = streets.label(recipe)
-        plain = recipe == label == "ours"
+        label = recipe + ("_clutter" if streets.clutter else "") + ("_shuffled" if streets.control else "")
         rows = [{"table": f"transfer {label}", **row} for row in found.rows()]
-        print_recorded("detector3d", headline(found, label, len(made), len(names) > 1, plain), rows)
+        print_recorded("detector3d", headline(found, label, len(made)), rows)
 
 
-def headline(found: "LayoutTransfer", label: str, frames: int, several: bool, plain: bool) -> dict[str, float]:
-    """The numbers that README quotes: of ``several`` detectors, and of our recipe on usual streets (``plain``)."""
+def headline(found: "LayoutTransfer", label: str, frames: int) -> dict[str, float]:
+    """The numbers that README quotes: of a recipe, and of the usual streets themselves (``label`` ours)."""
+    several, plain = len(found.matrix.rows) > 1, label == "ours"
     numbers = {
         f"ap3d_inverted_{label}": round(found.scores[0][0].ap3d, 2),
         f"steps_{label}": round(found.steps[0], 1),

@@ -1,12 +1,13 @@
 """What does this network think an airplane is?"""
 
+import sys
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from invert3d.cli.options import Count, ModelOptions, Opening, Run, Running, Starts, Weights, distinct
-from invert3d.cli.show import end_if_interrupted, print_scores
+from invert3d.cli.show import print_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,5 +57,7 @@ def invert_classes(
     with Meter("scoring and drawing", show=run.progress):
         scores = write_report(run.folder(), network, result)
     print_scores(scores)
-    end_if_interrupted(outcome)
+    if outcome.interrupted:
+        print(f"interrupted; go on with the same command and --resume (folder {outcome.path})", file=sys.stderr)
+        raise SystemExit(128 + (outcome.signal or 2))
     print(f"open {run.folder() / 'index.html'}")
