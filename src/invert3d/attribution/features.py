@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -142,18 +143,15 @@ def deepest(model: Frozen, x: Tensor) -> str:
     names: list[str] = []
     least = LEAST_PLACES if isinstance(model.space, Points) else LEAST_SIDE
 
-    def watch(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            found = feature_map(output, model.space, x[:1], module)
-            if found is not None and min(found.arranged(found.raw).shape[2:]) >= least:
-                names.append(name)
-
-        return hook
+    def watch(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        found = feature_map(output, model.space, x[:1], module)
+        if found is not None and min(found.arranged(found.raw).shape[2:]) >= least:
+            names.append(name)
 
     with ExitStack() as hooks, model, torch.no_grad():
         for name, module in model.model.named_modules():
             if name:
-                hooks.enter_context(module.register_forward_hook(watch(name)))
+                hooks.enter_context(module.register_forward_hook(partial(watch, name)))
         model.raw(x[:1].to(model.device, model.dtype))
     if not names:
         raise ValueError("grad_cam: no module of the model returns a map of features over places; name a layer")

@@ -14,9 +14,10 @@ one module used twice, a tensor with other readers make no difference, and the m
 on modules, as elsewhere, misses functions and acts on tensors instead of operations.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -58,17 +59,13 @@ def clamps_at_zero(node: Any) -> bool:
     return low is not None and not isinstance(low, Tensor) and float(low) == 0 and high is None
 
 
-def hook(rule: Rule) -> Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]:
+def handed_back(rule: Rule, on_inputs: tuple[Any, ...], on_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """What a node hands back under a rule, from what it would hand back and what it was given."""
-
-    def change(on_inputs: tuple[Any, ...], on_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        given, first = on_outputs[0], on_inputs[0]
-        if given is None or first is None:
-            return on_inputs
-        changed = given.clamp_min(0) if rule == "deconvolution" else torch.where(given > 0, first, 0)
-        return (changed, *on_inputs[1:])
-
-    return change
+    given, first = on_outputs[0], on_inputs[0]
+    if given is None or first is None:
+        return on_inputs
+    changed = given.clamp_min(0) if rule == "deconvolution" else torch.where(given > 0, first, 0)
+    return (changed, *on_inputs[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +86,7 @@ class Rectified(Method):
             found.extend(node.name() for node in nodes)
             with ExitStack() as hooks:
                 for node in nodes:
-                    hooks.enter_context(node.register_hook(hook(self.rule)))
+                    hooks.enter_context(node.register_hook(partial(handed_back, self.rule)))
                 return torch.autograd.grad(outcome, leaf)[0]
 
         gradient, _ = input_gradient(model, -score, x, target, differentiate=differentiate)

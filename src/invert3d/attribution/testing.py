@@ -22,10 +22,12 @@ def check_attribution(method: Any, seed: int = 0) -> None:
     grid = (torch.rand(3, 1, 8, 8, 8, generator=generator) < 0.3).double()
     image = torch.rand(3, 3, 12, 12, generator=generator, dtype=torch.float64)
     for space, model, x in (
-        (Points(points=48), _Toy(generator), cloud),
-        (Voxels(size=8), _Places(nn.Conv3d, 1, generator), grid),
-        (Image(height=12, width=12), _Places(nn.Conv2d, 3, generator), image),
+        (Points(points=48), _Toy(), cloud),
+        (Voxels(size=8), _Places(nn.Conv3d, 1), grid),
+        (Image(height=12, width=12), _Places(nn.Conv2d, 3), image),
     ):
+        for parameter in model.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) / 2
         if isinstance(space, method.takes):
             _check_on(method, Frozen(model.double(), space), x)
         else:
@@ -56,12 +58,10 @@ def _check_on(method: Any, frozen: Frozen, x: Tensor) -> None:
 class _Toy(nn.Module):
     """A classifier of clouds (B, N, 3): functions, modules, and a rectifier that is used twice."""
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.third = nn.Linear(3, 16), nn.Linear(16, 16), nn.Linear(16, 4)
         self.rectify = nn.ReLU(inplace=True)
-        for parameter in self.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator) / 2
 
     def forward(self, points: Tensor) -> Tensor:
         x = self.rectify(self.first(points))
@@ -72,12 +72,10 @@ class _Toy(nn.Module):
 class _Places(nn.Module):
     """A classifier of grids or images: two convolutions, the mean over the places."""
 
-    def __init__(self, convolution: Any, channels: int, generator: torch.Generator) -> None:
+    def __init__(self, convolution: Any, channels: int) -> None:
         super().__init__()
         self.first, self.second = convolution(channels, 6, 3, padding=1), convolution(6, 6, 3, padding=1)
         self.last = nn.Linear(6, 4)
-        for parameter in self.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator) / 2
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.second(self.first(x).relu()).relu()

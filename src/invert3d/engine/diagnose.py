@@ -1,4 +1,4 @@
-"""What ``invert3d doctor`` says of a model: what it takes and returns, and where its gradient block."""
+"""What ``invert3d doctor`` says of a model: what it takes and returns, and where its gradient is blocked."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,8 +1,9 @@
 """Where a gradient flows: every call of a module is watched, and the place where none passes is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -64,19 +65,16 @@ def watched(model: nn.Module) -> Iterator[list[Call]]:
     calls: list[Call] = []
     running: list[Call] = []
 
-    def begins(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
-            call = Call(name, type(module).__name__)
-            if running:
-                running[-1].leaf = False
-            running.append(call)
-            calls.append(call)
-            for value in leaves((args, kwargs)):
-                if value.requires_grad:
-                    call.graph_in = True
-                    value.register_hook(noting(call, "gradient_in"))
-
-        return hook
+    def begins(name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        call = Call(name, type(module).__name__)
+        if running:
+            running[-1].leaf = False
+        running.append(call)
+        calls.append(call)
+        for value in leaves((args, kwargs)):
+            if value.requires_grad:
+                call.graph_in = True
+                value.register_hook(partial(note, call, "gradient_in"))
 
     def ends(module: nn.Module, args: Any, output: Any) -> None:
         call = running.pop()
@@ -84,23 +82,19 @@ def watched(model: nn.Module) -> Iterator[list[Call]]:
             call.numbers_out |= value.is_floating_point()
             if value.requires_grad:
                 call.graph_out = True
-                value.register_hook(noting(call, "gradient_out"))
+                value.register_hook(partial(note, call, "gradient_out"))
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             if name:
-                hooks.enter_context(module.register_forward_pre_hook(begins(name), with_kwargs=True))
+                hooks.enter_context(module.register_forward_pre_hook(partial(begins, name), with_kwargs=True))
                 hooks.enter_context(module.register_forward_hook(ends))
         yield calls
 
 
-def noting(call: Call, field: str) -> Callable[[Tensor], None]:
-    """A tensor hook that notes in a call whether some of a gradient is not zero."""
-
-    def note(gradient: Tensor) -> None:
-        setattr(call, field, bool(getattr(call, field)) or bool((gradient != 0).any()))
-
-    return note
+def note(call: Call, field: str, gradient: Tensor) -> None:
+    """Note in a call whether some of a gradient is not zero."""
+    setattr(call, field, bool(getattr(call, field)) or bool((gradient != 0).any()))
 
 
 @torch.enable_grad()

@@ -101,23 +101,17 @@ class Meter:
 
 def _bar(label: str, total: float | None, done: float) -> Any:
     """A bar that is shown, or None where there is no terminal."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
         return None
-    words, facts = TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")
-    known = (TaskProgressColumn(), facts, TimeRemainingColumn()) if total else (facts, TimeElapsedColumn())
-    bar = Progress(SpinnerColumn("line"), words, BarColumn(), *known, console=console, transient=not total)
+    words, facts = progress.TextColumn("{task.description}"), progress.TextColumn("{task.fields[facts]}")
+    first = (progress.SpinnerColumn("line"), words, progress.BarColumn())
+    known = (progress.TaskProgressColumn(), facts, progress.TimeRemainingColumn())
+    rest = known if total else (facts, progress.TimeElapsedColumn())
+    bar = progress.Progress(*first, *rest, console=console, transient=not total)
     bar.start()
     bar.add_task(label, total=total, completed=done, facts="")  # type: ignore[arg-type]  # None: nobody knows
     return bar

@@ -1,16 +1,13 @@
 """Recorders: they see every state, and some say which samples are done."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from invert3d.engine.progress import Meter
+from invert3d.engine.result import Result
 from invert3d.engine.state import State, are_classes
-
-if TYPE_CHECKING:
-    from invert3d.engine.result import Result
 
 
 class Recorder:
@@ -30,7 +27,7 @@ class Recorder:
         """Whether the loop should stop here, between two steps, and leave a checkpoint to go on from."""
         return False
 
-    def close(self, result: "Result") -> None:
+    def close(self, result: Result) -> None:
         """Put what was recorded into the result."""
 
 
@@ -66,7 +63,7 @@ class Trace(Recorder):
             self.tables[name][len(self.steps), state.rows] = value.detach().float().cpu()
         self.steps.append(state.step)
 
-    def close(self, result: "Result") -> None:
+    def close(self, result: Result) -> None:
         seen = {"step": torch.tensor(self.steps)} if self.steps else {}
         for name, table in self.tables.items():
             seen[name] = torch.full((len(self.steps), result.count), torch.nan)
@@ -89,7 +86,7 @@ class Snapshots(Recorder):
             self.steps.append(state.step)
             self.frames.append((state.rows, state.x.detach().float().cpu().clone()))
 
-    def close(self, result: "Result") -> None:
+    def close(self, result: Result) -> None:
         if not self.frames:
             return
         frames = result.x.float().cpu().expand(len(self.frames), *result.x.shape).clone()
@@ -118,7 +115,7 @@ class Best(Recorder):
         self.loss[places[better]] = state.loss[better]
         self.x[places[better]] = state.x[better]
 
-    def close(self, result: "Result") -> None:
+    def close(self, result: Result) -> None:
         result.best = self.x
 
 
@@ -151,7 +148,7 @@ class ProgressBar(Recorder):
             right = f"{(state.outputs.argmax(-1) == state.view_target).float().mean():.0%}"
         self.meter.update(self.meter.done + 1, loss=f"{state.loss.mean():.3f}", as_asked=right)
 
-    def close(self, result: "Result") -> None:
+    def close(self, result: Result) -> None:
         if self.meter is not None:
             self.meter.stop()
             self.meter = None

@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.parameterization import Parameterization
+from invert3d.engine.space import Space
 from invert3d.engine.state import State, are_classes
 from invert3d.engine.tree import Tree, detached, joined, moved, rows_of
-
-if TYPE_CHECKING:
-    from invert3d.engine.parameterization import Parameterization
-    from invert3d.engine.space import Space
 
 
 @dataclass
@@ -103,8 +101,8 @@ class Result:
     def finish(
         self,
         state: State,
-        parameterization: "Parameterization",
-        space: "Space",
+        parameterization: Parameterization,
+        space: Space,
         optimizer: torch.optim.Optimizer,
         interrupted: bool,
         seconds: float,

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import binary_erosion
 from scipy.stats import ConstantInputWarning, bootstrap, spearmanr
 from torch import Tensor, nn
 
@@ -205,10 +206,8 @@ def surface_variation(x: Tensor, k: int = 16) -> Tensor:
 
 def boundary_voxels(grid: Tensor) -> Tensor:
     """The filled voxels of a grid (D, H, W) that have an empty one beside them, bool."""
-    empty = F.pad(grid == 0, (1,) * 6, value=True)
-    steps = [(shift, axis) for shift in (-1, 1) for axis in range(3)]
-    beside = torch.stack([empty.roll(*step)[1:-1, 1:-1, 1:-1] for step in steps])
-    return (grid != 0) & beside.any(0)
+    filled = grid.numpy(force=True) != 0
+    return torch.from_numpy(filled & ~np.asarray(binary_erosion(filled))).to(grid.device)
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:

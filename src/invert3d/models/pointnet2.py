@@ -101,9 +101,12 @@ class GlobalAbstraction(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Three linear layers from the global feature (B, 1024) to the logits, shared by both variants."""
+    """What both variants share: three set abstractions, and three linear layers from what is left to the logits."""
 
     least_points = 512  # the centers of the first set abstraction
+    sa1: nn.Module
+    sa2: nn.Module
+    sa3: nn.Module
 
     def __init__(self, classes: int, drop: tuple[float, float]) -> None:
         super().__init__()
@@ -111,7 +114,9 @@ class Classifier(nn.Module):
         self.bn1, self.bn2 = nn.BatchNorm1d(512), nn.BatchNorm1d(256)
         self.drop1, self.drop2 = nn.Dropout(drop[0]), nn.Dropout(drop[1])
 
-    def classify(self, x: Tensor) -> Tensor:
+    def forward(self, points: Tensor) -> Tensor:
+        xyz, features = self.sa1(points[..., :3], points[..., 3:])
+        x = self.sa3(*self.sa2(xyz, features))
         x = self.drop1(dense(x, self.fc1, self.bn1).relu())
         return self.fc3(self.drop2(dense(x, self.fc2, self.bn2).relu()))
 
@@ -125,10 +130,6 @@ class PointNet2SSG(Classifier):
         self.sa1 = SetAbstraction(512, 0.2, 32, 3 if normals else 0, [64, 64, 128])
         self.sa2 = SetAbstraction(128, 0.4, 64, 128, [128, 128, 256])
         self.sa3 = GlobalAbstraction(256, [256, 512, 1024])
-
-    def forward(self, points: Tensor) -> Tensor:
-        xyz, features = self.sa1(points[..., :3], points[..., 3:])
-        return self.classify(self.sa3(*self.sa2(xyz, features)))
 
 
 @register("model", "pointnet2_msg")
@@ -144,7 +145,3 @@ class PointNet2MSG(Classifier):
             128, [0.2, 0.4, 0.8], [32, 64, 128], 320, [[64, 64, 128], [128, 128, 256], [128, 128, 256]]
         )
         self.sa3 = GlobalAbstraction(640, [256, 512, 1024])
-
-    def forward(self, points: Tensor) -> Tensor:
-        xyz, features = self.sa1(points[..., :3], points[..., 3:])
-        return self.classify(self.sa3(*self.sa2(xyz, features)))

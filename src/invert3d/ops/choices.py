@@ -120,7 +120,8 @@ class _Mode(TorchFunctionMode):
         found = func(*args, **kwargs)
         if name not in CHOOSING or _follows(name, first):
             return found
-        parts = [self.take(each) if _is_choice(each) else each for each in _parts(found)]
+        several = found if isinstance(found, tuple) else (found,)
+        parts = [self.take(each) if _is_choice(each) else each for each in several]
         if self.replaying and name in ORDERED and len(parts) == 2 and not _is_choice(parts[0]):
             place = ORDERED[name]
             parts[0] = first.gather(kwargs.get("dim", args[place] if len(args) > place else -1), parts[1])
@@ -155,10 +156,6 @@ def _follows(name: str, first: Any) -> bool:
     """Whether the integers follow from others, which are held: all that come from integers, but for those that a mask
     may have been written into, as the public ball query does before it sorts them."""
     return isinstance(first, Tensor) and _is_choice(first) and (name not in ORDERED or first.dim() < 2)
-
-
-def _parts(found: Any) -> tuple[Any, ...]:
-    return tuple(found) if isinstance(found, tuple) else (found,)
 
 
 def _is_choice(part: Any) -> bool:

@@ -54,15 +54,11 @@ class CenterNet3D(PictureDetector):
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions are faster so
         self.backbone, self.height, self.width, self.order = backbone, height, width, order
         self.codec = replace(codec or CenterCodec(), stride=getattr(self.network, "stride", 4))
+        self.kinds = self.codec.kinds
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What it finds."""
-        return self.codec.kinds
 
     def fitted(self, height: int, width: int) -> tuple[int, int, int]:
         """Scaled by its width to the network's, centered vertically."""

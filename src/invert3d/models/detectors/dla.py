@@ -4,6 +4,7 @@ Parameters have the names and shapes of the public checkpoint (``ddd_3dop.pth``)
 ``torchvision.ops.deform_conv2d`` here: the offsets are (y, x) a tap in both, the mask is the sigmoid of the last third.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -117,16 +118,10 @@ class ModulatedConv(nn.Module):
         return deform_conv2d(x, torch.cat([y, z], 1), self.weight, self.bias, padding=(1, 1), mask=mask.sigmoid())
 
 
-class Deformable(nn.Module):
+def deformable(inputs: int, outputs: int) -> nn.Sequential:
     """A deformable convolution with batch norm and ReLU."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv = ModulatedConv(inputs, outputs)
-        self.actf = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.actf(self.conv(x))
+    after = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(OrderedDict(conv=ModulatedConv(inputs, outputs), actf=after))
 
 
 class Merge(nn.Module):
@@ -139,11 +134,11 @@ class Merge(nn.Module):
         super().__init__()
         for i in range(1, len(channels)):
             f = scales[i]
-            self.add_module(f"proj_{i}", Deformable(channels[i], outputs))
+            self.add_module(f"proj_{i}", deformable(channels[i], outputs))
             up = nn.ConvTranspose2d(outputs, outputs, 2 * f, f, f // 2, groups=outputs, bias=False)
             up.weight.data.copy_(bilinear(2 * f).expand_as(up.weight))
             self.add_module(f"up_{i}", up)
-            self.add_module(f"node_{i}", Deformable(outputs, outputs))
+            self.add_module(f"node_{i}", deformable(outputs, outputs))
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps, finest first -> the same number, all at the finest size, each the sum of those before it."""
