@@ -16,10 +16,9 @@ from torch import Tensor
 from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Image
 from invert3d.jobs.execute import Outcome, execute
-from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
+from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, joined_traces, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.jobs.traces import joined_traces, trace_of
 from invert3d.methods.layouts import layout_recipe, quantized
 from invert3d.methods.recipes import recipe_table
 from invert3d.methods.stages import Recipe, encoder_of, run_stages
@@ -56,7 +55,7 @@ class InvertLayouts:
             start=torch.stack([unit.values["start"] for unit in units]) if begin else None,
             seed=context.seed,
             samples=[unit.name for unit in units],
-            recorders=[context.recorder(recipe.steps)],
+            recorders=[Progress(context, recipe.steps)],
             resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
         )
         made = [
