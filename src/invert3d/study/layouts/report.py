@@ -16,7 +16,7 @@ from invert3d.ops.shares import share
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, agreeing, redetected
 from invert3d.study.layouts.scenes import SWEEPS
-from invert3d.study.layouts.score import SHOWN
+from invert3d.study.layouts.score import sure
 from invert3d.view.boxes import SceneFrame, difference_map
 from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
 from invert3d.view.scenes import write_scene_page
@@ -30,7 +30,7 @@ def report(
 ) -> Path:
     """Write the pictures and the page of a run into its folder, and return the page."""
     folder = Path(folder)
-    shown = [layout.select(layout.scores > SHOWN) for layout in run.found]
+    shown = [sure(layout) for layout in run.found]
     originals = [run.originals.get(name) for name in run.names]
     seen = on_originals(detector, run, originals)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
@@ -64,13 +64,11 @@ def on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tenso
     found = redetected(detector, [originals[i] for i in places], [run.asked[i] for i in places])  # type: ignore[misc]
     table: list[Layout | None] = [None] * len(originals)
     for place, layout in zip(places, found, strict=True):
-        table[place] = layout.select(layout.scores > SHOWN)
+        table[place] = sure(layout)
     return table
 
 
-def write_sweep(
-    run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]
-) -> tuple[Path, Path]:
+def write_sweep(run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]) -> None:
     """A contact sheet and a GIF of a sweep, captioned with the asked value and what is read."""
     unit = SWEEPS[quantity]
     captions = [
@@ -78,7 +76,7 @@ def write_sweep(
         for value, asked, found in zip(values, run.asked, shown, strict=False)
     ]
     images = [pixels(picture) for picture in run.pictures]
-    sheet = strip(
+    strip(
         folder / "figures" / "sweep.png",
         images,
         list(shown),
@@ -87,7 +85,7 @@ def write_sweep(
         note="Boxes are what the detector reads from the saved picture.",
         columns=2 if images[0].shape[1] > 640 else 3,
     )
-    return sheet, write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
+    write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
 
 
 def _read(asked: Layout, found: Layout, quantity: str) -> str:
