@@ -36,21 +36,6 @@ from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import default_methods, explain
 from invert3d.study.explaining.pictures import reduction_of
 
-COLUMNS = (
-    "network",
-    "method",
-    "shapes",
-    "runs",
-    "incomplete",
-    "deletion",
-    "insertion",
-    "infidelity",
-    "jitter",
-    "rotation",
-    "randomized",
-    "curvature",
-    "edges",
-)
 CASCADE = (0.25, 0.5, 0.75, 1.0)
 FEW = 4  # shapes for what asks for many explanations
 
@@ -99,18 +84,16 @@ def attribution_job(
             pairs.append({"network": network.name, "method": method})
     function = partial(measure_row, networks={network.name: network for network in networks})
     job = rows_job("attribution", function, pairs, per_class=per_class, how=how, device=device)
-    about = {network.name: opened_facts(network) for network in networks}
-    return replace(job, settings={**job.settings, "networks": about})
-
-
-def opened_facts(network: Network) -> dict[str, Any]:
-    """What the rows of a network depend on, as plain values."""
-    return {
-        "weights": fingerprint(network.frozen.model),
-        "args": network.options,
-        "classes": list(network.classes),
-        "space": repr(network.frozen.space),
+    about = {
+        network.name: {
+            "weights": fingerprint(network.frozen.model),
+            "args": network.options,
+            "classes": list(network.classes),
+            "space": repr(network.frozen.space),
+        }
+        for network in networks
     }
+    return replace(job, settings={**job.settings, "networks": about})
 
 
 def measure_row(

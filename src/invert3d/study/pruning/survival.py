@@ -16,8 +16,6 @@ from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import probabilities
 from invert3d.study.explaining.truth import examples, importance, with_interval
 
-COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "random weights")
-
 
 def survival_job(
     whole: str, left: Sequence[str], methods: Sequence[str], *, per_class: int = 4, device: str = "cpu"
