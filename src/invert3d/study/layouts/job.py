@@ -29,6 +29,7 @@ from invert3d.study.layouts.files import BoxesRun, picture_from, png, write_run_
 
 #: pixels that are optimized at once: 12 small pictures. Bounds the memory to about 1 GB
 CAPACITY = 12 * 96 * 320
+AT_ONCE = 16  # pictures that are read together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,27 +250,23 @@ def run_of(
 
 
 @torch.no_grad()
-def agreeing(
-    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], batch: int = 16
-) -> tuple[bool, ...]:
+def agreeing(detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout]) -> tuple[bool, ...]:
     """Whether a detector sees exactly what was asked in each picture of its size, as ``Detector.agrees`` has it."""
     device, said = device_of(detector), []
     with frozen(detector):
-        for i in range(0, len(pictures), batch):
-            targets = {k: v.to(device) for k, v in detector.targets(asked[i : i + batch]).items()}
-            raw = detector.raw(torch.stack(list(pictures[i : i + batch])).to(device))
+        for i in range(0, len(pictures), AT_ONCE):
+            targets = {k: v.to(device) for k, v in detector.targets(asked[i : i + AT_ONCE]).items()}
+            raw = detector.raw(torch.stack(list(pictures[i : i + AT_ONCE])).to(device))
             said += detector.agrees(raw, targets).tolist()
     return tuple(said)
 
 
-def redetected(
-    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
-) -> list[Layout]:
+def redetected(detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout]) -> list[Layout]:
     """What a detector reads from pictures of its size, with the cameras of the layouts."""
     device, found = device_of(detector), []
     with frozen(detector):  # in eval mode, and left as it was
-        for i in range(0, len(pictures), batch):
-            cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
-            images = torch.stack(list(pictures[i : i + batch])).to(device)
-            found += [layout.to("cpu") for layout in detect(detector, images, cameras, threshold)]
+        for i in range(0, len(pictures), AT_ONCE):
+            cameras = torch.stack([layout.projection for layout in asked[i : i + AT_ONCE]]).float().to(device)
+            images = torch.stack(list(pictures[i : i + AT_ONCE])).to(device)
+            found += [layout.to("cpu") for layout in detect(detector, images, cameras)]
     return found
