@@ -6,7 +6,6 @@ from pathlib import Path
 
 import tomli_w
 import torch
-from torch import Tensor
 
 from invert3d.evaluate.layouts import errors
 from invert3d.jobs.folder import read_run
@@ -31,17 +30,9 @@ def report(
     """Write the pictures and the page of a run into its folder, and return the page."""
     folder = Path(folder)
     shown = [sure(layout) for layout in run.found]
-    originals = [run.originals.get(name) for name in run.names]
-    seen = on_originals(detector, run, originals)
+    seen = on_originals(detector, run)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
-        scene = SceneFrame(
-            name=f"{run.names[i]}: what {Path(model).stem} would see",
-            truth=run.asked[i],
-            original=_pixels(originals[i]),
-            on_original=seen[i],
-            inverted=pixels(run.pictures[i]),
-            on_inverted=shown[i],
-        )
+        scene = scene_of(run, i, f"{run.names[i]}: what {Path(model).stem} would see", shown[i], seen[i])
         numbers = {"steps": run.steps[i], "loss": round(run.losses[i], 3)}
         four_panels(folder / "figures" / f"{run.names[i]}.png", scene, numbers)
     if sweep is not None:
@@ -54,18 +45,25 @@ def report(
     return write_boxes_page(folder, run, shown, agrees, seen, model)
 
 
-def _pixels(picture: Tensor | None):
-    return None if picture is None else pixels(picture)
+def scene_of(run: BoxesRun, i: int, name: str, shown: Layout, seen: Layout | None) -> SceneFrame:
+    """Frame i of a run: what was asked, its pictures, and what is read from the made one and from the real one."""
+    original = run.originals.get(run.names[i])
+    return SceneFrame(
+        name=name,
+        truth=run.asked[i],
+        original=None if original is None else pixels(original),
+        on_original=seen,
+        inverted=pixels(run.pictures[i]),
+        on_inverted=shown,
+    )
 
 
-def on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tensor | None]) -> list[Layout | None]:
+def on_originals(detector: CenterNet3D, run: BoxesRun) -> list[Layout | None]:
     """What the detector sees in the real pictures, for those frames that have one."""
-    places = [i for i, picture in enumerate(originals) if picture is not None]
-    found = redetected(detector, [originals[i] for i in places], [run.asked[i] for i in places])  # type: ignore[misc]
-    table: list[Layout | None] = [None] * len(originals)
-    for place, layout in zip(places, found, strict=True):
-        table[place] = sure(layout)
-    return table
+    real = {name: layout for name, layout in zip(run.names, run.asked, strict=True) if name in run.originals}
+    found = redetected(detector, [run.originals[name] for name in real], list(real.values()))
+    seen = dict(zip(real, map(sure, found), strict=True))
+    return [seen.get(name) for name in run.names]
 
 
 def write_sweep(run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]) -> None:
@@ -162,14 +160,9 @@ def write_boxes_page(
         model: the detector.
     """
     frames = [
-        SceneFrame(
-            name=name,
+        replace(
+            scene_of(run, i, name, shown[i], seen[i]),
             caption=judgment(agrees[i : i + 1], run.asked[i : i + 1], shown[i : i + 1]),
-            truth=run.asked[i],
-            original=_pixels(run.originals.get(name)),
-            on_original=seen[i],
-            inverted=pixels(run.pictures[i]),
-            on_inverted=shown[i],
             badges={"steps": str(run.steps[i])},
         )
         for i, name in enumerate(run.names[:MOST_SCENES])

@@ -30,7 +30,7 @@ from invert3d.study.classes.report import page_clouds
 from invert3d.study.classes.score import Scored, other_networks, score
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, agreeing, asked_of, frozen, layouts_job, run_of
-from invert3d.study.layouts.report import on_originals, write_boxes_page
+from invert3d.study.layouts.report import on_originals, scene_of, write_boxes_page
 from invert3d.study.layouts.scenes import Scenes, asked_scenes
 from invert3d.study.layouts.score import short, sure
 from invert3d.study.papers.figure import FigureOptions
@@ -81,19 +81,12 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
 
 def four_panels_of(options: FigureOptions, clutter: bool, title: str) -> dict[str, Any]:
     """Figures 2 and 3."""
-    from invert3d.view.boxes import SceneFrame
     from invert3d.view.boxfigures import four_panels
 
     street = Street.inverted(options, RECIPES, clutter)
     for name, run in street.runs.items():
-        scene = SceneFrame(
-            name=f"{name.replace('_', ', ')}: {short(street.model)}",
-            truth=run.asked[0],
-            original=pixels(run.originals[run.names[0]]),
-            on_original=street.seen[0],
-            inverted=pixels(run.pictures[0]),
-            on_inverted=sure(run.found[0]),
-        )
+        label = f"{name.replace('_', ', ')}: {short(street.model)}"
+        scene = scene_of(run, 0, label, sure(run.found[0]), street.seen[0])
         picture = "figure.png" if name == "ours" else f"figure-{name}.png"
         four_panels(street.outcome.path / picture, scene, {"steps": run.steps[0]})
     return street.report(title)
@@ -124,7 +117,7 @@ class Street:
             sources[each] = asked_of(detector, scene.layouts, scene.names, recipe, model=model)
         outcome = execute(layouts_job(sources), options.run).whole()
         runs = {each: run_of(outcome, asked, scene.originals, each) for each, asked in sources.items()}
-        seen = on_originals(detector, runs["ours"], [scene.originals[name]])
+        seen = on_originals(detector, runs["ours"])
         return cls(detector=detector, model=model, outcome=outcome, runs=runs, seen=seen)
 
     def report(self, title: str) -> dict[str, Any]:
