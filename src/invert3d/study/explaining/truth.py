@@ -177,12 +177,14 @@ def cascade(network: Network, method: str, x: Tensor, target: Tensor, values: Te
         except ValueError:
             shares.append("–")
             continue
-        rows = [
-            rank_correlation(a[t][None].abs(), b[t][None].abs())
-            for a, b, t in zip(values, shuffled, there, strict=True)
-        ]
-        shares.append(f"{torch.cat(rows).mean():.2f}")
+        shares.append(f"{correlations(values.abs(), shuffled.abs(), there).mean():.2f}")
     return " ".join(shares)
+
+
+def correlations(a: Tensor, b: Tensor, there: Tensor) -> Tensor:
+    """Rank correlation (B,) over the elements that are there."""
+    rows = zip(a, b, there, strict=True)
+    return torch.cat([rank_correlation(u[mask][None], v[mask][None]) for u, v, mask in rows])
 
 
 def edge_correlations(known: HeldOut, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:

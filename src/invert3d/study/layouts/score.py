@@ -126,7 +126,6 @@ def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence
 class SavedRun:
     """What a run folder holds: frames, what was asked, the saved pictures, the real ones, the network and recipe."""
 
-    folder: Path
     names: tuple[str, ...]
     asked: tuple[Layout, ...]
     pictures: tuple[Tensor, ...]
@@ -151,7 +150,6 @@ def read_boxes_run(folder: Path) -> SavedRun:
         camera = read_calibration(whole / "calib" / f"{name}.txt").projection
         asked.append(read_labels(whole / "label_2" / f"{name}.txt", camera, *facts["size"]))
     return SavedRun(
-        folder=folder,
         names=names,
         asked=tuple(asked),
         pictures=pictures,
