@@ -190,7 +190,7 @@ def correlations(a: Tensor, b: Tensor, there: Tensor) -> Tensor:
 def edge_correlations(known: HeldOut, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:
     """Rank correlations (B,) of the sizes with surface variation, and with the closeness to sharp edges if known.
 
-    Of a grid the voxels of its boundary_voxels are looked at.
+    Of a grid the voxels of its boundary are looked at.
     """
     curved, sharp = [], []
     for i in range(len(known)):

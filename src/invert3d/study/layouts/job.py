@@ -72,22 +72,14 @@ class InvertLayouts:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is asked of one detector.
-
-    Attributes:
-        detector, recipe: who is asked, and how.
-        layouts: of pictures of the detector's size.
-        names: of the frames.
-        start: pictures (A, 3, h, w) to begin with.
-        model: what the detector is called.
-    """
+    """What is asked of one detector, and how."""
 
     detector: Detector
     recipe: Recipe
-    layouts: Sequence[Layout]
-    names: Sequence[str]
-    start: Tensor | None = None
-    model: str = "a detector"
+    layouts: Sequence[Layout]  # of pictures of the detector's size
+    names: Sequence[str]  # of the frames
+    start: Tensor | None = None  # pictures (A, 3, h, w) to begin with
+    model: str = "a detector"  # what the detector is called
 
     def facts(self) -> dict[str, Any]:
         """What the pictures depend on, as plain values."""
