@@ -69,12 +69,10 @@ def read_job(folder: Path, kind: str, source: Sequence[str]) -> dict[str, Any]:
 def checked_folder(folder: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """The folder, once it is seen that a run may be written there; nothing is changed.
 
-    Raises ValueError if a run is there already and neither is asked for, if there is none to resume, if both are asked
-    for, or if what is there is no run folder.
+    Raises ValueError if a run is there already and neither is asked for, if there is none to resume, or if what is
+    there is no run folder.
     """
     folder = Path(folder)
-    if resume and overwrite:
-        raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a run folder")
     parent = next(each for each in (*folder.absolute().parents, folder.absolute()) if each.exists())

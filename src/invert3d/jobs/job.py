@@ -17,10 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.state import State
+
+TRACE = "trace."  # before the names of the arrays of a unit that are its trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +54,28 @@ class Made:
         return {"facts.json": json.dumps(dict(self.facts), indent=1).encode(), **arrays, **self.files}
 
 
+def trace_of(trace: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
+    """The trace of sample i of a batch (T, B), as arrays (T,) of its unit."""
+    return {TRACE + name: value if name == "step" else value[:, i] for name, value in trace.items()}
+
+
+def joined_traces(made: Sequence[Made]) -> dict[str, Tensor]:
+    """The traces of units as one (T, B): those that ended earlier go on as NaN. Empty if one of them has none."""
+    tables = [{k.removeprefix(TRACE): v for k, v in each.arrays.items() if k.startswith(TRACE)} for each in made]
+    if not all(tables):
+        return {}
+    steps, names = max((table["step"] for table in tables), key=len), [name for name in tables[0] if name != "step"]
+    return {"step": steps} | {
+        name: pad_sequence([table[name].float() for table in tables], padding_value=torch.nan) for name in names
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
     """An interrupted batch: what there is of each unit, and what it takes to go on (None: begin again)."""
 
     made: Sequence[Made] = ()
     checkpoint: bytes | None = None
-
-
-class Interrupted(KeyboardInterrupt):
-    """Raised by ``Context.report`` in a worker that was asked to stop."""
 
 
 @dataclass
@@ -72,21 +88,16 @@ class Context:
     stop: Callable[[], bool] = lambda: False  # whether the worker should stop where it can go on later
 
     def report(self, share: float, words: str = "") -> None:
-        """Say how far the batch is. Raises ``Interrupted`` if the worker should stop."""
+        """Say how far the batch is. Raises KeyboardInterrupt if the worker should stop."""
         self.progress(share, words)
         if self.stop():
-            raise Interrupted
-
-    def recorder(self, steps: int, before: float = 0.0) -> "Progress":
-        """A recorder that reports the steps of the loop, ``steps`` in all, and lets it stop between two.
-
-        ``before`` is the share of the batch that was done before the first step.
-        """
-        return Progress(self, steps, before)
+            raise KeyboardInterrupt
 
 
 class Progress(Recorder):
-    """Reports the steps of one or several loops, and stops a loop between two steps when that is asked for."""
+    """Reports the steps of one or several loops, ``steps`` in all, and stops a loop between two steps when that is
+    asked for. ``before`` is the share of the batch that was done before the first step.
+    """
 
     def __init__(self, context: Context, steps: int, before: float = 0.0) -> None:
         self.context, self.steps, self.before, self.taken, self.clock = context, max(1, steps), before, 0, 0.0

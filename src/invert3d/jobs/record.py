@@ -17,7 +17,6 @@ from invert3d.jobs.provenance import command_line, environment
 
 MARKER = re.compile(r"(<!-- results:(\S+) (.+?) -->\n).*?(<!-- /results -->)", re.DOTALL)
 
-
 #: what the keys of headlines mean, in the order they are shown in; shares are shown in percent
 HEADLINES = {
     "transfer_ours": "recognized by the other networks, our recipe",
@@ -32,7 +31,6 @@ HEADLINES = {
     "accuracy_real_pointnet": "accuracy of PointNet on ModelNet10's test shapes, as clouds",
     "accuracy_real_pointnet2": "accuracy of PointNet++ on ModelNet10's test shapes, as clouds",
     "accuracy_real_dgcnn": "accuracy of DGCNN on ModelNet10's test shapes, as clouds",
-    "accuracy_real_pointnet_vanilla": "accuracy of PointNet without transforms on ModelNet10's test shapes",
     "accuracy_pointnet": "accuracy of PointNet on held-out shapes",
     "accuracy_pointnet2": "accuracy of PointNet++ on held-out shapes",
     "accuracy_dgcnn": "accuracy of DGCNN on held-out shapes",

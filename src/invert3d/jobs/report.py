@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def save_table(folder: Path, title: str, rows: Sequence[dict[str, Any]], note: str = "") -> dict[str, Any]:
     """Write ``table.json`` and return it: title, columns (the keys of the rows), rows, note."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = {"title": title, "columns": columns, "rows": [[row.get(c, "") for c in columns] for row in rows]}
-    write_json(folder / "table.json", table | {"note": note})
-    return table | {"note": note}
+    cells = [[row.get(column, "") for column in columns] for row in rows]
+    table = {"title": title, "columns": columns, "rows": cells, "note": note}
+    write_json(folder / "table.json", table)
+    return table
 
 
 def report(

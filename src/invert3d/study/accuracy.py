@@ -1,6 +1,5 @@
 """The accuracy of the bundled networks, measured again."""
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -19,14 +18,6 @@ from invert3d.training.data import held_out_shapes, modelnet10_grids
 SHORT = {"pointnet2_ssg": "pointnet2", "voxel_nin": "volumetric"}
 
 
-def measured_one_by_one(cards: dict[str, WeightCard]) -> Iterator[tuple[str, WeightCard]]:
-    """The networks, while it is shown how many of them are measured."""
-    with Meter(f"measuring {len(cards)} networks", len(cards)) as meter:
-        for i, (name, card) in enumerate(cards.items()):
-            yield name, card
-            meter.update(i + 1, facts=name)
-
-
 def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     """Measure the accuracy of the bundled networks on what they were not trained on, and write it down.
 
@@ -36,18 +27,20 @@ def record_accuracies(cards: dict[str, WeightCard]) -> Path:
     from invert3d.jobs.record import record
 
     headline, rows, real, grids = {}, [], {}, []
-    for name, card in measured_one_by_one(cards):
-        network, short = open_network(name), SHORT.get(card.architecture, card.architecture)
-        row = {"weights": name, "trained on": card.data, "MB": round(card.bytes / 1e6, 1)}
-        if "size" in card.inputs:
-            row |= of_grids(network, card)
-            grids.append({"table": "accuracy of voxels", **row})
-            if "ModelNet10" in card.data and "pruning" not in card.notes:
-                real[f"modelnet10_accuracy_{short}"] = row["accuracy"]
-        else:
-            row |= of_clouds(network, card)
-            rows.append({"table": "accuracy", **row})
-            headline[f"accuracy_{'real_' if 'ModelNet10' in card.data else ''}{short}"] = row["accuracy"]
+    with Meter(f"measuring {len(cards)} networks", len(cards)) as meter:
+        for i, (name, card) in enumerate(cards.items()):
+            network, short = open_network(name), SHORT.get(card.architecture, card.architecture)
+            row = {"weights": name, "trained on": card.data, "MB": round(card.bytes / 1e6, 1)}
+            if "size" in card.inputs:
+                row |= of_grids(network, card)
+                grids.append({"table": "accuracy of voxels", **row})
+                if "ModelNet10" in card.data and "pruning" not in card.notes:
+                    real[f"modelnet10_accuracy_{short}"] = row["accuracy"]
+            else:
+                row |= of_clouds(network, card)
+                rows.append({"table": "accuracy", **row})
+                headline[f"accuracy_{'real_' if 'ModelNet10' in card.data else ''}{short}"] = row["accuracy"]
+            meter.update(i + 1, facts=name)
     record("explain", real, grids)
     return record("points", headline, rows)
 

@@ -61,14 +61,12 @@ class Shown:
 
 def answers(network: Network, shapes: Mapping[str, HeldOut], ways: Sequence[Way]) -> list[Tensor]:
     """The outputs (M,) that are largest for the shapes, by where they face, shown in each of the ways."""
-    meter, found = Meter(f"showing {len(shapes['front'])} shapes in {len(ways)} ways", len(ways)), []
-    try:
+    found = []
+    with Meter(f"showing {len(shapes['front'])} shapes in {len(ways)} ways", len(ways)) as meter:
         for way in ways:
             x, space = way.shown(shapes[way.facing].x, network.frozen.space)
             found.append(probabilities(replace(network, frozen=network.frozen.on(space)), x).argmax(-1))
             meter.update(len(found))
-    finally:
-        meter.stop()
     return found
 
 

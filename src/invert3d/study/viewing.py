@@ -7,9 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
 from invert3d.jobs.folder import read_made, read_run
 from invert3d.view.gallery import Cloud
 from invert3d.view.grids import cubes
@@ -65,13 +62,9 @@ def cloud_of(unit: Path) -> Cloud | None:
     return Cloud(
         name=unit.name,
         points=x[:, :3].numpy(),
-        snapshots=_array(arrays.get("snapshots")),
+        snapshots=None if (states := arrays.get("snapshots")) is None else states.numpy(),
         snapshot_steps=None if (steps := arrays.get("snapshot_steps")) is None else steps.tolist(),
     )
-
-
-def _array(tensor: Tensor | None) -> np.ndarray | None:
-    return None if tensor is None else tensor.numpy()
 
 
 def pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:

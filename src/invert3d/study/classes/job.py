@@ -12,10 +12,9 @@ from invert3d.engine.draws import Draws
 from invert3d.engine.result import Result
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.folder import read_job, read_made
-from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
+from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, joined_traces, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
-from invert3d.jobs.traces import joined_traces, trace_of
 from invert3d.methods.classes import invert as invert_batch
 from invert3d.methods.judge import Judge, renamed_classes
 from invert3d.methods.recipes import load_recipe, recipe_table
@@ -75,7 +74,7 @@ class InvertClasses:
             judge=judge_of(recipe, network),
             seed=context.seed,
             samples=[unit.name for unit in units],
-            recorders=[context.recorder(recipe.steps, search)],
+            recorders=[Progress(context, recipe.steps, search)],
             searching=lambda share: context.report(search * share, f"searching {share:.0%}"),
             resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
         )

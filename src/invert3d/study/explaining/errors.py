@@ -60,6 +60,8 @@ def analyze(
         ValueError: for an unknown method, or a network there are no shapes for.
         KeyboardInterrupt: after Ctrl-C; the explanations that were done are in the folder.
     """
+    from invert3d.view.page import Table, write_page
+
     lookup("attribution", method)().check(network.frozen.space)
     if most < 1:
         raise ValueError(f"show at least one mistake, not {most}")
@@ -87,7 +89,14 @@ def analyze(
     if mistakes:
         draw_mistakes(outcome.path / "mistakes.png", network, known, chances, pairs, found, method)
         pictures.append(("The surest mistakes", outcome.path / "mistakes.png"))
-    write_errors_page(outcome.path, table, pictures)
+    write_page(
+        outcome.path / "index.html",
+        title=table["title"],
+        subtitle=table["note"],
+        pictures=pictures,
+        tables=[Table(title="The surest mistakes", columns=table["columns"], rows=table["rows"])],
+        provenance={"command": command_line(), **environment()},
+    )
     return table
 
 
@@ -191,17 +200,3 @@ def draw_mistakes(
         note=f"{network.name}, explained by {method.replace('_', ' ')}. {reading}.",
     )
     save_png(sheet, path)
-
-
-def write_errors_page(folder: Path, table: dict[str, Any], pictures: list[tuple[str, Path]]) -> None:
-    """The page."""
-    from invert3d.view.page import Table, write_page
-
-    write_page(
-        folder / "index.html",
-        title=table["title"],
-        subtitle=table["note"],
-        pictures=pictures,
-        tables=[Table(title="The surest mistakes", columns=table["columns"], rows=table["rows"])],
-        provenance={"command": command_line(), **environment()},
-    )

@@ -23,10 +23,11 @@ from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.objectives.classes import ClassScore, Contrast
 from invert3d.opening.networks import Network, open_network
 from invert3d.registry import lookup
-from invert3d.study.explaining.pictures import RANDOM, Explained, draw, reduction_of
+from invert3d.study.explaining.pictures import Explained, draw, reduction_of
 
 #: inputs that are explained together
 AT_ONCE = 4
+RANDOM = "at_random"  # how elements are taken away beside those that the methods name
 
 #: what is shown if nothing else is asked for, by what the network takes
 METHODS = {
@@ -69,8 +70,9 @@ def explain(
     checked(network.frozen.space, inputs)
     chosen = lookup("attribution", method)() if isinstance(method, str) else method
     classes = targets_of(network, inputs, target)
-    asked = score if score is not None else question(network, against)
-    return chosen(network.frozen, asked, inputs.to(network.frozen.device), classes)
+    if score is None:
+        score = ClassScore() if against is None else Contrast(against=network.index(against))
+    return chosen(network.frozen, score, inputs.to(network.frozen.device), classes)
 
 
 def checked(space: Space, x: Tensor) -> None:
@@ -90,11 +92,6 @@ def targets_of(network: Network, x: Tensor, target: str | Sequence[str] | None) 
     if len(names) != len(x):
         raise ValueError(f"{len(names)} targets for {len(x)} inputs")
     return torch.tensor([network.index(name) for name in names], device=network.frozen.device)
-
-
-def question(network: Network, against: str | None) -> Objective:
-    """The objective that is explained."""
-    return ClassScore() if against is None else Contrast(against=network.index(against))
 
 
 def default_methods(space: Space) -> tuple[str, ...]:
@@ -160,8 +157,13 @@ class ExplainInputs:
         """What the network says of each input without the elements that are gone."""
         frozen = self.network.frozen
         less = removed(x, ~gone, "center" if isinstance(frozen.space, Points) else "empty")
-        sure, says = frozen(less.to(frozen.device)).softmax(-1).max(-1)
-        return [f"{self.network.classes[i]} {p:.0%}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
+        return said_by(self.network, frozen(less.to(frozen.device)).softmax(-1))
+
+
+def said_by(network: Network, chances: Tensor) -> list[str]:
+    """The likeliest of the classes by their chances (B, classes), each as "chair 98%"."""
+    sure, says = chances.max(-1)
+    return [f"{network.classes[i]} {p:.0%}" for i, p in zip(says.tolist(), sure.tolist(), strict=True)]
 
 
 def each_of(value: Any, i: int) -> Any:
@@ -175,9 +177,6 @@ def explain_files(
     methods: Sequence[str] | None = None,
     *,
     options: RunOptions,
-    layer: str | None = None,
-    target: str | None = None,
-    against: str | None = None,
     test: float | None = None,
 ) -> dict[str, Any]:
     """Explain named inputs (*space.shape) by several methods into a run folder. Returns the table.
@@ -187,14 +186,11 @@ def explain_files(
 
     The folder gets attributions.safetensors, table.json, figure.png, a PLY a cloud or grid and method, and index.html.
 
-    Raises:
-        ValueError: for an unknown class, layer or method, an input that is not legal, or a method that does not fit.
-        KeyboardInterrupt: after Ctrl-C; what was done is in the folder.
+    Raises ValueError as ``explaining_job``, and KeyboardInterrupt after Ctrl-C; what was done is in the folder.
     """
-    job = explaining_job(network, inputs, methods, layer=layer, target=target, against=against, test=test)
-    outcome = execute(job, options).whole()
+    outcome = execute(explaining_job(network, inputs, methods, test=test), options).whole()
     with Meter("drawing", show=options.progress):
-        return write_explanations(outcome, network, against)
+        return write_explanations(outcome, network)
 
 
 def explaining_job(
@@ -208,8 +204,10 @@ def explaining_job(
     test: float | None = None,
     truth: Mapping[str, str] | None = None,
 ) -> Job:
-    """The job of explaining named inputs, some of which are known (``truth``) to be of a class. Raises ValueError as
-    ``explain_files``."""
+    """The job of explaining named inputs, some of which are known (``truth``) to be of a class.
+
+    Raises ValueError for an unknown class, layer or method, an input that is not legal, or a method that does not fit.
+    """
     space, asked = network.frozen.space, list(methods or default_methods(network.frozen.space))
     for name in asked:
         lookup("attribution", name)().check(space)
@@ -280,11 +278,11 @@ def write_explanations(outcome: Outcome, network: Network, against: str | None =
             x=each.arrays["x"],
             target=each.facts["target"],
             truth=unit.values["truth"],
-            chances=dict(zip(network.classes, each.arrays["chances"].tolist(), strict=True)),
+            says=says,
             found={name: Attribution(each.arrays[name][None]) for name in known},
             without=answers_without(each, known),
         )
-        for unit, each in zip(units, made, strict=True)
+        for unit, each, says in zip(units, made, said_by(network, chances), strict=True)
     ]
     draw(outcome.path, network, explained, table)
     return table
@@ -307,15 +305,14 @@ def table_of(
 ) -> dict[str, Any]:
     """What the network says of each input, and what each method cost and how complete it is."""
     rows, missed = [], []
-    for i, name in enumerate(names):
-        says = int(chances[i].argmax())
+    for i, (name, says) in enumerate(zip(names, said_by(network, chances), strict=True)):
         for method in methods:
             each = facts[i]["methods"][method]
             error, used = each.get("completeness_error"), each.get("evaluations_each", each["evaluations"])
             rows.append(
                 [
                     name,
-                    f"{network.classes[says]} {chances[i, says]:.0%}",
+                    says,
                     facts[i]["target"],
                     method.replace("_", " "),
                     used,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Map = Literal["sequential", "diverging"]
 
-RANDOM = "at_random"  #: how elements are taken away beside those that the methods name
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explained:
@@ -31,16 +29,10 @@ class Explained:
     name: str
     x: Tensor  # (*space.shape)
     target: str  # the class that is explained
-    chances: Mapping[str, float]  # of the classes
+    says: str  # the likeliest class, as "chair 98%"
     found: Mapping[str, Attribution]  # by method, each of this input alone
     truth: str | None = None  # the class that it is, where that is known
     without: Mapping[str, tuple[Tensor, str]] = field(default_factory=dict)  # elements taken away, the answer then
-
-    @property
-    def says(self) -> str:
-        """The likeliest class, as "chair 98%"."""
-        best = max(self.chances, key=lambda name: self.chances[name])
-        return f"{best} {self.chances[best]:.0%}"
 
 
 def reduction_of(method: str, space: Space) -> Reduction:

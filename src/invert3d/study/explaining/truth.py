@@ -36,21 +36,6 @@ from invert3d.study.explaining.held_out import HeldOut, held_out, probabilities
 from invert3d.study.explaining.job import default_methods, explain
 from invert3d.study.explaining.pictures import reduction_of
 
-COLUMNS = (
-    "network",
-    "method",
-    "shapes",
-    "runs",
-    "incomplete",
-    "deletion",
-    "insertion",
-    "infidelity",
-    "jitter",
-    "rotation",
-    "randomized",
-    "curvature",
-    "edges",
-)
 CASCADE = (0.25, 0.5, 0.75, 1.0)
 FEW = 4  # shapes for what asks for many explanations
 
@@ -99,18 +84,16 @@ def attribution_job(
             pairs.append({"network": network.name, "method": method})
     function = partial(measure_row, networks={network.name: network for network in networks})
     job = rows_job("attribution", function, pairs, per_class=per_class, how=how, device=device)
-    about = {network.name: opened_facts(network) for network in networks}
-    return replace(job, settings={**job.settings, "networks": about})
-
-
-def opened_facts(network: Network) -> dict[str, Any]:
-    """What the rows of a network depend on, as plain values."""
-    return {
-        "weights": fingerprint(network.frozen.model),
-        "args": network.options,
-        "classes": list(network.classes),
-        "space": repr(network.frozen.space),
+    about = {
+        network.name: {
+            "weights": fingerprint(network.frozen.model),
+            "args": network.options,
+            "classes": list(network.classes),
+            "space": repr(network.frozen.space),
+        }
+        for network in networks
     }
+    return replace(job, settings={**job.settings, "networks": about})
 
 
 def measure_row(
@@ -194,18 +177,20 @@ def cascade(network: Network, method: str, x: Tensor, target: Tensor, values: Te
         except ValueError:
             shares.append("–")
             continue
-        rows = [
-            rank_correlation(a[t][None].abs(), b[t][None].abs())
-            for a, b, t in zip(values, shuffled, there, strict=True)
-        ]
-        shares.append(f"{torch.cat(rows).mean():.2f}")
+        shares.append(f"{correlations(values.abs(), shuffled.abs(), there).mean():.2f}")
     return " ".join(shares)
+
+
+def correlations(a: Tensor, b: Tensor, there: Tensor) -> Tensor:
+    """Rank correlation (B,) over the elements that are there."""
+    rows = zip(a, b, there, strict=True)
+    return torch.cat([rank_correlation(u[mask][None], v[mask][None]) for u, v, mask in rows])
 
 
 def edge_correlations(known: HeldOut, values: Tensor, clouds: bool) -> tuple[Tensor, Tensor | None]:
     """Rank correlations (B,) of the sizes with surface variation, and with the closeness to sharp edges if known.
 
-    Of a grid the voxels of its boundary_voxels are looked at.
+    Of a grid the voxels of its boundary are looked at.
     """
     curved, sharp = [], []
     for i in range(len(known)):

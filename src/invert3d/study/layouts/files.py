@@ -1,17 +1,14 @@
 """Files of inverted layouts: pictures of 8 bits, and a run as a folder in KITTI's form."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.data.kitti import Calibration, read_calibration, read_labels, write_calibration, write_labels
-from invert3d.jobs.folder import read_job
+from invert3d.data.kitti import Calibration, write_calibration, write_labels
 from invert3d.ops.files import write_bytes
 from invert3d.ops.layouts import Layout
 
@@ -70,30 +67,12 @@ def write_run_files(folder: Path, run: BoxesRun) -> None:
         write_bytes(whole / "image_2" / f"{name}.png", png(run.pictures[i]))
         write_labels(_made(whole / "label_2" / f"{name}.txt"), run.asked[i])
         write_calibration(_made(whole / "calib" / f"{name}.txt"), Calibration.of(run.asked[i].projection))
-        write_labels(_made(folder / "found" / f"{name}.txt"), positive(run.found[i]))
+        readable = replace(run.found[i], sizes=run.found[i].sizes.clamp_min(0.01))  # others could not be read again
+        write_labels(_made(folder / "found" / f"{name}.txt"), readable)
         if name in run.originals:
             write_bytes(folder / "original" / f"{name}.png", png(run.originals[name]))
-
-
-def positive(layout: Layout) -> Layout:
-    """The layout with sizes above 0: a size below could not be read again."""
-    return replace(layout, sizes=layout.sizes.clamp_min(0.01))
 
 
 def _made(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def read_asked(folder: Path, names: Sequence[str], height: int, width: int) -> list[Layout]:
-    """The layouts that a run was asked for."""
-    layouts = []
-    for name in names:
-        camera = read_calibration(folder / "training" / "calib" / f"{name}.txt").projection
-        layouts.append(read_labels(folder / "training" / "label_2" / f"{name}.txt", camera, height, width))
-    return layouts
-
-
-def boxes_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a run of ``invert3d invert boxes``. Raises ValueError if it is none."""
-    return read_job(folder, "boxes", ("model", "recipe", "size"))

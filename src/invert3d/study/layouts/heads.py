@@ -17,6 +17,7 @@ from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_ce
 from invert3d.ops.objects import Objects
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, asked_of, layouts_job, run_of
+from invert3d.study.layouts.score import sure
 from invert3d.training.frames import Frames
 
 #: what is asked, row by row
@@ -77,17 +78,13 @@ def head_table(
         for heads in subsets
     }
     outcome = execute(layouts_job(sources, bf16), options).whole()
-    runs = [run_of(outcome, asked, {}, key) for key, asked in sources.items()]
-    rows = [
-        {"asked": key, **_rounded(read_heads_at(detector, run.pictures, target))}
-        for key, run in zip(sources, runs, strict=True)
-    ]
-    rows.append({"asked": "(the streets themselves)", **_rounded(read_heads_at(detector, frames.pictures, target))})
-    return rows, runs
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 3) for name, value in values.items()}
+    runs = {key: run_of(outcome, asked, {}, key) for key, asked in sources.items()}
+    pictures = {key: run.pictures for key, run in runs.items()} | {"(the streets themselves)": frames.pictures}
+    rows = []
+    for key, each in pictures.items():
+        numbers = read_heads_at(detector, each, target)
+        rows.append({"asked": key, **{name: round(value, 3) for name, value in numbers.items()}})
+    return rows, list(runs.values())
 
 
 def draw_heads(path: Path, runs: Sequence[BoxesRun], subsets: Sequence[tuple[str, ...]], frame: int = 0) -> Path:
@@ -95,7 +92,7 @@ def draw_heads(path: Path, runs: Sequence[BoxesRun], subsets: Sequence[tuple[str
     from invert3d.view.boxfigures import strip
 
     images = [pixels(run.pictures[frame]) for run in runs]
-    found = [run.found[frame].select(run.found[frame].scores > 0.3) for run in runs]
+    found = [sure(run.found[frame]) for run in runs]
     return strip(
         path,
         images,

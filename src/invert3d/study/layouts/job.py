@@ -16,10 +16,9 @@ from torch import Tensor
 from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Image
 from invert3d.jobs.execute import Outcome, execute
-from invert3d.jobs.job import Context, Job, Made, Unfinished, Unit, file_name
+from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, joined_traces, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.jobs.traces import joined_traces, trace_of
 from invert3d.methods.layouts import layout_recipe, quantized
 from invert3d.methods.recipes import recipe_table
 from invert3d.methods.stages import Recipe, encoder_of, run_stages
@@ -30,6 +29,7 @@ from invert3d.study.layouts.files import BoxesRun, picture_from, png, write_run_
 
 #: pixels that are optimized at once: 12 small pictures. Bounds the memory to about 1 GB
 CAPACITY = 12 * 96 * 320
+AT_ONCE = 16  # pictures that are read together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class InvertLayouts:
             start=torch.stack([unit.values["start"] for unit in units]) if begin else None,
             seed=context.seed,
             samples=[unit.name for unit in units],
-            recorders=[context.recorder(recipe.steps)],
+            recorders=[Progress(context, recipe.steps)],
             resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
         )
         made = [
@@ -72,22 +72,14 @@ class InvertLayouts:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is asked of one detector.
-
-    Attributes:
-        detector, recipe: who is asked, and how.
-        layouts: of pictures of the detector's size.
-        names: of the frames.
-        start: pictures (A, 3, h, w) to begin with.
-        model: what the detector is called.
-    """
+    """What is asked of one detector, and how."""
 
     detector: Detector
     recipe: Recipe
-    layouts: Sequence[Layout]
-    names: Sequence[str]
-    start: Tensor | None = None
-    model: str = "a detector"
+    layouts: Sequence[Layout]  # of pictures of the detector's size
+    names: Sequence[str]  # of the frames
+    start: Tensor | None = None  # pictures (A, 3, h, w) to begin with
+    model: str = "a detector"  # what the detector is called
 
     def facts(self) -> dict[str, Any]:
         """What the pictures depend on, as plain values."""
@@ -250,27 +242,23 @@ def run_of(
 
 
 @torch.no_grad()
-def agreeing(
-    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], batch: int = 16
-) -> tuple[bool, ...]:
+def agreeing(detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout]) -> tuple[bool, ...]:
     """Whether a detector sees exactly what was asked in each picture of its size, as ``Detector.agrees`` has it."""
     device, said = device_of(detector), []
     with frozen(detector):
-        for i in range(0, len(pictures), batch):
-            targets = {k: v.to(device) for k, v in detector.targets(asked[i : i + batch]).items()}
-            raw = detector.raw(torch.stack(list(pictures[i : i + batch])).to(device))
+        for i in range(0, len(pictures), AT_ONCE):
+            targets = {k: v.to(device) for k, v in detector.targets(asked[i : i + AT_ONCE]).items()}
+            raw = detector.raw(torch.stack(list(pictures[i : i + AT_ONCE])).to(device))
             said += detector.agrees(raw, targets).tolist()
     return tuple(said)
 
 
-def redetected(
-    detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout], threshold: float = 0.1, batch: int = 16
-) -> list[Layout]:
+def redetected(detector: Detector, pictures: Sequence[Tensor], asked: Sequence[Layout]) -> list[Layout]:
     """What a detector reads from pictures of its size, with the cameras of the layouts."""
     device, found = device_of(detector), []
     with frozen(detector):  # in eval mode, and left as it was
-        for i in range(0, len(pictures), batch):
-            cameras = torch.stack([layout.projection for layout in asked[i : i + batch]]).float().to(device)
-            images = torch.stack(list(pictures[i : i + batch])).to(device)
-            found += [layout.to("cpu") for layout in detect(detector, images, cameras, threshold)]
+        for i in range(0, len(pictures), AT_ONCE):
+            cameras = torch.stack([layout.projection for layout in asked[i : i + AT_ONCE]]).float().to(device)
+            images = torch.stack(list(pictures[i : i + AT_ONCE])).to(device)
+            found += [layout.to("cpu") for layout in detect(detector, images, cameras)]
     return found

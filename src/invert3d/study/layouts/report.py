@@ -6,7 +6,6 @@ from pathlib import Path
 
 import tomli_w
 import torch
-from torch import Tensor
 
 from invert3d.evaluate.layouts import errors
 from invert3d.jobs.folder import read_run
@@ -16,7 +15,7 @@ from invert3d.ops.shares import share
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, agreeing, redetected
 from invert3d.study.layouts.scenes import SWEEPS
-from invert3d.study.layouts.score import SHOWN
+from invert3d.study.layouts.score import sure
 from invert3d.view.boxes import SceneFrame, difference_map
 from invert3d.view.boxfigures import four_panels, picture_sheet, strip, write_gif
 from invert3d.view.scenes import write_scene_page
@@ -30,18 +29,10 @@ def report(
 ) -> Path:
     """Write the pictures and the page of a run into its folder, and return the page."""
     folder = Path(folder)
-    shown = [layout.select(layout.scores > SHOWN) for layout in run.found]
-    originals = [run.originals.get(name) for name in run.names]
-    seen = on_originals(detector, run, originals)
+    shown = [sure(layout) for layout in run.found]
+    seen = on_originals(detector, run)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
-        scene = SceneFrame(
-            name=f"{run.names[i]}: what {Path(model).stem} would see",
-            truth=run.asked[i],
-            original=_pixels(originals[i]),
-            on_original=seen[i],
-            inverted=pixels(run.pictures[i]),
-            on_inverted=shown[i],
-        )
+        scene = scene_of(run, i, f"{run.names[i]}: what {Path(model).stem} would see", shown[i], seen[i])
         numbers = {"steps": run.steps[i], "loss": round(run.losses[i], 3)}
         four_panels(folder / "figures" / f"{run.names[i]}.png", scene, numbers)
     if sweep is not None:
@@ -54,23 +45,28 @@ def report(
     return write_boxes_page(folder, run, shown, agrees, seen, model)
 
 
-def _pixels(picture: Tensor | None):
-    return None if picture is None else pixels(picture)
+def scene_of(run: BoxesRun, i: int, name: str, shown: Layout, seen: Layout | None) -> SceneFrame:
+    """Frame i of a run: what was asked, its pictures, and what is read from the made one and from the real one."""
+    original = run.originals.get(run.names[i])
+    return SceneFrame(
+        name=name,
+        truth=run.asked[i],
+        original=None if original is None else pixels(original),
+        on_original=seen,
+        inverted=pixels(run.pictures[i]),
+        on_inverted=shown,
+    )
 
 
-def on_originals(detector: CenterNet3D, run: BoxesRun, originals: Sequence[Tensor | None]) -> list[Layout | None]:
+def on_originals(detector: CenterNet3D, run: BoxesRun) -> list[Layout | None]:
     """What the detector sees in the real pictures, for those frames that have one."""
-    places = [i for i, picture in enumerate(originals) if picture is not None]
-    found = redetected(detector, [originals[i] for i in places], [run.asked[i] for i in places])  # type: ignore[misc]
-    table: list[Layout | None] = [None] * len(originals)
-    for place, layout in zip(places, found, strict=True):
-        table[place] = layout.select(layout.scores > SHOWN)
-    return table
+    real = {name: layout for name, layout in zip(run.names, run.asked, strict=True) if name in run.originals}
+    found = redetected(detector, [run.originals[name] for name in real], list(real.values()))
+    seen = dict(zip(real, map(sure, found), strict=True))
+    return [seen.get(name) for name in run.names]
 
 
-def write_sweep(
-    run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]
-) -> tuple[Path, Path]:
+def write_sweep(run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: str, values: Sequence[float]) -> None:
     """A contact sheet and a GIF of a sweep, captioned with the asked value and what is read."""
     unit = SWEEPS[quantity]
     captions = [
@@ -78,7 +74,7 @@ def write_sweep(
         for value, asked, found in zip(values, run.asked, shown, strict=False)
     ]
     images = [pixels(picture) for picture in run.pictures]
-    sheet = strip(
+    strip(
         folder / "figures" / "sweep.png",
         images,
         list(shown),
@@ -87,7 +83,7 @@ def write_sweep(
         note="Boxes are what the detector reads from the saved picture.",
         columns=2 if images[0].shape[1] > 640 else 3,
     )
-    return sheet, write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
+    write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
 
 
 def _read(asked: Layout, found: Layout, quantity: str) -> str:
@@ -164,14 +160,9 @@ def write_boxes_page(
         model: the detector.
     """
     frames = [
-        SceneFrame(
-            name=name,
+        replace(
+            scene_of(run, i, name, shown[i], seen[i]),
             caption=judgment(agrees[i : i + 1], run.asked[i : i + 1], shown[i : i + 1]),
-            truth=run.asked[i],
-            original=_pixels(run.originals.get(name)),
-            on_original=seen[i],
-            inverted=pixels(run.pictures[i]),
-            on_inverted=shown[i],
             badges={"steps": str(run.steps[i])},
         )
         for i, name in enumerate(run.names[:MOST_SCENES])

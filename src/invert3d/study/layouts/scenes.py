@@ -60,11 +60,8 @@ def asked_scenes(
         ValueError: not exactly one of labels, layout, frames, streets is given; labels come without a calibration; a
             file is broken (named by line), or asks for what no picture can show.
     """
-    given = [
-        name
-        for name, value in (("labels", labels), ("layout", layout), ("frames", frames), ("streets", streets))
-        if value is not None
-    ]
+    sources = {"labels": labels, "layout": layout, "frames": frames, "streets": streets}
+    given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         raise ValueError(
             "say what to invert with one of --labels, --layout, --frames or --streets"

@@ -10,15 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from invert3d.data.kitti import read_calibration, read_labels
 from invert3d.engine.progress import Meter
 from invert3d.evaluate.kitti import evaluate_kitti
 from invert3d.evaluate.layouts import errors
+from invert3d.jobs.folder import read_job
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.opening.detectors import open_detector
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.layouts import Layout
 from invert3d.registry import registered
-from invert3d.study.layouts.files import boxes_facts, read_asked, read_picture
+from invert3d.study.layouts.files import read_picture
 from invert3d.study.layouts.job import redetected
 from invert3d.training.frames import nominal
 
@@ -31,6 +33,11 @@ FORMS = {"pictures": "", "read by": "", "missed": ".0%", "false": ".0%"}
 FORMS |= {"IoU": ".2f", "depth m": ".2f", "size m": ".2f", "steps": ".0f"}
 #: a detection counts for the errors above this score, as in the public demo
 SHOWN = 0.3
+
+
+def sure(layout: Layout) -> Layout:
+    """The detections above ``SHOWN``."""
+    return layout.select(layout.scores > SHOWN)
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,7 @@ def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence
     """Compare what was read with what was asked; all objects count, whatever their score, in the AP."""
     truth, seen = [nominal(layout) for layout in asked], [nominal(layout) for layout in found]
     kitti = evaluate_kitti(truth, seen, interpolate=True)
-    each = [
-        errors(one.of_kinds(kitti.kinds), other.select(other.scores > SHOWN))
-        for one, other in zip(truth, seen, strict=True)
-    ]
+    each = [errors(one.of_kinds(kitti.kinds), sure(other)) for one, other in zip(truth, seen, strict=True)]
     objects = max(1, sum(len(one.of_kinds(kitti.kinds)) for one in truth))
 
     def median(name: str) -> float:
@@ -122,7 +126,6 @@ def score(pictures: str, detector: str, asked: Sequence[Layout], found: Sequence
 class SavedRun:
     """What a run folder holds: frames, what was asked, the saved pictures, the real ones, the network and recipe."""
 
-    folder: Path
     names: tuple[str, ...]
     asked: tuple[Layout, ...]
     pictures: tuple[Tensor, ...]
@@ -134,18 +137,21 @@ class SavedRun:
 
 def read_boxes_run(folder: Path) -> SavedRun:
     """A run of ``invert3d invert boxes``. Raises ValueError if it is none, or none of its pictures is finished."""
-    facts = boxes_facts(folder)
+    facts, whole = read_job(folder, "boxes", ("model", "recipe", "size")), folder / "training"
     units = dict(zip(facts["names"], facts["units"], strict=True))
     names = tuple(name for name in units if (folder / "units" / units[name] / "done.json").is_file())
     if not names:
         raise ValueError(f"{folder} has no finished picture yet")
-    pictures = tuple(read_picture(folder / "training" / "image_2" / f"{name}.png") for name in names)
+    pictures = tuple(read_picture(whole / "image_2" / f"{name}.png") for name in names)
     real = [folder / "original" / f"{name}.png" for name in names]
     originals = tuple(read_picture(path) for path in real) if all(path.is_file() for path in real) else ()
+    asked = []
+    for name in names:
+        camera = read_calibration(whole / "calib" / f"{name}.txt").projection
+        asked.append(read_labels(whole / "label_2" / f"{name}.txt", camera, *facts["size"]))
     return SavedRun(
-        folder=folder,
         names=names,
-        asked=tuple(read_asked(folder, names, *facts["size"])),
+        asked=tuple(asked),
         pictures=pictures,
         originals=originals,
         model=facts["model"],
@@ -204,8 +210,7 @@ def errors_table(asked: Sequence[Layout], found: Sequence[Layout]) -> tuple[list
     kinds = list(dict.fromkeys(kind for layout in asked for kind in layout.kinds if kind in CenterCodec().kinds))
     for kind in kinds:
         each = [
-            errors(one.of_kinds([kind]), other.of_kinds([kind]).select(other.of_kinds([kind]).scores > SHOWN))
-            for one, other in zip(asked, found, strict=True)
+            errors(one.of_kinds([kind]), sure(other.of_kinds([kind]))) for one, other in zip(asked, found, strict=True)
         ]
         values = {
             name: torch.cat([getattr(one, name) for one in each])

@@ -20,7 +20,7 @@ from invert3d.opening.detectors import open_detector
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
-from invert3d.study.layouts.score import SHOWN, BoxScore, score, short
+from invert3d.study.layouts.score import BoxScore, score, short, sure
 from invert3d.study.transfer import Matrix
 from invert3d.training.frames import Frames
 from invert3d.training.streets import street_frames
@@ -118,9 +118,8 @@ def on_streets(
         score("the streets themselves", short(name), frames.layouts, found)
         for name, found in zip(names, read, strict=True)
     )
-    sure = [[layout.select(layout.scores > SHOWN) for layout in found] for found in read]
     agreement = tuple(
-        score(f"streets as {short(names[i])} reads them", short(names[j]), sure[i], read[j])
+        score(f"streets as {short(names[i])} reads them", short(names[j]), [sure(each) for each in read[i]], read[j])
         for i, j in permutations(range(len(names)), 2)
     )
     return originals, agreement

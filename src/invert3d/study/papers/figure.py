@@ -11,18 +11,10 @@ from invert3d.jobs.options import RunOptions
 
 @dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """How a figure is made.
+    """How a figure is made."""
 
-    Attributes:
-        run: where and how its job is run.
-        model: bundled weights; by default a network as in the figure.
-        steps: of the published recipe, instead of the paper's.
-        epochs: how long a pruned network is trained.
-        device: where the network is.
-    """
-
-    run: RunOptions
-    model: str | None = None
-    steps: int | None = None
-    epochs: float = 1.0
-    device: str = "cpu"
+    run: RunOptions  # where and how its job is run
+    model: str | None = None  # bundled weights; by default a network as in the figure
+    steps: int | None = None  # of the published recipe, instead of the paper's
+    epochs: float = 1.0  # how long a pruned network is trained
+    device: str = "cpu"  # where the network is

@@ -30,9 +30,9 @@ from invert3d.study.classes.report import page_clouds
 from invert3d.study.classes.score import Scored, other_networks, score
 from invert3d.study.layouts.files import pixels
 from invert3d.study.layouts.job import BoxesRun, agreeing, asked_of, frozen, layouts_job, run_of
-from invert3d.study.layouts.report import on_originals, write_boxes_page
+from invert3d.study.layouts.report import on_originals, scene_of, write_boxes_page
 from invert3d.study.layouts.scenes import Scenes, asked_scenes
-from invert3d.study.layouts.score import SHOWN, short
+from invert3d.study.layouts.score import short, sure
 from invert3d.study.papers.figure import FigureOptions
 
 PAPER = "Inverting 3D Deep Learning Architectures"
@@ -53,9 +53,8 @@ def figure1(options: FigureOptions) -> dict[str, Any]:
     draws = Draws.seeded(options.run.seed, ["noise"])
     noise = parameterization(parameterization.initialize(run.pictures[:1, :0, 0, 0], space, draws), space, draws)[0]
     picture = pixels(run.pictures[0])
-    asked, read = (
-        draw_layout(each, layout, scale=3) for each, layout in ((picture * 0, run.asked[0]), (picture, read_in(run)))
-    )
+    asked = draw_layout(picture * 0, run.asked[0], scale=3)
+    read = draw_layout(picture, sure(run.found[0]), scale=3)
     picture_sheet(
         street.outcome.path / "figure.png",
         [pixels(noise), asked, picture, read],
@@ -82,19 +81,12 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
 
 def four_panels_of(options: FigureOptions, clutter: bool, title: str) -> dict[str, Any]:
     """Figures 2 and 3."""
-    from invert3d.view.boxes import SceneFrame
     from invert3d.view.boxfigures import four_panels
 
     street = Street.inverted(options, RECIPES, clutter)
     for name, run in street.runs.items():
-        scene = SceneFrame(
-            name=f"{name.replace('_', ', ')}: {short(street.model)}",
-            truth=run.asked[0],
-            original=pixels(run.originals[run.names[0]]),
-            on_original=street.seen[0],
-            inverted=pixels(run.pictures[0]),
-            on_inverted=read_in(run),
-        )
+        label = f"{name.replace('_', ', ')}: {short(street.model)}"
+        scene = scene_of(run, 0, label, sure(run.found[0]), street.seen[0])
         picture = "figure.png" if name == "ours" else f"figure-{name}.png"
         four_panels(street.outcome.path / picture, scene, {"steps": run.steps[0]})
     return street.report(title)
@@ -125,12 +117,12 @@ class Street:
             sources[each] = asked_of(detector, scene.layouts, scene.names, recipe, model=model)
         outcome = execute(layouts_job(sources), options.run).whole()
         runs = {each: run_of(outcome, asked, scene.originals, each) for each, asked in sources.items()}
-        seen = on_originals(detector, runs["ours"], [scene.originals[name]])
+        seen = on_originals(detector, runs["ours"])
         return cls(detector=detector, model=model, outcome=outcome, runs=runs, seen=seen)
 
     def report(self, title: str) -> dict[str, Any]:
         """Write the page and the table. Returns the table."""
-        last, found = self.runs["ours"], {name: (read_in(run), run.steps[0]) for name, run in self.runs.items()}
+        last, found = self.runs["ours"], {name: (sure(run.found[0]), run.steps[0]) for name, run in self.runs.items()}
         if self.seen[0] is not None:
             found["the street itself"] = (self.seen[0], 0)
         rows = []
@@ -140,17 +132,12 @@ class Street:
             counts = {"picture": label, "asked": len(last.asked[0]), "found": len(each.pairs), "false": each.false}
             rows.append({**counts, **{k: means[k] for k in ("iou3d", "depth", "yaw", "center_2d")}, "steps": steps})
         agrees = agreeing(self.detector, list(last.pictures), list(last.asked))
-        write_boxes_page(self.outcome.path, last, [read_in(last)], agrees, self.seen, self.model)
+        write_boxes_page(self.outcome.path, last, [sure(last.found[0])], agrees, self.seen, self.model)
         note = (
             f"What {short(self.model)} reads from the picture in 8 bits, against what was asked. Errors are means over "
             "the objects that were found."
         )
         return save_table(self.outcome.path, title, rows, note)
-
-
-def read_in(run: BoxesRun) -> Layout:
-    """What the detector reads from the picture, as far as it is sure of it."""
-    return run.found[0].select(run.found[0].scores > SHOWN)
 
 
 @register("figure", "inverting3d/fig4")

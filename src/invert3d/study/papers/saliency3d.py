@@ -47,32 +47,28 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
     if isinstance(network.frozen.space, Points):
         raise ValueError(f"figure 3 shows voxel grids; {network.name} takes {network.takes}")
     methods = ["gradient", "input_x_gradient", "integrated_gradients", "guided"]
-    inputs = shapes_for(network, options.run.seed)
-    table = explain_files(network, inputs, methods, options=options.run)
+    table = explain_files(network, shapes_for(network, options.run.seed), methods, options=options.run)
     return {**table, "title": f"Attribution maps of voxels ({PAPER}, figure 3)"}
 
 
+@register("figure", "saliency3d/fig5")
 @register("figure", "saliency3d/fig4")
 def figure4(options: FigureOptions) -> dict[str, Any]:
-    """The confusion matrix, and misclassified shapes with their integrated gradients."""
+    """The confusion matrix, and misclassified shapes with their integrated gradients (figure 5): of one analysis."""
     network = open_network(options.model or "pointnet2_ssg-modelnet10", device=options.device)
     return analyze(network, options.run, title=f"Confusions ({PAPER}, figures 4 and 5)")
 
 
-@register("figure", "saliency3d/fig5")
-def figure5(options: FigureOptions) -> dict[str, Any]:
-    """The same as figure 4: both are of one analysis."""
-    return figure4(options)
-
-
+@register("figure", "saliency3d/table1")
 @register("figure", "saliency3d/fig6")
 def figure6(options: FigureOptions) -> dict[str, Any]:
     """Filters before pruning, after pruning, and after training; and the line of table 1 that goes with them."""
     network = open_network(options.model or VRN, device=options.device)
+    real = network.card is not None and "ModelNet10" in network.card.data
     settings = TrainSettings(batch=32, rate=1e-3, seed=options.run.seed)
     table, _, _ = prune_and_save(
         network,
-        data_of(network),
+        "modelnet10-voxels" if real else "shapes",
         0.05,
         "magnitude",
         epochs=options.epochs,
@@ -81,14 +77,3 @@ def figure6(options: FigureOptions) -> dict[str, Any]:
         options=options.run,
     )
     return {**table, "title": f"Pruning ({PAPER}, table 1 and figure 6)"}
-
-
-@register("figure", "saliency3d/table1")
-def table1(options: FigureOptions) -> dict[str, Any]:
-    """The same as figure 6: both are of one pruning."""
-    return figure6(options)
-
-
-def data_of(network: Network) -> str:
-    """The name of what a bundled network was trained on."""
-    return "modelnet10-voxels" if network.card is not None and "ModelNet10" in network.card.data else "shapes"

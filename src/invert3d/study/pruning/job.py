@@ -26,7 +26,6 @@ from invert3d.training.pruning import Way, prune
 
 #: accuracy of VRN whole, pruned, after one epoch, and the weights left (*3D Point Cloud Feature Explanations*, table 1)
 PAPER = (87.77, 62.39, 87.18, 5.0)
-COLUMNS = ["network", "way", "weights left", "whole", "pruned", "trained", "lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,7 @@ def prune_and_save(
     ((unit, made),) = outcome.each()
     for file in (f"{name}.safetensors", f"{name}.json"):
         write_bytes(outcome.path / file, made.files[file])
-    row = dict(zip(COLUMNS, row_of(network, way, made.facts), strict=True))
+    row = row_of(network, way, made.facts)
     draw_filters(outcome.path / "filters.png", network.name, str(made.facts["layer"]), made.arrays)
     note = (
         f"Shares of {len(shapes.test)} held-out shapes classified right. The paper, VRN: {PAPER[0]} whole, {PAPER[1]} "
@@ -146,31 +145,31 @@ def checked_data(network: Network, data: str, density: float, per_class: int, se
     return shapes
 
 
-def row_of(network: Network, way: str, done: Mapping[str, Any]) -> list[Any]:
+def row_of(network: Network, way: str, done: Mapping[str, Any]) -> dict[str, str]:
     """A line of table 1."""
-    return [
-        network.name,
-        way,
-        f"{done['density_after']:.2%}",
-        f"{done['accuracy_full']:.2%}",
-        f"{done['accuracy_pruned']:.2%}",
-        f"{done['accuracy_after']:.2%}",
-        f"{100 * (done['accuracy_full'] - done['accuracy_after']):+.2f}",
-    ]
+    return {
+        "network": network.name,
+        "way": way,
+        "weights left": f"{done['density_after']:.2%}",
+        "whole": f"{done['accuracy_full']:.2%}",
+        "pruned": f"{done['accuracy_pruned']:.2%}",
+        "trained": f"{done['accuracy_after']:.2%}",
+        "lost": f"{100 * (done['accuracy_full'] - done['accuracy_after']):+.2f}",
+    }
 
 
 def headline_of(done: Mapping[str, Any], density: float) -> dict[str, float]:
     """What is recorded of VRN after one epoch: the paper's 5 %, or the goal of 2 %."""
-    if density not in (0.02, 0.05):
-        return {}
-    if density == 0.02:
-        return {"weights_left_ours": round(done["density_after"], 4), "accuracy_ours": round(done["accuracy_after"], 4)}
-    return {
-        "accuracy_full": round(done["accuracy_full"], 4),
-        "accuracy_pruned": round(done["accuracy_pruned"], 4),
-        "accuracy_after_one_epoch": round(done["accuracy_after"], 4),
-        "weights_left": round(done["density_after"], 4),
+    names = {
+        0.02: {"weights_left_ours": "density_after", "accuracy_ours": "accuracy_after"},
+        0.05: {
+            "accuracy_full": "accuracy_full",
+            "accuracy_pruned": "accuracy_pruned",
+            "accuracy_after_one_epoch": "accuracy_after",
+            "weights_left": "density_after",
+        },
     }
+    return {name: round(done[key], 4) for name, key in names.get(density, {}).items()}
 
 
 def draw_filters(path: Path, name: str, layer: str, filters: Mapping[str, Tensor], most: int = 8) -> None:

@@ -7,16 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invert3d.evaluate.attribution import occupied, randomized_layers, rank_correlation
+from invert3d.evaluate.attribution import occupied, randomized_layers
 from invert3d.jobs.job import Job
 from invert3d.jobs.rows import rows_job
 from invert3d.opening.networks import Network, cached_network
 from invert3d.ops.shares import share
 from invert3d.registry import lookup
 from invert3d.study.explaining.held_out import probabilities
-from invert3d.study.explaining.truth import examples, importance, with_interval
-
-COLUMNS = ("whole", "left", "method", "shapes", "same answer", "rank correlation", "top tenth shared", "random weights")
+from invert3d.study.explaining.truth import correlations, examples, importance, with_interval
 
 
 def survival_job(
@@ -72,12 +70,6 @@ def survival(whole: Network, left: Network, method: str, *, per_class: int = 4, 
         "top tenth shared": with_interval(overlaps(values, pruned, there)),
         "random weights": with_interval(correlations(values, random, there)),
     }
-
-
-def correlations(a: Tensor, b: Tensor, there: Tensor) -> Tensor:
-    """Rank correlation (B,) over the elements that are there."""
-    rows = zip(a, b, there, strict=True)
-    return torch.cat([rank_correlation(u[mask][None], v[mask][None]) for u, v, mask in rows])
 
 
 def overlaps(a: Tensor, b: Tensor, there: Tensor, share: float = 0.1) -> Tensor:
