@@ -170,11 +170,17 @@ def check_transform(
 
 
 def check_parameterization(
-    parameterization: Parameterization, space: Space | None = None, *, fixed: Collection[str] = (), smooth: bool = True
+    parameterization: Parameterization,
+    space: Space | None = None,
+    *,
+    fixed: Collection[str] = (),
+    smooth: bool = True,
+    target: Callable[[Sequence[int]], Tree] | None = None,
 ) -> None:
     """Legal inputs (B, *space.shape), differentiable in every floating-point entry of theta but the ``fixed`` ones.
 
     Clouds are in the unit sphere. The batch comes first in every entry; samples do not depend on each other.
+    ``target`` makes what is asked of samples, for a parameterization that draws around it.
     """
     space = space or Points(points=64)
     name = check_plain(parameterization)
@@ -183,6 +189,7 @@ def check_parameterization(
         """Theta, and all its entries with the x that they make."""
         draws = Draws.seeded(0, samples)
         theta = parameterization.initialize(torch.empty(len(samples), 0, dtype=dtype), space, draws)
+        theta |= parameterization.given(target and target(samples))
         return theta, [*(theta[key] for key in sorted(theta)), parameterization(theta, space, draws)]
 
     theta, made = begun(range(3), torch.float64)

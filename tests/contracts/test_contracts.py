@@ -74,6 +74,7 @@ SAID: dict[tuple[str, str], dict[str, Any]] = {
     ("prior", "batch_norm_statistics"): {"x": example_pictures(), "state_factory": normed_state},
     **{("transform", name): {"target": example_layouts} for name in ("flip_scene", "move_scene", "light")},
     **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},
+    ("parameterization", "solid_scene"): {"space": PICTURES, "target": example_layouts},
 }
 SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}}
 

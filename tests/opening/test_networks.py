@@ -48,6 +48,7 @@ class Constant(nn.Module):
         ({"kind": "pionts"}, "unknown kind 'pionts'; did you mean points"),
         ({"layout": "nb3"}, "unknown layout 'nb3'; did you mean"),
         ({"up": "x"}, "unknown up 'x'"),
+        ({"facing": "frnt"}, "unknown facing 'frnt'; did you mean front"),
         ({"output": "logit"}, "unknown output 'logit'; did you mean logits"),
         ({"layout": "pack"}, "unknown layout 'pack'; did you mean packed"),
         ({"features": ("hieght",)}, "unknown feature 'hieght'; did you mean height"),
@@ -336,3 +337,10 @@ def test_what_nobody_said_is_guessed_and_said() -> None:
     assert open_network(ten, up="y", classes=[f"c{i}" for i in range(10)]).guessed == ""
     assert "z is up" not in open_network(ten, kind="voxels", size=8).guessed
     assert pickle.loads(pickle.dumps(open_network(TinyNet()))).guessed == " Guessed: that z is up (--up)."
+
+
+def test_where_fronts_face_is_as_said_or_as_the_card_says() -> None:
+    assert open_network(TinyNet(classes=10)).facing == "stored"
+    assert open_network(TinyNet(classes=10), facing="front").facing == "front"
+    assert open_network("pointnet_vanilla-shapes").facing == "front"
+    assert open_network("pointnet_vanilla-shapes", facing="stored").facing == "stored"

@@ -23,7 +23,7 @@ from invert3d.engine.space import Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import AnyStepper, Langevin, Stepper, fresh, keep_rows, learned
 from invert3d.engine.transform import Transform, chained
-from invert3d.engine.tree import Tree, copied, detached, rows_of, size_of
+from invert3d.engine.tree import Tree, copied, detached, moved, rows_of, size_of
 
 
 def optimize(
@@ -142,6 +142,7 @@ def _begin(
     if not state.theta:
         like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
         state.theta = parameterization.initialize(like, model.space, state.draws)
+        state.theta |= moved(parameterization.given(state.target), model.device)
     if start is not None:
         if start.shape != (count, *model.space.shape):
             raise ValueError(f"the start must be {(count, *model.space.shape)}, not {tuple(start.shape)}")

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Space
+from invert3d.engine.tree import Tree
 
 
 class Parameterization:
@@ -17,6 +18,13 @@ class Parameterization:
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         """A random theta for as many samples as ``like`` (B, ...) has, in its dtype and on its device."""
         raise NotImplementedError
+
+    def given(self, target: Tree | None) -> dict[str, Tensor]:
+        """What x depends on of what is asked of each sample (B, ...): constants of theta, as whole numbers or booleans.
+
+        Nothing, unless x is drawn around what is asked. Raises ValueError for a target that it cannot be drawn around.
+        """
+        return {}
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
         """x (B, *space.shape), differentiable in theta; points of a surface are drawn anew at every call."""

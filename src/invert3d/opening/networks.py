@@ -125,6 +125,7 @@ def open_network(
     features: Sequence[str] | None = None,
     grid_size: float | None = None,
     up: str | None = None,
+    facing: str | None = None,
     classes: Sequence[str] | None = None,
     points: int | None = None,
     output: str | None = None,
@@ -152,6 +153,7 @@ def open_network(
         "features": tuple(features) if features is not None else None,
         "grid_size": grid_size,
         "up": up,
+        "facing": facing,
         "classes": tuple(classes) if classes is not None else None,
         "points": points,
         "output": output,
@@ -179,7 +181,8 @@ def open_network(
         card=None if found.theirs else found.card,
         options=found.options,
         guessed=f" Guessed: {' and '.join(guesses)}." if guesses else "",
-        facing="stored" if found.theirs or not found.card else found.card.inputs.get("facing", "front"),
+        facing=chosen.facing
+        or ("stored" if found.theirs or not found.card else found.card.inputs.get("facing", "front")),
     )
 
 

@@ -13,6 +13,7 @@ Kind = Literal["auto", "points", "voxels", "image"]
 Layout = Literal["bn3", "b3n", "packed"]
 Feature = Literal["coordinates", "normals", "height", "ones"]
 Up = Literal["z", "y"]
+Facing = Literal["front", "stored"]
 OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities"]
 
 UNNAMED = ("?",)  # as class names: the outputs of the network are not looked at
@@ -33,6 +34,8 @@ class ModelOptions:
         grid_size: Edge of the voxels that a ``packed`` model is told of, in the units of the coordinates.
         up: The axis that points up in what the model was trained on; by default as the card says, ``y`` for public
             ModelNet40 checkpoints.
+        facing: Where fronts faced in what it was trained on: ``front`` is -y, ``stored`` is as ModelNet stores each
+            class. By default as the card says, ``stored`` for a network without one.
         classes: Names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
         points: Points a cloud.
         output: What the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
@@ -52,6 +55,7 @@ class ModelOptions:
     features: tuple[Feature, ...] = ()
     grid_size: float = 0.01
     up: Up | None = None
+    facing: Facing | None = None
     classes: tuple[str, ...] | None = None
     points: int = 1024
     output: OutputKind = "auto"
@@ -61,7 +65,7 @@ class ModelOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name, known in (("layout", Layout), ("up", Up), ("output", OutputKind), ("kind", Kind)):
+        for name, known in (("layout", Layout), ("up", Up), ("facing", Facing), ("output", OutputKind), ("kind", Kind)):
             if (given := getattr(self, name)) is not None and given not in get_args(known):
                 raise ValueError(unknown(name, given, get_args(known)))
         for feature in self.features:

@@ -77,18 +77,19 @@ class Fourier(Parameterization):
         height, width = space.shape[1:]
         spectrum = torch.view_as_complex(theta["spectrum"].contiguous()) * self._scale(space, theta["spectrum"])
         planes = torch.fft.irfft2(spectrum, s=(height, width))
-        return torch.sigmoid(torch.einsum("kc,bkhw->bchw", _colors(planes), planes))
+        return torch.sigmoid(torch.einsum("kc,bkhw->bchw", color_axes(planes), planes))
 
     def encode(self, x: Float[Tensor, "b 3 h w"], space: Space) -> dict[str, Tensor]:
         """The theta that stands for pictures, but for values within 1/512 of black and white, which it softens."""
         logits = torch.logit(x.clamp(1 / 512, 1 - 1 / 512))
-        planes = torch.einsum("ck,bchw->bkhw", torch.linalg.inv(_colors(x)), logits)
+        planes = torch.einsum("ck,bchw->bkhw", torch.linalg.inv(color_axes(x)), logits)
         scale = self._scale(space, x)
         spectrum = torch.fft.rfft2(planes) / torch.where(scale > 0, scale, 1)
         return {"spectrum": torch.view_as_real(torch.where(scale > 0, spectrum, 0)).contiguous()}
 
 
-def _colors(like: Tensor) -> Tensor:
+def color_axes(like: Tensor) -> Tensor:
+    """(3, 3): red, green and blue along each decorrelated axis, as far as natural pictures deviate."""
     axes = like.new_tensor(_AXES)
     axes = axes / axes.norm(dim=1, keepdim=True) * 3**0.5
     return axes * like.new_tensor(_DEVIATIONS)[:, None]
