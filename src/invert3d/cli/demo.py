@@ -1,5 +1,7 @@
 """Invert person, car, airplane and chair, score them, make the page."""
 
+from pathlib import Path
+
 from invert3d.cli.options import Device, ModelOptions, NewFolder, Run, Seed
 
 CLASSES = ("person", "car", "airplane", "chair")
@@ -19,9 +21,7 @@ def demo(
     from invert3d.engine.progress import Meter
     from invert3d.study.classes.report import write_film
 
-    run = Run(out=out, seed=seed).at("runs/demo")
-    there = (run.folder() / "run.json").is_file()
-    run = Run(out=run.out, seed=seed, overwrite=there)
+    run = Run(out=out or Path("runs/demo"), seed=seed, overwrite=True)
     invert_classes(*CLASSES, model=model, run=run, opening=ModelOptions(device=device))
     with Meter("drawing the film"):
         film = write_film(run.folder())
