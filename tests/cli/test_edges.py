@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 
 from invert3d import cli
+from invert3d.jobs.execute import execute
+from invert3d.jobs.job import Job, Unit
+from invert3d.jobs.options import RunOptions
+from invert3d.training.runs import TrainRun
 from tests.cli.test_start import ENVIRONMENT
 
 NET = ("--model", "pointnet_vanilla-shapes")
@@ -32,21 +36,25 @@ def refused(capsys: pytest.CaptureFixture, *words: object) -> str:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("handled", [False, True], ids=["not handled", "handled"])
-def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch, number: int, code: int, handled: bool):
+@pytest.mark.parametrize("place", ["loading", "job", "training"])
+def test_an_interruption_has_its_exit_code(monkeypatch, tmp_path, number: int, code: int, place: str) -> None:
     """SIGTERM reaches a run as Ctrl-C does, and is still told from it where the run keeps what it has and ends."""
-    before = signal.getsignal(signal.SIGTERM)
+    before, folder = signal.getsignal(signal.SIGTERM), tmp_path / "run"
 
-    def run() -> list[str]:
-        try:
-            signal.raise_signal(number)  # in this thread: os.kill may reach another one first
-        except KeyboardInterrupt:
-            if handled:
-                raise SystemExit(130) from None
-            raise
-        return []
+    def interrupted(*_: object) -> list[str]:
+        signal.raise_signal(number)  # in this thread: os.kill may reach another one first
+        raise KeyboardInterrupt
 
-    instead(monkeypatch, run)
+    def train() -> None:
+        with TrainRun(name="a", out=folder).opened({}, 3) as opened:
+            signal.raise_signal(number)
+            opened.report(1, 0.0)
+
+    def work() -> None:
+        job = Job(kind="none", units=(Unit(name="a"),), worker=interrupted)
+        execute(job, RunOptions(out=folder, progress=False)).whole()
+
+    instead(monkeypatch, {"loading": interrupted, "job": work, "training": train}[place])
     assert cli.run(["recipes"]) == code
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image as Picture
 from invert3d.cli.invert.boxes import parsed_heads
 from invert3d.cli.train.centernet3d import parsed_size
 from invert3d.data.kitti import Calibration, KittiFolder, write_calibration, write_labels
+from invert3d.jobs.job import Progress
 from invert3d.opening.detectors import open_detector
 from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout, write_scene
@@ -62,6 +64,13 @@ def test_a_frame_is_inverted_and_scored_again(monkeypatch, capsys, files: Path, 
 def source_of(out: Path) -> dict:
     """What a run folder says of what it was made with."""
     return json.loads((out / "run.json").read_text())["settings"]["sources"][""]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_inversion_has_its_exit_code(monkeypatch, capsys, files, card, number, code):  # noqa: F811
+    monkeypatch.setattr(Progress, "record", lambda self, state: signal.raise_signal(number))
+    words = ("invert", "boxes", "--model", card, *frame(files), "--steps", 3, "--out", files / "run")
+    assert run(monkeypatch, capsys, *words)[0] == code and (files / "run" / "index.html").is_file()
 
 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811

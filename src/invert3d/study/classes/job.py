@@ -214,7 +214,7 @@ def result_of(outcome: Outcome, source: str | None = None) -> Result:
     """What a job left, or what it left of one source, as a ``Result``. Raises KeyboardInterrupt if there is nothing."""
     there = [(unit, made) for unit, made in outcome.each() if source in (None, unit.values["source"])]
     if not there:
-        raise KeyboardInterrupt
+        outcome.whole()
     key = there[0][0].values["source"]
     facts = outcome.job.settings["sources"][key]
     result = joined([made for _, made in there])
