@@ -140,6 +140,7 @@ def test_a_demo_replaces_the_one_before_and_nothing_else(monkeypatch, capsys, tm
     (tmp_path / "mine" / "thesis.tex").touch()
     assert [run(monkeypatch, capsys, "demo")[0] for _ in range(2)] == [0, 0]
     assert seen == [[], ["run.json"]]
+    assert run(monkeypatch, capsys, "demo", "--resume")[0] == 0
     code, _, says = run(monkeypatch, capsys, "demo", "--out", "mine")
     assert code == 2 and "mine is not a run folder (no run.json): it is left as it is" in says
 

@@ -36,8 +36,8 @@ def refused(capsys: pytest.CaptureFixture, *words: object) -> str:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("place", ["loading", "job", "training"])
-def test_an_interruption_has_its_exit_code(monkeypatch, tmp_path, number: int, code: int, place: str) -> None:
+@pytest.mark.parametrize("place", ["loading", "job", "job of nothing kept", "training"])
+def test_an_interruption_has_its_exit_code_and_one_line(monkeypatch, capsys, tmp_path, number, code, place) -> None:
     """SIGTERM reaches a run as Ctrl-C does, and is still told from it where the run keeps what it has and ends."""
     before, folder = signal.getsignal(signal.SIGTERM), tmp_path / "run"
 
@@ -50,12 +50,16 @@ def test_an_interruption_has_its_exit_code(monkeypatch, tmp_path, number: int, c
             signal.raise_signal(number)
             opened.report(1, 0.0)
 
-    def work() -> None:
+    def work(out: Path | None = folder) -> None:
         job = Job(kind="none", units=(Unit(name="a"),), worker=interrupted)
-        execute(job, RunOptions(out=folder, progress=False)).whole()
+        execute(job, RunOptions(out=out, progress=False)).whole()
 
-    instead(monkeypatch, {"loading": interrupted, "job": work, "training": train}[place])
+    places = {"loading": interrupted, "job": work, "job of nothing kept": lambda: work(None), "training": train}
+    instead(monkeypatch, places[place])
     assert cli.run(["recipes"]) == code
+    kept = f": {folder} keeps what is done; the same command with --resume goes on" if folder.exists() else ""
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[place != "loading" :] == [f"invert3d: interrupted{kept}"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -67,10 +67,12 @@ def source_of(out: Path) -> dict:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_inversion_has_its_exit_code(monkeypatch, capsys, files, card, number, code):  # noqa: F811
+def test_an_interrupted_inversion_says_how_to_go_on(monkeypatch, capsys, files, card, number, code):  # noqa: F811
     monkeypatch.setattr(Progress, "record", lambda self, state: signal.raise_signal(number))
     words = ("invert", "boxes", "--model", card, *frame(files), "--steps", 3, "--out", files / "run")
-    assert run(monkeypatch, capsys, *words)[0] == code and (files / "run" / "index.html").is_file()
+    ended, text, err = run(monkeypatch, capsys, *words)
+    assert ended == code and (files / "run" / "index.html").is_file() and "--resume" not in text
+    assert err.endswith("/run keeps what is done; the same command with --resume goes on\n")
 
 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811

@@ -43,6 +43,7 @@ def run(words: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt as stop:
+        print(f"invert3d: {shortened(str(stop) or 'interrupted')}", file=sys.stderr)
         return 128 + getattr(stop, "signal", signal.SIGINT)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -8,7 +8,12 @@ CLASSES = ("person", "car", "airplane", "chair")
 
 
 def demo(
-    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: Device = "cpu"
+    *,
+    out: NewFolder | None = None,
+    model: str = "pointnet2_ssg-shapes",
+    seed: Seed = 0,
+    device: Device = "cpu",
+    resume: bool = False,
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
@@ -16,12 +21,13 @@ def demo(
         out: The run folder, by default runs/demo; replaced if it is there.
         model: Bundled weights.
         seed: Fixes everything.
+        resume: Go on with an interrupted demo.
     """
     from invert3d.cli.invert.classes import invert_classes
     from invert3d.engine.progress import Meter
     from invert3d.study.classes.report import write_film
 
-    run = Run(out=out or Path("runs/demo"), seed=seed, overwrite=True)
+    run = Run(out=out or Path("runs/demo"), seed=seed, resume=resume, overwrite=not resume)
     invert_classes(*CLASSES, model=model, run=run, opening=ModelOptions(device=device))
     with Meter("drawing the film"):
         film = write_film(run.folder())

@@ -53,7 +53,7 @@ class Outcome:
     def whole(self) -> "Outcome":
         """The outcome, where it is needed to its end. Raises Interrupted if it was."""
         if self.interrupted:
-            raise Interrupted(self.signal)
+            raise Interrupted(self.signal, None if self._temporary else self.path)
         return self
 
 
@@ -148,7 +148,7 @@ def interruptions(ask: Ask) -> Iterator[None]:
         if ask.stop:
             raise Interrupted(number)
         ask.stop, ask.signal = True, number
-        print("interrupting: keeping what is done (again to stop at once)", file=sys.stderr, flush=True)
+        print("interrupting in order (again to stop at once)", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -56,5 +56,5 @@ def invert_classes(
     with Meter("scoring and drawing", show=run.progress):
         scores = write_report(run.folder(), network, result)
     print_scores(scores)
-    outcome.whole()
     print(f"open {run.folder() / 'index.html'}")
+    outcome.whole()
