@@ -18,7 +18,7 @@ from invert3d.jobs.job import Progress
 from invert3d.opening.detectors import open_detector
 from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout, write_scene
-from tests.study.layouts.test_job import card, detector  # noqa: F401 - fixtures
+from tests.study.layouts.test_job import card, detector, frames  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.usefixtures("coarse")
 
@@ -73,6 +73,16 @@ def test_an_interrupted_inversion_says_how_to_go_on(monkeypatch, capsys, files, 
     ended, text, err = run(monkeypatch, capsys, *words)
     assert ended == code and (files / "run" / "index.html").is_file() and "--resume" not in text
     assert err.endswith("/run keeps what is done; the same command with --resume goes on\n")
+
+
+def test_heads_say_how_many_streets_there_were(monkeypatch, capsys, tmp_path: Path, card: Path) -> None:  # noqa: F811
+    recorded: list[dict] = []
+    monkeypatch.setattr("invert3d.study.layouts.transfer.streets_with_objects", lambda *_, **__: frames(2))
+    monkeypatch.setattr("invert3d.cli.evaluate.heads.print_recorded", lambda *given: recorded.extend(given[2]))
+    words = ("evaluate", "heads", "--model", card, "--frames", 3, "--steps", 1, "--record", "--out", tmp_path / "run")
+    code, text, err = run(monkeypatch, capsys, *words)
+    assert code == 0 and "2 streets, medians over the objects" in text, err
+    assert {row["frames"] for row in recorded} == {2}
 
 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811
