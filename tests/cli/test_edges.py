@@ -118,6 +118,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("evaluate", "transfer", "ours:shufled"), "may be followed by :shuffled"),
         (("evaluate", "transfer", "ours", "ours"), "'ours' is named twice"),
         (("evaluate", "boxes", ".", "--record"), "--record needs --name"),
+        (("models", "voxnet-shapes", "--record"), "--record measures all bundled networks: give it without a name"),
         (("evaluate", "attribution", "--methods", "gradient,,guided"), "a name is missing"),
         (("evaluate", "attribution", "nowhere.toml"), "there is no file nowhere.toml"),
         (("evaluate", "heads", "--model", "resnet18", "--checkpoint", "empty"), "--checkpoint: empty is an empty file"),
