@@ -124,6 +124,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("evaluate", "heads", "--model", "resnet18", "--checkpoint", "empty"), "--checkpoint: empty is an empty file"),
         (("view", ".", "--port", "70000"), "--port: must be between 1 and 65,535"),
         (("view", ".", "--host", "a host"), "--host"),
+        (("view", ".", "--host", "::1"), "--host: is no name or IPv4 address: '::1'"),
         (("train", "pointnet", "--steps", "-5"), "--steps: must be between"),
         (("train", "pointnet", "--name", "../pointnet"), "--name: a name has letters"),
         (("train", "pointnet", "--rate", "nan"), "--rate: must be above 0"),
