@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from invert3d.engine import progress
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image
 from invert3d.engine.state import State
@@ -55,6 +56,17 @@ def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_
         ("streets as d1 reads them", "d0"),
     ]
     assert len(found.rows()) == 8 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
+
+
+def test_reading_that_fails_takes_its_line_down(cards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("no room to read")
+
+    monkeypatch.setattr("invert3d.study.layouts.transfer.redetected", fails)
+    shown = list(progress._signs.meters)
+    with pytest.raises(MemoryError, match="no room to read"):
+        layout_transfer("ours", frames(1), RunOptions(out=tmp_path / "run"), names=cards, steps=1)
+    assert progress._signs.meters == shown
 
 
 def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_path: Path) -> None:
