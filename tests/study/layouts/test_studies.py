@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,6 +102,15 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     text = (tmp_path / "sweep" / "index.html").read_text()
     assert text.count("data:image/gif") == 1 and "<h2>depth 12 m</h2>" in text
     assert "It sees what was asked in 0 of 2 pictures; 0 of 2 objects read" in text
+
+
+def test_a_sweep_asks_the_detector_itself_what_can_be_asked_for() -> None:
+    """A detector need not have a codec of center maps."""
+    scenes, known = Scenes(("a",), (layout_of(1, 2),)), SimpleNamespace(kinds=("Car", "Pedestrian", "Cyclist"))
+    known.count_assignable = lambda layout: float(layout.centers[0, 2]) < 20
+    assert len(swept(scenes, "depth", [10.0, 19.0], known).layouts) == 2
+    with pytest.raises(ValueError, match="at depth 21 the middle of the first object is outside"):
+        swept(scenes, "depth", [10.0, 21.0], known)
 
 
 def test_a_layout_is_judged_by_what_the_detector_agrees_to() -> None:
