@@ -121,7 +121,8 @@ class ClassifierTraining:
 
     Attributes:
         architecture: a registered model.
-        data: ``shapes``, ``modelnet10-voxels``, ``modelnet10-voxels+shapes``, or the path of a ModelNet folder.
+        data: ``shapes``, ``modelnet10-voxels``, ``modelnet10-voxels+shapes``, or the path of a ModelNet folder or of an
+            .npz like that of ``modelnet10-voxels``.
         data_seed: of procedural shapes; that of the settings by default.
         per_class: procedural shapes of each class.
         clutter: one class more, of things that are none of the others.
