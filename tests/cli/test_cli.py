@@ -124,6 +124,27 @@ def test_inverting_writes_a_folder_that_opens_and_can_be_scored_again(monkeypatc
     assert code == 2 and "inverted other weights than pointnet_vanilla-shapes opens" in error
 
 
+def test_a_demo_replaces_the_one_before_and_nothing_else(monkeypatch, capsys, tmp_path):
+    seen = []
+
+    def inverting(*classes, run, **_):
+        folder = run.at("elsewhere").folder()
+        seen.append(sorted(path.name for path in folder.glob("*")))
+        (folder / "run.json").write_text("{}")
+
+    monkeypatch.setattr("invert3d.cli.invert.classes.invert_classes", inverting)
+    monkeypatch.setattr("invert3d.study.classes.report.write_film", lambda folder: folder / "film.webp")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    assert [run(monkeypatch, capsys, "demo")[0] for _ in range(2)] == [0, 0]
+    assert seen == [[], ["run.json"]]
+    assert run(monkeypatch, capsys, "demo", "--resume")[0] == 0
+    code, _, says = run(monkeypatch, capsys, "demo", "--out", "mine")
+    assert code == 2 and "mine is not a run folder (no run.json): it is left as it is" in says
+
+
 def test_data_are_made_from_a_seed(monkeypatch, capsys, tmp_path):
     for name in ("a", "b"):
         words = (

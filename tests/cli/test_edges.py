@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 
 from invert3d import cli
+from invert3d.jobs.execute import execute
+from invert3d.jobs.job import Job, Unit
+from invert3d.jobs.options import RunOptions
+from invert3d.training.runs import TrainRun
 from tests.cli.test_start import ENVIRONMENT
 
 NET = ("--model", "pointnet_vanilla-shapes")
@@ -32,22 +36,30 @@ def refused(capsys: pytest.CaptureFixture, *words: object) -> str:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("handled", [False, True], ids=["not handled", "handled"])
-def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch, number: int, code: int, handled: bool):
+@pytest.mark.parametrize("place", ["loading", "job", "job of nothing kept", "training"])
+def test_an_interruption_has_its_exit_code_and_one_line(monkeypatch, capsys, tmp_path, number, code, place) -> None:
     """SIGTERM reaches a run as Ctrl-C does, and is still told from it where the run keeps what it has and ends."""
-    before = signal.getsignal(signal.SIGTERM)
+    before, folder = signal.getsignal(signal.SIGTERM), tmp_path / "run"
 
-    def run() -> list[str]:
-        try:
-            signal.raise_signal(number)  # in this thread: os.kill may reach another one first
-        except KeyboardInterrupt:
-            if handled:
-                raise SystemExit(130) from None
-            raise
-        return []
+    def interrupted(*_: object) -> list[str]:
+        signal.raise_signal(number)  # in this thread: os.kill may reach another one first
+        raise KeyboardInterrupt
 
-    instead(monkeypatch, run)
+    def train() -> None:
+        with TrainRun(name="a", out=folder).opened({}, 3) as opened:
+            signal.raise_signal(number)
+            opened.report(1, 0.0)
+
+    def work(out: Path | None = folder) -> None:
+        job = Job(kind="none", units=(Unit(name="a"),), worker=interrupted)
+        execute(job, RunOptions(out=out, progress=False)).whole()
+
+    places = {"loading": interrupted, "job": work, "job of nothing kept": lambda: work(None), "training": train}
+    instead(monkeypatch, places[place])
     assert cli.run(["recipes"]) == code
+    kept = f": {folder} keeps what is done; the same command with --resume goes on" if folder.exists() else ""
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[place != "loading" :] == [f"invert3d: interrupted{kept}"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -106,11 +118,13 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("evaluate", "transfer", "ours:shufled"), "may be followed by :shuffled"),
         (("evaluate", "transfer", "ours", "ours"), "'ours' is named twice"),
         (("evaluate", "boxes", ".", "--record"), "--record needs --name"),
+        (("models", "voxnet-shapes", "--record"), "--record measures all bundled networks: give it without a name"),
         (("evaluate", "attribution", "--methods", "gradient,,guided"), "a name is missing"),
         (("evaluate", "attribution", "nowhere.toml"), "there is no file nowhere.toml"),
         (("evaluate", "heads", "--model", "resnet18", "--checkpoint", "empty"), "--checkpoint: empty is an empty file"),
         (("view", ".", "--port", "70000"), "--port: must be between 1 and 65,535"),
         (("view", ".", "--host", "a host"), "--host"),
+        (("view", ".", "--host", "::1"), "--host: is no name or IPv4 address: '::1'"),
         (("train", "pointnet", "--steps", "-5"), "--steps: must be between"),
         (("train", "pointnet", "--name", "../pointnet"), "--name: a name has letters"),
         (("train", "pointnet", "--rate", "nan"), "--rate: must be above 0"),

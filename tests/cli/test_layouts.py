@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from PIL import Image as Picture
 from invert3d.cli.invert.boxes import parsed_heads
 from invert3d.cli.train.centernet3d import parsed_size
 from invert3d.data.kitti import Calibration, KittiFolder, write_calibration, write_labels
+from invert3d.jobs.job import Progress
 from invert3d.opening.detectors import open_detector
 from tests.cli.test_cli import run
 from tests.layouts import camera, random_layout, write_scene
-from tests.study.layouts.test_job import card, detector  # noqa: F401 - fixtures
+from tests.study.layouts.test_job import card, detector, frames  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.usefixtures("coarse")
 
@@ -62,6 +64,25 @@ def test_a_frame_is_inverted_and_scored_again(monkeypatch, capsys, files: Path, 
 def source_of(out: Path) -> dict:
     """What a run folder says of what it was made with."""
     return json.loads((out / "run.json").read_text())["settings"]["sources"][""]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_inversion_says_how_to_go_on(monkeypatch, capsys, files, card, number, code):  # noqa: F811
+    monkeypatch.setattr(Progress, "record", lambda self, state: signal.raise_signal(number))
+    words = ("invert", "boxes", "--model", card, *frame(files), "--steps", 3, "--out", files / "run")
+    ended, text, err = run(monkeypatch, capsys, *words)
+    assert ended == code and (files / "run" / "index.html").is_file() and "--resume" not in text
+    assert err.endswith("/run keeps what is done; the same command with --resume goes on\n")
+
+
+def test_heads_say_how_many_streets_there_were(monkeypatch, capsys, tmp_path: Path, card: Path) -> None:  # noqa: F811
+    recorded: list[dict] = []
+    monkeypatch.setattr("invert3d.study.layouts.transfer.streets_with_objects", lambda *_, **__: frames(2))
+    monkeypatch.setattr("invert3d.cli.evaluate.heads.print_recorded", lambda *given: recorded.extend(given[2]))
+    words = ("evaluate", "heads", "--model", card, "--frames", 3, "--steps", 1, "--record", "--out", tmp_path / "run")
+    code, text, err = run(monkeypatch, capsys, *words)
+    assert code == 0 and "2 streets, medians over the objects" in text, err
+    assert {row["frames"] for row in recorded} == {2}
 
 
 def test_a_sweep_makes_a_sheet_and_a_film(monkeypatch, capsys, files: Path, card: Path) -> None:  # noqa: F811

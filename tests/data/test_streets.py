@@ -1,5 +1,6 @@
 """The street world: its labels, masks, depth, scans and files agree with each other and with KITTI's conventions."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_a_frame_is_fixed_by_seed_and_index():
     assert torch.equal(again.layout.boxes, street(3).layout.boxes)
     assert not np.array_equal(make_frame(3, **SIZE, seed=6).image, again.image)
     assert not np.array_equal(street(4).image, again.image)
+
+
+def test_a_frame_has_an_object_however_often_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, drawn = street(3), []
+    empty = replace(full, layout=full.layout.select(torch.zeros(0, dtype=torch.long)))
+    module = "invert3d.data.worlds.streets"
+    monkeypatch.setattr(f"{module}._attempt", lambda *_: drawn.append(1) or (empty, full)[len(drawn) > 30])
+    assert make_frame(3, **SIZE, seed=5) is full and len(drawn) == 31
 
 
 @pytest.mark.parametrize(("index", "clutter"), FRAMES)

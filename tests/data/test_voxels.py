@@ -145,7 +145,9 @@ def test_empty_grids_are_dropped_and_twins_reported(tmp_path):
         assert grids.train.dtype == np.uint8 and grids.train_labels.dtype == np.int64
         np.testing.assert_array_equal(grids.test, np.delete(arrays["X_test"], 3, axis=0))
         np.testing.assert_array_equal(grids.train_labels, np.delete(arrays["y_train"], 3))
-        assert grids.repeats.tolist() == [4, 8]
+        assert (
+            grids.repeats.tolist() == [4, 8] and not {4, 8} & {*grids.fresh} and len(grids.fresh) == len(grids.test) - 2
+        )
 
 
 def test_front_turns_the_backs_to_plus_y(tmp_path):

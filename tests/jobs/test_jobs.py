@@ -171,7 +171,7 @@ print(outcome.interrupted, outcome.signal == signal.SIGTERM)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.split() == ["True", "True"] and "keeping what is done" in done.stderr
+    assert done.stdout.split() == ["True", "True"] and "again to stop at once" in done.stderr
 
 
 @pytest.mark.fault("a damaged, cut or missing file of a unit")

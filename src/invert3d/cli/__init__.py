@@ -13,6 +13,7 @@ from cyclopts.exceptions import ValidationError
 
 from invert3d.cli.app import app
 from invert3d.engine.progress import alive
+from invert3d.jobs.options import Interrupted
 
 #: errors of files that are damaged, of libraries that are not loaded until they are needed
 DAMAGED = ("BadZipFile", "SafetensorError", "UnpicklingError", "error", "OutOfMemoryError")
@@ -31,10 +32,9 @@ def run(words: Sequence[str]) -> int:
     With ``INVERT3D_DEBUG`` in the environment errors are raised.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # more threads fight each other
-    came: list[int] = []
     try:
         quiet = "--no-progress" in words
-        with terminable(came), contextlib.nullcontext() if quiet else alive(), announced(words):
+        with terminable(), contextlib.nullcontext() if quiet else alive(), announced(words):
             checked_words(words)
             app(list(words), exit_on_error=False, print_error=False)
             sys.stdout.flush()
@@ -42,11 +42,11 @@ def run(words: Sequence[str]) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        return 128 + (came or [signal.SIGINT])[0]
+    except KeyboardInterrupt as stop:
+        print(f"invert3d: {shortened(str(stop) or 'interrupted')}", file=sys.stderr)
+        return 128 + getattr(stop, "signal", signal.SIGINT)
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return 128 + came[0] if came and code == 128 + signal.SIGINT else code
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if "INVERT3D_DEBUG" in os.environ or not refusal(error):
             raise
@@ -105,12 +105,11 @@ def announced(words: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def terminable(came: list[int]) -> Iterator[None]:
-    """Turn SIGTERM into Ctrl-C, so that a run keeps what is finished, and note in ``came`` that it was one."""
+def terminable() -> Iterator[None]:
+    """Turn SIGTERM into Ctrl-C, so that a run keeps what is finished."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -23,6 +23,7 @@ def command_line_app() -> App:
         help="Look inside 3-D vision networks.",
         default_parameter=Parameter(negative_bool=(), negative_iterable=()),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     add_commands(app, Path(__file__).parent, ())
     return app

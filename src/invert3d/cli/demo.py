@@ -1,12 +1,19 @@
 """Invert person, car, airplane and chair, score them, make the page."""
 
+from pathlib import Path
+
 from invert3d.cli.options import Device, ModelOptions, NewFolder, Run, Seed
 
 CLASSES = ("person", "car", "airplane", "chair")
 
 
 def demo(
-    *, out: NewFolder | None = None, model: str = "pointnet2_ssg-shapes", seed: Seed = 0, device: Device = "cpu"
+    *,
+    out: NewFolder | None = None,
+    model: str = "pointnet2_ssg-shapes",
+    seed: Seed = 0,
+    device: Device = "cpu",
+    resume: bool = False,
 ) -> None:
     """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
 
@@ -14,14 +21,13 @@ def demo(
         out: The run folder, by default runs/demo; replaced if it is there.
         model: Bundled weights.
         seed: Fixes everything.
+        resume: Go on with an interrupted demo.
     """
     from invert3d.cli.invert.classes import invert_classes
     from invert3d.engine.progress import Meter
     from invert3d.study.classes.report import write_film
 
-    run = Run(out=out, seed=seed).at("runs/demo")
-    there = (run.folder() / "run.json").is_file()
-    run = Run(out=run.out, seed=seed, overwrite=there)
+    run = Run(out=out or Path("runs/demo"), seed=seed, resume=resume, overwrite=not resume)
     invert_classes(*CLASSES, model=model, run=run, opening=ModelOptions(device=device))
     with Meter("drawing the film"):
         film = write_film(run.folder())

@@ -17,6 +17,8 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     from invert3d.registry import registered, unknown
 
     networks, detectors = bundled("classifier"), bundled("detector")
+    if name is not None and record:
+        raise ValueError("--record measures all bundled networks: give it without a name")
     if name is not None:
         if name not in {**networks, **detectors}:
             raise ValueError(unknown("model", name, [*networks, *detectors]))

@@ -109,7 +109,7 @@ WEIGHTS = "Bundled weights (see invert3d models), package.module:factory, or an 
 Files = Annotated[str, Parameter(help=FILES)]
 Weights = Annotated[str, Parameter(help=WEIGHTS)]
 Host = Annotated[
-    str, accepts(lambda text: None if re.fullmatch(r"[\w.:-]{1,253}", text) else f"is no name of a host: {text!r}")
+    str, accepts(lambda text: None if re.fullmatch(r"[\w.-]{1,253}", text) else f"is no name or IPv4 address: {text!r}")
 ]
 
 

@@ -28,7 +28,8 @@ class PruneOptions(BatchOptions):
     """How a network is pruned and trained again.
 
     Attributes:
-        data: What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder.
+        data: What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder
+            or of an .npz like that of modelnet10-voxels.
         density: Share of the weights that stays, between 0 and 1.
         way: gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network
             surgery, one threshold a layer; magnitude: the smallest weights of all layers, once.

@@ -42,6 +42,11 @@ class VoxelSplits:
     names: tuple[str, ...]
     repeats: np.ndarray
 
+    @property
+    def fresh(self) -> np.ndarray:
+        """The positions in `test` of the shapes that repeat no training shape."""
+        return np.setdiff1d(np.arange(len(self.test)), self.repeats)
+
 
 def read_modelnet10_grids(path: str | Path, *, facing: Facing = "front") -> VoxelSplits:
     """ModelNet10 as grids, without the empty ones, and with the test grids that repeat a training grid named.

@@ -14,7 +14,7 @@ from typing import Any
 from invert3d.jobs.crew import Ask, Crew, Here, Lost, Plan, Shown
 from invert3d.jobs.folder import RunFolder, opened, read_made
 from invert3d.jobs.job import Batch, Job, Made, Unit, Worker
-from invert3d.jobs.options import RunOptions
+from invert3d.jobs.options import Interrupted, RunOptions
 from invert3d.jobs.provenance import command_line, environment
 
 #: how often a batch is given to a new worker when its worker dies
@@ -51,9 +51,9 @@ class Outcome:
         return sum(line.get("seconds", 0.0) for line in lines if line["batch"] in mine)
 
     def whole(self) -> "Outcome":
-        """The outcome, where it is needed to its end. Raises KeyboardInterrupt if it was interrupted."""
+        """The outcome, where it is needed to its end. Raises Interrupted if it was."""
         if self.interrupted:
-            raise KeyboardInterrupt
+            raise Interrupted(self.signal, None if self._temporary else self.path)
         return self
 
 
@@ -146,9 +146,9 @@ def interruptions(ask: Ask) -> Iterator[None]:
 
     def handle(number: int, frame: object) -> None:
         if ask.stop:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
         ask.stop, ask.signal = True, number
-        print("interrupting: keeping what is done (again to stop at once)", file=sys.stderr, flush=True)
+        print("interrupting in order (again to stop at once)", file=sys.stderr, flush=True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,8 +1,18 @@
-"""How a job is run. Imports nothing heavy: the command line reads it for ``--help``."""
+"""How a job is run, and how it is interrupted. Imports nothing heavy: the command line reads it for ``--help``."""
 
+import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: ``signal`` says which, and the words what was ``kept`` in a folder and how to go on."""
+
+    def __init__(self, number: int = 0, kept: Path | None = None) -> None:
+        words = f"interrupted: {kept} keeps what is done; the same command with --resume goes on"
+        super().__init__(words if kept else "")
+        self.signal = number or signal.SIGINT
 
 
 @dataclass(frozen=True, kw_only=True)

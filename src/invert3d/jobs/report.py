@@ -34,7 +34,7 @@ def report(
     Args:
         outcome: of the job.
         title, note: above and below the table.
-        rows: dictionaries with the same keys, which are the columns.
+        rows: dictionaries; their keys are the columns, empty where a row lacks one.
         pictures: shown on the page, with their titles.
         clouds: shown on the page, to be turned.
     """

@@ -259,7 +259,7 @@ def real_clouds(file: str | None, seed: int, facing: Facing) -> VoxelSplits:
     """2,048 points on the surface of each of ModelNet10's voxel grids, without the test shapes that repeat a training
     shape. Raises ValueError if the grids are not here."""
     splits = read_modelnet10_voxels(modelnet10_file(file), points=2048, seed=seed, smooth=0.5, facing=facing)
-    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
+    fresh = splits.fresh
     return replace(splits, test=splits.test[fresh], test_labels=splits.test_labels[fresh], repeats=splits.repeats[:0])
 
 

@@ -76,7 +76,7 @@ def prune(
     if not 0 < epochs <= 10_000:
         raise ValueError(f"epochs must be above 0 and at most 10000, not {epochs}")
     chosen = settings or TrainSettings(batch=32, rate=1e-3)
-    steps = max(1, round(epochs * len(data.train) / chosen.batch))
+    steps = steps_of(epochs, data, chosen)
     patient = copy.deepcopy(model).eval()
     full = accuracy_by_class(patient, data, chosen.points)
     begun(f"whole: {full['all']:.2%}")
@@ -122,6 +122,11 @@ def prune(
         layer=layer,
         filters={**filters, "trained": weights_of(patient, layer)},
     )
+
+
+def steps_of(epochs: float, data: Data, settings: TrainSettings) -> int:
+    """How many batches there are in so many epochs."""
+    return max(1, round(epochs * len(data.train) / settings.batch))
 
 
 def shown_layer(model: nn.Module) -> str:

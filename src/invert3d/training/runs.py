@@ -19,7 +19,7 @@ from invert3d.engine.space import Voxels
 from invert3d.jobs.crew import Ask
 from invert3d.jobs.execute import interruptions
 from invert3d.jobs.folder import RunFolder, agree, checked_folder, opened, read_run
-from invert3d.jobs.options import RunOptions
+from invert3d.jobs.options import Interrupted, RunOptions
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.weights import WeightCard, WeightKind, find_card, load_checkpoint
@@ -107,12 +107,12 @@ class Opened:
     ask: Ask
 
     def report(self, step: int, loss: float) -> None:
-        """Show and log a step. Raises KeyboardInterrupt where the training is to stop."""
+        """Show and log a step. Raises Interrupted where the training is to stop."""
         self.meter.update(step, loss=f"{loss:.3f}")
         if step % max(1, self.steps // 100) == 0 or step == self.steps:
             self.run.log(step=step, loss=round(loss, 5))
         if self.ask.stop:
-            raise KeyboardInterrupt(f"interrupted after {step} steps: --resume goes on with {self.run.path}")
+            raise Interrupted(self.ask.signal, self.run.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,8 @@ class ClassifierTraining:
 
     Attributes:
         architecture: a registered model.
-        data: ``shapes``, ``modelnet10-voxels``, ``modelnet10-voxels+shapes``, or the path of a ModelNet folder.
+        data: ``shapes``, ``modelnet10-voxels``, ``modelnet10-voxels+shapes``, or the path of a ModelNet folder or of an
+            .npz like that of ``modelnet10-voxels``.
         data_seed: of procedural shapes; that of the settings by default.
         per_class: procedural shapes of each class.
         clutter: one class more, of things that are none of the others.

@@ -1,7 +1,5 @@
 """Numbers along an axis: round ticks, short labels, and long traces thinned without losing a spike."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -4,8 +4,6 @@ The front face of a box is filled and crossed, so that its heading is seen. A ki
 pictures, seen from above and on pages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,7 +38,7 @@ def kind_color(kind: str) -> RGB:
     return tuple(palette("categorical")[_PLACES[kind]].tolist())
 
 
-def in_space(layout: Layout) -> list[int]:
+def in_space(layout: "Layout") -> list[int]:
     """Places of the objects that have a box in space: DontCare and others without numbers have none."""
     numbers = np.concatenate([array(layout.centers), array(layout.sizes), array(layout.yaws)[:, None]], axis=1)
     known = np.flatnonzero(np.isfinite(numbers).all(axis=1)).tolist()
@@ -57,17 +55,17 @@ class SceneFrame:
     """One scene: pictures (H, W, 3) uint8 and what a detector finds in them."""
 
     name: str  # its headline
-    truth: Layout  # what was asked for
+    truth: "Layout"  # what was asked for
     original: np.ndarray | None = None  # the picture that `truth` is for, if there is one
-    on_original: Layout | None = None  # what is found in it
+    on_original: "Layout | None" = None  # what is found in it
     inverted: np.ndarray | None = None  # the picture that was made, of any size
-    on_inverted: Layout | None = None  # what is found in it
+    on_inverted: "Layout | None" = None  # what is found in it
     points: np.ndarray | None = None  # (N, 3) meters, of a LiDAR: x to the right of the camera, y down, z forward
     caption: str = ""  # a sentence below the headline
     badges: Mapping[str, str] = field(default_factory=dict)  # a few facts by name
 
     @property
-    def founds(self) -> dict[str, Layout]:
+    def founds(self) -> dict[str, "Layout"]:
         """What was found, by where."""
         both = {"inverted": self.on_inverted, "original": self.on_original}
         return {name: layout for name, layout in both.items() if layout is not None}
@@ -90,7 +88,7 @@ class SceneFrame:
         return seen
 
 
-def draw_found(image: np.ndarray, found: Layout, truth: Layout | None = None) -> np.ndarray:
+def draw_found(image: np.ndarray, found: "Layout", truth: "Layout | None" = None) -> np.ndarray:
     """A picture with what was found in it, the truth faintly below, for figures in which it is shrunk."""
     below = None if truth is None else truth.resized(*image.shape[:2])
     return draw_layout(image, found, faint=below, scale=None, weight=WEIGHT)
@@ -98,9 +96,9 @@ def draw_found(image: np.ndarray, found: Layout, truth: Layout | None = None) ->
 
 def draw_layout(
     image: np.ndarray,
-    layout: Layout,
+    layout: "Layout",
     *,
-    faint: Layout | None = None,
+    faint: "Layout | None" = None,
     scale: int | None = 1,
     labels: bool = True,
     weight: float = 1.0,
@@ -164,18 +162,18 @@ def difference_map(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, f
     return colorize(change, vmax=reach or 1.0, kind="diverging"), reach
 
 
-def _far_to_near(layout: Layout) -> list[int]:
+def _far_to_near(layout: "Layout") -> list[int]:
     """Places of the boxes in space in the order in which they are painted."""
     depth = array(layout.centers)[:, 2]
     return sorted(in_space(layout), key=lambda place: -depth[place])
 
 
-def _flat(layout: Layout) -> list[int]:
+def _flat(layout: "Layout") -> list[int]:
     """Places of what is known in the picture only."""
     return sorted(set(range(len(layout))) - set(in_space(layout)))
 
 
-def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: bool = False) -> None:
+def _draw_box(axes: "Axes", layout: "Layout", place: int, line: float, *, faint: bool = False) -> None:
     """One box: the front face, dark lines, and the colored ones on them, `line` pixels wide. The axes count in pixels
     of the layout's picture."""
     from matplotlib.collections import LineCollection
@@ -206,7 +204,7 @@ def _draw_box(axes: Axes, layout: Layout, place: int, line: float, *, faint: boo
     axes.add_collection(LineCollection(places, linewidths=widths, colors=color, alpha=alpha, capstyle="round"))
 
 
-def _draw_flat(axes: Axes, box: np.ndarray, line: float, kind: str) -> None:
+def _draw_flat(axes: "Axes", box: np.ndarray, line: float, kind: str) -> None:
     """A rectangle (left, top, right, bottom), in dashes around what is no object."""
     from matplotlib.patches import Rectangle
 
@@ -218,7 +216,7 @@ def _draw_flat(axes: Axes, box: np.ndarray, line: float, kind: str) -> None:
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 
-def _label(sheet: Sheet, layout: Layout, scale: int, weight: float) -> None:
+def _label(sheet: Sheet, layout: "Layout", scale: int, weight: float) -> None:
     """Names at the boxes, the nearest first, moved up or down until they are clear of each other."""
     sheet.axes.set_zorder(2)
     size = round(max(10.5, sheet.width / 88) * weight, 1)
@@ -247,8 +245,8 @@ def _label(sheet: Sheet, layout: Layout, scale: int, weight: float) -> None:
 
 
 def _free_spot(
-    box: tuple[float, float, float, float], size: tuple[int, int], picture: tuple[int, int], taken: Sequence[Bbox]
-) -> Bbox | None:
+    box: tuple[float, float, float, float], size: tuple[int, int], picture: tuple[int, int], taken: Sequence["Bbox"]
+) -> "Bbox | None":
     """Where a name has room, y down: above the box, below it, further up or down, else inside; None without any."""
     from matplotlib.transforms import Bbox
 

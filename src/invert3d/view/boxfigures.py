@@ -1,7 +1,5 @@
 """Figures of inverted pictures: beside what they were made from, beside each other, and on their way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,10 +94,10 @@ def picture_sheet(
 def strip(
     path: str | Path,
     images: Sequence[np.ndarray],
-    layouts: Sequence[Layout | None],
+    layouts: Sequence["Layout | None"],
     captions: Sequence[str],
     *,
-    truth: Layout | None = None,
+    truth: "Layout | None" = None,
     title: str = "",
     note: str = "",
     columns: int | None = None,
@@ -165,7 +163,7 @@ def _blocks(scene: SceneFrame) -> list[tuple[list[tuple[np.ndarray, str]], str]]
     return [(rows[:2], "original"), (rows[2:], "inverted")]
 
 
-def _count(layout: Layout) -> str:
+def _count(layout: "Layout") -> str:
     """How many objects of a layout have a box in space."""
     count = len(in_space(layout))
     return f"{count} object{'' if count == 1 else 's'}"
@@ -186,7 +184,7 @@ def _checked(images: Sequence[np.ndarray], captions: Sequence[str]) -> list[np.n
     return [checked_picture(image, f"image {place}") for place, image in enumerate(images)]
 
 
-def _captioned(picture: np.ndarray, words: str) -> Image.Image:
+def _captioned(picture: np.ndarray, words: str) -> "Image.Image":
     """The picture, enlarged where it is small, on a strip with its caption."""
     from PIL import Image
 

@@ -1,7 +1,5 @@
 """Where clouds are looked at from, and which way is up in them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +18,7 @@ class Camera:
     look_at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
-    def around(cls, points: np.ndarray) -> Camera:
+    def around(cls, points: np.ndarray) -> "Camera":
         """A camera that shows the whole cloud (N, 3), whatever its size, in the usual view."""
         center, reach = center_reach(checked_points(points))
         return cls(distance=6 * reach, height=2.2 * reach, look_at=tuple(center.tolist()))

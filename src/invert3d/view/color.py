@@ -4,8 +4,6 @@ The stops of the maps are equal steps in OKLab (Ottosson, "A perceptual color sp
 that equal steps in value look like equal steps in color. Both ends of every map keep clear of black and of white.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple

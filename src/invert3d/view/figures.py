@@ -1,7 +1,5 @@
 """A sheet of pictures: clouds and images in rows and columns, each with its words."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +40,7 @@ def contact_sheet(
     note: str = "",
     camera: Camera = THREE_QUARTER,
     panel_size: tuple[int, int] = (200, 200),
-) -> Image.Image:
+) -> "Image.Image":
     """Panels in rows and columns with their titles: what was asked for down the side, how across the top.
 
     Args:
@@ -81,7 +79,7 @@ def contact_sheet(
     return sheet.image()
 
 
-def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
+def save_png(image: "Image.Image | np.ndarray", path: str | Path) -> Path:
     """Write an image, or an array (H, W), (H, W, 3) or (H, W, 4) uint8, as PNG; folders are made.
 
     Raises:
@@ -98,7 +96,7 @@ def save_png(image: Image.Image | np.ndarray, path: str | Path) -> Path:
 
 
 def save_gif(
-    frames: Sequence[Image.Image], path: str | Path, fps: float = 8.0, *, hold: float = 1.5, dither: bool = False
+    frames: Sequence["Image.Image"], path: str | Path, fps: float = 8.0, *, hold: float = 1.5, dither: bool = False
 ) -> Path:
     """Write images of one size as GIF, one after the other, again and again; folders are made.
 

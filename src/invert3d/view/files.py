@@ -1,7 +1,5 @@
 """Clouds in files that other programs open: PLY and GLB. `invert3d.data.clouds` reads them back."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The clouds of a page: what one is, how it is packed for the browser, and the card it stands on."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A page served to browsers, also of other machines, which follows a run that goes on."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,7 +1,5 @@
 """A matrix as colored tiles with its numbers in them, as PNG."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +25,7 @@ def matrix_plot(
     labels: tuple[str, str] = ("", ""),
     form: str = ".2f",
     span: tuple[float | None, float | None] = (None, None),
-) -> Image.Image:
+) -> "Image.Image":
     """A table of numbers as colored tiles, such as "inverted from the row, recognized by the column".
 
     Args:

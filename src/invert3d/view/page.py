@@ -10,8 +10,6 @@ The page asks nothing of a network: styles, script and data are inside, and its 
 rest.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +142,7 @@ def write_document(
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
     """The templates in the folder beside this file. Whatever is put into one is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

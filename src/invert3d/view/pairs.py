@@ -1,7 +1,5 @@
 """Which of the objects that were found is which of those that were asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -24,7 +22,7 @@ RULE = (
 )
 
 
-def pairs(truth: Layout, found: Layout) -> dict[int, tuple[int, float]]:
+def pairs(truth: "Layout", found: "Layout") -> dict[int, tuple[int, float]]:
     """For each place in `truth` that was found: its place in `found`, and the overlap in space, 0 to 1.
 
     Objects of one kind are paired, each once, the largest overlap first and then the nearest on the ground, within 2 m
@@ -58,7 +56,7 @@ class Seen:
     found: Mapping[str, tuple[int, float | None]]  # its place in what was found, by where, and the overlap in space
 
 
-def numbered(truth: Layout, founds: dict[str, Layout]) -> list[Seen]:
+def numbered(truth: "Layout", founds: dict[str, "Layout"]) -> list[Seen]:
     """The objects of a scene in the order of their numbers: first what was asked for, then what nobody asked for."""
     matched = {name: pairs(truth, found) for name, found in founds.items()}
     objects = [Seen(i, {name: each[i] for name, each in matched.items() if i in each}) for i in in_space(truth)]
@@ -69,8 +67,8 @@ def numbered(truth: Layout, founds: dict[str, Layout]) -> list[Seen]:
 
 
 def object_rows(
-    truth: Layout, founds: dict[str, Layout], objects: Sequence[Seen]
-) -> tuple[list[str], list[list[Cell]]]:
+    truth: "Layout", founds: dict[str, "Layout"], objects: Sequence[Seen]
+) -> tuple[list[str], list[list["Cell"]]]:
     """Columns and rows of the table of objects: asked and found depth and yaw, score, and overlap in space.
 
     Of what was found elsewhere than in the first of `founds`, the yaw is left out.
@@ -94,7 +92,7 @@ def object_rows(
     return columns, rows
 
 
-def _where(layout: Layout, place: int | None) -> tuple[Cell, Cell]:
+def _where(layout: "Layout", place: int | None) -> tuple["Cell", "Cell"]:
     """Depth in meters and yaw in degrees, as text; None for no object."""
     if place is None:
         return None, None

@@ -1,7 +1,5 @@
 """A layout seen from above: what the camera sees of the ground, the footprints on it, and which way each one faces."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +18,8 @@ _BELOW = 26.0  # design pixels below the camera
 
 
 def birds_eye(
-    truth: Layout,
-    found: Layout | None = None,
+    truth: "Layout",
+    found: "Layout | None" = None,
     *,
     reach: float = 60.0,
     width: int = 360,
@@ -63,13 +61,13 @@ def birds_eye(
     return np.asarray(sheet.image()).copy()
 
 
-def fitting_reach(*layouts: Layout) -> float:
+def fitting_reach(*layouts: "Layout") -> float:
     """Meters that a plan should reach to show the objects of these layouts: a multiple of ten, 30 to 80."""
     far = [array(layout.centers)[in_space(layout), 2].max(initial=0.0) for layout in layouts]
     return float(np.clip(np.ceil((max(far, default=0.0) + 3) / 10) * 10, 30, 80))
 
 
-def _field(axes: Axes, layout: Layout, reach: float, meter: float) -> None:
+def _field(axes: "Axes", layout: "Layout", reach: float, meter: float) -> None:
     """What the camera sees of the ground, and the rings with their meters, on axes of `meter` pixels each."""
     from matplotlib.patches import Arc, Polygon
 
@@ -97,7 +95,7 @@ def _mixed(one: str, other: str, share: float) -> np.ndarray:
     return low + (high - low) * share
 
 
-def _footprints(axes: Axes, layout: Layout, meter: float, *, filled: bool) -> int:
+def _footprints(axes: "Axes", layout: "Layout", meter: float, *, filled: bool) -> int:
     """Draw the objects of a layout, each with a line to its front; returns how many are outside of the axes."""
     from matplotlib.patches import Polygon
 
@@ -122,7 +120,7 @@ def _footprints(axes: Axes, layout: Layout, meter: float, *, filled: bool) -> in
     return outside
 
 
-def _legends(axes: Axes, truth: Layout, found: Layout | None) -> None:
+def _legends(axes: "Axes", truth: "Layout", found: "Layout | None") -> None:
     """What is outlined and what filled, and the kinds with their colors, beside the camera."""
     from matplotlib.legend import Legend
     from matplotlib.lines import Line2D

@@ -6,8 +6,6 @@ de grands volumes de donnees", 2009), read here at two radii: the small one draw
 stands in for ambient occlusion.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Literal
 

@@ -4,8 +4,6 @@ It is one file like the page of a run (see `page`), with the same head, themes a
 canvas by `boxes.js`: there are few of them, and lines of any width come out sharp, which WebGL does not draw.
 """
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Mapping, Sequence
@@ -143,14 +141,14 @@ def _packed(frame: SceneFrame, objects: Sequence[Seen]) -> dict[str, Any]:
     return entry
 
 
-def _box(layout: Layout, place: int, number: int, ground: float) -> dict[str, Any]:
+def _box(layout: "Layout", place: int, number: int, ground: float) -> dict[str, Any]:
     """A box: its number, its color, 0 to 1, and its corners."""
     corners = _world(array(layout.corners)[place], ground)
     color = [round(part / 255, 3) for part in kind_color(layout.kinds[place])]
     return {"number": number, "color": color, "corners": np.round(corners, 3).tolist()}
 
 
-def _camera(layout: Layout, ground: float, field_: Sequence[float]) -> dict[str, Any]:
+def _camera(layout: "Layout", ground: float, field_: Sequence[float]) -> dict[str, Any]:
     """The camera as a small pyramid, its tip first, and the ends of what it sees of the ground."""
     projection = array(layout.projection)
     if not np.isfinite(projection).all():  # a layout in the picture only

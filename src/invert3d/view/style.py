@@ -4,8 +4,6 @@ Figures are `matplotlib.figure.Figure` on an Agg canvas: no display and no pyplo
 and the finished image has `scale` pixels for each, so that it stays sharp in print.
 """
 
-from __future__ import annotations
-
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
@@ -55,7 +53,7 @@ class Sheet:
         for y, line, size, bold in lines:
             self.text(MARGIN, y - self.head, line, size=size, bold=bold, color=None if bold else self.theme.muted)
 
-    def plot(self, x: float, y: float, width: float, height: float) -> Axes:
+    def plot(self, x: float, y: float, width: float, height: float) -> "Axes":
         """Axes without a frame over a rectangle, their numbers small and muted."""
         whole = self.height + self.head
         place = (x / self.width, (self.height - y - height) / whole, width / self.width, height / whole)
@@ -101,7 +99,7 @@ class Sheet:
             style = {"color": color or self.theme.ink, "ha": anchor, "fontproperties": font(size, bold)}
             self.axes.text(x, y + size * (_HALF_X + LEADING * place), line, parse_math=False, **style)
 
-    def image(self) -> Image.Image:
+    def image(self) -> "Image.Image":
         """The finished sheet, RGB."""
         from PIL import Image
 
@@ -143,7 +141,7 @@ def heading(
 
 
 @cache
-def font(size: float, bold: bool = False) -> FontProperties:
+def font(size: float, bold: bool = False) -> "FontProperties":
     """DejaVu Sans in a size of design pixels, as matplotlib's `FontProperties`."""
     from matplotlib.font_manager import FontProperties
 

@@ -1,7 +1,5 @@
 """Curves over the steps of a run, as PNG."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,7 +24,7 @@ def trace_plot(
     y_label: str = "",
     log: bool = False,
     size: tuple[int, int] = (720, 400),
-) -> Image.Image:
+) -> "Image.Image":
     """Curves over the steps of a run, each named at its end.
 
     Args:
@@ -77,7 +75,7 @@ def trace_plot(
     return sheet.image()
 
 
-def _number(axes: Axes, marks: np.ndarray, theme: Theme) -> None:
+def _number(axes: "Axes", marks: np.ndarray, theme: Theme) -> None:
     """Rules across the plot with their numbers, and the steps below it."""
     steps = scale_of(np.array(axes.get_xlim()), False, 6)[0]
     steps = steps[(steps >= axes.get_xlim()[0]) & (steps <= axes.get_xlim()[1])]
@@ -88,7 +86,7 @@ def _number(axes: Axes, marks: np.ndarray, theme: Theme) -> None:
     axes.tick_params(axis="both", which="both", length=0, pad=10)
 
 
-def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], apart: float) -> None:
+def _name_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]], apart: float) -> None:
     """Names beside the ends of the curves, each (number, name, color), moved to be `apart` at least."""
     order = sorted(ends)
     heights = (axes.transScale + axes.transLimits).transform([(1.0, end[0]) for end in order])[:, 1]

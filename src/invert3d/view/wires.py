@@ -4,8 +4,6 @@ All cutting is done in space: a picture is five half-spaces, in front of the cam
 edge that passes the camera ends at the border of the picture, where a projected corner behind it would be anywhere.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 #: the front face of a box, by its corners in order round it (see ``ops.boxes``)

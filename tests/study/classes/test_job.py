@@ -128,6 +128,15 @@ def test_an_early_interrupt_keeps_names_and_shapes_together(monkeypatch):
     assert len(part.x) == 1
 
 
+def test_a_run_is_read_whatever_its_classes_are_called(tmp_path):
+    torch.manual_seed(0)
+    names = ["tv/monitor", "night stand " * 9, "cup"]
+    shapes(names, open_network(Own(), classes=names, layout="b3n"), repeats=2, out=tmp_path / "run")
+    again = read_shapes(tmp_path / "run")[1]
+    assert again.facts["names"] == [name for name in names for _ in range(2)]
+    assert again.facts["repeats"] == [0, 1] * 3
+
+
 def test_tries_come_back_in_the_order_they_were_asked_for():
     result = shapes(["chair", "cup"], repeats=2)
     assert result.facts["names"] == ["chair", "chair", "cup", "cup"]

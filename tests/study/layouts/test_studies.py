@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from invert3d.engine import progress
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Image
 from invert3d.engine.state import State
@@ -57,6 +59,17 @@ def test_the_transfer_matrix_reads_every_picture_with_every_detector(cards, tmp_
     assert len(found.rows()) == 8 and {row["inverted"] for row in found.rows()} == {"d0", "d1", "–"}
 
 
+def test_reading_that_fails_takes_its_line_down(cards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("no room to read")
+
+    monkeypatch.setattr("invert3d.study.layouts.transfer.redetected", fails)
+    shown = list(progress._signs.meters)
+    with pytest.raises(MemoryError, match="no room to read"):
+        layout_transfer("ours", frames(1), RunOptions(out=tmp_path / "run"), names=cards, steps=1)
+    assert progress._signs.meters == shown
+
+
 def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_path: Path) -> None:
     detector, subsets = tiny(codec=PROJECTED, order="rgb"), (("hm",), ("hm", "dep"))
     rows, runs = head_table(detector, frames(2), SILENT, subsets=subsets, steps=2)
@@ -89,6 +102,15 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     text = (tmp_path / "sweep" / "index.html").read_text()
     assert text.count("data:image/gif") == 1 and "<h2>depth 12 m</h2>" in text
     assert "It sees what was asked in 0 of 2 pictures; 0 of 2 objects read" in text
+
+
+def test_a_sweep_asks_the_detector_itself_what_can_be_asked_for() -> None:
+    """A detector need not have a codec of center maps."""
+    scenes, known = Scenes(("a",), (layout_of(1, 2),)), SimpleNamespace(kinds=("Car", "Pedestrian", "Cyclist"))
+    known.count_assignable = lambda layout: float(layout.centers[0, 2]) < 20
+    assert len(swept(scenes, "depth", [10.0, 19.0], known).layouts) == 2
+    with pytest.raises(ValueError, match="at depth 21 the middle of the first object is outside"):
+        swept(scenes, "depth", [10.0, 21.0], known)
 
 
 def test_a_layout_is_judged_by_what_the_detector_agrees_to() -> None:

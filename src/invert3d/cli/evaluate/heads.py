@@ -32,7 +32,9 @@ def evaluate_heads(
     run = run.at("runs/heads")
     streets = streets_with_objects(frames, detector, options=run)
     rows, runs = head_table(detector, streets, run, bf16=bf16, steps=steps)
-    print_table(f"{frames} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows])
+    print_table(
+        f"{len(streets)} streets, medians over the objects", list(COLUMNS), [list(row.values()) for row in rows]
+    )
     print(draw_heads(run.folder() / "heads.png", runs, SUBSETS))
     if measuring.record:
-        print_recorded("detector3d", {}, [{"table": "heads", "frames": frames, **row} for row in rows])
+        print_recorded("detector3d", {}, [{"table": "heads", "frames": len(streets), **row} for row in rows])

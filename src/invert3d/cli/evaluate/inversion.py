@@ -90,10 +90,11 @@ def confirmed_model(run: Path, facts: dict[str, Any], model: str | None, args: d
 
 def control_scores(run: Path, network: "Network", facts: dict[str, Any]) -> dict[str, Any]:
     """Score the shapes of a shuffled network by the real others, into the folder's control.json."""
+    from invert3d.jobs.execute import execute
     from invert3d.jobs.folder import write_json
     from invert3d.jobs.options import RunOptions
     from invert3d.methods.recipes import load_recipe
-    from invert3d.study.classes.job import invert
+    from invert3d.study.classes.job import classes_job, result_of
     from invert3d.study.classes.score import other_networks, score, score_table
     from invert3d.study.controls import randomized
 
@@ -102,7 +103,8 @@ def control_scores(run: Path, network: "Network", facts: dict[str, Any]) -> dict
     recipe = load_recipe(str(run / "recipe.toml"))
     if recipe.judge != facts["recipe"]["judge"]:
         raise ValueError(f"{run}: run.json and recipe.toml name different judges")
-    drawn = invert(shuffled, list(dict.fromkeys(facts["names"])), recipe=recipe, options=RunOptions(seed=seed))
+    job = classes_job(shuffled, list(dict.fromkeys(facts["names"])), recipe)
+    drawn = result_of(execute(job, RunOptions(seed=seed)).whole())
     table = score_table(drawn, score(drawn, network, other_networks(network, recipe.judge, drawn.facts["names"])))
     table["title"] = f"Control: {shuffled.name}. The columns say what the real networks see in its shapes"
     write_json(run / "control.json", table)

@@ -53,9 +53,11 @@ def invert_boxes(
         checkpoint: Somebody's weights for a backbone.
         run.out: The run folder; by default runs/boxes.
     """
+    from invert3d.jobs.execute import execute
     from invert3d.methods.layouts import layout_recipe
     from invert3d.opening.detectors import open_detector
-    from invert3d.study.layouts.job import invert_boxes as invert
+    from invert3d.study.layouts.files import write_run_files
+    from invert3d.study.layouts.job import asked_of, layouts_job, run_of
     from invert3d.study.layouts.report import report
     from invert3d.study.layouts.scenes import asked_scenes, swept
     from invert3d.study.layouts.score import errors_table
@@ -73,24 +75,15 @@ def invert_boxes(
         moved = moved and (moved[0], [value for value in moved[1] for _ in range(making.samples)])
     recipe = making.recipe or ("smallest_change" if scene.start else "ours")
     recipe = layout_recipe(recipe, detector, heads=heads, steps=making.steps, starts=making.starts)
-    done = invert(
-        detector,
-        scenes.layouts,
-        names=scenes.names,
-        recipe=recipe,
-        start=scenes.start,
-        originals=scenes.originals,
-        model=model,
-        bf16=making.bf16,
-        options=run,
-    )
+    asked = asked_of(detector, scenes.layouts, scenes.names, recipe, scenes.start, model)
+    outcome = execute(layouts_job({"": asked}, making.bf16), run)
+    done = run_of(outcome, asked, scenes.originals)
+    write_run_files(outcome.path, done)
     header, rows = errors_table(done.asked, done.found)
     print_table(f"{len(done.names)} pictures, as {model} reads them from 8 bits", header, rows)
     page = report(done, run.folder(), detector=detector, model=model, sweep=moved)
     print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps a picture; open {page}")
-    if done.interrupted:
-        print("interrupted; --resume goes on")
-        raise SystemExit(130)
+    outcome.whole()
 
 
 def checked_sweep(words: tuple[str, str] | None, samples: int) -> tuple[str, list[float]] | None:

@@ -1,6 +1,5 @@
 """What does this network think an airplane is?"""
 
-import sys
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -57,7 +56,5 @@ def invert_classes(
     with Meter("scoring and drawing", show=run.progress):
         scores = write_report(run.folder(), network, result)
     print_scores(scores)
-    if outcome.interrupted:
-        print(f"interrupted; go on with the same command and --resume (folder {outcome.path})", file=sys.stderr)
-        raise SystemExit(128 + (outcome.signal or 2))
     print(f"open {run.folder() / 'index.html'}")
+    outcome.whole()

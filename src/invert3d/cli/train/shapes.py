@@ -17,7 +17,7 @@ class DataOptions:
         start: A checkpoint to go on from.
         width: Channels of the first convolution of a voxel network; by default as published.
         data: shapes, modelnet10-voxels, both (modelnet10-voxels+shapes, clouds only), or the path of a ModelNet10/40
-            folder (OFF, HDF5 or text; clouds only).
+            folder (OFF, HDF5 or text; clouds only) or of an .npz like that of modelnet10-voxels.
         per_class: Procedural shapes of each class.
         clutter: Also learn a class of things that are none of the others.
         values: What a voxel network is fed for an empty and for a full voxel, such as -1 5.

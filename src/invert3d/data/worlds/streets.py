@@ -5,6 +5,7 @@ depth, masks and LiDAR come from the same geometry. Coordinates are KITTI's, see
 """
 
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -82,11 +83,9 @@ def make_frame(
     if index < 0 or seed < 0:
         raise ValueError(f"index and seed must not be negative, got {index} and {seed}")
     check_size(height, width)
-    for attempt in range(20):
-        frame = _attempt(np.random.default_rng([seed, index, attempt, clutter]), height, width, clutter, scan)
-        if len(frame.layout):
-            return frame
-    return frame
+    draws = (np.random.default_rng([seed, index, attempt, clutter]) for attempt in count())
+    frames = (_attempt(rng, height, width, clutter, scan) for rng in draws)
+    return next(frame for frame in frames if len(frame.layout))
 
 
 def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, scan: bool) -> Frame:

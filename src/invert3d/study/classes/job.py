@@ -214,7 +214,7 @@ def result_of(outcome: Outcome, source: str | None = None) -> Result:
     """What a job left, or what it left of one source, as a ``Result``. Raises KeyboardInterrupt if there is nothing."""
     there = [(unit, made) for unit, made in outcome.each() if source in (None, unit.values["source"])]
     if not there:
-        raise KeyboardInterrupt
+        outcome.whole()
     key = there[0][0].values["source"]
     facts = outcome.job.settings["sources"][key]
     result = joined([made for _, made in there])
@@ -268,7 +268,7 @@ def read_shapes(folder: Path) -> tuple[dict[str, Any], Result]:
         raise ValueError(f"{folder} has no shape yet")
     result = joined([read_made(folder / "units" / facts["units"][i]) for i in there])
     names = [facts["names"][i] for i in there]
-    repeats = [int(facts["units"][i].rpartition("-")[2]) for i in there]
+    repeats = [facts["names"][:i].count(facts["names"][i]) for i in there]  # in the order of ``shapes_job``
     result.facts = {**facts, "recipe": facts["recipe"]["name"], "names": names, "repeats": repeats}
     result.target = torch.tensor([facts["classes"].index(name) for name in names])
     return facts, result

@@ -115,7 +115,7 @@ def modelnet10_test(network: Network, per_class: int | None) -> HeldOut:
 
     space = network.frozen.space
     splits = read_modelnet10_grids(modelnet10_file(None), facing=network.facing)
-    fresh = np.setdiff1d(np.arange(len(splits.test)), splits.repeats)
+    fresh = splits.fresh
     labels = splits.test_labels[fresh]
     rows = np.concatenate([fresh[labels == label][:per_class] for label in range(len(splits.names))])
     if isinstance(space, Voxels):

@@ -224,7 +224,7 @@ def run_of(
     """What a job left of one source, its pictures read again from 8 bits. KeyboardInterrupt if there is nothing."""
     there = [(unit, made) for unit, made in outcome.each() if unit.values["source"] == source]
     if not there:
-        raise KeyboardInterrupt
+        outcome.whole()
     pictures = [picture_from(made.files["picture.png"]) for _, made in there]
     layouts = [unit.values["layout"] for unit, _ in there]
     return BoxesRun(

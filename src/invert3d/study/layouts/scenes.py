@@ -111,7 +111,7 @@ def _askable(detector: CenterNet3D, scenes: Scenes, broken: dict[str, str]) -> S
     """The scenes that something can be asked of. ValueError if there is none."""
     why = dict(broken)
     for name, layout in zip(scenes.names, scenes.layouts, strict=True):
-        if not detector.codec.count_assignable(layout, detector.height, detector.width):
+        if not detector.count_assignable(layout):
             why.setdefault(name, f"{name}: no {' or '.join(detector.kinds)} with its middle in the picture")
     keep = [i for i, name in enumerate(scenes.names) if name not in why]
     if not keep:
@@ -185,7 +185,7 @@ def swept(scenes: Scenes, quantity: str, values: Sequence[float], detector: Cent
         raise ValueError(f"there is no {' or '.join(detector.kinds)} in {scenes.names[0]} to move")
     layouts = tuple(_with(whole, quantity, value) for value in values)
     for layout, value in zip(layouts, values, strict=True):
-        if not detector.codec.count_assignable(layout.select(torch.tensor([0])), detector.height, detector.width):
+        if not detector.count_assignable(layout.select(torch.tensor([0]))):
             raise ValueError(f"at {quantity} {value:g} the middle of the first object is outside the picture")
     names = tuple(f"{quantity}{i:03d}" for i in range(len(values)))
     start = None if scenes.start is None else scenes.start[:1].expand(len(values), -1, -1, -1)

@@ -93,17 +93,18 @@ def layout_transfer(
         )
     outcome = execute(layouts_job(sources, bf16), options).whole()
     scores, taken = [], []
-    meter = Meter("reading the pictures", show=options.progress)
-    for key, asked in sources.items():
-        run = run_of(outcome, asked, {}, key, reads=False)
-        taken.append(float(np.mean(run.steps)))
-        row = [
-            score(f"{label}, {key}", short(name), frames.layouts, redetected(each, list(run.pictures), frames.layouts))
-            for name, each in zip(names, detectors, strict=True)
-        ]
-        scores.append(tuple(replace(each, steps=taken[-1]) for each in row))
-    originals, agreement = on_streets(frames, names, detectors)
-    meter.stop()
+    with Meter("reading the pictures", show=options.progress):
+        for key, asked in sources.items():
+            run = run_of(outcome, asked, {}, key, reads=False)
+            taken.append(float(np.mean(run.steps)))
+            row = [
+                score(
+                    f"{label}, {key}", short(name), frames.layouts, redetected(each, list(run.pictures), frames.layouts)
+                )
+                for name, each in zip(names, detectors, strict=True)
+            ]
+            scores.append(tuple(replace(each, steps=taken[-1]) for each in row))
+        originals, agreement = on_streets(frames, names, detectors)
     values = tuple(tuple(each.ap3d for each in row) for row in scores)
     matrix = Matrix(label=label, rows=tuple(names), columns=tuple(names), values=values)
     return LayoutTransfer(matrix, tuple(scores), originals, agreement, tuple(taken))

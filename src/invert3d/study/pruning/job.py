@@ -22,7 +22,7 @@ from invert3d.ops.files import write_bytes
 from invert3d.registry import registered
 from invert3d.training.classifiers import TrainSettings, save
 from invert3d.training.data import Data, training_data
-from invert3d.training.pruning import Way, prune
+from invert3d.training.pruning import Way, prune, steps_of
 
 #: accuracy of VRN whole, pruned, after one epoch, and the weights left (*3D Point Cloud Feature Explanations*, table 1)
 PAPER = (87.77, 62.39, 87.18, 5.0)
@@ -48,7 +48,7 @@ class PruneNetwork:
         return [self._pruned(unit, context) for unit in units]
 
     def _pruned(self, unit: Unit, context: Context) -> Made:
-        steps = max(1, round(self.epochs * len(self.data.train) / self.settings.batch))
+        steps = steps_of(self.epochs, self.data, self.settings)
         done = prune(
             self.network.frozen.model,
             self.data,
