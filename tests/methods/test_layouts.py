@@ -77,7 +77,7 @@ def staged(chosen: Recipe, **changes) -> Recipe:
     return replace(chosen, stages=tuple(replace(stage, **changes) for stage in chosen.stages))
 
 
-@pytest.mark.parametrize("name", ["ours", "published", "published_authors", "smallest_change"])
+@pytest.mark.parametrize("name", ["ours", "published", "published_authors", "smallest_change", "solids"])
 def test_recipes_run_and_their_losses_fall(model: Frozen, target: Target, name: str) -> None:
     result = inverted(model, target, recipe(name, steps=30, transforms=()))
     assert result.x.shape == (3, 3, 32, 64) and result.x.isfinite().all()
@@ -87,7 +87,7 @@ def test_recipes_run_and_their_losses_fall(model: Frozen, target: Target, name: 
     assert (loss[-1] < loss[0] - 0.02).all()
 
 
-@pytest.mark.parametrize("name", ["ours", "published", "smallest_change"])
+@pytest.mark.parametrize("name", ["ours", "published", "smallest_change", "solids"])
 def test_pictures_are_legal_where_the_recipe_keeps_them_so(model: Frozen, target: Target, name: str) -> None:
     result = inverted(model, target, recipe(name))
     assert result.x.min() >= 0 and result.x.max() <= 1
@@ -238,7 +238,7 @@ def test_an_interrupted_inversion_goes_on_to_the_same_bytes(model: Frozen, targe
 
 
 @pytest.mark.parametrize("heads", [("hm",), ("dep", "dim"), ("rot",)])
-@pytest.mark.parametrize("name", ["ours", "published", "published_authors", "smallest_change"])
+@pytest.mark.parametrize("name", ["ours", "published", "published_authors", "smallest_change", "solids"])
 def test_some_heads_may_be_asked_alone(model: Frozen, target: Target, name: str, heads: tuple[str, ...]) -> None:
     chosen = layout_recipe(name, model.model, heads=heads, steps=3)
     assert dict(chosen.objective.terms[0][1].weights).keys() == set(heads)  # type: ignore[attr-defined]

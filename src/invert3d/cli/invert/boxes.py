@@ -16,12 +16,12 @@ class BoxOptions:
     """How pictures are made of layouts.
 
     Attributes:
-        recipe: ours, published, published_authors (the clip range of the paper's code) or smallest_change.
+        recipe: ours, published, published_authors (the clip range of the paper's code), solids or smallest_change.
         heads: Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
         steps: Override the recipe's.
         samples: Pictures of each layout.
         starts: Begin each picture so many times at once and keep one: of those done early, if any, the one that costs
-            least.
+            least. By default as the recipe says.
         sweep: QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
         bf16: Half-precision arithmetic, where the processor has it, while a recipe sees its picture in random views;
             its plain part, and the reading, are in full precision.
@@ -31,7 +31,7 @@ class BoxOptions:
     heads: Names | None = None
     steps: Count | None = None
     samples: Starts = 1
-    starts: Starts = 1
+    starts: Starts | None = None
     sweep: Annotated[tuple[str, str] | None, Parameter(allow_leading_hyphen=True)] = None
     bf16: bool = False
 
