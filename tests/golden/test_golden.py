@@ -30,7 +30,7 @@ from invert3d.testing import example_layouts
 from tests.layouts import corner_loss, head_losses, split
 
 FILE = Path(__file__).with_name("golden.safetensors")
-PICTURES = dict.fromkeys(("fourier", "normalized"), Image(height=12, width=20))
+PICTURES = dict.fromkeys(("fourier", "normalized", "solid_scene"), Image(height=12, width=20))
 
 
 def cloud() -> Tensor:
@@ -53,6 +53,7 @@ def surface(name: str) -> Tensor:
     """What a parameterization begins with: a cloud, or a picture."""
     parameterization, space = registered("parameterization")[name](), PICTURES.get(name, Points(points=64))
     theta = parameterization.initialize(torch.zeros(1, *space.shape), space, Draws.seeded(0, [0]))
+    theta |= parameterization.given(example_layouts([0], *space.shape[1:]) if name in PICTURES else None)
     return parameterization(theta, space, Draws.seeded(1, [0]))[0].detach()
 
 

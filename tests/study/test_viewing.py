@@ -58,6 +58,18 @@ def test_a_training_is_shown_by_its_curve_and_tables_as_they_are(tmp_path: Path)
     (folder / "checkpoint.pt").touch()
     page, more = page_of(folder)
     assert more and "loss" in page.decode() and "0.125 at the end" in page.decode()
+    assert "held-out samples" not in page.decode()
+    card = {
+        "name": "mine",
+        "kind": "classifier",
+        "architecture": "dgcnn",
+        "scores": {"accuracy": 0.86},
+        "held_out": 836,
+    }
+    (folder / "mine.json").write_text(json.dumps(card | {"notes": "600 steps", "data": "shapes"}))
+    (folder / "mine.safetensors").touch()
+    text = page_of(folder)[0].decode()
+    assert "mine, on 836 held-out samples" in text and "0.86" in text and "600 steps. Data: shapes." in text
     (folder / "checkpoint.pt").unlink()
     (folder / "table.json").write_text(json.dumps({"title": "T", "columns": ["a"], "rows": [["b"]], "note": "n"}))
     page, more = page_of(folder)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from invert3d.jobs.folder import read_made, read_run
+from invert3d.models.weights import read_card
 from invert3d.view.gallery import Cloud
 from invert3d.view.grids import cubes
 from invert3d.view.page import Table, write_page
 
+SCORES = {"accuracy_fresh": "accuracy without samples that equal a training sample"}
 MOST = 48  # shapes, and pictures, on a page that is made of what there is
 
 
@@ -74,12 +76,22 @@ def pictures_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def tables_of(folder: Path) -> list[Table]:
-    """The tables that a run wrote."""
+    """The tables that a run wrote, and the scores of the weights that a training made."""
     known = []
     for path in (folder / "scores.json", folder / "table.json"):
         if path.is_file():
             table: dict[str, Any] = json.loads(path.read_text())
             known.append(Table(**{key: table[key] for key in ("title", "columns", "rows", "note")}))
+    for path in sorted(folder.glob("*.safetensors")):  # what a training made
+        card = read_card(path.with_suffix(".json"))
+        known.append(
+            Table(
+                title=f"{card.name}, on {card.held_out} held-out samples",
+                columns=("score", "value"),
+                rows=[(SCORES.get(name, name), value) for name, value in card.scores.items()],
+                note=f"{card.notes}. Data: {card.data}.",
+            )
+        )
     return known
 
 

@@ -43,7 +43,7 @@ def evaluate_layouts(
     """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
 
     Args:
-        recipe: ours, published or published_authors.
+        recipe: ours, solids, published or published_authors.
         models: Detectors, comma separated; by default the two bundled ones.
         run.out: The run folder; by default runs/layouts.
     """
