@@ -125,8 +125,8 @@ def invert_boxes(
     Args:
         detector: see ``open_detector``.
         layouts: what is asked, of pictures of any size: they are moved to the detector's.
-        recipe: ``ours``, ``solids``, ``published``, ``published_authors``, ``smallest_change``, or what ``layout_recipe`` makes of
-            one: fewer heads, other steps, several starts.
+        recipe: ``ours``, ``solids``, ``published``, ``published_authors``, ``smallest_change``, or what
+            ``layout_recipe`` makes of one: fewer heads, other steps, several starts.
         names: of the frames.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
         originals: real pictures of the frames, by name, to be shown beside.
