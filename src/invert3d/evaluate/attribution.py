@@ -207,7 +207,7 @@ def surface_variation(x: Tensor, k: int = 16) -> Tensor:
 def boundary_voxels(grid: Tensor) -> Tensor:
     """The filled voxels of a grid (D, H, W) that have an empty one beside them, bool."""
     filled = grid.numpy(force=True) != 0
-    return torch.from_numpy(filled & ~np.asarray(binary_erosion(filled))).to(grid.device)
+    return torch.from_numpy(filled & (binary_erosion(filled) == 0)).to(grid.device)
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
