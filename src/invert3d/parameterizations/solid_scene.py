@@ -42,7 +42,7 @@ class SolidScene(Parameterization):
     count: int = 6
     round: float = 0.5
     soft: float = 0.1
-    rows: int = 8
+    rows: int = 4
     columns: int = 1
     objects: int = 16
 
@@ -60,7 +60,7 @@ class SolidScene(Parameterization):
             "held": draws.uniform(like, -1.5, 1.5, n, k, 3),  # and where on itself
             "log_size": 0.6 * draws.normal(like, n, k, 3) - 1.4,
             "colors": draws.normal(like, n, k, 1, 3) + 0.3 * draws.normal(like, n, k, 6, 3),
-            "backdrop": 0.5 * draws.normal(like, 3, self.rows, 1)
+            "backdrop": 0.25 * draws.normal(like, 3, self.rows, 1)
             + 0.05 * draws.normal(like, 3, self.rows, self.columns),
             "ellipsoid": draws.uniform(like, 0, 1, n, k) < self.round,
         }
