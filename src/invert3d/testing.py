@@ -189,7 +189,7 @@ def check_parameterization(
         """Theta, and all its entries with the x that they make."""
         draws = Draws.seeded(0, samples)
         theta = parameterization.initialize(torch.empty(len(samples), 0, dtype=dtype), space, draws)
-        theta |= parameterization.given(target and target(samples))
+        theta |= parameterization.constants(target and target(samples))
         return theta, [*(theta[key] for key in sorted(theta)), parameterization(theta, space, draws)]
 
     theta, made = begun(range(3), torch.float64)

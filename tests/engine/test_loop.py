@@ -239,11 +239,12 @@ def test_an_interruption_in_the_middle_of_a_step_changes_nothing(
     assert torch.equal(resumed.x, whole.x) and torch.equal(resumed.loss, whole.loss)
 
 
-def test_an_interruption_after_some_finished_changes_nothing(frozen: Frozen) -> None:
+@pytest.mark.parametrize("drawn", [Direct(), Primitives(count=2)])
+def test_an_interruption_after_some_finished_changes_nothing(frozen: Frozen, drawn: Parameterization) -> None:
     def stop() -> StopWhen:
         return StopWhen(probability=0.4, patience=2)
 
-    settings = {"steps": 60, "stepper": Stepper(rate=0.03)}
+    settings = {"steps": 60, "stepper": Stepper(rate=0.03), "parameterization": drawn}
     whole = run(frozen, **settings, recorders=[stop()])
     finished = sorted(whole.steps.tolist())
     at = (finished[2] + finished[3]) // 2
@@ -255,7 +256,7 @@ def test_an_interruption_after_some_finished_changes_nothing(frozen: Frozen) -> 
     resumed = run(frozen, **settings, recorders=[stop()], checkpoint=reread(broken.checkpoint))
     assert torch.equal(resumed.x, whole.x) and torch.equal(resumed.outputs, whole.outputs)
     assert torch.equal(resumed.steps, whole.steps)
-    assert torch.equal(resumed.theta["x"], whole.theta["x"])
+    assert all(torch.equal(resumed.theta[name], value) for name, value in whole.theta.items())
 
 
 def test_no_steps_return_the_start(frozen: Frozen) -> None:

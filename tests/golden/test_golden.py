@@ -53,7 +53,7 @@ def surface(name: str) -> Tensor:
     """What a parameterization begins with: a cloud, or a picture."""
     parameterization, space = registered("parameterization")[name](), PICTURES.get(name, Points(points=64))
     theta = parameterization.initialize(torch.zeros(1, *space.shape), space, Draws.seeded(0, [0]))
-    theta |= parameterization.given(example_layouts([0], *space.shape[1:]) if name in PICTURES else None)
+    theta |= parameterization.constants(example_layouts([0], *space.shape[1:]) if name in PICTURES else None)
     return parameterization(theta, space, Draws.seeded(1, [0]))[0].detach()
 
 

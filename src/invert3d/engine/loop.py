@@ -142,7 +142,7 @@ def _begin(
     if not state.theta:
         like = torch.empty(count, 0, dtype=model.dtype, device=model.device)
         state.theta = parameterization.initialize(like, model.space, state.draws)
-        state.theta |= moved(parameterization.given(state.target), model.device)
+    state.theta = state.theta | moved(parameterization.constants(state.target), model.device)
     if start is not None:
         if start.shape != (count, *model.space.shape):
             raise ValueError(f"the start must be {(count, *model.space.shape)}, not {tuple(start.shape)}")

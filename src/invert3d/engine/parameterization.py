@@ -19,10 +19,10 @@ class Parameterization:
         """A random theta for as many samples as ``like`` (B, ...) has, in its dtype and on its device."""
         raise NotImplementedError
 
-    def given(self, target: Tree | None) -> dict[str, Tensor]:
-        """What x depends on of what is asked of each sample (B, ...): constants of theta, as whole numbers or booleans.
+    def constants(self, target: Tree | None) -> dict[str, Tensor]:
+        """The part of the target (B, ...) that x is drawn around, as entries of theta that are not floating point.
 
-        Nothing, unless x is drawn around what is asked. Raises ValueError for a target that it cannot be drawn around.
+        Most parameterizations need none. Raises ValueError for a target that x cannot be drawn around.
         """
         return {}
 

@@ -130,7 +130,9 @@ def keep_rows(optimizer: torch.optim.Optimizer, theta: dict[str, Tensor], rows: 
     """Theta for the given rows of the batch only; what the optimizer remembers of the others is forgotten."""
     kept = {name: fresh(old[rows]) for name, old in theta.items()}
     for name, old in theta.items():
-        memory = optimizer.state.pop(old, {})
+        if old not in optimizer.state:  # a constant, or nothing was learned yet
+            continue
+        memory = optimizer.state.pop(old)
         optimizer.state[kept[name]] = {
             key: value[rows] if isinstance(value, Tensor) and value.shape == old.shape else value
             for key, value in memory.items()

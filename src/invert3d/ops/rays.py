@@ -1,6 +1,7 @@
 """Rays through the pixels of a camera, and what they meet: boxes and ellipsoids with soft edges.
 
-L solids, P rays. Lengths in meters. All differentiable in the solids, but for which side and which solid is met first.
+L solids, P rays. Lengths in meters. How far inside a solid a ray passes, and colors seen through each other, are
+differentiable; distances and normals are constants.
 """
 
 import torch
@@ -11,9 +12,8 @@ from torch import Tensor
 def pixel_rays(projection: Float[Tensor, "3 4"], height: int, width: int) -> tuple[Tensor, Tensor]:
     """The camera's place (3,) and the unit directions (height, width, 3) of its pixels, in the projection's world."""
     inverse = torch.linalg.inv(projection[:, :3])
-    v, u = torch.meshgrid(
-        torch.arange(height).to(projection), torch.arange(width).to(projection), indexing="ij"
-    )  # the middles of pixels have whole numbers
+    like = {"dtype": projection.dtype, "device": projection.device}
+    v, u = torch.meshgrid(torch.arange(height, **like), torch.arange(width, **like), indexing="ij")  # pixels' middles
     directions = torch.stack([u, v, torch.ones_like(u)], -1) @ inverse.T
     return -inverse @ projection[:, 3], directions / directions.norm(dim=-1, keepdim=True)
 
@@ -28,9 +28,9 @@ def meet_boxes(
 
     Seen along a ray, a box is a hexagon; its edges run as the box's own do (Gottschalk et al. 1996, *OBBTree*).
     """
-    a, b, half = _scaled(origin, rays, low, high)
-    rays = b[0] * half[0]
-    across = torch.linalg.cross(rays[None], torch.eye(3).to(rays)[:, None].expand(-1, len(rays), -1))  # (3, P, 3)
+    rays, a, b, half = _scaled(origin, rays, low, high)
+    axes = torch.eye(3, dtype=rays.dtype, device=rays.device)
+    across = torch.linalg.cross(rays[None], axes[:, None].expand(-1, len(rays), -1))  # (3, P, 3)
     width = torch.einsum("lj,epj->lep", half[:, 0], across.abs())
     aside = torch.einsum("lj,epj->lep", origin - (low + high) / 2, across).abs()
     inside = ((width - aside) / across.norm(dim=-1)).amin(1)
@@ -46,7 +46,7 @@ def meet_ellipsoids(
     origin: Float[Tensor, "3"], rays: Float[Tensor, "p 3"], low: Float[Tensor, "l 3"], high: Float[Tensor, "l 3"]
 ) -> tuple[Float[Tensor, "l p"], Float[Tensor, "l p"], Float[Tensor, "l p 3"]]:
     """As ``meet_boxes``, for the ellipsoids in the boxes. How far inside is right to first order near the outline."""
-    a, b, half = _scaled(origin, rays, low, high)
+    _, a, b, half = _scaled(origin, rays, low, high)
     square = (b * b).sum(-1, keepdim=True)
     t = -(a * b).sum(-1, keepdim=True) / square
     nearest = a + t * b
@@ -58,20 +58,18 @@ def meet_ellipsoids(
     return (1 - radius) / slope, enters[..., 0], normal
 
 
-def _scaled(origin: Tensor, rays: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Origins (L, 1, 3) and directions (L, P, 3) in the axes in which each box is [-1, 1]^3, and half-sizes (L, 1, 3).
-
-    No direction is exactly along a face.
-    """
+def _scaled(origin: Tensor, rays: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The rays (P, 3), moved off the axes by 1e-6 so that nothing divides by 0; and, in the axes in which each box is
+    [-1, 1]^3, origins (L, 1, 3) and directions (L, P, 3); and half-sizes (L, 1, 3)."""
     half = ((high - low) / 2).clamp_min(1e-4)[:, None]
-    along = torch.where(rays.abs() < 1e-6, 1e-6, rays)
-    return (origin - (low + high)[:, None] / 2) / half, along / half, half
+    rays = torch.where(rays.abs() < 1e-6, 1e-6, rays)
+    return rays, (origin - (low + high)[:, None] / 2) / half, rays / half, half
 
 
 def over(
     colors: Float[Tensor, "l p 3"], opacities: Float[Tensor, "l p"], distances: Float[Tensor, "l p"]
 ) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p"]]:
-    """Layers seen through each other, the nearest first: light (P, 3) that is theirs, and the share of them in it.
+    """Layers seen through each other, the nearest first: their light (P, 3), and how much they hide (P,).
 
     Porter and Duff 1984, *Compositing Digital Images*.
     """

@@ -14,14 +14,13 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Space
-from invert3d.ops.boxes import corners3d, project
-from invert3d.ops.objects import Objects
+from invert3d.ops.boxes import boxes_of, corners3d
+from invert3d.ops.objects import IN_SPACE, Objects
 from invert3d.ops.rays import meet_boxes, meet_ellipsoids, over, pixel_rays
 from invert3d.parameterizations.images import color_axes
 from invert3d.parameterizations.primitives import hung_together
 from invert3d.registry import plain
 
-MICRO = 1e6  # the layout is kept in whole micrometers, microradians and millionths of pixels: constants of theta
 NEAR = 0.5  # meters before the camera in which nothing is drawn
 
 
@@ -29,22 +28,22 @@ NEAR = 0.5  # meters before the camera in which nothing is drawn
 class SolidScene(Parameterization):
     """Each asked object is ``count`` solids that fill its box, each with a twin across the middle of the box's width.
 
-    Solids hang together as those of ``Primitives`` do: each holds on to one before it. About ``round`` of them, drawn
-    at the start, are ellipsoids, the others are boxes along the box's axes. Each of its six sides has a color; between
-    them, on an ellipsoid, the colors mix as the squares of the normal. All of an object is stretched along the three
-    axes until it reaches every side of the box. What is nearer hides what is farther, objects and solids alike. Edges
-    are ``soft`` meters wide, and at least a pixel.
+    Solids hang together as those of ``Primitives`` do: each holds on to one before it. A share ``round`` of them, drawn
+    at the start, are ellipsoids, the others are boxes along the axes of the object's box. Each solid has six colors,
+    one for either direction along each axis; on an ellipsoid they mix as the squares of the normal. All of an object is
+    stretched along the three axes until it reaches every side of its box. A solid hides what is behind it, an object
+    what is behind its middle. Edges are ``soft`` meters wide, and at least a pixel.
 
     Colors are decorrelated as in ``Fourier``; the backdrop is ``rows`` x ``columns`` of them, between which it is
-    smooth. A layout may ask for ``objects`` things at most.
+    smooth. The camera looks along z. Theta, and with it all but ``soft``, is that of the first stage of a recipe.
     """
 
-    count: int = 6
+    count: int = 6  # without the twins
     round: float = 0.5
     soft: float = 0.1
     rows: int = 4
     columns: int = 1
-    objects: int = 16
+    objects: int = 16  # at most so many may be asked for
 
     def __post_init__(self) -> None:
         if min(self.count, self.rows, self.columns, self.objects) < 1:
@@ -65,94 +64,114 @@ class SolidScene(Parameterization):
             "ellipsoid": draws.uniform(like, 0, 1, n, k) < self.round,
         }
 
-    def given(self, target: Any) -> dict[str, Tensor]:
-        """The boxes (B, objects, 7): sizes, centers, yaws; which are asked; and the cameras (B, 3, 4).
+    def constants(self, target: Any) -> dict[str, Tensor]:
+        """The boxes (B, objects, 7): sizes, centers, yaws; which are asked for; and the cameras (B, 3, 4).
 
-        Raises ValueError where they are not known, or more objects are asked than there is room for.
+        Numbers are the bits of double precision. Raises ValueError where they are not known, or more objects are asked
+        for than there is room for.
         """
-        if not isinstance(target, dict) or not {"centers", "projection"} <= set(target):
+        if not isinstance(target, dict) or not set(IN_SPACE) <= set(target):
             raise ValueError("a solid scene stands in boxes in space: what is asked here has none")
         objects = Objects(**target)
-        asked = int(objects.asked.sum(1).max())
-        if asked > self.objects:
-            raise ValueError(f"a layout asks for {asked} objects, the recipe has room for {self.objects}")
         first = (~objects.asked).long().argsort(dim=1, stable=True)  # the asked ones, in their order
-        box = torch.cat([objects.sizes, objects.centers, objects.yaws[..., None]], -1)
-        box = box.gather(1, first[..., None].expand_as(box)).nan_to_num(1.0)
-        room = self.objects - box.shape[1]
+        box = torch.cat([objects.sizes, objects.centers, objects.yaws[..., None]], -1).double()
+        box, asked = box.gather(1, first[..., None].expand_as(box)), objects.asked.gather(1, first)
+        most = int(asked.sum(1).max())
+        if most > self.objects:
+            raise ValueError(f"a layout asks for {most} objects, the recipe has room for {self.objects}")
+        if not box[asked].isfinite().all() or (objects.projection[:, 2, 2] == 0).any():
+            raise ValueError("a solid scene stands in boxes in space: a box or camera of these layouts is not known")
+        room = self.objects - box.shape[1]  # what is not asked for is cut off where it is below 0
         return {
-            "box": F.pad((box * MICRO).round().long(), (0, 0, 0, room), value=int(MICRO)),
-            "asked": F.pad(objects.asked.gather(1, first), (0, room)),
-            "camera": (objects.projection.double() * MICRO).round().long(),
+            "box": F.pad(box, (0, 0, 0, room), value=1.0).view(torch.int64),
+            "asked": F.pad(asked, (0, room)),
+            "camera": objects.projection.double().view(torch.int64),
         }
 
     def __call__(self, theta: dict[str, Tensor], space: Space, draws: Draws) -> Tensor:
-        backdrop = F.interpolate(theta["backdrop"], tuple(space.shape[1:]), mode="bicubic", align_corners=True)
+        size = tuple(space.shape[1:])
+        backdrop = F.interpolate(theta["backdrop"], size, mode="bicubic", align_corners=True)
         pictures, (low, high) = _legal(backdrop.movedim(1, -1)), self._sides(theta)
         colors = _legal(theta["colors"])
         colors = torch.cat([colors, colors[..., [0, 1, 2, 3, 5, 4], :]], 2)
         drawn = []
-        for i, picture in enumerate(pictures):
-            camera, boxes = ((theta[name][i].double() / MICRO).to(picture) for name in ("camera", "box"))
-            solids = {
-                "low": low[i],
-                "high": high[i],
-                "colors": colors[i],
-                "ellipsoid": theta["ellipsoid"][i].repeat(1, 2),
-            }
-            for n in boxes[:, 5].argsort(descending=True).tolist():  # the farthest is drawn first
-                if theta["asked"][i, n]:
-                    own = {name: value[n] for name, value in solids.items()}
-                    picture = self._with_object(picture, boxes[n], camera, **own)
+        cameras, boxes = (theta[name].view(torch.float64).to(pictures) for name in ("camera", "box"))
+        for i, camera in enumerate(cameras):
+            origin, rays = pixel_rays(camera, *size)
+            crops = self._crops(boxes[i], camera, *size)
+            depths = torch.where(theta["asked"][i], boxes[i, :, 5], -torch.inf)
+            picture = pictures[i]
+            for n in depths.argsort(descending=True)[: int(theta["asked"][i].sum())].tolist():  # the farthest first
+                left, top, right, bottom = crops[n]
+                if left >= right or top >= bottom:
+                    continue
+                solids = low[i, n], high[i, n], colors[i, n], theta["ellipsoid"][i, n].repeat(2)
+                light, hidden = self._seen(
+                    boxes[i, n], origin, rays[top:bottom, left:right].flatten(0, 1), camera, *solids
+                )
+                part = picture[top:bottom, left:right]
+                picture = picture.clone()
+                picture[top:bottom, left:right] = light.view_as(part) + (1 - hidden).view(*part.shape[:2], 1) * part
             drawn.append(picture)
         return torch.stack(drawn).movedim(-1, 1)
+
+    def _crops(
+        self, boxes: Float[Tensor, "n 7"], camera: Float[Tensor, "3 4"], height: int, width: int
+    ) -> list[list[int]]:
+        """Left, top, right and bottom of the pixels that the boxes can change."""
+        corners = corners3d(boxes[:, :3], boxes[:, 3:6], boxes[:, 6])
+        nearest = corners[..., 2].amin(1).clamp_min(NEAR)
+        margin = 2 + 2 * self.soft * _focal_length(camera) / nearest
+        edges = boxes_of(corners, camera, near=NEAR) + margin[:, None] * boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
+        return edges.clamp_min(0).minimum(boxes.new_tensor([width, height] * 2)).long().tolist()
 
     def _sides(self, theta: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Where solids and their twins begin and end, (B, objects, 2 count, 3) each, in a box that is [-1, 1]^3."""
         half = 0.02 + theta["log_size"].clamp(-6, 1.5).exp()
-        rows = [theta[name].flatten(0, 1) for name in ("parent", "holds", "held")]
-        straight = torch.eye(3).to(half).expand(*half.flatten(0, 1).shape, 3)
-        center = hung_together(rows[0], rows[1].tanh(), rows[2].tanh(), half.flatten(0, 1), straight).view_as(half)
+        parent, ellipsoid = theta["parent"], theta["ellipsoid"]
+        holds = _inside(theta["holds"].tanh(), ellipsoid.gather(-1, parent))
+        held = _inside(theta["held"].tanh(), ellipsoid)
+        straight = torch.eye(3).to(half).expand(*half.shape, 3)
+        parts = (each.flatten(0, 1) for each in (parent, holds, held, half, straight))
+        center = hung_together(*parts).view_as(half)
         low, high = center - half, center + half
         mirror = half.new_tensor([1.0, 1.0, -1.0])
         low, high = (torch.cat([a, torch.where(mirror < 0, -b, a)], 2) for a, b in ((low, high), (high, low)))
         least, most = low.amin(2, keepdim=True), high.amax(2, keepdim=True)
         return (2 * low - least - most) / (most - least), (2 * high - least - most) / (most - least)
 
-    def _with_object(
+    def _seen(
         self,
-        picture: Float[Tensor, "h w 3"],
         box: Float[Tensor, "7"],
+        origin: Float[Tensor, "3"],
+        rays: Float[Tensor, "p 3"],
         camera: Float[Tensor, "3 4"],
-        *,
         low: Float[Tensor, "l 3"],
         high: Float[Tensor, "l 3"],
         colors: Float[Tensor, "l 6 3"],
         ellipsoid: Bool[Tensor, "l"],
-    ) -> Float[Tensor, "h w 3"]:
-        """The picture with one object before what is in it."""
-        height, width = picture.shape[:2]
-        corners = corners3d(box[None, :3], box[None, 3:6], box[None, 6])[0]
-        seen = project(torch.cat([corners[:, :2], corners[:, 2:].clamp_min(NEAR)], 1), camera)[:, :2]
-        left, top = (min(max(int(edge) - 1, 0), size) for edge, size in zip(seen.amin(0), (width, height), strict=True))
-        right, bottom = (
-            min(max(int(edge) + 2, 0), size) for edge, size in zip(seen.amax(0), (width, height), strict=True)
-        )
-        if left >= right or top >= bottom:
-            return picture
+    ) -> tuple[Tensor, Tensor]:
+        """The light (P, 3) that comes from one object along rays, and how much it hides of what is behind it (P,)."""
         axes, middle, half = _frame(box)
-        origin, rays = pixel_rays(camera, height, width)
-        origin, rays = axes @ (origin - middle), rays[top:bottom, left:right].flatten(0, 1) @ axes.T
-        met = zip(*(meet(origin, rays, low * half, high * half) for meet in (meet_ellipsoids, meet_boxes)), strict=True)
-        inside, enters, normal = (torch.where(ellipsoid.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in met)
-        pixel = enters.abs() / camera[0, 0]  # meters that a pixel is wide there
+        origin, rays, low, high = axes @ (origin - middle), rays @ axes.T, low * half, high * half
+        kinds = ((meet_ellipsoids, ellipsoid), (meet_boxes, ~ellipsoid))
+        met = [meet(origin, rays, low[kind], high[kind]) for meet, kind in kinds]
+        inside, enters, normal = (torch.cat(pair) for pair in zip(*met, strict=True))
+        pixel = enters.abs() / _focal_length(camera)  # meters that a pixel is wide there
         opacity = torch.sigmoid(4 * inside / pixel.clamp_min(self.soft)) * (enters > NEAR)
         side = torch.stack([normal < 0, normal >= 0], -1) * normal[..., None] ** 2
-        light, share = over(torch.einsum("lps,lsc->lpc", side.flatten(2), colors), opacity, enters)
-        part = picture[top:bottom, left:right]
-        part = light.view_as(part) + (1 - share).view(*part.shape[:2], 1) * part
-        rows = torch.cat([picture[top:bottom, :left], part, picture[top:bottom, right:]], 1)
-        return torch.cat([picture[:top], rows, picture[bottom:]])
+        colors = torch.cat([colors[ellipsoid], colors[~ellipsoid]])
+        return over(torch.einsum("lps,lsc->lpc", side.flatten(2), colors), opacity, enters)
+
+
+def _inside(share: Float[Tensor, "*n 3"], ellipsoid: Bool[Tensor, "*n"]) -> Float[Tensor, "*n 3"]:
+    """Points of a box [-1, 1]^3, or of the ellipsoid in it."""
+    return torch.where(ellipsoid[..., None], share / share.norm(dim=-1, keepdim=True).clamp_min(1), share)
+
+
+def _focal_length(camera: Float[Tensor, "3 4"]) -> Tensor:
+    """In pixels: the geometric mean of both axes."""
+    return torch.linalg.det(camera[:, :3]).abs().sqrt()
 
 
 def _frame(box: Float[Tensor, "7"]) -> tuple[Tensor, Tensor, Tensor]:
