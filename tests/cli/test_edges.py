@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("invert", "class", "chair", *NET, "--out", "x" * 300), "File name too long"),
         (("invert", "boxes", "--streets", "1", "--sweep", "depth", "10:40:0.00001"), "a sweep makes at most 1,000"),
         (("invert", "boxes", "--frames", ".", "--split", "../up"), "--split: a name has letters"),
-        (("evaluate", "ablation", "--recipes", "publishd"), "unknown rung 'publishd'; did you mean published"),
+        (("evaluate", "ablation", "--recipes", "publishd"), "unknown row 'publishd'; did you mean published"),
         (("evaluate", "transfer", "ours:shufled"), "may be followed by :shuffled"),
         (("evaluate", "transfer", "ours", "ours"), "'ours' is named twice"),
         (("evaluate", "boxes", ".", "--record"), "--record needs --name"),

@@ -29,7 +29,7 @@ def evaluate_ablation(
     chosen = distinct(name.strip() for name in recipes.split(";")) if recipes is not None else list(rungs)
     for name in chosen:
         if name not in rungs:
-            raise ValueError(unknown("rung", name, rungs))
+            raise ValueError(unknown("row", name, rungs))
     others = [name for name in NETWORKS["shapes"] if name != network]
     asked = [(label, rungs[label]) for label in rungs if label in chosen]
     outcome, rows = ablate(asked, network, others, repeats, run.at("runs/ablation"), measuring.device)
