@@ -21,7 +21,7 @@ class DataOptions:
         per_class: Procedural shapes of each class.
         clutter: Add a class of shapes that belong to none of the others.
         values: Input values of empty and full voxels for a voxel network, such as -1 5.
-        data_seed: Seed of the data; by default the seed.
+        data_seed: Seed of the data; by default that of --seed.
     """
 
     start: File | None = None
