@@ -1,10 +1,10 @@
-"""Say which files of a data set are present, and which are missing."""
+"""Say which files of a data set are present, missing or damaged."""
 
 from invert3d.cli.options import Folder
 
 
 def data_check(name: str, root: Folder | None = None) -> None:
-    """Say which files of a data set are present, and which are missing.
+    """Say which files of a data set are present, missing or damaged.
 
     Args:
         name: A name from invert3d data list.

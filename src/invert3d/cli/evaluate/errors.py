@@ -19,7 +19,7 @@ def evaluate_errors(
     Args:
         method: The method that explains the mistakes.
         most: Largest number of mistakes to show.
-        per_class: Held-out shapes of each class; by default all of them, and 20 of each procedural class.
+        per_class: Held-out shapes of each class; by default all of them, or 20 of each procedural class.
         data: shapes (procedural), modelnet10-voxels, a ModelNet folder, or a .npz of invert3d data make shapes; by
             default the data that a bundled network is measured on.
         run.out: The folder to write; by default runs/errors.
