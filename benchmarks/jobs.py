@@ -92,7 +92,7 @@ def help_seconds_worst() -> tuple[str, float]:
 
 
 def faults() -> dict[str, int]:
-    """How many planted faults were tried and survived, as the tests of jobs count them."""
+    """How many injected faults were tried and survived, as the tests of jobs count them."""
     command = [
         sys.executable,
         "-m",

@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """How many planted faults were tried and survived, for docs/results/jobs.json."""
+    """How many injected faults were tried and survived, for docs/results/jobs.json."""
     ran = [each for kind in ("passed", "failed") for each in terminalreporter.stats.get(kind, ())]
     faults = [each for each in ran if each.when == "call" and "fault" in each.keywords]
     if faults:

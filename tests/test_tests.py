@@ -142,10 +142,10 @@ def test_the_search_for_weak_tests_passes(body: str) -> None:
     assert weaknesses(f"def test_it():\n  {body}") == []
 
 
-def test_the_table_of_planted_faults_names_tests_that_exist() -> None:
+def test_the_table_of_injected_faults_names_tests_that_exist() -> None:
     text = (TESTS.parent / "docs" / "explanation" / "reliability.md").read_text()
     text = text.partition("<!-- /results -->")[2]  # the measured numbers stand before the tables of faults
-    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| planted fault")]
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| injected fault")]
     named = [re.findall(r"`(tests/\S+)::(test_\w+)`", row) for row in rows]
     assert rows and all(named), "each row names a test"
     missing = {f"{path}::{name}" for row in named for path, name in row if not is_test(TESTS.parent / path, name)}

@@ -57,7 +57,7 @@ def test_an_interruption_has_its_exit_code_and_one_line(monkeypatch, capsys, tmp
     places = {"loading": interrupted, "job": work, "job of nothing kept": lambda: work(None), "training": train}
     instead(monkeypatch, places[place])
     assert cli.run(["recipes"]) == code
-    kept = f": {folder} keeps what is done; the same command with --resume goes on" if folder.exists() else ""
+    kept = f": finished work is in {folder}; to continue, run the same command with --resume" if folder.exists() else ""
     lines = capsys.readouterr().err.splitlines()
     assert lines[place != "loading" :] == [f"invert3d: interrupted{kept}"]
     assert signal.getsignal(signal.SIGTERM) is before
@@ -101,7 +101,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("invert", "class", "chair", *NET, "--resume", "--overwrite"), "ask for one of them"),
+        (("invert", "class", "chair", *NET, "--resume", "--overwrite"), "choose one of them"),
         (("invert", "class", "chair", *NET, "--out", ""), "an empty value was given after --out"),
         (("invert", "class", "chair", *NET, "--out="), "an empty value was given after"),
         (("invert", "class", "chair", "chair", *NET), "'chair' is named twice"),
@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
         (("invert", "class", "chair", *NET, "--out", "x" * 300), "File name too long"),
         (("invert", "boxes", "--streets", "1", "--sweep", "depth", "10:40:0.00001"), "a sweep makes at most 1,000"),
         (("invert", "boxes", "--frames", ".", "--split", "../up"), "--split: a name has letters"),
-        (("evaluate", "ablation", "--recipes", "publishd"), "unknown rung 'publishd'; did you mean published"),
+        (("evaluate", "ablation", "--recipes", "publishd"), "unknown row 'publishd'; did you mean published"),
         (("evaluate", "transfer", "ours:shufled"), "may be followed by :shuffled"),
         (("evaluate", "transfer", "ours", "ours"), "'ours' is named twice"),
         (("evaluate", "boxes", ".", "--record"), "--record needs --name"),

@@ -72,7 +72,7 @@ def test_an_interrupted_inversion_says_how_to_go_on(monkeypatch, capsys, files, 
     words = ("invert", "boxes", "--model", card, *frame(files), "--steps", 3, "--out", files / "run")
     ended, text, err = run(monkeypatch, capsys, *words)
     assert ended == code and (files / "run" / "index.html").is_file() and "--resume" not in text
-    assert err.endswith("/run keeps what is done; the same command with --resume goes on\n")
+    assert err.endswith("/run; to continue, run the same command with --resume\n")
 
 
 def test_heads_say_how_many_streets_there_were(monkeypatch, capsys, tmp_path: Path, card: Path) -> None:  # noqa: F811

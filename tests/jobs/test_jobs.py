@@ -214,7 +214,7 @@ def test_folders_that_may_not_be_written_are_left_as_they_are(tmp_path) -> None:
     execute(walks(), quiet(out))
     with pytest.raises(ValueError, match="exists already"):
         execute(walks(), quiet(out))
-    with pytest.raises(ValueError, match="ask for one of them"):
+    with pytest.raises(ValueError, match="choose one of them"):
         quiet(out, resume=True, overwrite=True)
     other = tmp_path / "mine"
     other.mkdir()

@@ -66,12 +66,13 @@ class Always(nn.Module):
 def test_networks_that_know_nothing_are_not_judged() -> None:
     unknown = open_network(Always(2), classes=["p", "q"], points=32)
     assert wanted(unknown) == [
-        "None of its classes can be made here: up axis, facing and class order were not looked at."
+        "None of its classes has procedural shapes: up axis, facing and class order were not tested."
     ]
     for names in (["chair", "airplane"], ["chair", "airplane", "cup"]):
         (only,) = wanted(open_network(Always(len(names)), classes=names, points=32))
         assert (
-            only == f"It recognizes at most 6 of {6 * len(names)} procedural shapes: too few to tell how it wants them."
+            only
+            == f"It recognizes at most 6 of {6 * len(names)} procedural shapes: too few to tell its expected input."
         )
     normals = replace(unknown, frozen=unknown.frozen.on(replace(unknown.space, normals=True)))
     assert "takes normals" in wanted(normals)[0]

@@ -45,7 +45,7 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(made / "picture.png")
     page, more = page_of(folder)
     text = page.decode()
-    assert more and "3 of 4 are there." in text and "half: a run of classes" in text
+    assert more and "3 of 4 units are saved." in text and "half: a run of classes" in text
     assert "<h3>chair-0</h3>" in text and "step 9" in text and "<h3>car-0</h3>" in text and '"cube":true' in text
     assert '<img class="picture" alt="units desk-0 picture"' in text and "<h3>desk-0</h3>" not in text
     put(folder, "late-0", x=torch.rand(50, 3))

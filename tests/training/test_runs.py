@@ -58,7 +58,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
 ) -> None:
     run = TrainRun(name="parts", out=tmp_path / "parts")
     pending.append(number)
-    with pytest.raises(KeyboardInterrupt, match="interrupted: .*parts keeps what is done; .* --resume goes on"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted: finished work is in .*parts; .* with --resume"):
         train_classifier(TINY, run)
     assert {path.name for path in run.folder.iterdir()} == {".lock", "run.json", "log.jsonl", "checkpoint.pt"}
     assert json.loads((run.folder / "run.json").read_text())["settings"]["steps"] == 6
@@ -136,7 +136,7 @@ def test_detectors_without_frames_are_refused(field: str) -> None:
 
 
 def test_a_run_is_either_resumed_or_replaced() -> None:
-    with pytest.raises(ValueError, match="ask for one of them"):
+    with pytest.raises(ValueError, match="choose one of them"):
         TrainRun(name="x", resume=True, overwrite=True)
     with pytest.raises(ValueError, match="no device 'tpu'"):
         TrainRun(name="x", device="tpu")

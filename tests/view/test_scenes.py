@@ -153,7 +153,7 @@ def test_scenes_known_in_the_picture_only_are_scenes(tmp_path: Path) -> None:
     frames = [SceneFrame(name="flat", truth=flat, inverted=PHOTO, on_inverted=flat)]
     reader = read(write_scene_page(tmp_path, frames))
     assert json.loads(reader.data)["scenes"][0]["eye"] == []
-    assert "Found in it" in reader.words
+    assert "Found in the inverted picture" in reader.words
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from invert3d.cli.show import print_table
 
 
 def classify(model: Weights, *files: Files, file_up: Up = "z", opening: Opening = ModelOptions()) -> None:
-    """Say which classes a network sees in clouds, meshes, voxel grids or images, and how likely it finds them."""
+    """Print the most probable classes of clouds, meshes, voxel grids or images, and their probabilities."""
     from invert3d.opening.inputs import read_inputs
 
     network = opening.open(model)

@@ -1,4 +1,4 @@
-"""Invert person, car, airplane and chair, score them, make the page."""
+"""Invert person, car, airplane and chair, score them, and write a page."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def demo(
     device: Device = "cpu",
     resume: bool = False,
 ) -> None:
-    """Invert person, car, airplane and chair, let other networks say what they see, and write a page to open.
+    """Invert person, car, airplane and chair, score them with other networks, and write a page to open.
 
     Args:
-        out: The run folder, by default runs/demo; replaced if it is there.
+        out: The run folder, by default runs/demo; an existing one is replaced.
         model: Bundled weights.
         seed: Fixes everything.
-        resume: Go on with an interrupted demo.
+        resume: Continue an interrupted demo.
     """
     from invert3d.cli.invert.classes import invert_classes
     from invert3d.engine.progress import Meter

@@ -1,4 +1,4 @@
-"""Say of a model: layout, output, determinism, where gradients die, and how it wants its input."""
+"""Check a model: its input, its output, determinism, and where gradients die."""
 
 from dataclasses import replace
 
@@ -6,10 +6,10 @@ from invert3d.cli.options import ModelOptions, Opening, Weights
 
 
 def doctor(*, model: Weights, opening: Opening = ModelOptions()) -> None:
-    """Say of a model: input layout, output, determinism, where gradients die, and how it wants its input.
+    """Check a model: its input layout, its output, determinism, and where gradients die.
 
-    Shapes of the classes that it names are shown with either axis up, turned, in other sizes or values: which it
-    recognizes tells what it was trained on, and whether its class names are in the right order.
+    It also shows the model shapes of its classes with either axis up, rotated, and in other sizes or values. Which of
+    these the model recognizes tells how its training data was oriented, and whether its class names are in order.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Which points, voxels or pixels made a network decide as it did?"""
+"""Show which points, voxels or pixels a prediction depends on."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -14,11 +14,11 @@ class Question:
     """What is explained.
 
     Attributes:
-        layer: The layer that grad_cam looks at; by default the deepest that still has places.
-        target: The class to explain; by default what the network says.
-        test: Also take away this share of the points or voxels, those that each method names, and as many at random,
-            and say what the network answers without them.
-        against: A class to tell it from: the difference of the two logits is explained.
+        layer: The layer that grad_cam uses; by default the deepest that still has positions.
+        target: The class to explain; by default the predicted class.
+        test: Also remove this share of the points or voxels, those that each method ranks highest or as many at random,
+            and show what the network then predicts.
+        against: A second class: the difference of the two logits is explained.
     """
 
     layer: str | None = None
@@ -36,7 +36,7 @@ def explain(
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
-    """Say which points, voxels or pixels made a network decide as it did, by several methods side by side.
+    """Show which points, voxels or pixels a prediction depends on, by several methods side by side.
 
     Args:
         methods: Names, comma separated: gradient, input_x_gradient, smooth_grad, guided, deconvolution,

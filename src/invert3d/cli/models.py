@@ -9,9 +9,9 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     """List the bundled networks, from their cards, and the architectures.
 
     Args:
-        name: Print the whole card of this one.
-        record: Measure them again, on held-out shapes and on ModelNet10's test grids; write docs/results/points.json
-            and explain.json.
+        name: Print the full card of this network.
+        record: Measure the networks again, on held-out shapes and on ModelNet10's test grids, and write
+            docs/results/points.json and explain.json.
     """
     from invert3d.models.weights import bundled
     from invert3d.registry import registered, unknown
@@ -36,7 +36,7 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     ]
     columns = ["detector", "pictures", "AP of cars", "trained on", *size]
     print_table("\nBundled monocular 3-D detectors", columns, rows, "AP: 2-D, bird's eye view, 3-D; moderate, percent")
-    print("\nArchitectures, for --checkpoint of your own or of the public code:", *registered("model"))
+    print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies
 

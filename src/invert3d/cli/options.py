@@ -100,7 +100,7 @@ PlainName = Annotated[str, accepts(_plain_name)]
 Names = Annotated[str, accepts(_list)]  # comma separated
 ClassNames = Annotated[str, accepts(lambda text: None if _is_file(text) else _list(text))]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:1, ...")]
-Up = Annotated[Literal["z", "y"], Parameter(help="The axis that points up in the files.")]
+Up = Annotated[Literal["z", "y"], Parameter(help="Up axis of the files.")]
 FILES = (
     "Clouds .npy .npz .ply .pcd .txt .xyz, meshes .off .obj .stl .glb, shapes:airplane for a procedural shape; for a "
     "network of voxels .mat .binvox .npy .npz or meshes; for one of images what Pillow reads."
@@ -213,11 +213,11 @@ class ModelOptions(options.ModelOptions):
     """``opening.options.ModelOptions`` as the command line checks them.
 
     Attributes:
-        features: The channels of a point that the model takes, comma separated in their order: coordinates, normals,
-            height (above the lowest point), ones. By default the coordinates, and normals if it is known to take them;
-            a packed model gets its coordinates apart, and by default no more.
-        class_names: The model's classes, comma separated, or a file with one a line.
-        points: Points a cloud; by default 1024, or the recipe's.
+        features: Input channels of a point, comma separated in order: coordinates, normals, height (above the lowest
+            point), ones. By default the coordinates, and the normals if the model is known to take them. A packed model
+            gets its coordinates as a separate input, and by default no features.
+        class_names: The model's classes, comma separated, or a file with one per line.
+        points: Points per cloud; by default 1024, or as in the recipe.
     """
 
     checkpoint: File | None = None
@@ -245,10 +245,10 @@ class ModelOptions(options.ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """How something is measured.
+    """How a measurement is run.
 
     Attributes:
-        record: Also write the numbers into docs/results.
+        record: Also write the numbers to docs/results.
     """
 
     record: bool = False
@@ -257,13 +257,13 @@ class MeasureOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Where a training is kept.
+    """Where a training is saved.
 
     Attributes:
-        name: What to call the weights; by default ARCHITECTURE-DATA.
+        name: Name of the weights; by default ARCHITECTURE-DATA.
         out: The run folder; by default runs/train-NAME.
-        resume: Go on with an interrupted training.
-        overwrite: Replace the folder.
+        resume: Continue an interrupted training.
+        overwrite: Replace an existing folder.
     """
 
     name: PlainName | None = None
@@ -284,9 +284,9 @@ class BatchOptions:
     """How networks are trained.
 
     Attributes:
-        batch: Clouds, grids or pictures a batch.
+        batch: Clouds, grids or pictures per batch.
         rate: Largest learning rate.
-        bf16: Half-precision arithmetic, where the processor has it.
+        bf16: Use half precision, where the processor has it.
     """
 
     batch: Count = 16
@@ -296,18 +296,18 @@ class BatchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """Which layouts are asked for.
+    """Which layouts are inverted.
 
     Attributes:
-        labels: A label file in KITTI's form, with --calib.
-        calib: Its calibration file.
-        image: The real picture of these labels: it is shown beside, and gives the size (KITTI's without it).
-        layout: A scene as JSON, instead of labels.
-        frames: A folder in KITTI's form: all its frames, or those of --split, are inverted.
-        split: A list in ImageSets.
-        streets: So many held-out procedural streets, instead of files.
-        clutter: Streets full of cars.
-        start: Begin with this picture instead of noise: the smallest change that shows what is asked.
+        labels: A label file in KITTI's format; needs --calib.
+        calib: The calibration file of --labels.
+        image: The real picture of --labels, shown for comparison; it also sets the size (without it, KITTI's size).
+        layout: A layout as JSON, instead of --labels.
+        frames: A folder in KITTI's format: all its frames, or those of --split, are inverted.
+        split: A list of frames in ImageSets.
+        streets: Number of held-out procedural streets to use instead of files.
+        clutter: Use streets full of cars.
+        start: Start from this picture instead of noise, and find the smallest change that shows the given layout.
     """
 
     labels: File | None = None

@@ -1,4 +1,4 @@
-"""Take most weights away from a trained network, and say what that cost."""
+"""Prune a trained network, and measure the loss of accuracy."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -28,12 +28,12 @@ class PruneOptions(BatchOptions):
     """How a network is pruned and trained again.
 
     Attributes:
-        data: What it was trained on: shapes, modelnet10-voxels, or the path of a ModelNet folder
+        data: The training data: shapes, modelnet10-voxels, or the path of a ModelNet folder
             or of an .npz like that of modelnet10-voxels.
-        density: Share of the weights that stays, between 0 and 1.
-        way: gradual: ever more of the smallest weights of all layers, which may return; surgery: dynamic network
-            surgery, one threshold a layer; magnitude: the smallest weights of all layers, once.
-        epochs: How long the rest is trained; one sees as many shapes as there are to train on.
+        density: Share of the weights to keep, between 0 and 1.
+        way: gradual: prune more and more of the smallest weights of all layers, which may return; surgery: dynamic
+            network surgery, one threshold per layer; magnitude: prune the smallest weights of all layers, once.
+        epochs: Epochs of training. An epoch has as many shapes as the training set.
         per_class: Procedural shapes of each class.
     """
 
@@ -57,13 +57,13 @@ def prune(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Take most weights away from a trained network, train the rest, and say what that cost.
+    """Prune a trained network, train the remaining weights, and measure the loss of accuracy.
 
     Args:
         model: Bundled weights, or an architecture with --checkpoint.
         checkpoint: Weights for the model.
-        values: What a voxel network of --checkpoint is fed for an empty and for a full voxel; by default 0 and 1.
-        class_names: The model's classes, comma separated, or a file with one a line.
+        values: Input values of empty and full voxels, for a voxel network with --checkpoint; by default 0 and 1.
+        class_names: The model's classes, comma separated, or a file with one per line.
         name: What to call the pruned weights; by default MODEL-pruned.
         run.out: The run folder, by default runs/prune: weights, their card, table.json, filters.png.
     """

@@ -4,7 +4,7 @@ from invert3d.cli.show import print_table
 
 
 def recipes(name: str | None = None) -> None:
-    """List the inversion recipes, or print one as TOML to start your own from.
+    """List the inversion recipes, or print one as TOML, as a start for your own.
 
     Args:
         name: The recipe to print.

@@ -1,4 +1,4 @@
-"""Make a figure or table of a paper, with our numbers."""
+"""Reproduce a figure or table of a paper."""
 
 from invert3d.cli.options import Count, Device, Positive, Run, Running
 from invert3d.cli.show import print_scores
@@ -13,13 +13,13 @@ def reproduce(
     device: Device = "cpu",
     run: Running = Run(),
 ) -> None:
-    """Make a figure of a paper and a table that puts its observations into numbers.
+    """Reproduce a figure of a paper, with a table that measures what the paper observes in it.
 
     Args:
         figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
         model: Bundled weights; by default a network as in the figure.
         steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3).
-        epochs: How long a pruned network is trained.
+        epochs: Epochs for which a pruned network is trained.
         run.out: The run folder; by default runs/FIGURE.
     """
     from invert3d.registry import lookup

@@ -10,7 +10,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM: ``signal`` says which, and the words what was ``kept`` in a folder and how to go on."""
 
     def __init__(self, number: int = 0, kept: Path | None = None) -> None:
-        words = f"interrupted: {kept} keeps what is done; the same command with --resume goes on"
+        words = f"interrupted: finished work is in {kept}; to continue, run the same command with --resume"
         super().__init__(words if kept else "")
         self.signal = number or signal.SIGINT
 
@@ -20,14 +20,14 @@ class RunOptions:
     """Where and how a job is run. Only ``seed`` and ``threads`` change what comes out.
 
     Attributes:
-        out: The run folder; without one nothing is kept.
+        out: The run folder; without one nothing is saved.
         seed: Fixes every random number.
-        workers: Processes that work at the same time.
-        threads: Of each of them. Sums are rounded differently with another number.
-        cluster: A Ray cluster to work on, HOST:PORT, or ``auto``: that of ``RAY_ADDRESS``, else a local one.
-        resume: Go on with an interrupted run.
-        overwrite: Replace a run that is there.
-        progress: Show how far it is.
+        workers: Number of processes.
+        threads: Threads of each process. Another number rounds sums differently.
+        cluster: A Ray cluster to run on: HOST:PORT, or ``auto`` for that of ``RAY_ADDRESS``, else a local one.
+        resume: Continue an interrupted run.
+        overwrite: Replace an existing run.
+        progress: Show progress.
 
     Raises:
         ValueError: a seed below 0, fewer than one worker or thread, or resume and overwrite together.
@@ -49,7 +49,7 @@ class RunOptions:
             if not 1 <= getattr(self, name) <= 1024:
                 raise ValueError(f"{name} must be between 1 and 1024, not {getattr(self, name)}")
         if self.resume and self.overwrite:
-            raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
+            raise ValueError("resume continues a run and overwrite deletes it: choose one of them")
 
     def into(self, out: str | Path | None) -> Self:
         """The same in another run folder, where one is given."""

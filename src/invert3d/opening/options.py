@@ -26,22 +26,21 @@ class ModelOptions:
     Attributes:
         checkpoint: ``.pth``, ``.pt``, ``.t7`` or ``.safetensors``, opened without running code.
         args: Keyword arguments of the factory, where the model is package.module:factory.
-        layout: What the model takes, ``bn3`` for (B, N, 3), ``b3n`` for (B, 3, N), or ``packed``: one list of points
-            with a batch index.
-        features: The channels of a point that the model takes, in their order: ``coordinates``, ``normals``,
-            ``height`` above the lowest point, ``ones``. By default the coordinates, and normals if it is known to take
-            them; a ``packed`` model gets its coordinates apart, and by default no more.
-        grid_size: Edge of the voxels that a ``packed`` model is told of, in the units of the coordinates.
-        up: The axis that points up in what the model was trained on; by default as the card says, ``y`` for public
-            ModelNet40 checkpoints.
-        facing: Where fronts faced in what it was trained on: ``front`` is -y, ``stored`` is as ModelNet stores each
-            class. By default as the card says, ``stored`` for a network without one.
-        classes: Names of the outputs; by default those of ModelNet10 or ModelNet40 where the number fits.
-        points: Points a cloud.
+        layout: Input layout of the model: ``bn3`` for (B, N, 3), ``b3n`` for (B, 3, N), or ``packed``: one list of
+            points with a batch index.
+        features: Input channels of a point, in order: ``coordinates``, ``normals``, ``height`` above the lowest point,
+            ``ones``. By default the coordinates, and the normals if the model is known to take them. A ``packed`` model
+            gets its coordinates as a separate input, and by default no features.
+        grid_size: Voxel size that is passed to a ``packed`` model, in the units of the coordinates.
+        up: Up axis of the model's training data; by default as in its card. ``y`` for public ModelNet40 checkpoints.
+        facing: How shapes face in the model's training data: ``front`` is -y, ``stored`` is as ModelNet stores each
+            class. By default as in its card, or ``stored`` for a network without a card.
+        classes: Names of the outputs; by default those of ModelNet10 or ModelNet40 if the number matches.
+        points: Points per cloud.
         output: What the model returns: ``logits``, ``log_probabilities``, ``probabilities`` or ``auto``.
-        kind: What the model takes: ``points``, ``voxels``, ``image``, or what its card or class says (``auto``).
-        size: Voxels or pixels a side; by default those of the card, 32 voxels, 224 pixels.
-        values: What a model of voxels is fed for an empty and a full one; by default those of the card, or 0 and 1.
+        kind: Input of the model: ``points``, ``voxels``, ``image``, or ``auto``: as its card or class says.
+        size: Voxels or pixels per side; by default as in the card, or 32 voxels, or 224 pixels.
+        values: Input values of empty and full voxels; by default those of the card, or 0 and 1.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Raises:

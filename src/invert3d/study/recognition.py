@@ -97,12 +97,12 @@ def wanted(network: Network) -> list[str]:
     """What was found out about how a network wants its input, in sentences."""
     space, outputs = network.frozen.space, len(network.classes)
     if isinstance(space, Points) and space.normals:
-        return ["It takes normals, which these shapes lack: up axis, facing and class order were not looked at."]
+        return ["It takes normals, which these shapes lack: up axis, facing and class order were not tested."]
     try:
         both: tuple[Facing, ...] = ("front", "stored")
         shapes = {each: held_out(replace(network, facing=each), PER_CLASS, data="shapes") for each in both}
     except ValueError:
-        return ["None of its classes can be made here: up axis, facing and class order were not looked at."]
+        return ["None of its classes has procedural shapes: up axis, facing and class order were not tested."]
     known = shapes["front"]
     ways = [Way(up=up, turn=turn) for up in ("z", "y") for turn in (0, 90, 180, 270)]
     ways += [Way(facing="stored", up=up) for up in ("z", "y")]
@@ -114,9 +114,9 @@ def wanted(network: Network) -> list[str]:
     total, classes = len(known), len(known.target.unique())
     chance = binomtest(int(best), total, 1 / classes, alternative="greater").pvalue
     if int(best) < ENOUGH * total or chance * len(found) >= SURE:
-        return [f"It recognizes at most {int(best)} of {total} procedural shapes: too few to tell how it wants them."]
+        return [f"It recognizes at most {int(best)} of {total} procedural shapes: too few to tell its expected input."]
     return [
-        f"It recognizes {int(best)} of {total} procedural shapes of {classes} classes, shown in the best way:",
+        f"It recognizes {int(best)} of {total} procedural shapes of {classes} classes, if shown in the best way:",
         f"  up: {upright(best, found, space)}.",
         f"  facing: {faced(best, found)}.",
         f"  {measured(best, found, space)}.",

@@ -40,7 +40,7 @@ def page_of(folder: Path) -> tuple[bytes, bool]:
         page = write_page(
             made,
             title=f"{folder.absolute().name}: a run of {run.get('kind', 'an unknown kind')}",
-            subtitle=f"{len(there)} of {len(units)} are there." if units else "",
+            subtitle=f"{len(there)} of {len(units)} units are saved." if units else "",
             clouds=clouds,
             pictures=pictures,
             trace=trace,

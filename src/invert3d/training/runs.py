@@ -59,7 +59,7 @@ class TrainRun:
         checked_name(self.name, "the weights")
         checked_device(self.device)
         if self.resume and self.overwrite:
-            raise ValueError("resume goes on with a run and overwrite deletes it: ask for one of them")
+            raise ValueError("resume continues a run and overwrite deletes it: choose one of them")
 
     @property
     def folder(self) -> Path:

@@ -89,7 +89,7 @@ def _written(frame: SceneFrame) -> dict[str, Any]:
         "asked": "What was asked for" + ("" if frame.original is None else ", on the original"),
         "on original": "Found in the original",
         "inverted": "Inverted",
-        "on inverted": "Found in it",
+        "on inverted": "Found in the inverted picture",
     }
     return {
         "name": frame.name,

@@ -48,7 +48,7 @@ def test_a_folder_with_pictures_numbers_and_clouds(tmp_path: Path, capsys: pytes
     assert {row[2] for row in table["rows"]} == {"chair", "car"}
     for name in ("figure.png", "index.html", "run.json", "clouds/mine-guided.ply"):
         assert (out / name).stat().st_size > 100
-    assert table["columns"][5] == "incomplete by" and "integrated" in capsys.readouterr().out
+    assert table["columns"][5] == "completeness error" and "integrated" in capsys.readouterr().out
     command("shapes:chair", "shapes:chair", model=NETWORK, methods="guided", points=64, out=tmp_path / "twice")
     rows = json.loads((tmp_path / "twice" / "table.json").read_text())["rows"]
     assert [row[0] for row in rows] == ["chair", "chair-1"]
@@ -239,9 +239,9 @@ def test_an_explanation_is_tested_by_taking_away_what_it_names(tmp_path: Path) -
     less, count = x.clone().flatten(), round(0.1 * int(x.sum()))
     less[best.masked_fill(x[:, 0] == 0, -torch.inf).flatten().argsort(descending=True)[:count]] = 0
     chances = network.frozen(less.view_as(x)).softmax(-1)[0]
-    assert rows[1]["without named"] == f"{network.classes[int(chances.argmax())]} {chances.max():.0%}"
+    assert rows[1]["without highest"] == f"{network.classes[int(chances.argmax())]} {chances.max():.0%}"
     page = (tmp_path / "a" / "index.html").read_text()
-    assert re.findall(r'<h3 class="row">(\S+?):? (?:it|without)', page) == ["airplane"] * 2 + ["chair"] * 2
+    assert re.findall(r'<h3 class="row">(\S+?):? (?:predicted|with) ', page) == ["airplane"] * 2 + ["chair"] * 2
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page)[0])
     gone = [entry.get("ghost") for entry in data["clouds"][:6]]
     away = np.frombuffer(base64.b64decode(gone[-1]), np.uint8)

@@ -101,7 +101,7 @@ def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_p
     assert (tmp_path / "sweep" / "figures" / "sweep.gif").stat().st_size > 1000
     text = (tmp_path / "sweep" / "index.html").read_text()
     assert text.count("data:image/gif") == 1 and "<h2>depth 12 m</h2>" in text
-    assert "It sees what was asked in 0 of 2 pictures; 0 of 2 objects read" in text
+    assert "The detector sees the requested layout in 0 of 2 pictures; 0 of 2 objects found" in text
 
 
 def test_a_sweep_asks_the_detector_itself_what_can_be_asked_for() -> None:
@@ -123,11 +123,11 @@ def test_a_layout_is_judged_by_what_the_detector_agrees_to() -> None:
     assert agreeing(detector, [torch.zeros(3, 32, 64)], [asked]) == (False,)
     words = judgment([True], [asked], [asked])
     assert words == (
-        "It sees what was asked; 2 of 2 objects read; 3-D overlap 1.00; 0.00 m off in depth; 0 degrees off in yaw; "
-        "no extra objects."
+        "The detector sees the requested layout; 2 of 2 objects found; 3-D overlap 1.00; 0.00 m off in depth; "
+        "0 degrees off in yaw; no extra objects."
     )
     words = judgment([False, True], [asked.select(torch.tensor([0])), asked], [asked, asked.select(torch.tensor([0]))])
-    assert words.startswith("It sees what was asked in 1 of 2 pictures; 2 of 3 objects read")
+    assert words.startswith("The detector sees the requested layout in 1 of 2 pictures; 2 of 3 objects found")
     assert words.endswith("1 extra object.")
 
 

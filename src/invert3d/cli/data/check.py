@@ -1,14 +1,14 @@
-"""What is there of a data set, and what is missing."""
+"""Say which files of a data set are present, missing or damaged."""
 
 from invert3d.cli.options import Folder
 
 
 def data_check(name: str, root: Folder | None = None) -> None:
-    """What is there of a data set, and what is missing.
+    """Say which files of a data set are present, missing or damaged.
 
     Args:
-        name: A name of invert3d data list.
-        root: Where it is; by default it is looked for.
+        name: A name from invert3d data list.
+        root: The folder of the data set; by default the usual places are searched.
     """
     from invert3d.data.sources import check
 

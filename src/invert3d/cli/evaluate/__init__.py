@@ -1,1 +1,1 @@
-"""Measure whether what was made means anything."""
+"""Measure inversions, explanations, detectors and pruned networks."""

@@ -1,4 +1,4 @@
-"""What each ingredient of the recipe adds."""
+"""Measure what each ingredient of the recipe adds."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, distinct
 from invert3d.cli.show import print_recorded, print_scores
@@ -12,12 +12,12 @@ def evaluate_ablation(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """What each ingredient of the recipe adds: one network inverted, the two others look.
+    """Measure what each ingredient of the recipe adds: one network is inverted, the two others classify the shapes.
 
     Args:
         repeats: Shapes of each class.
         network: The network to invert.
-        recipes: Only these rungs of the ladder, separated by semicolons.
+        recipes: Only these rows of the table, separated by semicolons.
         run.out: The run folder; by default runs/ablation.
     """
     from invert3d.jobs.report import report
@@ -29,7 +29,7 @@ def evaluate_ablation(
     chosen = distinct(name.strip() for name in recipes.split(";")) if recipes is not None else list(rungs)
     for name in chosen:
         if name not in rungs:
-            raise ValueError(unknown("rung", name, rungs))
+            raise ValueError(unknown("row", name, rungs))
     others = [name for name in NETWORKS["shapes"] if name != network]
     asked = [(label, rungs[label]) for label in rungs if label in chosen]
     outcome, rows = ablate(asked, network, others, repeats, run.at("runs/ablation"), measuring.device)

@@ -1,4 +1,4 @@
-"""Whether explanations are true: one table, networks by methods."""
+"""Measure whether explanations are true: one table of networks and methods."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ MEASURED = ("pointnet-shapes", "pointnet2_ssg-shapes", "dgcnn-shapes", "voxnet-s
 NOTE = (
     "Deletion: lower is better; insertion: higher. Infidelity: 0 is best, 1 is chance. Jitter, rotation: "
     "relative change. Randomized: rank correlation after a quarter, half, three quarters and all of the layers are "
-    "random. Curvature, edges: rank correlation, with a 95 % interval."
+    "randomized. Curvature, edges: rank correlation, with a 95 % interval."
 )
 
 
@@ -23,19 +23,19 @@ def evaluate_attribution(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Whether explanations are true: one table, networks by methods.
+    """Measure whether explanations are true: one table of networks and methods.
 
-    Completeness; deletion, insertion and infidelity; sensitivity to jitter (of grids: to a shift by one voxel) and to
-    rotation; what is left when the weights are random; and the correlation with curvature and with known edges.
+    The table has completeness; deletion, insertion and infidelity; sensitivity to jitter (for grids: to a shift by one
+    voxel) and to rotation; similarity after the weights are randomized; correlation with curvature and known edges.
 
     Args:
         models: Bundled weights, or a .toml file that names your own (see docs/papers/inverting3d.md); by default the
-            networks of the procedural shapes, of points and of voxels.
-        methods: Names, comma separated; random is a ranking by chance, to compare with.
+            networks of points and of voxels that were trained on procedural shapes.
+        methods: Names, comma separated; random is a random ranking, as a baseline.
         per_class: Held-out shapes of each class; those that the network gets wrong are left out.
-        points: Points a cloud, where the file does not say.
-        how: What becomes of what is removed: points move to the center, or become copies of points that are kept
-            (resample); voxels become empty, or take the mean of those around them (blur).
+        points: Points per cloud, unless the file says otherwise.
+        how: What happens to removed elements: points move to the center, or become copies of points that are kept
+            (resample); voxels become empty, or the mean of their neighbors (blur).
         run.out: The run folder; by default runs/attribution.
     """
     from invert3d.jobs.execute import execute

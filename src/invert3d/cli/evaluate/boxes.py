@@ -1,4 +1,4 @@
-"""What detectors read from inverted pictures, as saved."""
+"""Measure what detectors read from saved inverted pictures."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ def evaluate_boxes(
     record: bool = False,
     name: PlainName | None = None,
 ) -> None:
-    """Read inverted pictures again, from their PNGs: AP against what was asked, errors, and what other detectors see.
+    """Run detectors on the PNGs of inverted pictures: AP against the requested layouts, and errors.
 
     Args:
         runs: Run folders of invert3d invert boxes.
         models: Detectors that read the pictures, comma separated; by default the one that was inverted.
-        checkpoint: Somebody's weights, where a model is a backbone.
+        checkpoint: Weights, if a model is a backbone.
         record: Also write the numbers into docs/results, under --name.
         name: What the numbers are recorded as, e.g. ap3d_inverted_ours.
     """
@@ -33,7 +33,7 @@ def evaluate_boxes(
     if record and name is None:
         raise ValueError("--record needs --name, such as ap3d_inverted_ours")
     rows = scored_runs(runs, split_names(models), device, checkpoint)
-    print_box_scores("AP, moderate, as read from the saved pictures", rows)
+    print_box_scores("AP at moderate difficulty on the saved pictures", rows)
     if record:
         headline = {str(name): rows[0].ap3d} if len(rows) == 1 else {}
         print_recorded("detector3d", headline, [{"table": name, **row.as_dict()} for row in rows])
@@ -44,4 +44,4 @@ def print_box_scores(title: str, rows: "Sequence[BoxScore]", note: str = "") -> 
     from invert3d.study.layouts.score import ERRORS, SHORT
 
     print_table(title, list(SHORT.values()), [row.cells() for row in rows], note)
-    print_table("errors of what was found, medians", list(ERRORS.values()), [row.cells(ERRORS) for row in rows])
+    print_table("median errors of the detected objects", list(ERRORS.values()), [row.cells(ERRORS) for row in rows])

@@ -1,4 +1,4 @@
-"""What a network gets wrong: confusion matrix and surest mistakes, explained."""
+"""Show what a network gets wrong: the confusion matrix, and its most confident mistakes, explained."""
 
 from invert3d.cli.options import Count, ModelOptions, Opening, Run, Running, Weights
 from invert3d.cli.show import print_scores
@@ -14,14 +14,14 @@ def evaluate_errors(
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
-    """What a network gets wrong: the confusion matrix, and its surest mistakes, explained.
+    """Show what a network gets wrong: the confusion matrix, and its most confident mistakes, explained.
 
     Args:
         method: The method that explains the mistakes.
-        most: Mistakes that are shown.
-        per_class: Held-out shapes of each class; by default all there are, 20 of each procedural one.
+        most: Largest number of mistakes to show.
+        per_class: Held-out shapes of each class; by default all of them, or 20 of each procedural class.
         data: shapes (procedural), modelnet10-voxels, a ModelNet folder, or a .npz of invert3d data make shapes; by
-            default what a bundled network is measured on.
+            default the data that a bundled network is measured on.
         run.out: The folder to write; by default runs/errors.
     """
     from invert3d.study.explaining.errors import analyze

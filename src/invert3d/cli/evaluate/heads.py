@@ -1,4 +1,4 @@
-"""Which head of a 3-D detector needs which cue?"""
+"""Measure which head of a 3-D detector needs which cue."""
 
 from invert3d.cli.options import Count, File, MeasureOptions, Measuring, Run, Running, Streets, Switch
 from invert3d.cli.show import print_recorded, print_table
@@ -14,15 +14,15 @@ def evaluate_heads(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Invert layouts for some heads of a detector only: which head needs which cue?
+    """Measure which head of a detector needs which cue, by inverting layouts for some heads only.
 
     Args:
         model: A bundled detector, the .json card of your own beside its weights, or a backbone with --checkpoint.
-        checkpoint: Somebody's weights for a backbone.
-        frames: How many held-out streets.
-        steps: Override the recipe's.
-        bf16: Half-precision arithmetic, where the processor has it, while pictures are made; not when they are read.
-        run.out: The run folder, with the picture; by default runs/heads.
+        checkpoint: Weights of a backbone.
+        frames: Number of held-out streets.
+        steps: Steps in all, instead of the recipe's.
+        bf16: Use half precision, where the processor has it, to make pictures; reading them is in full precision.
+        run.out: The run folder, which also gets a figure; by default runs/heads.
     """
     from invert3d.opening.detectors import open_detector
     from invert3d.study.layouts.heads import COLUMNS, SUBSETS, draw_heads, head_table

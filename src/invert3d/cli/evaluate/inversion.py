@@ -1,4 +1,4 @@
-"""Score a run: success, recognition by other networks, Chamfer, control."""
+"""Score a run: success, recognition by other networks, Chamfer distance, control."""
 
 import json
 from dataclasses import replace
@@ -25,11 +25,12 @@ def evaluate_inversion(
     """Score a run folder again, from the clouds it saved.
 
     Args:
-        run: A run folder of invert3d invert class. It knows class names, layout and up axis.
-        model: The model that was inverted, where it is your own, as you gave it to invert3d invert class: nothing is
-            imported because a folder says so.
+        run: A run folder of invert3d invert class. It has the class names, the layout and the up axis.
+        model: The model that was inverted, if it is your own, as you gave it to invert3d invert class. No code is
+            imported because a run folder names it.
         checkpoint: Its weights, if you gave a file.
-        control: Also run the recipe on the network with shuffled weights and say how much of that others recognize.
+        control: Also run the recipe on the network with shuffled weights, and measure how many of those shapes other
+            networks recognize.
     """
     from invert3d.study.classes.job import read_shapes, shapes_facts
     from invert3d.study.classes.report import write_report
@@ -106,6 +107,6 @@ def control_scores(run: Path, network: "Network", facts: dict[str, Any]) -> dict
     job = classes_job(shuffled, list(dict.fromkeys(facts["names"])), recipe)
     drawn = result_of(execute(job, RunOptions(seed=seed)).whole())
     table = score_table(drawn, score(drawn, network, other_networks(network, recipe.judge, drawn.facts["names"])))
-    table["title"] = f"Control: {shuffled.name}. The columns say what the real networks see in its shapes"
+    table["title"] = f"Control: {shuffled.name}. The columns show what the trained networks predict for its shapes"
     write_json(run / "control.json", table)
     return table

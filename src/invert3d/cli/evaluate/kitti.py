@@ -1,4 +1,4 @@
-"""Average precision of a detector's result files by KITTI's rules."""
+"""Compute the average precision of a detector's result files by KITTI's rules."""
 
 import json
 from pathlib import Path
@@ -21,16 +21,16 @@ def evaluate_kitti(
     interpolate: bool = False,
     out: NewFile | None = None,
 ) -> None:
-    """Average precision of a detector's result files by KITTI's rules: 2-D, orientation, bird's eye view and 3-D.
+    """Compute average precision from result files by KITTI's rules: 2-D, orientation, bird's eye view and 3-D.
 
     Args:
-        found: A folder of result files, 000000.txt and so on, or one with such a folder called data. A file without
-            lines says that nothing was found.
+        found: A folder of result files, 000000.txt and so on, or a folder that has them in data. An empty file
+            means that nothing was detected.
         root: KITTI's object data, or a folder of the same layout; only its label_2 is read.
         split: The name of a list of frames, val for ImageSets/val.txt; by default the frames that have a result file.
         points: Recall points: 40, as on KITTI's server, or 11, as before October 2019.
-        loose: Overlaps of 0.5 (cars) and 0.25 (others) from above and in space, instead of 0.7 and 0.5.
-        interpolate: For fewer than some hundred objects: read the curve at every recall. Not what KITTI's server does.
+        loose: Use overlaps of 0.5 (cars) and 0.25 (others) for bird's eye view and 3-D, instead of 0.7 and 0.5.
+        interpolate: Read the curve at every recall, for fewer than a few hundred objects. KITTI's server does not.
         out: A JSON file to write the numbers to.
     """
     from invert3d.data.frames import all_frames, kitti_folder, listed_frames
@@ -52,7 +52,7 @@ def evaluate_kitti(
     counts = [f"{kind} {scores.objects[kind, 'moderate']:,}" for kind in scores.kinds]
     note = f"{scores.frames:,} frames; objects at moderate: {', '.join(counts)}."
     if not interpolate and any(0 < number < 200 for number in scores.objects.values()):
-        note += " Few objects: the official sampling stays below 100 even if all are found; see --interpolate."
+        note += " Few objects: with the official sampling AP stays below 100 even if all are found; see --interpolate."
     print_table(f"KITTI, {points} recall points", kitti.COLUMNS, scores.table(points), note)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)

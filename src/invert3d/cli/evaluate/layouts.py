@@ -1,4 +1,4 @@
-"""The transfer matrix of layout inversion, detectors by detectors."""
+"""Measure how layout inversion transfers between detectors."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -18,11 +18,11 @@ class StreetOptions:
     """Which streets are inverted, and how.
 
     Attributes:
-        frames: How many streets.
-        clutter: Streets full of cars.
+        frames: Number of streets.
+        clutter: Use streets full of cars.
         control: Shuffle the weights of the detectors that are inverted.
-        steps: Override the recipe's.
-        bf16: Half-precision arithmetic, where the processor has it, while pictures are made; not when they are read.
+        steps: Steps in all, instead of the recipe's.
+        bf16: Use half precision, where the processor has it, to make pictures; reading them is in full precision.
     """
 
     frames: Streets = 100
@@ -40,7 +40,7 @@ def evaluate_layouts(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Invert the layouts of held-out streets from each detector, and let every detector read the saved pictures.
+    """Invert each detector for the layouts of held-out streets, and run every detector on the saved pictures.
 
     Args:
         recipe: ours, solids, published or published_authors.
@@ -64,8 +64,8 @@ def evaluate_layouts(
         device=measuring.device,
     )
     rows = [each for row in found.scores for each in row] + [*found.originals, *found.agreement]
-    mean = f"transfer, the mean of one detector reading another's: {found.matrix.transfer:.1f}" if names[1:] else ""
-    print_box_scores(f"{recipe}, {len(made)} streets: AP, moderate, as read from the saved pictures", rows, mean)
+    mean = f"mean AP of a detector on another detector's pictures: {found.matrix.transfer:.1f}" if names[1:] else ""
+    print_box_scores(f"{recipe}, {len(made)} streets: AP at moderate difficulty on the saved pictures", rows, mean)
     if measuring.record:
         label = recipe + ("_clutter" if streets.clutter else "") + ("_shuffled" if streets.control else "")
         rows = [{"table": f"transfer {label}", **row} for row in found.rows()]

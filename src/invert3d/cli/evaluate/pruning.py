@@ -1,4 +1,4 @@
-"""Whether explanations survive pruning."""
+"""Measure whether explanations survive pruning."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
 from invert3d.cli.show import print_recorded, print_scores
@@ -12,11 +12,11 @@ def evaluate_pruning(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Whether explanations survive pruning: the whole network and what is left of it on the same shapes.
+    """Measure whether explanations survive pruning: whole and pruned networks explain the same shapes.
 
     Args:
         whole: Bundled weights.
-        left: Bundled weights that were pruned from them; by default all there are.
+        left: Bundled weights that were pruned from them; by default all of these.
         methods: Names, comma separated.
         per_class: Held-out shapes of each class; those that the whole network gets wrong are left out.
         run.out: The run folder; by default runs/survival.

@@ -1,4 +1,4 @@
-"""The transfer matrix over several networks, for one or more recipes."""
+"""Measure how class inversion transfers between networks, for one or more recipes."""
 
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,16 @@ def evaluate_transfer(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """The transfer matrix over several networks: inverted from the row, recognized by the column.
+    """Compute the transfer matrix of several networks: shapes of the row's network, recognized by the column's.
 
     Args:
-        recipes: Recipes to compare, by default published, search (ours without a step), ours,
-            and ours:shuffled. A recipe with :shuffled behind it is the control: it inverts the same networks with
+        recipes: Recipes to compare, by default published, search (ours without gradient steps), ours,
+            and ours:shuffled. A recipe followed by :shuffled is the control: it inverts the same networks with
             their weights shuffled.
         models: Networks of clouds, comma separated: bundled weights, shapes or real for the three bundled architectures
             trained on those, or a .toml file that names your own (see docs/papers/inverting3d.md).
         repeats: Shapes of each class.
-        classes: Class names, comma separated, or all that the networks know.
+        classes: Class names, comma separated, or all, which are those that the networks share.
         run.out: The run folder, with the matrices as pictures; by default runs/transfer.
     """
     from invert3d.methods.recipes import load_recipe
@@ -47,10 +47,7 @@ def evaluate_transfer(
     for measured in transfer(pairs, networks, run, classes=asked, repeats=repeats):
         print_transfer(measured)
         label = measured.matrix.label
-        note = (
-            "Share of the shapes inverted from the row's network that the column's network recognizes."
-            + measured.guessed
-        )
+        note = "Share of the shapes from the row's network that the column's network recognizes." + measured.guessed
         measured.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", note=note)
         if measuring.record:
             table = f"transfer {label}" if quoted != "real" else f"real transfer {label}"
@@ -70,7 +67,7 @@ def print_transfer(measured: "ClassTransfer") -> None:
         f"Recipe {matrix.label}: transfer {matrix.transfer:.1%}, own {measured.own_success:.1%}",
         ["inverted from", *short],
         [[name, *line] for name, line in zip(short, matrix.values, strict=True)],
-        f"{measured.shapes} shapes a network, {measured.seconds_a_shape:.1f} s a shape. "
+        f"{measured.shapes} shapes per network, {measured.seconds_a_shape:.1f} s per shape. "
         f"Weakest: {', '.join(f'{name} {share(*votes)}' for name, votes in weakest)}.{measured.guessed}",
     )
 

@@ -1,1 +1,1 @@
-"""Ask a frozen model for the input it would recognize."""
+"""Find the input for which a frozen model gives the output you ask for."""

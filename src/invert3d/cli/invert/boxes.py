@@ -1,4 +1,4 @@
-"""In which picture would this 3-D detector see exactly these boxes?"""
+"""Find the picture in which a 3-D detector sees exactly the given boxes."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -17,14 +17,14 @@ class BoxOptions:
 
     Attributes:
         recipe: ours, published, published_authors (the clip range of the paper's code), solids or smallest_change.
-        heads: Ask only these heads, comma separated: hm, dep, rot, dim, wh, reg.
-        steps: Override the recipe's.
+        heads: Invert only these heads, comma separated: hm, dep, rot, dim, wh, reg.
+        steps: Steps in all, instead of the recipe's.
         samples: Pictures of each layout.
-        starts: Begin each picture so many times at once and keep one: of those done early, if any, the one that costs
-            least. By default as the recipe says.
-        sweep: QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): the first object is moved so.
-        bf16: Half-precision arithmetic, where the processor has it, while a recipe sees its picture in random views;
-            its plain part, and the reading, are in full precision.
+        starts: Number of starts per picture. The one with the lowest loss is kept, among those that stopped early if
+            any did. By default as the recipe says.
+        sweep: QUANTITY FROM:TO:STEP, e.g. depth 10:40:2 or yaw 0:360:15 (degrees): moves the first object.
+        bf16: Use half precision, where the processor has it, for the stages with random views; the last stage, and
+            reading the saved picture, are in full precision.
     """
 
     recipe: str | None = None
@@ -45,12 +45,12 @@ def invert_boxes(
     making: Annotated[BoxOptions, Parameter(name="*")] = BoxOptions(),
     run: Running = Run(),
 ) -> None:
-    """Ask a frozen 3-D detector for the picture in which it would see exactly these boxes.
+    """Find the picture in which a frozen 3-D detector sees exactly the given boxes.
 
     Args:
         model: A bundled detector (invert3d models), a card (.json) beside its weights, or a backbone (dla34, resnet18)
             with --checkpoint.
-        checkpoint: Somebody's weights for a backbone.
+        checkpoint: Weights of a backbone.
         run.out: The run folder; by default runs/boxes.
     """
     from invert3d.jobs.execute import execute
@@ -80,9 +80,9 @@ def invert_boxes(
     done = run_of(outcome, asked, scenes.originals)
     write_run_files(outcome.path, done)
     header, rows = errors_table(done.asked, done.found)
-    print_table(f"{len(done.names)} pictures, as {model} reads them from 8 bits", header, rows)
+    print_table(f"{len(done.names)} pictures, as {model} reads the saved 8-bit files", header, rows)
     page = report(done, run.folder(), detector=detector, model=model, sweep=moved)
-    print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps a picture; open {page}")
+    print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps per picture; open {page}")
     outcome.whole()
 
 

@@ -1,4 +1,4 @@
-"""What does this network think an airplane is?"""
+"""Find shapes that a point-cloud classifier recognizes as given classes."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -17,7 +17,7 @@ class RecipeOptions:
         recipe: ours, published, another built-in one (see invert3d recipes), or a TOML file.
         steps: Steps in all, instead of the recipe's.
         starts: Starts of each shape, instead of the recipe's.
-        judge: Which network keeps the good starts: none, own, or bundled weights.
+        judge: The network that selects the best starts: none, own, or bundled weights.
     """
 
     recipe: str = "ours"
@@ -34,7 +34,7 @@ def invert_classes(
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
-    """Invert classes of a frozen point-cloud classifier into a run folder with a page to open.
+    """Find shapes that a frozen point-cloud classifier recognizes as given classes, and write a page to open.
 
     Args:
         classes: Class names, or all.

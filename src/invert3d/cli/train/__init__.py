@@ -1,1 +1,1 @@
-"""Train a reference network: an architecture of clouds or voxels, or centernet3d."""
+"""Train a reference network: a classifier of clouds or voxels, or centernet3d."""

@@ -1,4 +1,4 @@
-"""A monocular 3-D detector, on streets or a KITTI folder."""
+"""Train a monocular 3-D detector, on procedural streets or a KITTI folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,13 @@ class DetectorOptions:
 
     Attributes:
         backbone: small, resnet18 or dla34.
-        size: Height x width of the pictures it takes.
+        size: Height x width of its input.
         width: Channels of the first stage of small (32) or resnet18 (64).
         deconv: Channels of the transposed convolutions of resnet18 (256).
         hidden: Channels inside each head.
-        skips: Give resnet18 skip connections and maps of half the size.
-        center: The point that stands for an object: projected (the middle of its box in space), or box (as published).
-        radius: Rule of the bumps in the heatmap: published, or corrected.
+        skips: Give resnet18 skip connections and output maps at half the input size.
+        center: Center point of an object: projected (its 3-D center, projected), or box (its 2-D center, as published).
+        radius: Rule for the radius of Gaussians in the heatmap: published, or corrected.
     """
 
     backbone: str = "small"
@@ -47,10 +47,10 @@ class FitOptions(BatchOptions):
     Attributes:
         data: streets, or the path of a folder in KITTI's form (with ImageSets/train.txt and val.txt).
         frames: Streets to train on.
-        held_out: Frames to measure on.
-        steps: Batches.
+        held_out: Frames to evaluate on.
+        steps: Training steps, one batch each.
         workers: Processes that make streets.
-        seed: Fixes data and draws.
+        seed: Fixes the data and all random numbers.
     """
 
     data: str = "streets"

@@ -1,4 +1,4 @@
-"""A classifier of clouds or voxels; train ARCHITECTURE is short for it."""
+"""Train a classifier of clouds or voxels; train ARCHITECTURE is a shortcut."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ class DataOptions:
     """What a network is trained on, and begins with.
 
     Attributes:
-        start: A checkpoint to go on from.
+        start: A checkpoint to start from.
         width: Channels of the first convolution of a voxel network; by default as published.
         data: shapes, modelnet10-voxels, both (modelnet10-voxels+shapes, clouds only), or the path of a ModelNet10/40
             folder (OFF, HDF5 or text; clouds only) or of an .npz like that of modelnet10-voxels.
         per_class: Procedural shapes of each class.
-        clutter: Also learn a class of things that are none of the others.
-        values: What a voxel network is fed for an empty and for a full voxel, such as -1 5.
-        data_seed: Fixes the data alone, if another than the seed.
+        clutter: Add a class of shapes that belong to none of the others.
+        values: Input values of empty and full voxels for a voxel network, such as -1 5.
+        data_seed: Seed of the data; by default that of --seed.
     """
 
     start: File | None = None
@@ -38,10 +38,10 @@ class FitOptions(BatchOptions):
     """How long it is trained and how.
 
     Attributes:
-        steps: Batches.
-        points: Points a cloud.
-        abstract: Share of the training clouds that are redrawn as a few lumps.
-        seed: Fixes data and draws.
+        steps: Training steps, one batch each.
+        points: Points per cloud.
+        abstract: Share of the training clouds that are resampled as a few Gaussian blobs.
+        seed: Fixes the data and all random numbers.
     """
 
     steps: Count = 2200

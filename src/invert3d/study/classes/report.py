@@ -18,7 +18,7 @@ from invert3d.study.classes.job import read_shapes
 from invert3d.study.classes.score import Scored, other_networks, score, score_table
 
 #: what the Chamfer distances are called on the page
-YARDSTICKS: tuple[str, ...] = ("from the inverted", "two of the class", "of another class")
+YARDSTICKS: tuple[str, ...] = ("Chamfer to the inverted shape", "between two of the class", "to another class")
 FILMED = 4  # shapes in the GIF
 PLY_LIMIT = 40  # shapes written as PLY and GLB
 
@@ -75,10 +75,10 @@ def write_pictures(folder: Path, result: Result, scored: Scored) -> None:
         )
     sheet = contact_sheet(
         rows,
-        column_titles=["start", "half way", "inverted", "nearest of its class"],
+        column_titles=["start", "halfway", "inverted", "nearest of its class"],
         row_titles=labels(result)[:24],
         title=f"What {result.facts['model']} recognizes as …",
-        note=f"Recipe {result.facts['recipe']}. Color is height.",
+        note=f"Recipe {result.facts['recipe']}. Color shows height.",
     )
     save_png(sheet, folder / "gallery.png")
     if result.trace:
@@ -105,7 +105,8 @@ def write_film(folder: Path) -> Path:
         raise ValueError(f"{folder} kept no snapshots")
     states = torch.cat([result.snapshots, result.x[None]]).numpy(force=True)
     said = [
-        f"it says {row[1]} {row[2]}, so do {row[3]}" for row in json.loads((folder / "scores.json").read_text())["rows"]
+        f"predicted {row[1]} {row[2]}; recognized by {row[3]} others"
+        for row in json.loads((folder / "scores.json").read_text())["rows"]
     ]
     words = [f"step {step}" for step in result.snapshot_steps.tolist()] + ["result"]
     frames = []
@@ -122,7 +123,7 @@ def write_film(folder: Path) -> Path:
             [panels],
             column_titles=labels(result)[:FILMED],
             title=f"What {result.facts['model']} recognizes as …",
-            note="The likeliest of many random solids, moved until the network is sure. Color is height.",
+            note="The most probable of many random solids, then optimized. Color shows height.",
         )
         frames.append(sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS))
     tall = max(frame.height for frame in frames)  # the last caption may need two lines
@@ -151,7 +152,7 @@ def page_clouds(result: Result, scored: Scored) -> list[Any]:
                 name="inverted",
                 row=label,
                 points=result.x[i].numpy(force=True),
-                badges={"it says": scored.own_says(i), "so do others": scored.recognized_by(i)},
+                badges={"prediction": scored.own_says(i), "recognized by others": scored.recognized_by(i)},
                 snapshot_steps=steps,
                 snapshots=None if result.snapshots is None else result.snapshots[:, i].numpy(force=True),
             )
@@ -166,13 +167,14 @@ def write_run_page(folder: Path, run: dict[str, Any], result: Result, scored: Sc
     """index.html: scene, trace, table, recipe, provenance, in one file that opens from disk."""
     from invert3d.view.page import Table, write_page
 
-    network = f"{share(int(scored.own.right.sum()), len(scored.own.right))} shapes satisfy the network itself"
+    network = f"The inverted network recognizes {share(int(scored.own.right.sum()), len(scored.own.right))} shapes"
     votes = [bool(right) for other in scored.others for right in other.right]
     seen = f"; other networks recognize them in {share(sum(votes), len(votes))} cases" if votes else ""
     write_page(
         folder / "index.html",
         title=f"What {result.facts['model']} recognizes as {names_in_words(result.facts['names'])}",
-        subtitle=f"{network}{seen}." + (" Interrupted: this is what there was." if result.interrupted else ""),
+        subtitle=f"{network}{seen}."
+        + (" The run was interrupted; the shapes are unfinished." if result.interrupted else ""),
         clouds=page_clouds(result, scored),
         trace={name: values.tolist() for name, values in mean_trace(result).items()},
         tables=[Table(title="Scores", columns=table["columns"], rows=table["rows"], note=table["note"])],

@@ -129,12 +129,12 @@ def score_table(result: Result, scored: Scored) -> dict[str, Any]:
     judges = f" Others: {', '.join(other.network for other in scored.others)}." if scored.others else ""
     return {
         "title": f"{result.facts['model']}, recipe {result.facts['recipe']}",
-        "columns": ["asked for", "it says", "confidence", "recognized by others", "they say", *DISTANCES]
+        "columns": ["class", "prediction", "confidence", "recognized by others", "their predictions", *DISTANCES]
         + (["points moved"] if free else []),
         "rows": rows,
-        "note": f"{each:.1f} s a shape.{judges} Chamfer: to the nearest of {REFERENCES} shapes of "
-        "the class, held out; two of a class: of one of these to the nearest other; another class: of one of another "
-        "class to the nearest of these (medians).",
+        "note": f"{each:.1f} s per shape.{judges} Chamfer: distance to the nearest of {REFERENCES} held-out shapes of "
+        "the class. Medians for comparison: two of a class, from one of these shapes to the nearest other; another "
+        "class, from a shape of another class to the nearest of these.",
         "transfer": scored.transfer,
         "own_success": scored.own.share,
     }

@@ -65,7 +65,7 @@ def analyze(
     lookup("attribution", method)().check(network.frozen.space)
     if most < 1:
         raise ValueError(f"show at least one mistake, not {most}")
-    with Meter(f"asking {network.name} for the classes of held-out shapes", show=options.progress):
+    with Meter(f"classifying held-out shapes with {network.name}", show=options.progress):
         known = held_out(network, per_class, options.seed, data)
         chances = probabilities(network, known.x)
     mistakes = confident_mistakes(chances, known.target, most)
@@ -88,13 +88,13 @@ def analyze(
     pictures = [("Confusion matrix", outcome.path / "confusion.png")]
     if mistakes:
         draw_mistakes(outcome.path / "mistakes.png", network, known, chances, pairs, found, method)
-        pictures.append(("The surest mistakes", outcome.path / "mistakes.png"))
+        pictures.append(("The most confident mistakes", outcome.path / "mistakes.png"))
     write_page(
         outcome.path / "index.html",
         title=table["title"],
         subtitle=table["note"],
         pictures=pictures,
-        tables=[Table(title="The surest mistakes", columns=table["columns"], rows=table["rows"])],
+        tables=[Table(title="The most confident mistakes", columns=table["columns"], rows=table["rows"])],
         provenance={"command": command_line(), **environment()},
     )
     return table
@@ -116,9 +116,9 @@ def _table(
     pairs = worst_pairs(counts, network.classes)
     accuracy = float((said == known.target).double().mean())
     right = int((said == known.target).sum())
-    note = f"{right} of {len(known)} held-out shapes are classified right ({accuracy:.1%})."
+    note = f"{right} of {len(known)} held-out shapes are classified correctly ({accuracy:.1%})."
     note += "".join(f" {finding}." for finding in findings(counts, network.classes)) + network.guessed
-    columns = ["it is", "classified as", "probability", "of the right class"]
+    columns = ["true class", "classified as", "probability", "probability of true class"]
     return {"title": title, "columns": columns, "rows": rows, "note": note, "accuracy": accuracy, "pairs": pairs}
 
 
@@ -158,7 +158,7 @@ def draw_confusion(path: Path, counts: np.ndarray, names: list[str], table: dict
         names,
         title=table["title"],
         note=table["note"],
-        labels=("it is", "classified as"),
+        labels=("true class", "classified as"),
         form=".0%",
         span=(0, 1),
     )
@@ -188,14 +188,14 @@ def draw_mistakes(
         rows.append(line)
         titles.append(f"{network.classes[int(known.target[i])]} classified as {label}".replace("_", " "))
     signed = reduction_of(method, space) == "sum"
-    what = "what speaks for it" if signed else "what the score depends on"
+    what = "evidence for the class" if signed else "what the score depends on"
     reading = (
         "Red raises the score of the predicted class, blue lowers it" if signed else "Bright: the score depends on it"
     )
     sheet = contact_sheet(
         rows,
         row_titles=titles,
-        title="The surest mistakes, and a typical shape of the predicted class",
+        title="The most confident mistakes, and a typical shape of the predicted class",
         column_titles=["mistake", what, "typical", what],
         note=f"{network.name}, explained by {method.replace('_', ' ')}. {reading}.",
     )

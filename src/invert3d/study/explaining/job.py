@@ -267,7 +267,9 @@ def write_explanations(outcome: Outcome, network: Network, against: str | None =
     chances = torch.stack([each.arrays["chances"] for each in made])
     table = table_of(network, names, [each.facts for each in made], chances, known, against)
     if (share := outcome.job.settings["test"]) is not None:
-        table["note"] += f" Without: what it says once {share:.0%} are taken away, those named or as many at random."
+        table["note"] += (
+            f" Without: the prediction after {share:.0%} are removed, those ranked highest or as many at random."
+        )
     table["note"] += network.guessed
     reasons = dict.fromkeys(reason for each in made for reason in each.facts["left_out"])
     table["note"] += "".join(f" Left out: {reason}." for reason in reasons)
@@ -325,14 +327,14 @@ def table_of(
                 equal = ", in equal steps" if each.get("equal_steps") else ""
                 missed.append(f"{name} {error:.1%} after {used} runs{equal}")
     versus = f" against {against}" if against else ""
-    columns = ["input", "it says", "explained", "method", "runs", "incomplete by", "rectifiers"]
+    columns = ["input", "prediction", "explained class", "method", "runs", "completeness error", "rectifiers"]
     if rows and len(rows[0]) > len(columns):
-        columns += ["without named", "without random"]
+        columns += ["without highest", "without random"]
     return {
-        "title": f"Why {network.name} says so{versus}",
+        "title": f"Why {network.name} predicts this{versus}",
         "columns": columns,
         "rows": rows,
-        "note": "Runs of the network, forward and back. Incomplete by: how far the attributions are from adding up to "
-        "F(x) - F(baseline), as a share of it. Rectifiers: found, and all changed."
+        "note": "Runs: forward and backward passes of the network. Completeness error: difference of the sum of the "
+        "attributions from F(x) - F(baseline), as a share of it. Rectifiers: number found; all were changed."
         + (f" Completeness was not reached: {'; '.join(missed)}." if missed else ""),
     }

@@ -67,13 +67,13 @@ def draw(folder: Path, network: Network, inputs: Sequence[Explained], table: dic
     arrays |= {name: torch.cat([each.found[name].values for each in inputs]).cpu().contiguous() for name in methods}
     write_bytes(folder / "attributions.safetensors", save(arrays))
     panels = [
-        [panel(space, each.x, None, "sequential", caption=f"it says {each.says}")]
+        [panel(space, each.x, None, "sequential", caption=f"predicted {each.says}")]
         + [panel(space, each.x, *values_of(name, found, space, each.x)) for name, found in each.found.items()]
         for each in inputs
     ]
     reading = (
         "Signed methods: red raises the score, blue lowers it, gray does neither. Norms: dark to bright. "
-        "Colors end at the 99th percentile of each input."
+        "Colors saturate at the 99th percentile of each input."
     )
     sheet = contact_sheet(
         panels,
@@ -105,9 +105,9 @@ def rows_of(folder: Path, space: Space, given: Explained) -> list["Cloud"]:
     whole = panel(space, given.x, None, "sequential", hollow=False)
     shape, shown = {"points": whole.cloud, "cube": whole.cube}, filled(space, given.x)
     here = slice(None) if shown is None else shown
-    facts = {"it says": given.says, "explained": given.target}
-    facts |= {} if given.truth is None else {"it is": given.truth}
-    row = f"{given.name}: it says {given.says}"
+    facts = {"prediction": given.says, "explained class": given.target}
+    facts |= {} if given.truth is None else {"true class": given.truth}
+    row = f"{given.name}: predicted {given.says}"
     cards = [Cloud(name="input", row=row, badges=facts, **shape)]
     for method, found in given.found.items():
         values, kind = values_of(method, found, space, given.x)
@@ -116,8 +116,8 @@ def rows_of(folder: Path, space: Space, given: Explained) -> list["Cloud"]:
         cards.append(Cloud(name=method.replace("_", " "), row=row, values=values[here], kind=kind, **shape))
     for method, (gone, answer) in given.without.items():
         away = gone.numpy()[here]
-        row = f"{given.name} without {away.mean():.0%} of it, drawn pale: taken at random, or as each method says"
-        cards.append(Cloud(name=method.replace("_", " "), row=row, ghost=away, caption=f"it says {answer}", **shape))
+        row = f"{given.name} with {away.mean():.0%} removed (drawn pale), at random or as each method ranks them"
+        cards.append(Cloud(name=method.replace("_", " "), row=row, ghost=away, caption=f"predicted {answer}", **shape))
     return cards
 
 

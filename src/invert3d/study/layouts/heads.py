@@ -101,5 +101,5 @@ def draw_heads(path: Path, runs: Sequence[BoxesRun], subsets: Sequence[tuple[str
         truth=runs[0].asked[frame],
         columns=2,
         title="Which head needs which cue?",
-        note="White: what was asked. Color: what is read.",
+        note="White: requested boxes. Color: detections.",
     )

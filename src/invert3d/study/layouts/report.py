@@ -32,7 +32,7 @@ def report(
     shown = [sure(layout) for layout in run.found]
     seen = on_originals(detector, run)
     for i in range(min(len(run.names), MOST_PANELS) if sweep is None else 0):
-        scene = scene_of(run, i, f"{run.names[i]}: what {Path(model).stem} would see", shown[i], seen[i])
+        scene = scene_of(run, i, f"{run.names[i]}: inverted from {Path(model).stem}", shown[i], seen[i])
         numbers = {"steps": run.steps[i], "loss": round(run.losses[i], 3)}
         four_panels(folder / "figures" / f"{run.names[i]}.png", scene, numbers)
     if sweep is not None:
@@ -70,7 +70,7 @@ def write_sweep(run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: 
     """A contact sheet and a GIF of a sweep, captioned with the asked value and what is read."""
     unit = SWEEPS[quantity]
     captions = [
-        f"{quantity} {value:g} {unit}; read: {_read(asked, found, quantity)}"
+        f"{quantity} {value:g} {unit}; detected: {_read(asked, found, quantity)}"
         for value, asked, found in zip(values, run.asked, shown, strict=False)
     ]
     images = [pixels(picture) for picture in run.pictures]
@@ -79,8 +79,8 @@ def write_sweep(run: BoxesRun, shown: Sequence[Layout], folder: Path, quantity: 
         images,
         list(shown),
         captions,
-        title=f"One object, its {quantity} moved",
-        note="Boxes are what the detector reads from the saved picture.",
+        title=f"Sweep over the {quantity} of one object",
+        note="Boxes: detections in the saved picture.",
         columns=2 if images[0].shape[1] > 640 else 3,
     )
     write_gif(folder / "figures" / "sweep.gif", images, captions, fps=4)
@@ -116,9 +116,9 @@ def write_differences(run: BoxesRun, folder: Path) -> None:
         picture_sheet(
             folder / "figures" / f"{name}-change.png",
             [before, after, change],
-            ["the picture", "the smallest change", f"red lighter, blue darker, up to {most:.2f}"],
+            ["the picture", "the smallest change", f"red: lighter, blue: darker, by up to {most:.2f}"],
             1,
-            title=f"{name}: what must change for the asked layout to be seen",
+            title=f"{name}: the change after which the detector sees the requested layout",
             width=900,
         )
 
@@ -128,9 +128,11 @@ def judgment(agrees: Sequence[bool], asked: Sequence[Layout], shown: Sequence[La
     (``Detector.agrees``): overlap, meters and degrees are means over the objects that it reads."""
     each = [errors(one, other) for one, other in zip(asked, shown, strict=True)]
     read, extra = sum(len(one.pairs) for one in each), sum(one.false for one in each)
-    whole = f"It sees what was asked in {share(sum(agrees), len(agrees))} pictures"
-    words = [whole if len(agrees) > 1 else f"It {'sees' if any(agrees) else 'does not see'} what was asked"]
-    words.append(f"{share(read, read + sum(one.missed for one in each))} objects read")
+    whole = f"The detector sees the requested layout in {share(sum(agrees), len(agrees))} pictures"
+    words = [
+        whole if len(agrees) > 1 else f"The detector {'sees' if any(agrees) else 'does not see'} the requested layout"
+    ]
+    words.append(f"{share(read, read + sum(one.missed for one in each))} objects found")
     if read:
         iou, depth, yaw = (
             float(torch.cat([getattr(one, k) for one in each]).mean()) for k in ("iou3d", "depth", "yaw")
@@ -176,7 +178,7 @@ def write_boxes_page(
         "seed": str(settings.get("seed", "")),
         **facts.get("environment", {}),
     }
-    figures = {"sweep.png": "The sweep", "sweep.gif": "The sweep, one after the other"}
+    figures = {"sweep.png": "The sweep", "sweep.gif": "The sweep as an animation"}
     there = [(title, path) for name, title in figures.items() if (path := folder / "figures" / name).is_file()]
     there += [("What must change", path) for path in sorted((folder / "figures").glob("*-change.png"))[:MOST_PANELS]]
     return write_scene_page(
@@ -184,13 +186,13 @@ def write_boxes_page(
         frames,
         about,
         title="Inverted layouts",
-        subtitle=f"Read by {Path(model).stem} from the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}",
+        subtitle=f"Detections of {Path(model).stem} in the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}",
         pictures=there,
         recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
         notes=[
-            "It sees what was asked: the detections above a score of 0.3 are just the objects asked for, each box on "
-            "average within a fiftieth of its diagonal of the asked one.",
+            "The detector sees the requested layout if the detections above a score of 0.3 are exactly the requested "
+            "objects, with corners on average within 2 % of a diagonal.",
             "A picture that only its own detector understands is an adversarial example: "
-            "invert3d evaluate boxes RUN --models OTHER says what another one reads.",
+            "invert3d evaluate boxes RUN --models OTHER measures what another detector sees.",
         ],
     )

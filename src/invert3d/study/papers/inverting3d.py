@@ -134,8 +134,8 @@ class Street:
         agrees = agreeing(self.detector, list(last.pictures), list(last.asked))
         write_boxes_page(self.outcome.path, last, [sure(last.found[0])], agrees, self.seen, self.model)
         note = (
-            f"What {short(self.model)} reads from the picture in 8 bits, against what was asked. Errors are means over "
-            "the objects that were found."
+            f"Detections of {short(self.model)} in the saved 8-bit picture, compared with the requested layout. "
+            "Errors are means over the detected objects."
         )
         return save_table(self.outcome.path, title, rows, note)
 
@@ -154,9 +154,10 @@ def figure4(options: FigureOptions) -> dict[str, Any]:
     rounder = [roundness(b) - roundness(a) for a, b in zip(plain, smooth, strict=True)]
     surer = float((made[1].scored.own.probability - made[0].scored.own.probability).mean())
     note = (
-        "Observation 2 of the paper (smoothing has little effect, and makes shapes more spherical): smoothed and not, "
-        f"the clouds are {sum(apart) / len(apart):.2f} of their radius apart (Chamfer), and the smoothed are "
-        f"{sum(rounder) / len(rounder):+.2f} rounder (1 is a ball); its own confidence changes by {surer:+.2f}."
+        "Observation 2 of the paper (smoothing has little effect, and makes shapes more spherical): the Chamfer "
+        f"distance between clouds with and without smoothing is {sum(apart) / len(apart):.2f} of their radius; "
+        f"smoothing changes the roundness (1 for a ball) by {sum(rounder) / len(rounder):+.2f}, and the confidence of "
+        f"the inverted network by {surer:+.2f}."
     )
     return write(outcome, f"Inverted person, car and airplane ({PAPER}, figure 4)", made, note)
 
@@ -172,9 +173,9 @@ def figure5(options: FigureOptions) -> dict[str, Any]:
     went = [sum(each.displacement(i) for i in range(len(CLASSES))) / len(CLASSES) for each in made]
     sure = [float(each.scored.own.probability.mean()) for each in made]
     note = (
-        "Observation 1 of the paper (from a uniform start the points hardly move, from near zero it looks better): "
-        f"points go {went[1]:.2f} radii of the start from uniform and {went[0]:.1f} from near zero; the network's own "
-        f"confidence ends at {sure[1]:.2f} and {sure[0]:.2f}."
+        "Observation 1 of the paper (from a uniform start the points hardly move, from near zero the result looks "
+        f"better): in radii of the start, points move by {went[1]:.2f} from a uniform start and by {went[0]:.1f} from "
+        f"near zero; the final confidence of the network is {sure[1]:.2f} and {sure[0]:.2f}."
     )
     return write(outcome, f"Zero against uniform start ({PAPER}, figure 5)", made, note)
 
@@ -211,7 +212,7 @@ class Made:
         return {
             "class": CLASSES[i],
             "setting": self.label,
-            "it says": self.scored.own.says[i],
+            "prediction": self.scored.own.says[i],
             "confidence": round(float(self.scored.own.probability[i]), 3),
             "others": self.scored.recognized_by(i),
             "moved": "–" if moved.isnan() else f"{moved:.0%}",

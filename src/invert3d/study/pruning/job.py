@@ -201,7 +201,7 @@ def draw_filters(path: Path, name: str, layer: str, filters: Mapping[str, Tensor
         row_titles=list(kernels),
         panel_size=(130, 130),
         title=f"Kernels of {layer} of {name}",
-        note="Red excites, blue inhibits; what was cut is not drawn. The strongest kernels of the first convolution "
-        "that lost half of its weights.",
+        note="Red: positive, blue: negative; pruned weights are not drawn. The strongest kernels of the first "
+        "convolution that lost half of its weights.",
     )
     save_png(sheet, path)

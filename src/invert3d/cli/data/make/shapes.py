@@ -24,10 +24,10 @@ def data_make_shapes(
         form: points, voxels or meshes.
         classes: Class names, comma separated, or all.
         per_class: Shapes of each class.
-        points: Points a cloud.
+        points: Points per cloud.
         size: Voxels along each side.
         seed: Fixes the data set.
-        overwrite: Replace what is there.
+        overwrite: Replace the existing file or folder.
     """
     from invert3d.data.worlds.shape_files import write_shapes
     from invert3d.data.worlds.shapes import CATEGORIES

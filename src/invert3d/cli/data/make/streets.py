@@ -16,11 +16,11 @@ def data_make_streets(
     """Write procedural streets with labels, as a folder in KITTI's layout.
 
     Args:
-        frames: Streets to make; the last tenth is held out.
+        frames: Number of streets; the last tenth is held out.
         size: Height x width of the pictures.
-        scan: Write LiDAR scans, too.
-        depth: Write depth, too.
-        clutter: Streets full of cars: jams and car parks.
+        scan: Also write LiDAR scans.
+        depth: Also write depth maps.
+        clutter: Make streets full of cars: traffic jams and parking lots.
         run.out: The folder; by default runs/streets.
     """
     height, width = parsed_size(size)
