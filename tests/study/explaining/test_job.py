@@ -103,7 +103,7 @@ def test_a_folder_of_voxels(tmp_path: Path) -> None:
         assert (out / name).stat().st_size > 1000
     page = (out / "index.html").read_text()
     assert 'id="least"' in page and '"cube":true' in page
-    assert page.count("<dt>it is</dt><dd>chair</dd>") == 1, "what is known of shapes:chair, and not of mine.binvox"
+    assert page.count("<dt>true class</dt><dd>chair</dd>") == 1, "what is known of shapes:chair, and not of mine.binvox"
 
 
 @pytest.mark.parametrize(
