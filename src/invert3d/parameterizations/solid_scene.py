@@ -1,7 +1,7 @@
 """Pictures of a few plain solids in each box that is asked for, before a backdrop of a few colors.
 
 Free pixels satisfy a detector without meaning anything, as free points do a classifier. Boxes and ellipsoids that are
-seen by the layout's own camera can only draw things: what satisfies the detector is then an object.
+seen by the layout's own camera can only draw things with outlines. Whether a person can name them is another question.
 """
 
 from typing import Any
