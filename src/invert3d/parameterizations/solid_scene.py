@@ -49,7 +49,7 @@ class SolidScene(Parameterization):
         if min(self.count, self.rows, self.columns, self.objects) < 1:
             raise ValueError("count, rows, columns and objects must be at least 1")
         if not (0 <= self.round <= 1 and self.soft > 0):
-            raise ValueError(f"round must be a share and soft above 0, not {self.round} and {self.soft}")
+            raise ValueError(f"round must be between 0 and 1 and soft above 0, not {self.round} and {self.soft}")
 
     def initialize(self, like: Tensor, space: Space, draws: Draws) -> dict[str, Tensor]:
         n, k = self.objects, self.count
