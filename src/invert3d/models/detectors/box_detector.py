@@ -1,6 +1,7 @@
 """What torchvision's detectors of boxes in pictures share behind the protocol: sizes, targets, agreement."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ class BoxDetector(PictureDetector):
 
     #: the class of torchvision that this takes apart
     network: str
+    model: Any
 
     def __init__(self, model: nn.Module, kinds: Sequence[str], *, height: int, width: int) -> None:
         """Raises TypeError for another network, ValueError for another number of classes."""
@@ -68,7 +70,7 @@ class BoxDetector(PictureDetector):
         sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
         return sum(kind in self.kinds for kind in layout.select((sides > 0).all(1)).kinds)
 
-    def scaled(self, images: Float[Tensor, "b 3 h w"]) -> tuple[object, Tensor]:
+    def scaled(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Any, Tensor]:
         """The ``ImageList`` that the network makes of pictures of one size, and the ``sizes`` (B, 4) of each: height
         and width as resized, and before."""
         batch, _ = self.model.transform([*images])
