@@ -77,13 +77,17 @@ class BoxDetector(PictureDetector):
         sizes = torch.tensor([*batch.image_sizes[0], *images.shape[-2:]], device=images.device)
         return batch, sizes.expand(len(images), -1)
 
+    def finalize(self, raw: dict[str, Tensor], cameras: Tensor | None = None, threshold: float = 0.0) -> list[Layout]:
+        """The detections of each picture, best first, by the network's own post-processing, above a score. Cameras are
+        not looked at."""
+        raise NotImplementedError
+
     def read(self, found: list[dict[str, Tensor]], sizes: Tensor, threshold: float) -> list[Layout]:
         """The layouts of what the network's post-processing found in pictures as resized, above a score."""
         resized, original = ([tuple(size[part]) for size in sizes.tolist()] for part in (slice(2), slice(2, 4)))
+        found = self.model.transform.postprocess(found, resized, original)
         layouts = []
-        for each, (height, width) in zip(
-            self.model.transform.postprocess(found, resized, original), original, strict=True
-        ):
+        for each, (height, width) in zip(found, original, strict=True):
             kept = each["scores"] > threshold
             names = [self.kinds[k] for k in each["labels"][kept].tolist()]
             layouts.append(Layout.of_boxes(names, each["boxes"][kept], height, width, each["scores"][kept]))
