@@ -8,8 +8,8 @@ import numpy as np
 
 from invert3d.data.worlds import traffic, walkers
 from invert3d.data.worlds.road import Road
-from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Template
+from invert3d.data.worlds.tracing import Instance
 
 #: half the view's width at 1 m, with some margin
 VIEW = 0.9

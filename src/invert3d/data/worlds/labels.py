@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy.spatial import ConvexHull
 
-from invert3d.data.worlds.stage import Instance, Tracer
 from invert3d.data.worlds.templates import Template, turned
+from invert3d.data.worlds.tracing import Instance, Tracer
 from invert3d.ops.layouts import Layout
 
 #: objects with fewer visible pixel rows than this are not labeled
@@ -19,7 +19,7 @@ VISIBLE = (0.85, 0.45, 0.12)
 
 def extent_of(instance: Instance, projection: np.ndarray) -> np.ndarray:
     """(4,) left, top, right, bottom in pixels of all vertices, not clipped. They must lie before the camera."""
-    placed = turned(_outermost(instance.template), np.cos(instance.yaw), np.sin(instance.yaw))
+    placed = turned(_outermost(instance.template) * instance.scale, np.cos(instance.yaw), np.sin(instance.yaw))
     seen = (placed + np.array(instance.center)) @ projection[:, :3].T + projection[:, 3]
     pixels = seen[:, :2] / np.maximum(seen[:, 2:], 0.05)
     return np.concatenate([pixels.min(0), pixels.max(0)])
@@ -49,7 +49,8 @@ def alone_pixels(instance: Instance, projection: np.ndarray, box: np.ndarray) ->
     start = -inverse @ projection[:, 3] - np.array(instance.center)
     c, s = np.cos(instance.yaw), np.sin(instance.yaw)
     turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-    hit = _tracer(instance.template).blocked(np.broadcast_to(turn @ start, rays.shape), rays @ turn.T)
+    start, rays = turn @ start / instance.scale, rays @ turn.T / instance.scale
+    hit = _tracer(instance.template).blocked(np.broadcast_to(start, rays.shape), rays)
     return float(hit.mean() * across * down)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from invert3d.data.worlds import scenery
 from invert3d.data.worlds.composition import Cast
 from invert3d.data.worlds.road import Road
-from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Template
+from invert3d.data.worlds.tracing import Instance
 
 
 @dataclass(frozen=True)

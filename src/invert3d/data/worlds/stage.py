@@ -1,15 +1,14 @@
-"""A street scene as one mesh that rays can ask: what they hit, in whose frame, and how bright it is."""
-
-from dataclasses import dataclass
+"""A street scene as one mesh that rays can ask, and how bright it is."""
 
 import numpy as np
 
-from invert3d.data.worlds.colors import Color, linear
+from invert3d.data.worlds.colors import linear
 from invert3d.data.worlds.facades import facade_color
 from invert3d.data.worlds.lighting import Weather, ambient, hazed, sky_color
 from invert3d.data.worlds.road import Road
 from invert3d.data.worlds.surfaces import foliage_color, ground_color, roof_color, stone_color
-from invert3d.data.worlds.templates import Material, Template, turned
+from invert3d.data.worlds.templates import Material
+from invert3d.data.worlds.tracing import Geometry, Hits, Instance
 
 #: 0 dull, 1 paint, 2 glass, 3 metal, by material
 _GLOSS = np.array(
@@ -18,103 +17,20 @@ _GLOSS = np.array(
 _NO_FACADE = np.zeros(13, np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Instance:
-    """A template in a scene: the center of its bottom in camera coordinates (m), rotation_y, colors to choose (sRGB),
-    and the number of the object it is (0: scenery)."""
-
-    template: Template
-    center: tuple[float, float, float]
-    yaw: float
-    tint_a: Color = (0.5, 0.5, 0.5)
-    tint_b: Color = (0.3, 0.3, 0.3)
-    number: int = 0
-    contact: bool = True
-
-
-class Tracer:
-    """Ray casting against triangles: ``vertices`` (V, 3) float32 and ``faces`` (F, 3) int32."""
-
-    def __init__(self, vertices: np.ndarray, faces: np.ndarray) -> None:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-
-        self.scene = EmbreeScene()
-        self.mesh = TriangleMesh(
-            self.scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32)
-        )
-
-    def hits(self, origins: np.ndarray, rays: np.ndarray) -> dict[str, np.ndarray]:
-        """First hits of (N, 3) rays: primID (-1: none), tfar in ray lengths, u, v, Ng."""
-        return self.scene.run(origins.astype(np.float32), rays.astype(np.float32), query="INTERSECT", output=1)
-
-    def blocked(self, origins: np.ndarray, rays: np.ndarray) -> np.ndarray:
-        """(N,) whether anything lies on the rays."""
-        return self.scene.run(origins.astype(np.float32), rays.astype(np.float32), query="OCCLUDED") >= 0
-
-
-@dataclass(frozen=True, eq=False)
-class Hits:
-    """What rays hit: ``face`` (N,) int32 with -1 for the sky, ``depth`` (N,) in ray lengths, corner weights u and v,
-    and geometric normals (N, 3) toward the viewer."""
-
-    face: np.ndarray
-    depth: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-    normal: np.ndarray
-
-
-class Stage:
-    """All instances of a scene, traced together."""
+class Stage(Geometry):
+    """All instances of a street, with its light."""
 
     def __init__(self, instances: list[Instance], road: Road, weather: Weather, focal: float, eye: np.ndarray) -> None:
         """Build the tracer. ``focal`` in pixels, ``eye`` (3,) the camera's place, both for texture detail."""
-        self.road, self.weather, self.focal, self.eye = road, weather, focal, eye.astype(np.float32)
+        super().__init__(instances, eye)
+        self.road, self.weather, self.focal = road, weather, focal
         templates = [instance.template for instance in instances]
-        counts = np.array([len(t.vertices) for t in templates])
-        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        yaws = np.array([instance.yaw for instance in instances])
-        self.turns = np.stack([np.cos(yaws), np.sin(yaws)], -1).astype(np.float32)
-        self.centers = np.array([instance.center for instance in instances], dtype=np.float32)
-        who = np.repeat(np.arange(len(instances)), counts)
-        vertices = self.turned(np.concatenate([t.vertices for t in templates]), who) + self.centers[who]
-        faces = np.concatenate([t.faces + o for t, o in zip(templates, offsets, strict=True)])
-        self.owner = np.repeat(np.arange(len(instances)), [len(t.faces) for t in templates])
-        self.normals = np.concatenate([t.normals for t in templates])
-        self.materials = np.concatenate([t.materials for t in templates])
         self.colors = np.concatenate([t.colors for t in templates])
         tints = linear(np.array([[instance.tint_a, instance.tint_b] for instance in instances]))
         rows = np.flatnonzero(self.colors[:, 0] < 0)
         self.colors[rows] = tints[self.owner[rows], (self.colors[rows, 0] < -1.5).astype(int)]
-        self.rounded = (self.materials != Material.GROUND) & (self.materials != Material.FACADE)
-        self.numbers = np.array([instance.number for instance in instances], dtype=np.int16)
         self.facades = np.stack([np.array(t.facade, np.float32) if t.facade else _NO_FACADE for t in templates])
         self.feet = [instance for instance in instances if instance.contact and instance.template.size[0] > 0.3]
-        self.tracer = Tracer(vertices, faces.astype(np.int32))
-
-    def turned(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
-        """Points or normals (N, 3) from the frames of instances ``who`` (N,) into camera axes."""
-        return turned(points, *self.turns[who].T)
-
-    def local(self, directions: np.ndarray, who: np.ndarray) -> np.ndarray:
-        """Camera axes (N, 3) in the frames of instances ``who`` (N,)."""
-        c, s = self.turns[who].T
-        return turned(directions, c, -s)
-
-    def trace(self, rays: np.ndarray, origin: np.ndarray | None = None) -> Hits:
-        """First hits of (N, 3) rays from the eye, or from ``origin`` (3,)."""
-        start = np.broadcast_to(self.eye if origin is None else origin.astype(np.float32), rays.shape)
-        found = self.tracer.hits(np.ascontiguousarray(start), rays)
-        normal = found["Ng"]
-        normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-12
-        normal *= np.where(np.einsum("ij,ij->i", normal, rays) > 0, np.float32(-1), np.float32(1))[:, None]
-        depth = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
-        return Hits(found["primID"], depth, found["u"], found["v"], normal)
-
-    def numbers_of(self, hits: Hits) -> np.ndarray:
-        """(N,) int16 object numbers; 0 for scenery and sky."""
-        return np.where(hits.face >= 0, self.numbers[self.owner[hits.face]], 0).astype(np.int16)
 
     def shade(self, rays: np.ndarray, hits: Hits) -> np.ndarray:
         """(N, 3) float32 radiance seen along rays from the eye."""
@@ -128,7 +44,7 @@ class Stage:
         distance = hits.depth[seen] * length
         view = ray / length[:, None]
         flat = hits.normal[seen]
-        normal = self._normals(face, who, hits.u[seen], hits.v[seen], flat)
+        normal = self.smooth(face, who, hits.u[seen], hits.v[seen], flat)
         albedo, gloss = self._surfaces(face, who, points, normal, distance)
         light, lit = self._light(points, normal, flat, face)
         color = albedo * light
@@ -136,15 +52,6 @@ class Stage:
         color[shiny] = self._shine(color[shiny], view[shiny], normal[shiny], gloss[shiny], lit[shiny])
         radiance[seen] = hazed(self.weather, color, distance)
         return radiance
-
-    def _normals(self, face: np.ndarray, who: np.ndarray, u: np.ndarray, v: np.ndarray, flat: np.ndarray) -> np.ndarray:
-        """Smooth normals toward the viewer; walls and ground are flat."""
-        normal, rows = flat.copy(), np.flatnonzero(self.rounded[face])
-        u, v, corners = u[rows, None], v[rows, None], self.normals[face[rows]]
-        mixed = self.turned(corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v, who[rows])
-        mixed *= np.where(np.einsum("ij,ij->i", mixed, flat[rows]) < 0, np.float32(-1), np.float32(1))[:, None]
-        normal[rows] = mixed / (np.sqrt(np.einsum("ij,ij->i", mixed, mixed))[:, None] + 1e-9)
-        return normal
 
     def _surfaces(
         self, face: np.ndarray, who: np.ndarray, points: np.ndarray, normal: np.ndarray, distance: np.ndarray

@@ -15,8 +15,9 @@ from invert3d.data.worlds.lidar import scan_street
 from invert3d.data.worlds.lighting import develop, make_weather
 from invert3d.data.worlds.road import make_road
 from invert3d.data.worlds.roadside import furnish
-from invert3d.data.worlds.stage import Hits, Stage
+from invert3d.data.worlds.stage import Stage
 from invert3d.data.worlds.terrain import ground_instance
+from invert3d.data.worlds.tracing import photograph
 from invert3d.ops.layouts import Layout
 
 KINDS = ("Car", "Van", "Pedestrian", "Cyclist")
@@ -51,12 +52,6 @@ def make_projection(rng: np.random.Generator, height: int, width: int) -> np.nda
     usual = np.array([[focal, 0, across, 44.86], [0, focal, down, 0.2163], [0, 0, 1, 0.002746]])
     shift = (scale - 1) / 2  # whole pixels scale, not their middles
     return np.array([[scale, 0, shift], [0, scale, shift], [0, 0, 1]]) @ usual
-
-
-def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(N, 3) float32 directions with z = 1 through pixels (N, 2) of column and row."""
-    inverse = np.linalg.inv(projection[:, :3]).astype(np.float32)
-    return pixels.astype(np.float32) @ inverse[:, :2].T + inverse[:, 2]
 
 
 def check_size(height: int, width: int) -> None:
@@ -99,44 +94,11 @@ def _attempt(rng: np.random.Generator, height: int, width: int, clutter: bool, s
     cast = cast_objects(scene, road, style, clutter, 16 * focal / 721)
     instances = [ground_instance(road), *furnish(scene, road, style, cast), *cast.instances]
     stage = Stage(instances, road, weather, focal, -np.linalg.solve(projection[:, :3], projection[:, 3]))
-    image, hits = _photograph(stage, projection, height, width, film)
+    radiance, hits = photograph(stage, projection, height, width)
+    image = develop(weather, radiance, film)
     numbers = stage.numbers_of(hits).reshape(height, width)
     layout, kept = label_objects(cast.kinds, cast.instances, numbers, projection)
     table = np.zeros(len(cast.instances) + 1, np.int16)
     table[kept + 1] = np.arange(1, len(kept) + 1)
     points = scan_street(stage, beams) if scan else np.zeros((0, 4), np.float32)
     return Frame(image, hits.depth.reshape(height, width), table[numbers], layout, points)
-
-
-def _photograph(
-    stage: Stage, projection: np.ndarray, height: int, width: int, rng: np.random.Generator
-) -> tuple[np.ndarray, Hits]:
-    """The picture (H, W, 3) uint8 and what each pixel's middle hit; edges take up to three more rays a pixel."""
-    pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(np.float32)
-    rays = rays_of(projection, pixels)
-    hits = stage.trace(rays)
-    radiance = stage.shade(rays, hits)
-    counts = _edges(stage, hits, radiance.reshape(height, width, 3)).ravel()
-    rough = np.flatnonzero(counts)
-    owner, starts = np.repeat(rough, counts[rough]), np.cumsum(counts[rough]) - counts[rough]
-    shifts = np.array([[-0.36, -0.12], [0.28, -0.33], [0.1, 0.38]], np.float32)
-    within = np.arange(len(owner)) - np.repeat(starts, counts[rough])
-    more = rays_of(projection, pixels[owner] + shifts[within])
-    extra = np.minimum(stage.shade(more, stage.trace(more)), 3.0)
-    total = np.minimum(radiance[rough], 3.0) + (np.add.reduceat(extra, starts) if len(rough) else 0)
-    radiance[rough] = total / (1 + counts[rough, None])
-    return develop(stage.weather, radiance.reshape(height, width, 3), rng), hits
-
-
-def _edges(stage: Stage, hits: Hits, radiance: np.ndarray) -> np.ndarray:
-    """(H, W) how many more rays pixels take: three where a neighbor is another instance's, one where it is brighter."""
-    height, width, _ = radiance.shape
-    owner = np.where(hits.face >= 0, stage.owner[hits.face], -1).reshape(height, width)
-    tone = np.sqrt(np.clip(radiance.mean(-1), 0, 2))
-    counts = np.zeros((height, width), np.int64)
-    for axis in (0, 1):
-        change = np.where(np.diff(owner, axis=axis) != 0, 3, np.abs(np.diff(tone, axis=axis)) > 0.07)
-        rows = np.moveaxis(counts, axis, 0)
-        for side in (rows[:-1], rows[1:]):
-            np.maximum(side, np.moveaxis(change, axis, 0), out=side)
-    return counts

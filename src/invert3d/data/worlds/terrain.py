@@ -4,8 +4,8 @@ import numpy as np
 
 from invert3d.data.worlds.parts import Part, joined
 from invert3d.data.worlds.road import Road
-from invert3d.data.worlds.stage import Instance
 from invert3d.data.worlds.templates import Material, Template
+from invert3d.data.worlds.tracing import Instance
 
 _FAR = 130.0
 
