@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from invert3d.data.worlds.coco_files import run_lengths
 from invert3d.data.worlds.composition import corners_of, overlap
 from invert3d.data.worlds.road import make_road
-from invert3d.data.worlds.street_files import calibration_of, run_lengths
+from invert3d.data.worlds.street_files import calibration_of
 from invert3d.data.worlds.streets import KINDS, Frame, make_frame
 from invert3d.data.worlds.templates import Template
 from invert3d.data.worlds.traffic import CARS, car_template

@@ -11,7 +11,8 @@ from invert3d.data.kitti import KittiFolder
 from invert3d.data.worlds.streets import make_frame
 from invert3d.jobs.options import RunOptions
 from invert3d.training import streets
-from invert3d.training.streets import MakeStreets, make_streets, street_frames
+from invert3d.training.streets import make_streets, street_frames
+from invert3d.training.worlds import MakePictures
 from tests.cli.calls import command
 from tests.data.test_streets import decoded
 
@@ -69,7 +70,7 @@ def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeyp
     monkeypatch.setattr(streets, "AT_ONCE", 2)
     make_streets(3, options(tmp_path / "one"), **SIZE)
     make_streets(3, options(tmp_path / "two", workers=2), **SIZE)
-    work = MakeStreets.__call__
+    work = MakePictures.__call__
 
     def interrupted(self, units, context):
         if units[0].name != "000000":
@@ -77,7 +78,7 @@ def test_one_process_two_and_an_interrupted_run_write_the_same(tmp_path, monkeyp
         return work(self, units, context)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(MakeStreets, "__call__", interrupted)
+        patch.setattr(MakePictures, "__call__", interrupted)
         make_streets(3, options(tmp_path / "cut"), **SIZE)
     assert not (tmp_path / "cut" / "instances.json").exists()
     make_streets(3, options(tmp_path / "cut", resume=True), **SIZE)

@@ -4,43 +4,25 @@ A finished run folder of ``make_streets`` is a KITTI folder, too: ``training/ima
 asked for, ``velodyne`` and ``depth_2``; ``ImageSets``, the last tenth as val; ``instances.json``, COCO with masks.
 """
 
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from invert3d.data.worlds.street_files import annotations_of, write_coco, write_frame, write_lists
-from invert3d.data.worlds.streets import Frame, check_size, make_frame
+from invert3d.data.worlds.coco_files import annotations_of, write_coco
+from invert3d.data.worlds.street_files import write_frame, write_lists
+from invert3d.data.worlds.streets import KINDS, Frame, check_size, make_frame
 from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
-from invert3d.jobs.job import Context, Job, Made, Unit
+from invert3d.jobs.job import Job, Made, Unit
 from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
 from invert3d.training.frames import Frames
-
-AT_ONCE = 16  # frames a batch
-
-
-@dataclass(frozen=True, kw_only=True)
-class MakeStreets:
-    """The worker: frames of the street world, by keywords of ``make_frame``, and ``keep``: what is kept of one."""
-
-    scene: Mapping[str, Any]
-    keep: Callable[[str, Frame], Made]
-
-    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
-        made = []
-        for i, unit in enumerate(units):
-            context.report(i / len(units))
-            made.append(self.keep(unit.name, make_frame(int(unit.name), seed=context.seed, **self.scene)))
-        return made
+from invert3d.training.worlds import AT_ONCE, MakePictures, link
 
 
 def streets_job(
@@ -59,7 +41,7 @@ def streets_job(
     return Job(
         kind="streets",
         units=tuple(Unit(name=f"{i:06d}") for i in range(count)),
-        worker=MakeStreets(scene=scene, keep=keep),
+        worker=MakePictures(make=make_frame, scene=scene, keep=keep),
         settings={**scene, "depth": depth},
         capacity=AT_ONCE,
         label=f"making {count} streets",
@@ -77,7 +59,9 @@ def as_files(name: str, frame: Frame, *, scan: bool, depth: bool) -> Made:
     with tempfile.TemporaryDirectory() as place:
         write_frame(Path(place), name, frame, scan=scan, depth=depth)
         files = {str(path.relative_to(place)): path.read_bytes() for path in Path(place).rglob("*.*")}
-    return Made(facts={"annotations": annotations_of(frame, int(name))}, files=files)
+    return Made(
+        facts={"annotations": annotations_of(frame.instances, frame.layout.kinds, KINDS, int(name))}, files=files
+    )
 
 
 def street_frames(
@@ -133,20 +117,7 @@ def make_streets(
         for file in made.files:
             link(outcome.path / "units" / unit.name / file, outcome.path / file)
         names.append(unit.name)
-        found.append(made.facts["annotations"])
-    write_coco(outcome.path / "instances.json", names, found, (height, width))
+        found += made.facts["annotations"]
+    write_coco(outcome.path / "instances.json", dict(enumerate(names)), found, (height, width), KINDS)
     write_lists(outcome.path, names)
     return outcome.path
-
-
-def link(file: Path, target: Path) -> None:
-    """The same file at another place, without a second copy on the disk where its file system can do that.
-
-    Text is copied: who edits a label edits that and not what ``--resume`` compares.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        (shutil.copyfile if file.suffix == ".txt" else os.link)(file, target)
-    except OSError:
-        shutil.copyfile(file, target)

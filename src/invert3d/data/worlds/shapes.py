@@ -40,10 +40,15 @@ _MAKERS = {
 CATEGORIES: tuple[str, ...] = tuple(sorted(_MAKERS))
 
 
+def make_parts(category: str, rng: np.random.Generator) -> list[parts.Part]:
+    """The parts of one random member of a class, in meters, z up, facing -y. ValueError if there is no such class."""
+    _check_categories([category])
+    return _MAKERS[category](rng)
+
+
 def make_mesh(category: str, rng: np.random.Generator) -> trimesh.Trimesh:
     """One random member of a class, in meters, z up, facing -y. ValueError if there is no such class."""
-    _check_categories([category])
-    return parts.assemble(_MAKERS[category](rng))
+    return parts.assemble(make_parts(category, rng))
 
 
 def _check_categories(names: Sequence[str]) -> None:

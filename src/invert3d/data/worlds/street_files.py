@@ -1,8 +1,6 @@
-"""Streets as files: KITTI's object layout, depth as 16-bit PNG, instances as COCO JSON."""
+"""Streets as files: KITTI's object layout, depth as 16-bit PNG."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +8,7 @@ import torch
 from invert3d.data.files import writing
 from invert3d.data.kitti import Calibration, write_calibration, write_labels
 from invert3d.data.worlds.lidar import TO_CAMERA
-from invert3d.data.worlds.streets import KINDS, Frame
+from invert3d.data.worlds.streets import Frame
 
 #: share of the frames that are held out
 HELD_OUT = 0.1
@@ -32,33 +30,6 @@ def calibration_of(frame: Frame) -> Calibration:
         velo_to_cam=torch.tensor(TO_CAMERA).to(projection),
         imu_to_velo=torch.tensor(_IMU).to(projection),
     )
-
-
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """COCO's uncompressed run lengths of a mask (H, W) bool: column by column, the first run is of zeros."""
-    edges = np.flatnonzero(np.diff(np.asarray(mask, bool).ravel(order="F"), prepend=False))
-    return np.diff(edges, prepend=0, append=mask.size).tolist()
-
-
-def annotations_of(frame: Frame, image: int) -> list[dict[str, Any]]:
-    """COCO annotations of a frame, without their ids: visible masks, their boxes (x, y, width, height), areas."""
-    found = []
-    for k, kind in enumerate(frame.layout.kinds):
-        mask = frame.instances == k + 1
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
-        found.append(
-            {
-                "image_id": image,
-                "category_id": KINDS.index(kind) + 1,
-                "bbox": [float(side) for side in box],
-                "area": int(mask.sum()),
-                "iscrowd": 0,
-                "object": k,
-                "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask)},
-            }
-        )
-    return found
 
 
 def write_frame(folder: Path, name: str, frame: Frame, *, scan: bool, depth: bool) -> None:
@@ -86,14 +57,3 @@ def write_lists(folder: Path, names: list[str]) -> None:
     for split, chosen in {"train": names[:last], "val": names[last:], "trainval": names}.items():
         with writing(folder / "ImageSets" / f"{split}.txt") as part:
             part.write_text("".join(f"{name}\n" for name in chosen))
-
-
-def write_coco(path: Path, names: list[str], found: list[list[dict[str, Any]]], size: tuple[int, int]) -> None:
-    """Write all instances as one COCO JSON file; the images' names are relative to training/image_2."""
-    images = [
-        {"id": k, "file_name": f"{name}.png", "height": size[0], "width": size[1]} for k, name in enumerate(names)
-    ]
-    flat = [{"id": k + 1, **each} for k, each in enumerate(one for many in found for one in many)]
-    categories = [{"id": k + 1, "name": kind} for k, kind in enumerate(KINDS)]
-    with writing(path) as part:
-        part.write_text(json.dumps({"images": images, "annotations": flat, "categories": categories}))
