@@ -24,8 +24,8 @@ from invert3d.ops.seeds import seed_of
 LOST = 10
 
 Values = Tensor | Mapping[str, Tensor]
-#: inputs (B, ...) and targets of a step
-Batches = Callable[[int], tuple[Tensor, Any]]
+#: inputs (B, ...), a tensor or whatever the network takes that knows its device, and targets of a step
+Batches = Callable[[int], tuple[Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ class Training:
         self.model, self.optimizer, self.settings = model, optimizer, settings
         self.step, self.loss, self.lost = 0, math.nan, 0
 
-    def take(self, x: Tensor, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
+    def take(self, x: Any, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
         """One step."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(self.step)

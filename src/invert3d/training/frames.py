@@ -66,16 +66,22 @@ def batches(frames: Frames, detector: CenterNet3D, size: int, seed: int) -> Batc
         flip = torch.rand(size, generator=generator) < 0.5
         x = frames.images[rows].float() / 255
         x = torch.where(flip[:, None, None, None], x.flip(-1), x)
-        gain, power = (0.3 * torch.rand(2, size, 1, 1, 1, generator=generator) + 0.85).unbind(0)
-        tint = 0.1 * torch.rand(size, 3, 1, 1, generator=generator) + 0.95
-        grain = 2 ** int(torch.randint(3, (), generator=generator))
-        noise = torch.randn(size, 3, x.shape[2] // grain, x.shape[3] // grain, generator=generator)
-        noise *= 0.15 * torch.rand(size, 1, 1, 1, generator=generator) ** 2
-        x = gain * tint * x.clamp_min(1e-4) ** power + F.interpolate(noise, x.shape[2:])
-        x = x.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+        x = relit(x, generator)
+        x = x.contiguous(memory_format=torch.channels_last)
         return x, {name: value[flip.long(), rows] for name, value in both.items()}
 
     return batch
+
+
+def relit(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures (B, 3, h, w), RGB in [0, 1], in another light each, under noise of one of three grains."""
+    size = len(x)
+    gain, power = (0.3 * torch.rand(2, size, 1, 1, 1, generator=generator) + 0.85).unbind(0)
+    tint = 0.1 * torch.rand(size, 3, 1, 1, generator=generator) + 0.95
+    grain = 2 ** int(torch.randint(3, (), generator=generator))
+    noise = torch.randn(size, 3, x.shape[2] // grain, x.shape[3] // grain, generator=generator)
+    noise *= 0.15 * torch.rand(size, 1, 1, 1, generator=generator) ** 2
+    return (gain * tint * x.clamp_min(1e-4) ** power + F.interpolate(noise, x.shape[2:])).clamp(0, 1)
 
 
 def nominal(layout: Layout, height: int = 384) -> Layout:

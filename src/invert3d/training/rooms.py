@@ -8,14 +8,12 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int8, UInt8
-from torch import Tensor
 
 from invert3d.data.files import writing
 from invert3d.data.worlds.coco_files import annotations_of, write_coco
@@ -27,27 +25,8 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Job, Made, Unit
 from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
+from invert3d.training.pictures import Pictures
 from invert3d.training.worlds import AT_ONCE, MakePictures, link
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures (M, 3, S, S) RGB of 0 to 255, whose pixel each is (M, S, S): 0 nobody's, i + 1 the i-th object's, and
-    their layouts, without masks."""
-
-    images: UInt8[Tensor, "m 3 s s"]
-    instances: Int8[Tensor, "m s s"]
-    layouts: tuple[Layout, ...]
-    source: str
-    licence: str
-
-    def __len__(self) -> int:
-        return len(self.layouts)
-
-    def masks(self, number: int) -> Tensor:
-        """(n, S, S) booleans: which pixels show each object of a picture."""
-        count = len(self.layouts[number])
-        return self.instances[number] == torch.arange(1, count + 1, dtype=torch.int8)[:, None, None]
 
 
 def rooms_job(count: int, size: int, keep: Callable[[str, Room], Made]) -> Job:
@@ -99,7 +78,7 @@ def room_pictures(count: int, size: int, *, seed: int = 0, options: RunOptions =
             layouts.append(Layout.of_boxes(tuple(made.facts["kinds"]), made.arrays["boxes"], size, size))
             meter.update(i + 1)
     source = f"procedural rooms, seed {seed}, {size} x {size}"
-    return Pictures(images, torch.stack(instances), tuple(layouts), source, "Apache-2.0")
+    return Pictures(images, torch.stack(instances), NAMES, tuple(layouts), source, "Apache-2.0")
 
 
 def make_rooms(count: int, options: RunOptions, *, size: int) -> Path:
