@@ -18,30 +18,14 @@ from invert3d.engine.recorder import Trace
 from invert3d.engine.schedule import Cosine
 from invert3d.engine.space import Image
 from invert3d.engine.stepper import Stepper
-from invert3d.models.detectors import Detector, detect
-from invert3d.models.detectors.retinanet import RetinaNetDetector, retinanet
+from invert3d.models.detectors import Detector
+from invert3d.models.detectors.retinanet import RetinaNetDetector, retinanet, retinanet_v2
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Fourier
 from invert3d.registry import lookup
 from tests.layouts import camera, random_layout
-
-KINDS = ("__background__", "Car", "Pedestrian", "Tram")
-
-
-class TwoLevels(nn.Module):
-    """A small backbone of two maps."""
-
-    out_channels = 16
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fine = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.Tanh(), nn.Conv2d(16, 16, 3, 4, 1), nn.Tanh())
-        self.coarse = nn.Conv2d(16, 16, 3, 2, 1)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        fine = self.fine(x)
-        return {"0": fine, "1": self.coarse(fine).tanh()}
+from tests.models.dense import KINDS, LAYOUTS, TwoLevels, asked, check_own_forward
 
 
 def network(seed: int = 0, regression: float = 0.3, **settings) -> RetinaNet:
@@ -63,32 +47,10 @@ def tiny(seed: int = 0, height: int = 48, width: int = 96, **settings) -> Retina
     return RetinaNetDetector(network(seed, **settings), KINDS, height=height, width=width)
 
 
-def asked(*rows: tuple[str, float, float, float, float], height: int = 48, width: int = 96) -> Layout:
-    boxes = torch.tensor([row[1:] for row in rows]).float().reshape(-1, 4)
-    return Layout.of_boxes([row[0] for row in rows], boxes, height, width)
-
-
-LAYOUTS = [asked(("Car", 10, 8, 40, 30), ("Tram", 50, 10, 90, 44)), asked(("Pedestrian", 30, 5, 50, 45)), asked()]
-
-
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("size", [(48, 96), (60, 80), (37, 111), (96, 48)])
 def test_detections_are_those_of_the_network_itself_bit_for_bit(seed: int, size: tuple[int, int]) -> None:
-    detector = tiny(seed, *size)
-    torch.manual_seed(seed)
-    pictures = torch.rand(2, 3, *size)
-    nothing = asked(height=size[0], width=size[1])
-    prepared = torch.stack([detector.prepare(picture, nothing)[0] for picture in pictures])
-    found = detect(detector, prepared, threshold=0.0)
-    with torch.no_grad():
-        wanted = detector.model([*pictures])
-    for layout, own in zip(found, wanted, strict=True):
-        assert len(layout) > 5 and (layout.height, layout.width) == size
-        assert torch.equal(layout.boxes, own["boxes"]) and torch.equal(layout.scores, own["scores"])
-        assert layout.kinds == tuple(KINDS[k] for k in own["labels"])
-        assert layout.scores.diff().le(0).all() and len(set(layout.kinds)) > 1
-    above = detect(detector, prepared, threshold=0.2)
-    assert [one.scores.tolist() for one in above] == [one.scores[one.scores > 0.2].tolist() for one in found]
+    check_own_forward(tiny(seed, *size), seed, size)
 
 
 def test_candidates_have_gradients_and_do_not_mind_their_batch() -> None:
@@ -294,3 +256,17 @@ def test_the_registered_one_is_torchvisions_with_or_without_a_checkpoint(whole: 
     assert not again.training and again.model.transform.min_size == (64,)
     with pytest.raises(ValueError, match="old.pth does not fit RetinaNet with 91 classes"):
         retinanet(checkpoint=tmp_path / "old.pth")
+
+
+def test_torchvisions_second_one_is_registered_too(tmp_path) -> None:
+    """With the group norms of its heads, and the epsilons of its batch norms as they are."""
+    torch.manual_seed(0)
+    first = lookup("detector", "retinanet_v2")(class_names=("background", "Car", "Van"), height=64, width=96)
+    torch.save(first.model.state_dict(), tmp_path / "v2.pth")
+    again = retinanet_v2(checkpoint=tmp_path / "v2.pth", class_names=first.kinds, height=64, width=96)
+    x = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert all(torch.equal(value, again.raw(x)[name]) for name, value in first.raw(x).items())
+    assert any(isinstance(module, nn.GroupNorm) for module in again.model.head.modules()) and not again.training
+    with pytest.raises(ValueError, match="v2.pth does not fit RetinaNet v2 with 2 classes"):
+        retinanet_v2(checkpoint=tmp_path / "v2.pth", class_names=("background", "Car"))

@@ -1,6 +1,7 @@
 """What torchvision's detectors of boxes in pictures share behind the protocol: sizes, targets, agreement."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class BoxDetector(PictureDetector):
     pictures to invert.
     """
 
-    #: the class of torchvision that this takes apart
+    #: the class that this takes apart, as ``torchvision.models.detection`` knows it
     network: str
     model: Any
 
@@ -34,7 +35,7 @@ class BoxDetector(PictureDetector):
         import torchvision.models.detection as torchvision_detectors
 
         super().__init__()
-        if not isinstance(model, getattr(torchvision_detectors, self.network)):
+        if not isinstance(model, attrgetter(self.network)(torchvision_detectors)):
             raise TypeError(
                 f"model must be a torchvision.models.detection.{self.network}, not a {type(model).__name__}"
             )
@@ -139,14 +140,14 @@ class BoxDetector(PictureDetector):
 
 
 def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tensor:
-    """A candidate (B, N) for each object, no candidate twice: the pair that overlaps most first, and so on."""
-    shares = torch.where(asked[:, None], shares, -2.0)  # a generalized IoU is above -1
+    """A candidate (B, N) for each object, no candidate twice: the pair that shares most first, and so on."""
+    shares = torch.where(asked[:, None], shares, torch.finfo(shares.dtype).min)
     rows, count = torch.arange(len(shares), device=shares.device), shares.shape[2]
     chosen = torch.zeros_like(asked, dtype=torch.long)
     for _ in range(count):
         candidate, number = (each(shares.flatten(1).argmax(1), count) for each in (torch.floor_divide, torch.remainder))
         chosen[rows, number] = candidate
-        shares[rows, candidate] = shares[rows, :, number] = -3.0
+        shares[rows, candidate] = shares[rows, :, number] = -torch.inf
     return chosen
 
 
