@@ -25,6 +25,8 @@ _HOMES = {
     "invert3d.opening.detectors": ("open_detector",),
     "invert3d.study.layouts.job": ("BoxesRun", "invert_boxes"),
     "invert3d.models.detectors.centernet3d": ("CenterNet3D",),
+    "invert3d.models.detectors.mask_rcnn": ("MaskRCNNDetector",),
+    "invert3d.models.detectors.rcnn": ("FasterRCNNDetector",),
     "invert3d.models.detectors.retinanet": ("RetinaNetDetector",),
     "invert3d.ops.layouts": ("Layout",),
     "invert3d.ops.centers": ("CenterCodec",),
