@@ -26,6 +26,8 @@ _HOMES = {
     "invert3d.study.layouts.job": ("BoxesRun", "invert_boxes"),
     "invert3d.models.detectors.centernet3d": ("CenterNet3D",),
     "invert3d.models.detectors.fcos": ("FCOSDetector",),
+    "invert3d.models.detectors.mask_rcnn": ("MaskRCNNDetector",),
+    "invert3d.models.detectors.rcnn": ("FasterRCNNDetector",),
     "invert3d.models.detectors.retinanet": ("RetinaNetDetector",),
     "invert3d.models.detectors.ssd": ("SSDDetector",),
     "invert3d.ops.layouts": ("Layout",),

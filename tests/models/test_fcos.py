@@ -18,7 +18,8 @@ from invert3d.engine.recorder import Trace
 from invert3d.engine.schedule import Cosine
 from invert3d.engine.space import Image
 from invert3d.engine.stepper import Stepper
-from invert3d.models.detectors.fcos import FCOSDetector, fcos
+from invert3d.models.detectors.fcos import FCOSDetector
+from invert3d.models.detectors.published import published
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.parameterizations.images import Fourier
 from invert3d.registry import lookup
@@ -266,10 +267,10 @@ def test_the_registered_one_is_torchvisions_with_or_without_a_checkpoint(tmp_pat
     first = lookup("detector", "fcos")(class_names=("background", "Car", "Van"), height=64, width=96)
     state = {key: value for key, value in first.model.state_dict().items() if "num_batches" not in key}
     torch.save(state, tmp_path / "fcos.pth")
-    again = fcos(checkpoint=tmp_path / "fcos.pth", class_names=first.kinds, height=64, width=96)
+    again = published("fcos", checkpoint=tmp_path / "fcos.pth", class_names=first.kinds, height=64, width=96)
     x = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         assert all(torch.equal(value, again.raw(x)[name]) for name, value in first.raw(x).items())
     assert not again.training and again.model.transform.min_size == (64,)
     with pytest.raises(ValueError, match="fcos.pth does not fit FCOS with 91 classes"):
-        fcos(checkpoint=tmp_path / "fcos.pth")
+        published("fcos", checkpoint=tmp_path / "fcos.pth")

@@ -19,7 +19,8 @@ from invert3d.engine.schedule import Cosine
 from invert3d.engine.space import Image
 from invert3d.engine.stepper import Stepper
 from invert3d.models.detectors import Detector
-from invert3d.models.detectors.retinanet import RetinaNetDetector, retinanet, retinanet_v2
+from invert3d.models.detectors.published import published
+from invert3d.models.detectors.retinanet import RetinaNetDetector
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.layouts import Layout
 from invert3d.parameterizations.images import Fourier
@@ -249,13 +250,13 @@ def test_the_registered_one_is_torchvisions_with_or_without_a_checkpoint(whole: 
         old[key] = value
     assert len(old) == len(state) and "head.classification_head.conv.6.weight" in old
     torch.save(old, tmp_path / "old.pth")
-    again = retinanet(checkpoint=tmp_path / "old.pth", class_names=whole.kinds, height=64, width=96)
+    again = published("retinanet", checkpoint=tmp_path / "old.pth", class_names=whole.kinds, height=64, width=96)
     x = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         assert all(torch.equal(value, again.raw(x)[name]) for name, value in whole.raw(x).items())
     assert not again.training and again.model.transform.min_size == (64,)
     with pytest.raises(ValueError, match="old.pth does not fit RetinaNet with 91 classes"):
-        retinanet(checkpoint=tmp_path / "old.pth")
+        published("retinanet", checkpoint=tmp_path / "old.pth")
 
 
 def test_torchvisions_second_one_is_registered_too(tmp_path) -> None:
@@ -263,10 +264,10 @@ def test_torchvisions_second_one_is_registered_too(tmp_path) -> None:
     torch.manual_seed(0)
     first = lookup("detector", "retinanet_v2")(class_names=("background", "Car", "Van"), height=64, width=96)
     torch.save(first.model.state_dict(), tmp_path / "v2.pth")
-    again = retinanet_v2(checkpoint=tmp_path / "v2.pth", class_names=first.kinds, height=64, width=96)
+    again = published("retinanet_v2", checkpoint=tmp_path / "v2.pth", class_names=first.kinds, height=64, width=96)
     x = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         assert all(torch.equal(value, again.raw(x)[name]) for name, value in first.raw(x).items())
     assert any(isinstance(module, nn.GroupNorm) for module in again.model.head.modules()) and not again.training
-    with pytest.raises(ValueError, match="v2.pth does not fit RetinaNet v2 with 2 classes"):
-        retinanet_v2(checkpoint=tmp_path / "v2.pth", class_names=("background", "Car"))
+    with pytest.raises(ValueError, match="v2.pth does not fit RetinaNet with 2 classes"):
+        published("retinanet_v2", checkpoint=tmp_path / "v2.pth", class_names=("background", "Car"))

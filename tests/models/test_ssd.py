@@ -15,7 +15,8 @@ from invert3d.engine.recorder import Trace
 from invert3d.engine.schedule import Cosine
 from invert3d.engine.space import Image
 from invert3d.engine.stepper import Stepper
-from invert3d.models.detectors.ssd import SSDDetector, ssd
+from invert3d.models.detectors.published import published
+from invert3d.models.detectors.ssd import SSDDetector
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.parameterizations.images import Fourier
 from invert3d.registry import lookup
@@ -173,7 +174,7 @@ def test_the_registered_one_is_torchvisions_with_or_without_a_checkpoint(tmp_pat
     torch.manual_seed(0)
     first = lookup("detector", "ssd")(class_names=("background", "Car"))
     torch.save(first.model.state_dict(), tmp_path / "ssd.pth")
-    again = ssd(checkpoint=tmp_path / "ssd.pth", class_names=first.kinds, height=60, width=90)
+    again = published("ssd", checkpoint=tmp_path / "ssd.pth", class_names=first.kinds, height=60, width=90)
     state = again.model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in first.model.state_dict().items())
     assert (

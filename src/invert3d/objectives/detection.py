@@ -42,7 +42,14 @@ class DetectionLoss(Objective):
         weights = dict(self.weights) or dict(state.model.heads)
         check_heads(weights, state.model.heads)
         losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
-        return torch.stack([weight * losses[name] for name, weight in weights.items() if weight]).sum(0)
+        weights = {name: weight for name, weight in weights.items() if weight}
+        for name in weights:
+            if name not in losses:
+                raise ValueError(
+                    f"head {name} has a weight, but the target says nothing for it: ask for layouts that do (every one "
+                    f"with masks, for mask), or leave it out of the weights: {', '.join(losses)}"
+                )
+        return torch.stack([weight * losses[name] for name, weight in weights.items()]).sum(0)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from invert3d.models.detectors import PictureDetector
@@ -84,14 +84,16 @@ class BoxDetector(PictureDetector):
         raise NotImplementedError
 
     def read(self, found: list[dict[str, Tensor]], sizes: Tensor, threshold: float) -> list[Layout]:
-        """The layouts of what the network's post-processing found in pictures as resized, above a score."""
+        """The layouts of what the network's post-processing found in pictures as resized, above a score, with masks (a
+        probability above 1/2) where it found some."""
         resized, original = ([tuple(size[part]) for size in sizes.tolist()] for part in (slice(2), slice(2, 4)))
         found = self.model.transform.postprocess(found, resized, original)
         layouts = []
         for each, (height, width) in zip(found, original, strict=True):
             kept = each["scores"] > threshold
             names = [self.kinds[k] for k in each["labels"][kept].tolist()]
-            layouts.append(Layout.of_boxes(names, each["boxes"][kept], height, width, each["scores"][kept]))
+            masks = each["masks"][kept, 0] > 0.5 if "masks" in each else None
+            layouts.append(Layout.of_boxes(names, each["boxes"][kept], height, width, each["scores"][kept], masks))
         return layouts
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
@@ -112,6 +114,11 @@ class BoxDetector(PictureDetector):
         fields = pack(layouts, self.kinds).fields()
         return {name: value for name, value in fields.items() if name not in IN_SPACE}
 
+    def asked(self, targets: dict[str, Tensor]) -> Bool[Tensor, "*b n"]:
+        """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""
+        boxes = targets["boxes"]
+        return (targets["states"] == 1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+
     def boxes_as_resized(self, targets: dict[str, Tensor], sizes: Tensor) -> Float[Tensor, "b n 4"]:
         """The boxes of targets, in pixels as the network resizes them."""
         scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
@@ -125,18 +132,25 @@ class BoxDetector(PictureDetector):
 
         What mostly lies in a region to be ignored is neither needed nor counted.
         """
-        agreed = []
-        for i, layout in enumerate(self.finalize(raw, None, threshold)):
-            boxes, kinds, states = (targets[name][i] for name in ("boxes", "kinds", "states"))
-            found = kinds.new_tensor([self.kinds.index(kind) for kind in layout.kinds])
-            same = kinds[:, None] == found
-            gaps = _corners(boxes)[:, None] - _corners(layout.boxes)
-            diagonals = (boxes[:, 2:] - boxes[:, :2]).norm(dim=-1, keepdim=True).clamp_min(1e-3)
-            hits = same & (gaps.norm(dim=-1).mean(-1) <= within * diagonals) & (states == 1)[:, None]
-            spared = (same | (kinds == -1)[:, None]) & (states == -1)[:, None]
-            spared &= intersection_over_first(layout.boxes, boxes).T > 0.5
-            agreed.append(((hits.sum(1) == 1) | (states != 1)).all() & ((hits.sum(0) == 1) | spared.any(0)).all())
-        return torch.stack(agreed)
+        found = self.finalize(raw, None, threshold)
+        samples = ({name: value[i] for name, value in targets.items()} for i in range(len(found)))
+        return torch.stack([self.same(*pair, within) for pair in zip(found, samples, strict=True)])
+
+    def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
+        """Whether a layout is exactly the objects of the target of one picture."""
+        boxes, kinds, states = target["boxes"], target["kinds"], target["states"]
+        asked = self.asked(target)
+        of_kind = kinds[:, None] == self.places(layout, kinds)
+        gaps = _corners(boxes)[:, None] - _corners(layout.boxes)
+        diagonals = (boxes[:, 2:] - boxes[:, :2]).norm(dim=-1, keepdim=True).clamp_min(1e-3)
+        hits = of_kind & (gaps.norm(dim=-1).mean(-1) <= within * diagonals) & asked[:, None]
+        spared = (of_kind | (kinds == -1)[:, None]) & (states == -1)[:, None]
+        spared &= intersection_over_first(layout.boxes, boxes).T > 0.5
+        return ((hits.sum(1) == 1) | ~asked).all() & ((hits.sum(0) == 1) | spared.any(0)).all()
+
+    def places(self, layout: Layout, like: Tensor) -> Int[Tensor, "n"]:
+        """The places of a layout's kinds in the list of all."""
+        return like.new_tensor([self.kinds.index(kind) for kind in layout.kinds])
 
 
 def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tensor:

@@ -4,16 +4,14 @@ What the candidates should be is the smallest change after which post-processing
 (Cao & Johnson 2021, *Inverting and Understanding Object Detectors*, section 3.2).
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from invert3d.models.detectors.box_detector import BoxDetector, matched
-from invert3d.models.weights import read_checkpoint
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
@@ -174,17 +172,3 @@ def chosen(raw: dict[str, Tensor], assigned: dict[str, Tensor], *names: str) -> 
     """Tensors (B, N, C) of the candidates that become objects, of those (B, A, C) of all."""
     place = assigned["candidates"][..., None]
     return [raw[name].gather(1, place.expand(-1, -1, raw[name].shape[-1])) for name in names]
-
-
-def load_checkpoint(model: nn.Module, checkpoint: Path, what: str) -> dict[str, Tensor]:
-    """Fill a network from a state dict, opened without running code, and return that.
-
-    Raises ValueError where it does not fit ``what`` the network is.
-    """
-    state = read_checkpoint(checkpoint)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())[:200]
-        raise ValueError(f"{Path(checkpoint).name} does not fit {what}: {problem}") from None
-    return state

@@ -5,16 +5,14 @@ in it the point is; the score of a class is the geometric mean of the class's pr
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.dense import DenseDetector, chosen, load_checkpoint
+from invert3d.models.detectors.dense import DenseDetector, chosen
 from invert3d.ops.center_losses import Per
-from invert3d.registry import register
 
 #: the share of a side below which the loss of a box sees no shorter one
 SHORTEST = 0.1
@@ -110,23 +108,3 @@ class FCOSDetector(DenseDetector):
         passed = torch.maximum(regression, SHORTEST * wanted).detach() + (regression - regression.detach())
         sides = torch.where(wanted > 0, passed, regression.relu())  # 0 is the best where the point is not in the box
         return self.model.box_coder.decode(sides, anchors)
-
-
-@register("detector", "fcos")
-def fcos(
-    *, checkpoint: Path | None = None, class_names: Sequence[str] = (), height: int = 480, width: int = 640
-) -> FCOSDetector:
-    """FCOS on a ResNet-50 with a feature pyramid, in eval mode.
-
-    ``checkpoint`` is a state dict, e.g. ``fcos_resnet50_fpn_coco-99b0c9b7.pth``, opened without running code; without
-    one the weights are random. ``class_names`` are of all its classes, with the background's; those of COCO (91) by
-    default. The network resizes nothing. Raises ValueError where the checkpoint does not fit.
-    """
-    from torchvision.models.detection import FCOS_ResNet50_FPN_Weights, fcos_resnet50_fpn
-
-    names = tuple(class_names) or tuple(FCOS_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
-    sides = {"min_size": min(height, width), "max_size": max(height, width)}
-    model = fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=len(names), **sides)
-    if checkpoint is not None:
-        load_checkpoint(model, checkpoint, f"FCOS with {len(names)} classes")
-    return FCOSDetector(model, names, height=height, width=width).eval()

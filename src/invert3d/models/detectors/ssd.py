@@ -1,7 +1,6 @@
 """torchvision's SSD behind the protocol: Liu et al., *SSD: Single Shot MultiBox Detector*, 2016."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,9 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from invert3d.models.detectors.dense import DenseDetector, load_checkpoint
+from invert3d.models.detectors.dense import DenseDetector
 from invert3d.ops.layouts import Layout
-from invert3d.registry import register
 
 
 class SSDDetector(DenseDetector):
@@ -56,23 +54,3 @@ class SSDDetector(DenseDetector):
         wanted = (labels == 1).long().argmax(-1)  # 0 where there is no object
         entropy = F.cross_entropy(raw["cls_logits"].transpose(1, 2), wanted, reduction="none")
         return torch.where((labels >= 0).any(-1), entropy, 0).sum(1)
-
-
-@register("detector", "ssd")
-def ssd(
-    *, checkpoint: Path | None = None, class_names: Sequence[str] = (), height: int = 300, width: int = 300
-) -> SSDDetector:
-    """SSD300 on a VGG-16, in eval mode.
-
-    ``checkpoint`` is a state dict, e.g. ``ssd300_vgg16_coco-b556d3b4.pth``, opened without running code; without one
-    the weights are random. ``class_names`` are of all its classes, the background's first; those of COCO (91) by
-    default. The network resizes pictures of another size to 300 x 300. Raises ValueError where the checkpoint does not
-    fit.
-    """
-    from torchvision.models.detection import SSD300_VGG16_Weights, ssd300_vgg16
-
-    names = tuple(class_names) or tuple(SSD300_VGG16_Weights.COCO_V1.meta["categories"])
-    model = ssd300_vgg16(weights=None, weights_backbone=None, num_classes=len(names))
-    if checkpoint is not None:
-        load_checkpoint(model, checkpoint, f"SSD300 with {len(names)} classes")
-    return SSDDetector(model, names, height=height, width=width).eval()

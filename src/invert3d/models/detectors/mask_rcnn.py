@@ -1,0 +1,78 @@
+"""torchvision's Mask R-CNN behind the protocol: He et al., *Mask R-CNN*, 2017."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor
+
+from invert3d.models.detectors.rcnn import FasterRCNNDetector, features, put, resized
+from invert3d.ops.center_losses import Per
+from invert3d.ops.layouts import Layout
+
+
+class MaskRCNNDetector(FasterRCNNDetector):
+    """A ``torchvision.models.detection.MaskRCNN``, yours or one from ``maskrcnn``; see ``FasterRCNNDetector``.
+
+    Its detections have masks. It is asked for masks where all layouts have them; where some have not, there is no loss
+    of the head ``mask``.
+    """
+
+    network = "MaskRCNN"
+    heads = {**FasterRCNNDetector.heads, "mask": 1.0}
+
+    def mask_logits(self, raw: dict[str, Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
+        """The mask logits (R, M, M) within the boxes (R_i, 4) of each picture, of the class in ``labels`` (R,)."""
+        heads = self.model.roi_heads
+        logits = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(features(raw), boxes, resized(raw))))
+        return logits[torch.arange(len(labels), device=labels.device), labels]
+
+    def detections(self, raw: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """What the network's own post-processing finds in each picture as resized, with probabilities of masks."""
+        found = super().detections(raw)
+        boxes, labels = ([each[name] for each in found] for name in ("boxes", "labels"))
+        masks = self.mask_logits(raw, boxes, torch.cat(labels)).sigmoid()[:, None]
+        parts = masks.split([len(each) for each in boxes])
+        return [{**each, "masks": part} for each, part in zip(found, parts, strict=True)]
+
+    @torch.no_grad()
+    def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See ``FasterRCNNDetector.assign``. Where the targets have masks, so has what is returned: ``masks``
+        (B, N, H, W), and ``crops`` (B, N, 4), the boxes of the objects in their pixels."""
+        assigned = super().assign(raw, targets)
+        if "masks" in targets:
+            assigned |= {"masks": targets["masks"], "crops": targets["boxes"]}
+        return assigned
+
+    def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
+        """Those of ``FasterRCNNDetector``, and where there are masks the binary cross-entropy of the mask within each
+        asked box, a mean over its pixels, divided by the number of objects."""
+        from torchvision.models.detection.roi_heads import project_masks_on_boxes
+
+        losses = super().losses(raw, assigned, per)
+        if "masks" in assigned:
+            asked = assigned["asked"]
+            boxes = [each[rows] for each, rows in zip(assigned["boxes"], asked, strict=True)]
+            logits = self.mask_logits(raw, boxes, assigned["kinds"][asked])
+            places = torch.arange(len(logits), device=logits.device)
+            crops = assigned["crops"][asked].to(logits)
+            wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
+            missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
+            losses["mask"] = put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)
+        return losses
+
+    def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
+        """Whether a layout is exactly the objects of the target of one picture; each mask, if masks are asked for,
+        overlaps its own by more than half."""
+        agreed = super().same(layout, target, within)
+        if "masks" not in target or layout.masks is None:
+            return agreed
+        shares = _overlaps(target["masks"], layout.masks.to(agreed.device))
+        hits = (shares > 0.5) & (target["kinds"][:, None] == self.places(layout, target["kinds"]))
+        return agreed & (hits.any(1) | ~self.asked(target)).all()
+
+
+def _overlaps(a: Bool[Tensor, "n h w"], b: Bool[Tensor, "m h w"]) -> Tensor:
+    """Intersection over union (n, m) of masks."""
+    one, other = a.flatten(1).float(), b.flatten(1).float()
+    shared = one @ other.T
+    return shared / (one.sum(1)[:, None] + other.sum(1) - shared).clamp_min(1)
