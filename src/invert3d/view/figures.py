@@ -40,6 +40,7 @@ def contact_sheet(
     note: str = "",
     camera: Camera = THREE_QUARTER,
     panel_size: tuple[int, int] = (200, 200),
+    scale: int = 2,
 ) -> "Image.Image":
     """Panels in rows and columns with their titles: what was asked for down the side, how across the top.
 
@@ -50,7 +51,8 @@ def contact_sheet(
         title: the headline.
         note: a sentence or two below it.
         camera: for the clouds, all alike so that sizes compare.
-        panel_size: (width, height) of a panel in design pixels, of which the image has two for each.
+        panel_size: (width, height) of a panel in design pixels.
+        scale: pixels of the image for each design pixel.
 
     Raises:
         ValueError: there is no panel, the titles do not match the rows, or a panel has no picture or two.
@@ -64,7 +66,7 @@ def contact_sheet(
         lines = max((len(_caption(panel, wide)) for panel in row), default=0)
         tops.append(tops[-1] + high + (LEADING * SMALL * lines + 18 if lines else _GAP))
     width = max(lefts[-1] + wide + MARGIN, 380.0 if title or note else 0.0)
-    sheet = Sheet(width, tops[-1] + MARGIN - _GAP, title=title, note=note)
+    sheet = Sheet(width, tops[-1] + MARGIN - _GAP, title=title, note=note, scale=scale)
     for x, text in zip(lefts, column_titles, strict=False):
         line = wrapped(text, _TITLE, wide, bold=True)[0] if text else ""
         sheet.text(x + wide / 2, tops[0] - 14, line, size=_TITLE, bold=True, anchor="center")

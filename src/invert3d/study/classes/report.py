@@ -95,7 +95,7 @@ def write_film(folder: Path) -> Path:
         ValueError: it is no run of classes, or kept no snapshots.
         OSError: it is not scored yet.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     from invert3d.view.color import LIGHT, colorize, limits
     from invert3d.view.figures import Panel, contact_sheet, save_gif
@@ -119,13 +119,14 @@ def write_film(folder: Path) -> Path:
             )
             for i in range(min(FILMED, len(result.x)))
         ]
-        sheet = contact_sheet(
+        frame = contact_sheet(
             [panels],
             column_titles=labels(result)[:FILMED],
             title=f"What {result.facts['model']} recognizes as …",
             note="The most probable of many random solids, then optimized. Color shows height.",
+            scale=1,
         )
-        frames.append(sheet.resize((sheet.width // 2, sheet.height // 2), Image.Resampling.LANCZOS))
+        frames.append(frame)
     tall = max(frame.height for frame in frames)  # the last caption may need two lines
     frames = [ImageOps.pad(frame, (frame.width, tall), color=LIGHT.background, centering=(0, 0)) for frame in frames]
     return save_gif(frames, folder / "way.gif", fps=3, hold=2.5)
