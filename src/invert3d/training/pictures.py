@@ -58,7 +58,11 @@ def folder_pictures(annotations: Path, size: int, most: int | None = None) -> Pi
             small = F.interpolate(picture[None].float(), (rows, columns), mode="bilinear", antialias=True)
             images[i, :, :rows, :columns] = small[0].round().clamp(0, 255).to(torch.uint8)
             assert layout.masks is not None
-            masks = F.interpolate(layout.masks[None].float(), (rows, columns))[0] > 0.5
+            down, across = (
+                ((torch.arange(few) + 0.5) * (many / few)).long()
+                for few, many in ((rows, layout.height), (columns, layout.width))
+            )
+            masks = layout.masks[:, down][:, :, across]
             for k in np.argsort(-masks.sum((1, 2)).numpy(), kind="stable").tolist():
                 instances[i, :rows, :columns][masks[k]] = k + 1
             boxes = layout.boxes * layout.boxes.new_tensor([columns / layout.width, rows / layout.height] * 2)
