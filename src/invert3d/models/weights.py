@@ -23,7 +23,7 @@ from invert3d.registry import lookup, unknown
 
 FOLDER = Path(str(resources.files("invert3d"))) / "weights"
 
-WeightKind = Literal["classifier", "detector"]
+WeightKind = Literal["classifier", "detector", "2-D detector"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class WeightCard:
 
     Attributes:
         name: of its files.
-        kind: ``classifier`` or ``detector``.
+        kind: ``classifier``, ``detector`` (of boxes in space) or ``2-D detector``.
         architecture: the registered name of the network.
         classes: names of its outputs.
         options: keyword arguments of the architecture.

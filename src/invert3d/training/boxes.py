@@ -127,7 +127,7 @@ def train_boxes(options: BoxTraining, run: TrainRun) -> WeightCard:
     import faster_coco_eval  # noqa: F401  # refuse before the work, not after it
 
     asked, settings = asked_of(options, run), options.settings
-    if (done := run.finished(asked, "detector")) is not None:
+    if (done := run.finished(asked, "2-D detector")) is not None:
         return done
     train_on, test = pictures_of(options)
     kinds = ("background", *train_on.kinds)
@@ -144,7 +144,7 @@ def train_boxes(options: BoxTraining, run: TrainRun) -> WeightCard:
             round_to_half(model)
             card = WeightCard(
                 name=run.name,
-                kind="detector",
+                kind="2-D detector",
                 architecture=options.family,
                 classes=kinds,
                 options=shape,
