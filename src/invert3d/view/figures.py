@@ -93,7 +93,7 @@ def save_png(image: "Image.Image | np.ndarray", path: str | Path) -> Path:
     if not isinstance(image, Image.Image):
         image = Image.fromarray(checked_picture(image, loose=True))
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG")
     return write_bytes(path, file.getvalue())
 
 

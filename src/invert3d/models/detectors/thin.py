@@ -5,14 +5,19 @@ Everything else, from anchors to post-processing, is torchvision's. Pictures are
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from invert3d.models.detectors.box_detector import BoxDetector
 from invert3d.models.detectors.dla import conv_norm
+from invert3d.models.detectors.fcos import FCOSDetector
+from invert3d.models.detectors.mask_rcnn import MaskRCNNDetector
 from invert3d.models.detectors.networks import residual_stage
+from invert3d.models.detectors.rcnn import FasterRCNNDetector
+from invert3d.models.detectors.retinanet import RetinaNetDetector
 from invert3d.registry import unknown
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -61,6 +66,12 @@ def thin_detector(family: str, classes: int, *, size: int = 160, width: int = 32
         raise ValueError(unknown("family", family, FAMILIES))
     same = {"min_size": size, "max_size": size, "image_mean": [0.45] * 3, "image_std": [0.25] * 3}
     return FAMILIES[family](classes, width, features, same)
+
+
+def thin_adapter(family: str, classes: Sequence[str], *, size: int, width: int, features: int) -> BoxDetector:
+    """A thin detector with random weights behind the protocol; ``classes`` are names, the background's first."""
+    model = thin_detector(family, len(classes), size=size, width=width, features=features)
+    return ADAPTERS[family](model, classes, height=size, width=size).eval()
 
 
 def _anchors(*sizes: tuple[int, ...]) -> Any:
@@ -130,4 +141,10 @@ FAMILIES: dict[str, Callable[[int, int, int, dict[str, Any]], nn.Module]] = {
     "fcos": _fcos,
     "fasterrcnn": _fasterrcnn,
     "maskrcnn": _maskrcnn,
+}
+ADAPTERS: dict[str, type[BoxDetector]] = {
+    "retinanet": RetinaNetDetector,
+    "fcos": FCOSDetector,
+    "fasterrcnn": FasterRCNNDetector,
+    "maskrcnn": MaskRCNNDetector,
 }

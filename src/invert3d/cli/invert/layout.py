@@ -1,0 +1,97 @@
+"""Find the picture in which a 2-D detector sees exactly the given layout."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import ClassNames, Count, Device, File, Folder, Names, Run, Running, Starts, split_names
+from invert3d.cli.show import print_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """Which layouts are inverted.
+
+    Attributes:
+        layout: A layout as JSON: objects with kind and box.
+        coco: Annotations in COCO's form, instead of --layout.
+        images: The folder of the pictures of --coco; by default images, beside the file.
+        image_id: Ids of the pictures of --coco, comma separated; by default all.
+        rooms: Number of held-out procedural rooms to use instead of files.
+    """
+
+    layout: File | None = None
+    coco: File | None = None
+    images: Folder | None = None
+    image_id: Names | None = None
+    rooms: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakingOptions:
+    """How pictures are made of layouts.
+
+    Attributes:
+        recipe: ours, published, or a TOML file.
+        heads: Invert only these heads, comma separated; by default all that the detector is trained with.
+        steps: Steps in all, instead of the recipe's.
+        starts: Number of starts per picture. The one with the lowest loss is kept, among those that stopped early if
+            any did. By default as the recipe says.
+        bf16: Use half precision, where the processor has it, for the stages with random views.
+    """
+
+    recipe: str = "ours"
+    heads: Names | None = None
+    steps: Count | None = None
+    starts: Starts | None = None
+    bf16: bool = False
+
+
+def invert_layout(
+    *,
+    model: str = "fcos-rooms",
+    checkpoint: File | None = None,
+    class_names: ClassNames | None = None,
+    device: Device = "cpu",
+    asked: Annotated[LayoutOptions, Parameter(name="*")] = LayoutOptions(),
+    making: Annotated[MakingOptions, Parameter(name="*")] = MakingOptions(),
+    run: Running = Run(),
+) -> None:
+    """Find the picture in which a frozen 2-D detector sees exactly the given layout.
+
+    Args:
+        model: A bundled 2-D detector (invert3d models), a card (.json) beside its weights, one of torchvision's with
+            --checkpoint, or package.module:factory.
+        checkpoint: Weights of one of torchvision's.
+        class_names: Names of its classes, the background's first, comma separated or one a line of a file.
+        run.out: The run folder; by default runs/layouts.
+    """
+    from invert3d.jobs.execute import execute
+    from invert3d.methods.layouts import layout_recipe
+    from invert3d.opening.box_detectors import open_box_detector
+    from invert3d.study.layouts.flat import write_flat_files
+    from invert3d.study.layouts.flat_report import HEADER, flat_report, table_rows
+    from invert3d.study.layouts.flat_scenes import flat_scenes
+    from invert3d.study.layouts.job import agreeing, asked_of, layouts_job, run_of
+
+    run = run.at("runs/layouts")
+    classes = tuple(split_names(class_names) or ())
+    detector = open_box_detector(model, checkpoint=checkpoint, classes=classes, device=device)
+    chosen = split_names(asked.image_id) or []
+    scenes = flat_scenes(
+        detector, layout=asked.layout, coco=asked.coco, images=asked.images, image_ids=chosen, rooms=asked.rooms
+    )
+    for line in scenes.left_out:
+        print(f"left out: {line}")
+    name = making.recipe if making.recipe.endswith(".toml") else f"layouts/{making.recipe}"
+    recipe = layout_recipe(name, detector, heads=split_names(making.heads), steps=making.steps, starts=making.starts)
+    wanted = asked_of(detector, scenes.layouts, scenes.names, recipe, None, model)
+    outcome = execute(layouts_job({"": wanted}, making.bf16), run)
+    done = run_of(outcome, wanted, scenes.originals)
+    write_flat_files(outcome.path, done, detector.kinds)
+    agrees = agreeing(detector, list(done.pictures), list(done.asked))
+    print_table(f"{len(done.names)} pictures, as {model} reads the saved 8-bit files", HEADER, table_rows(done, agrees))
+    page = flat_report(done, run.folder(), detector=detector, model=model)
+    print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps per picture; open {page}")
+    outcome.whole()

@@ -1,0 +1,65 @@
+"""2-D detectors by name: bundled ones, cards beside their weights, torchvision's, and the user's own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from invert3d.models.detectors import Detector
+from invert3d.models.detectors.thin import thin_adapter
+from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
+from invert3d.opening.factories import made
+from invert3d.opening.networks import checked_device
+from invert3d.registry import lookup, registered, unknown
+
+
+def open_box_detector(
+    name: str,
+    *,
+    checkpoint: Path | None = None,
+    classes: Sequence[str] = (),
+    args: Mapping[str, Any] | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    device: str = "cpu",
+) -> Any:
+    """A detector of boxes in pictures, in eval mode, behind the protocol ``Detector``.
+
+    Args:
+        name: a bundled one; the path of a card (``.json``) beside its weights; one of torchvision's (``retinanet``,
+            ``fasterrcnn_v2``, ...) with a ``checkpoint``; or ``package.module:factory``, which returns a ``Detector``.
+        checkpoint: a state dict for one of torchvision's, opened without running code.
+        classes: names of its classes, the background's first; COCO's by default. Only for torchvision's.
+        args: keyword arguments of the factory.
+        height, width: pictures that one of torchvision's takes.
+
+    Raises:
+        ValueError: an unknown name, a checkpoint that does not fit, one of torchvision's without a checkpoint, or a
+            factory whose result is no ``Detector``.
+    """
+    where = checked_device(device)
+    if ":" in name:
+        detector = made(name, dict(args or {}))
+        if not isinstance(detector, Detector):
+            raise ValueError(
+                f"{name} returns {type(detector).__name__}, which is no Detector (docs/how-to/own-detector)"
+            )
+        return detector.eval().to(where)
+    if found := find_card(name, "2-D detector"):
+        return thin_from_card(*found).to(where)
+    if name not in registered("detector"):
+        known = unknown("detector", name, [*bundled("2-D detector"), *registered("detector")])
+        raise ValueError(f"{known} (also the path of a card, or package.module:factory)")
+    if checkpoint is None:
+        raise ValueError(f"{name} has no weights here: give its --checkpoint, a state dict of torchvision's")
+    detector = lookup("detector", name)(checkpoint=checkpoint, class_names=classes, height=height, width=width)
+    return detector.to(where)
+
+
+def thin_from_card(card: WeightCard, path: Path) -> Any:
+    """The detector that a card describes, with its weights. Raises ValueError if they do not fit."""
+    try:
+        detector = thin_adapter(card.architecture, card.classes, **card.options)
+    except TypeError as error:
+        raise ValueError(f"the card of {card.name} does not fit {card.architecture}: {error}") from error
+    load_checkpoint(detector.model, path)
+    return detector.eval()

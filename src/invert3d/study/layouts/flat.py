@@ -1,0 +1,127 @@
+"""``invert3d.invert_layouts``: from a 2-D detector and layouts to pictures.
+
+A finished run folder has the saved pictures in ``images`` (8 bit), what was asked in ``asked.json`` (COCO instances),
+what the detector reads from the saved pictures in ``found.json`` (COCO results), and real pictures in ``original``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.coco import coco_ap
+from invert3d.jobs.execute import execute
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.stages import Recipe
+from invert3d.models.detectors import Detector
+from invert3d.ops.files import write_bytes
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.files import BoxesRun, png
+from invert3d.study.layouts.job import asked_of, layouts_job, run_of
+
+#: detections are shown above this score
+SHOWN = 0.3
+
+
+def invert_layouts(
+    detector: Detector,
+    layouts: Sequence[Layout],
+    *,
+    recipe: str | Recipe = "layouts/ours",
+    names: Sequence[str] | None = None,
+    start: Tensor | None = None,
+    originals: Mapping[str, Tensor] | None = None,
+    model: str = "a detector",
+    bf16: bool = False,
+    out: str | Path | None = None,
+    options: RunOptions = RunOptions(),
+) -> BoxesRun:
+    """Ask a frozen 2-D detector for the picture of a layout (Cao & Johnson 2021, *Inverting and Understanding Object
+    Detectors*).
+
+    Args:
+        detector: see ``open_box_detector``.
+        layouts: what is asked, of pictures of any size: they are moved to the detector's.
+        recipe: ``layouts/ours``, ``layouts/published``, or what ``layout_recipe`` makes of one.
+        names: of the pictures.
+        start: pictures (A, 3, h, w) to begin with, in the detector's size.
+        originals: real pictures, by name, to be shown beside.
+        model: what the detector is called in the run folder.
+        bf16: run the detector in half precision where a recipe sees its picture in views.
+        out: a run folder to write, in place of that of the options; nothing is kept without one.
+        options: the seed, workers, and whether a run is gone on with.
+
+    Raises:
+        ValueError: nothing is asked, or nothing that the detector could find; two boxes of a kind overlap so much that
+            it would remove one of them; or the start has another size.
+        KeyboardInterrupt: it was interrupted before there was anything.
+    """
+    asked = asked_of(detector, layouts, names, recipe, start, model)
+    options = options.into(out)
+    outcome = execute(layouts_job({"": asked}, bf16), options)
+    run = run_of(outcome, asked, originals or {})
+    if options.out is not None:
+        write_flat_files(outcome.path, run, detector.kinds)
+    return run
+
+
+def write_flat_files(folder: Path, run: BoxesRun, kinds: Sequence[str]) -> None:
+    """A run as a folder in COCO's form: pictures, what was asked, what is read, and the real pictures."""
+    for i, name in enumerate(run.names):
+        write_bytes(folder / "images" / f"{name}.png", png(run.pictures[i]))
+        if name in run.originals:
+            write_bytes(folder / "original" / f"{name}.png", png(run.originals[name]))
+    sizes = [{"height": each.height, "width": each.width} for each in run.asked]
+    table = {
+        "images": [{"id": i, "file_name": f"{name}.png", **sizes[i]} for i, name in enumerate(run.names)],
+        "categories": [{"id": k, "name": kind} for k, kind in enumerate(kinds)],
+        "annotations": [
+            {"id": k + 1, **row, "iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3]}
+            for k, row in enumerate(row for i, each in enumerate(run.asked) for row in _rows(i, each, kinds))
+        ],
+    }
+    found = [row for i, each in enumerate(run.found) for row in _rows(i, each, kinds)]
+    for file, content in {"asked.json": table, "found.json": found}.items():
+        write_bytes(folder / file, json.dumps(content).encode())
+
+
+def _rows(number: int, layout: Layout, kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """The objects of a picture as COCO writes boxes."""
+    rows = []
+    for kind, box, score in zip(layout.kinds, layout.boxes.tolist(), layout.scores.tolist(), strict=True):
+        if kind in kinds:
+            sides = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            row = {"image_id": number, "category_id": kinds.index(kind), "bbox": [round(side, 3) for side in sides]}
+            rows.append(row if score != score else {**row, "score": round(score, 5)})
+    return rows
+
+
+def sure(layout: Layout) -> Layout:
+    """The detections above ``SHOWN``."""
+    return layout.select(layout.scores > SHOWN)
+
+
+def ap_of(run: BoxesRun, kinds: Sequence[str]) -> dict[str, float]:
+    """COCO's AP, in percent, of what is read from the pictures of a run."""
+    return coco_ap(run.asked, [layout.to("cpu") for layout in run.found], kinds)
+
+
+def matched_objects(asked: Layout, found: Layout, overlap: float = 0.5) -> tuple[int, int, float]:
+    """How many asked objects are found (same kind, IoU of at least ``overlap``, each detection once), how many others
+    are found, and the mean IoU of the pairs (NaN without any)."""
+    from torchvision.ops import box_iou
+
+    objects = [i for i, kind in enumerate(asked.kinds) if kind != "DontCare"]
+    shares = box_iou(asked.boxes, found.boxes)
+    pairs: dict[int, tuple[int, float]] = {}
+    for share, i, j in sorted(
+        ((float(shares[i, j]), i, j) for i in objects for j in range(len(found)) if asked.kinds[i] == found.kinds[j]),
+        reverse=True,
+    ):
+        if share >= overlap and i not in pairs and j not in {place for place, _ in pairs.values()}:
+            pairs[i] = (j, share)
+    overlaps = torch.tensor([share for _, share in pairs.values()])
+    return len(pairs), len(found) - len(pairs), float(overlaps.mean()) if len(pairs) else float("nan")
