@@ -33,7 +33,7 @@ class CocoFolder:
         self.images = self.annotations.parent / "images" if images is None else Path(images)
         with reading(self.annotations, "COCO annotations in JSON") as file:
             table = json.loads(file.read_text())
-            self._pictures = {each["id"]: each for each in table["images"]}
+            self._pictures = {each["id"]: _checked(each) for each in table["images"]}
             names = {each["id"]: str(each["name"]) for each in sorted(table["categories"], key=lambda c: c["id"])}
             self._rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
             for each in table["annotations"]:
@@ -68,7 +68,9 @@ class CocoFolder:
         entry, rows = self.picture(number), self._rows[number]
         height, width = int(entry["height"]), int(entry["width"])
         with reading(self.annotations, "COCO annotations in JSON"):
-            table = np.array([each["bbox"] for each in rows], np.float32).reshape(-1, 4)
+            table = np.array([each["bbox"] for each in rows], np.float32).reshape(len(rows), 4)
+            if not np.isfinite(table).all():
+                raise ValueError(f"a box in the picture with id {number!r} is not finite")
             boxes = torch.from_numpy(np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], 1))
             found = [mask_of(each["segmentation"], height, width) for each in rows] if masks else []
         return Layout.of_boxes(
@@ -78,6 +80,13 @@ class CocoFolder:
             width,
             masks=torch.from_numpy(np.array(found, bool).reshape(-1, height, width)) if masks else None,
         )
+
+
+def _checked(picture: dict[str, Any]) -> dict[str, Any]:
+    """An entry of a picture, if it has a name and a size. Raises KeyError or ValueError."""
+    if not picture["file_name"] or not min(int(picture["height"]), int(picture["width"])) > 0:
+        raise ValueError(f"the picture with id {picture['id']!r} has no name or no size")
+    return picture
 
 
 def mask_of(segmentation: Any, height: int, width: int) -> np.ndarray:
@@ -90,9 +99,7 @@ def mask_of(segmentation: Any, height: int, width: int) -> np.ndarray:
             raise ValueError(f"a mask is {segmentation['size']}, its picture {[height, width]}")
         counts = segmentation["counts"]
         if isinstance(counts, str | bytes):
-            from faster_coco_eval.core import mask
-
-            return mask.decode(segmentation).astype(bool)
+            return _decoded(segmentation)
         return _from_runs(counts, height, width)
     return _from_polygons(segmentation, height, width)
 
@@ -103,11 +110,27 @@ def _from_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
 
 
-def _from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
-    from PIL import Image, ImageDraw
+def _decoded(segmentation: dict[str, Any]) -> np.ndarray:
+    try:
+        from faster_coco_eval.core import mask
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("compressed masks need the extra detect: pip install 'invert3d[detect]'") from error
+    return mask.decode(segmentation).astype(bool)
 
-    picture = Image.new("1", (width, height))
-    draw = ImageDraw.Draw(picture)
+
+def _from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> np.ndarray:
+    """The pixels whose middles lie in any of them; pixel (column, row) reaches to (column + 1, row + 1)."""
+    found = np.zeros((height, width), bool)
     for each in polygons:
-        draw.polygon([float(value) for value in each], fill=1)
-    return np.array(picture, bool)
+        corners = np.array(each, float).reshape(-1, 2)
+        if not np.isfinite(corners).all():
+            raise ValueError("a corner of a polygon is not finite")
+        (x, y), (to_x, to_y) = corners.T, np.roll(corners, -1, 0).T
+        middles = np.arange(height)[:, None] + 0.5
+        rows, edges = np.nonzero((y <= middles) != (to_y <= middles))  # an edge crosses the middle of a row
+        share = (rows + 0.5 - y[edges]) / (to_y - y)[edges]
+        first = np.ceil(x[edges] + share * (to_x - x)[edges] - 0.5).clip(0, width).astype(int)
+        turns = np.zeros((height, width + 1), int)
+        np.add.at(turns, (rows, first), 1)
+        found |= turns.cumsum(1)[:, :width] % 2 == 1
+    return found

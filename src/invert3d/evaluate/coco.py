@@ -20,8 +20,8 @@ def coco_ap(
         of: whether boxes or masks must overlap.
 
     Returns:
-        ``AP``, ``AP50``, ``AP75``, ``AP small``, ``AP medium``, ``AP large`` (NaN where there is no such object), and
-        the AP of each category by its name.
+        ``AP``, ``AP50``, ``AP75``, ``AP small``, ``AP medium``, ``AP large``, and the AP of each category by its name;
+        NaN where there is no such object. Sizes are areas of what must overlap: of boxes, or of masks.
 
     Raises:
         ValueError: not as many truths as detections, or masks that are not there.
@@ -41,10 +41,9 @@ def coco_ap(
     for number, row in enumerate(table["annotations"]):
         row["id"] = number + 1
     rows = [row for i, layout in enumerate(found) for row in _rows(i, layout, kinds, of)]
-    if not rows or not table["annotations"]:
-        return dict.fromkeys(("AP", "AP50", "AP75", "AP small", "AP medium", "AP large", *kinds), 0.0)
     gold = COCO(table, use_deepcopy=True)
-    judge = COCOeval_faster(gold, gold.loadRes(rows), "bbox" if of == "boxes" else "segm", print_function=_silent)
+    answers = gold.loadRes(rows) if rows else COCO({**table, "annotations": []}, use_deepcopy=True)
+    judge = COCOeval_faster(gold, answers, "bbox" if of == "boxes" else "segm", print_function=_silent)
     judge.evaluate()
     judge.accumulate()
     judge.summarize()
@@ -66,11 +65,12 @@ def _rows(number: int, layout: Layout, kinds: Sequence[str], of: str) -> list[di
     rows = []
     for k, kind in enumerate(layout.kinds):
         left, top, right, bottom = layout.boxes[k].tolist()
-        row: dict[str, Any] = {"image_id": number, "bbox": [left, top, right - left, bottom - top]}
-        row["area"] = (right - left) * (bottom - top)
-        if layout.masks is not None and of == "masks":
+        row: dict[str, Any] = {"image_id": number}
+        if layout.masks is not None and of == "masks":  # and no box: its area would be taken for that of the mask
             row["segmentation"] = mask.encode(np.asfortranarray(layout.masks[k].numpy(force=True).astype(np.uint8)))
             row["area"] = int(layout.masks[k].sum())
+        else:
+            row |= {"bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top)}
         score = float(layout.scores[k])
         crowd = kind == "DontCare"
         row |= {"iscrowd": int(crowd), "ignore": int(crowd)} if score != score else {"score": score}

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int8, UInt8
+from jaxtyping import Int16, UInt8
 from torch import Tensor
 
 from invert3d.data.coco import CocoFolder
+from invert3d.data.files import bad_file
 from invert3d.engine.progress import Meter
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import seed_of
@@ -24,7 +25,7 @@ class Pictures:
     their layouts, without masks; ``kinds`` are all categories that there are."""
 
     images: UInt8[Tensor, "m 3 s s"]
-    instances: Int8[Tensor, "m s s"]
+    instances: Int16[Tensor, "m s s"]
     kinds: tuple[str, ...]
     layouts: tuple[Layout, ...]
     source: str
@@ -36,7 +37,7 @@ class Pictures:
     def masks(self, number: int) -> Tensor:
         """(n, S, S) booleans: which pixels show each object of a picture."""
         count = len(self.layouts[number])
-        return self.instances[number] == torch.arange(1, count + 1, dtype=torch.int8)[:, None, None]
+        return self.instances[number] == torch.arange(1, count + 1, dtype=torch.int16)[:, None, None]
 
 
 def folder_pictures(annotations: Path, size: int, most: int | None = None) -> Pictures:
@@ -46,8 +47,10 @@ def folder_pictures(annotations: Path, size: int, most: int | None = None) -> Pi
     """
     folder = CocoFolder(annotations)
     ids = folder.ids[:most]
+    if not ids:
+        raise bad_file(annotations, "has no pictures")
     images = torch.zeros(len(ids), 3, size, size, dtype=torch.uint8)
-    instances = torch.zeros(len(ids), size, size, dtype=torch.int8)
+    instances = torch.zeros(len(ids), size, size, dtype=torch.int16)
     layouts = []
     with Meter(f"reading {folder.annotations.name}", len(ids)) as meter:
         for i, number in enumerate(ids):
@@ -58,11 +61,7 @@ def folder_pictures(annotations: Path, size: int, most: int | None = None) -> Pi
             small = F.interpolate(picture[None].float(), (rows, columns), mode="bilinear", antialias=True)
             images[i, :, :rows, :columns] = small[0].round().clamp(0, 255).to(torch.uint8)
             assert layout.masks is not None
-            down, across = (
-                ((torch.arange(few) + 0.5) * (many / few)).long()
-                for few, many in ((rows, layout.height), (columns, layout.width))
-            )
-            masks = layout.masks[:, down][:, :, across]
+            masks = F.interpolate(layout.masks[:, None].float(), (rows, columns), mode="nearest-exact")[:, 0] > 0.5
             for k in np.argsort(-masks.sum((1, 2)).numpy(), kind="stable").tolist():
                 instances[i, :rows, :columns][masks[k]] = k + 1
             boxes = layout.boxes * layout.boxes.new_tensor([columns / layout.width, rows / layout.height] * 2)

@@ -44,9 +44,10 @@ def rooms_job(count: int, size: int, keep: Callable[[str, Room], Made]) -> Job:
 
 def as_arrays(name: str, room: Room) -> Made:
     """The picture (S, S, 3), whose pixel each is (S, S), and boxes (n, 4)."""
-    arrays = {"image": room.image, "instances": room.instances.astype("int8")}
-    tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
-    return Made(facts={"kinds": room.layout.kinds}, arrays={**tensors, "boxes": room.layout.boxes})
+    image, instances = torch.from_numpy(room.image), torch.from_numpy(room.instances)
+    return Made(
+        facts={"kinds": room.layout.kinds}, arrays={"image": image, "instances": instances, "boxes": room.layout.boxes}
+    )
 
 
 def as_files(name: str, room: Room) -> Made:

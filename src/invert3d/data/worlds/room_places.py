@@ -15,7 +15,7 @@ from invert3d.data.worlds.tracing import Instance
 
 #: members of each category
 POOL = 40
-_TRIES = 30
+_TRIES = 80
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class Placed:
 
 
 def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]]) -> list[Placed]:
-    """The items of a plan in their places; a group for which there is no room is left out."""
+    """The items of a plan in their places, the largest first; a group for which there is no room is left out."""
     placed: list[Placed] = []
-    for group in groups:
+    for group in sorted(groups, key=lambda items: -sum(item.size for item in items)):
         for _ in range(_TRIES):
             found = _try_group(rng, camera, group, len(placed))
             if found and all(_fits(camera, each, placed) for each in found):

@@ -66,8 +66,9 @@ NEVER: tuple[str, str] = ("bottle", "plant")
 #: pairs whose members have the same shapes and differ in texture, and the other way round
 TEXTURE_PAIRS = (("striped cup", "checked cup"), ("dotted car", "zigzag car"))
 SHAPE_PAIRS = (("airplane", "guitar"), ("sofa", "bed"))
-#: the longest side of an object as a share of the picture's, before jitter: five scales, a factor of 1.6 apart
-SCALES: tuple[float, ...] = (0.085, 0.136, 0.2176, 0.348, 0.557)
+#: the longest side of an object as a share of the picture's, before jitter: five scales, a factor of 1.5 apart. Two
+#: of the largest find room side by side
+SCALES: tuple[float, ...] = (0.083, 0.124, 0.187, 0.28, 0.42)
 OPPOSITE: Mapping[str, str] = {"left": "right", "right": "left", "above": "below", "below": "above"}
 _BY_NAME = {each.name: each for each in CATEGORIES}
 

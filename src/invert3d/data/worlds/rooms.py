@@ -34,7 +34,7 @@ class Room:
         image: (S, S, 3) uint8 RGB.
         instances: (S, S) int16, 0 for the background, i + 1 for the i-th object of the layout.
         layout: categories, boxes around what is visible, in pixels from edge to edge, and masks.
-        visible: (n,) share of each object that is visible, about.
+        visible: (n,) share of each object's part in the picture that nothing hides, about.
         items: what was planned of each: texture, scale, and on which side of its partner it stands.
         partners: (n,) row of the object that brought it; -1 where none did, or it is not labeled.
     """
