@@ -222,7 +222,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
     assert {path.name for path in run.folder.iterdir()} >= {"parts.json", "parts.safetensors"}
     assert not (run.folder / "checkpoint.pt").exists()
     assert replace(card, name="whole", command=whole.command) == whole
-    assert (card.kind, card.architecture, card.classes, card.held_out) == ("detector", family, KINDS, 2)
+    assert (card.kind, card.architecture, card.classes, card.held_out) == ("2-D detector", family, KINDS, 2)
     assert card.options == {"size": 64, "width": 8, "features": 32} and card.data.startswith("procedural rooms, seed 0")
     assert {"AP", "AP50"} <= set(card.scores) and ("AP of masks" in card.scores) == (family == "maskrcnn")
     assert find_card(str(run.folder / "parts.json"), "detector") == (card, run.folder / "parts.safetensors")
