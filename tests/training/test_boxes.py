@@ -225,7 +225,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
     assert (card.kind, card.architecture, card.classes, card.held_out) == ("2-D detector", family, KINDS, 2)
     assert card.options == {"size": 64, "width": 8, "features": 32} and card.data.startswith("procedural rooms, seed 0")
     assert {"AP", "AP50"} <= set(card.scores) and ("AP of masks" in card.scores) == (family == "maskrcnn")
-    assert find_card(str(run.folder / "parts.json"), "detector") == (card, run.folder / "parts.safetensors")
+    assert find_card(str(run.folder / "parts.json"), "2-D detector") == (card, run.folder / "parts.safetensors")
     again = thin_detector(family, len(card.classes), **card.options)
     load_checkpoint(again, run.folder / "parts.safetensors")
     monkeypatch.setattr(training, "train_detector", None)  # nothing is left to do
