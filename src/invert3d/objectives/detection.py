@@ -21,7 +21,8 @@ class DetectionLoss(Objective):
     training loss (*Inverting 3D Deep Learning Architectures*, equation 2).
 
     Attributes:
-        weights: of the heads that are asked anything, a table or pairs; by default those the detector is trained with.
+        weights: of the heads that are asked anything, a table or pairs; by default those the detector is trained with,
+            as far as the target says something for them.
         per: a sum over objects is divided by their number (``object``), or, as CenterNet does, by 50 (``slot``).
     """
 
@@ -39,9 +40,9 @@ class DetectionLoss(Objective):
         state.memory_of(self).update(state.model.assign(state.outputs, state.view_target))
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        weights = dict(self.weights) or dict(state.model.heads)
-        check_heads(weights, state.model.heads)
         losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
+        weights = dict(self.weights) or {name: state.model.heads[name] for name in losses}
+        check_heads(weights, state.model.heads)
         weights = {name: weight for name, weight in weights.items() if weight}
         for name in weights:
             if name not in losses:

@@ -1,0 +1,190 @@
+"""``invert3d invert layout`` and ``evaluate detectors``: layouts of 2-D detectors, with tiny ones of random weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import invert3d
+from invert3d.data.coco import CocoFolder
+from invert3d.data.layout_files import read_layout
+from invert3d.data.worlds import room_places
+from invert3d.data.worlds.room_plan import NAMES
+from invert3d.models.detectors.thin import thin_detector
+from invert3d.models.weights import WeightCard, save_network
+from invert3d.opening.box_detectors import open_box_detector
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.files import read_picture
+from invert3d.study.layouts.flat import invert_layouts, matched_objects
+from invert3d.study.layouts.flat_transfer import flat_transfer, scored, shuffled
+from invert3d.study.layouts.scenes import Scenes
+from tests.cli.calls import command
+
+KINDS = ("background", "chair", "table")
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A RetinaNet and a Mask R-CNN of random weights, as cards."""
+    folder, made = tmp_path_factory.mktemp("weights"), []
+    for family in ("retinanet", "maskrcnn"):
+        torch.manual_seed(3)
+        options = {"size": 64, "width": 8, "features": 32}
+        card = WeightCard(name=family, kind="2-D detector", architecture=family, classes=KINDS, options=options)
+        save_network(thin_detector(family, len(KINDS), **options), card, folder)
+        made.append(str(folder / f"{family}.json"))
+    return made[0], made[1]
+
+
+def boxed(*rows: tuple[str, float, float, float, float], size: int = 64) -> Layout:
+    boxes = torch.tensor([row[1:] for row in rows]).float().reshape(-1, 4)
+    return Layout.of_boxes([row[0] for row in rows], boxes, size, size)
+
+
+ASKED = boxed(("chair", 4, 6, 30, 40), ("table", 34, 20, 60, 58))
+
+
+def written(path: Path, layout: Layout, **more: object) -> Path:
+    objects = [{"kind": k, "box": b} for k, b in zip(layout.kinds, layout.boxes.tolist(), strict=True)]
+    path.write_text(json.dumps({"image": {"height": layout.height, "width": layout.width}, "objects": objects, **more}))
+    return path
+
+
+def test_a_layout_file_is_inverted_to_pictures_that_are_read_again(cards, tmp_path: Path, capsys) -> None:
+    file = written(tmp_path / "mine.json", ASKED)
+    command("invert", "layout", model=cards[0], layout=file, steps=4, out=tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "1 pictures, as" in said and "open " in said
+    page = (tmp_path / "run" / "index.html").read_text()
+    assert "Inverted layouts" in page and (tmp_path / "run" / "figures" / "mine.png").is_file()
+    asked = CocoFolder(tmp_path / "run" / "asked.json").layout(0)
+    assert asked.kinds == ASKED.kinds and torch.equal(asked.boxes, ASKED.boxes)
+    detector = open_box_detector(cards[0])
+    picture = read_picture(tmp_path / "run" / "images" / "mine.png")
+    with torch.no_grad():
+        again = detector.finalize(detector.raw(picture[None]))[0]
+    found = json.loads((tmp_path / "run" / "found.json").read_text())
+    sure = again.scores > 0.1  # as the detector is asked
+    assert [row["score"] for row in found] == pytest.approx(again.scores[sure].tolist(), abs=1e-5)
+
+
+def test_python_and_command_give_the_same_pictures(cards, tmp_path: Path) -> None:
+    file = written(tmp_path / "mine.json", ASKED)
+    command("invert", "layout", model=cards[0], layout=file, steps=3, out=tmp_path / "run")
+    detector = open_box_detector(cards[0])
+    recipe = invert3d.layout_recipe("layouts/ours", detector, steps=3)
+    run = invert_layouts(detector, [ASKED], recipe=recipe, names=["mine"], model=cards[0])
+    assert torch.equal(run.pictures[0], read_picture(tmp_path / "run" / "images" / "mine.png"))
+
+
+def test_the_steps_lower_the_loss(cards) -> None:
+    detector = open_box_detector(cards[0])
+    losses = [
+        invert_layouts(detector, [ASKED], recipe=invert3d.layout_recipe("layouts/ours", detector, steps=n)).losses[0]
+        for n in (1, 25)
+    ]
+    assert losses[1] < 0.97 * losses[0]
+
+
+def test_pictures_of_a_coco_file_and_rooms_are_asked_for(cards, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(room_places, "POOL", 2)
+    room_kinds = ("background", *NAMES)
+    options = {"size": 64, "width": 8, "features": 32}
+    card = WeightCard(name="rooms", kind="2-D detector", architecture="retinanet", classes=room_kinds, options=options)
+    save_network(thin_detector("retinanet", len(room_kinds), **options), card, tmp_path)
+    command("data", "make", "rooms", pictures=3, size=64, out=tmp_path / "rooms", seed=4)
+    file = tmp_path / "rooms" / "instances_train.json"
+    ids = [str(each) for each in CocoFolder(file).ids if len(CocoFolder(file).layout(each))][:1]
+    command("invert", "layout", model=tmp_path / "rooms.json", coco=file, image_id=ids[0], steps=2, out=tmp_path / "a")
+    assert len(list((tmp_path / "a" / "original").iterdir())) == 1
+    command("invert", "layout", model=tmp_path / "rooms.json", rooms=2, steps=2, out=tmp_path / "b")
+    assert len(list((tmp_path / "b" / "images").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        (boxed(), "has no object in it"),
+        (boxed(("chairs", 4, 6, 30, 40)), "unknown kind 'chairs'.*chair"),
+        (boxed(("chair", 30, 6, 4, 40)), "has no area"),
+        (boxed(("chair", 4, 6, 30, 70)), "is not inside the picture of 64 x 64"),
+        (boxed(("chair", 4, 6, 30, 40), ("chair", 5, 6, 30, 40)), "removes one of them"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(cards, tmp_path: Path, layout: Layout, says: str) -> None:
+    file = written(tmp_path / "mine.json", layout)
+    with pytest.raises(ValueError, match=says):
+        command("invert", "layout", model=cards[0], layout=file, steps=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not JSON"),
+        ('{"image": {"height": 64, "width": 64}, "objcts": []}', "objcts"),
+        ('{"image": {"height": 64, "width": 64}, "objects": [{"kind": "chair", "box": [1, 2, 3]}]}', "box"),
+        ('{"image": {"height": 0, "width": 64}, "objects": []}', "height"),
+    ],
+)
+def test_a_broken_layout_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "odd.json").write_text(text)
+    with pytest.raises(ValueError, match=says) as caught:
+        read_layout(tmp_path / "odd.json")
+    assert "odd.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_command_needs_one_source_and_a_known_detector(cards, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="with one of --layout, --coco or --rooms"):
+        command("invert", "layout", model=cards[0], out=tmp_path / "run")
+    with pytest.raises(ValueError, match="retinanet has no weights here"):
+        open_box_detector("retinanet")
+    with pytest.raises(ValueError, match="unknown detector 'retinanett'.*retinanet"):
+        open_box_detector("retinanett")
+
+
+def test_found_objects_are_counted_once() -> None:
+    found = boxed(("chair", 4, 6, 30, 40), ("chair", 5, 7, 31, 41), ("table", 0, 0, 10, 10), ("chair", 34, 20, 60, 58))
+    count, extra, overlap = matched_objects(ASKED, replace(found, scores=torch.ones(4)))
+    assert (count, extra) == (1, 3) and overlap == pytest.approx(1.0)
+    assert matched_objects(ASKED, boxed())[:2] == (0, 0)
+    assert matched_objects(replace(ASKED, kinds=("DontCare", "table")), found)[0] == 0
+
+
+def test_the_matrix_of_perfect_pictures_is_whole(cards) -> None:
+    """A detector that reads its own detections again has an AP of 100 on them."""
+    detector = open_box_detector(cards[1])
+    torch.manual_seed(0)
+    pictures = list(torch.rand(2, 3, 64, 64))
+    with torch.no_grad():
+        found = detector.finalize(detector.raw(torch.stack(pictures)), None, 0.1)
+    truth = [replace(each, scores=torch.full_like(each.scores, torch.nan)) for each in found]
+    assert all(len(each) for each in truth)
+    scores = scored(detector, pictures, truth)
+    assert scores[""] == pytest.approx(100) and 50 < scores[" masks"] <= 100  # some masks of random weights are empty
+
+
+def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path) -> None:
+    names = ("one", "two")
+    real = {name: torch.rand(3, 64, 64) for name in names}
+    scenes = Scenes(names, (ASKED, boxed(("table", 10, 10, 50, 50))), real)
+    options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
+    found = flat_transfer(cards, scenes, options, steps=2)
+    assert found.matrix.rows == cards and set(cards) <= set(found.matrix.columns)
+    assert len(found.diagonal) == 2 and len(found.apart) == 2 and len(found.rows()) == 3
+    control = flat_transfer(cards[:1], scenes, replace(options, out=tmp_path / "control"), steps=2, control=True)
+    assert control.matrix.label == "ours on shuffled weights" and control.apart == []
+
+
+def test_the_control_leaves_the_detector_as_it_is(cards) -> None:
+    detector = open_box_detector(cards[0])
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    other = shuffled(detector, [torch.rand(3, 64, 64)] * 2, 0).state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in detector.state_dict().items())
+    name = "model.head.regression_head.bbox_reg.weight"
+    assert not torch.equal(other[name], before[name])
+    assert torch.equal(other[name].flatten().sort().values, before[name].flatten().sort().values)
