@@ -16,13 +16,14 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     from invert3d.models.weights import bundled
     from invert3d.registry import registered, unknown
 
-    networks, detectors = bundled("classifier"), bundled("detector")
+    networks, detectors, flat = bundled("classifier"), bundled("detector"), bundled("2-D detector")
     if name is not None and record:
         raise ValueError("--record measures all bundled networks: give it without a name")
     if name is not None:
-        if name not in {**networks, **detectors}:
-            raise ValueError(unknown("model", name, [*networks, *detectors]))
-        for key, value in asdict({**networks, **detectors}[name]).items():
+        cards = {**networks, **detectors, **flat}
+        if name not in cards:
+            raise ValueError(unknown("model", name, cards))
+        for key, value in asdict(cards[name]).items():
             print(f"{key}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
         return
     size = ["size", "file"]
@@ -36,6 +37,13 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     ]
     columns = ["detector", "pictures", "AP of cars", "trained on", *size]
     print_table("\nBundled monocular 3-D detectors", columns, rows, "AP: 2-D, bird's eye view, 3-D; moderate, percent")
+    rows = [
+        [key, f"{c.options['size']} x {c.options['size']}", *averages(c.scores), source(c.data), *sizes(c)]
+        for key, c in flat.items()
+    ]
+    columns = ["detector", "pictures", "AP", "AP50", "AP of masks", "trained on", *size]
+    if flat:
+        print_table("\nBundled 2-D detectors", columns, rows, "AP: COCO's, on held-out pictures, percent")
     print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies
@@ -51,6 +59,11 @@ def source(data: str) -> str:
 def sizes(card) -> list[str]:
     """Parameters and bytes of a card."""
     return [f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+
+
+def averages(scores: dict[str, float]) -> list[str]:
+    """COCO's AP of boxes, at an overlap of a half, and of masks."""
+    return [f"{scores[name]:.1f}" if name in scores else "–" for name in ("AP", "AP50", "AP of masks")]
 
 
 def precision(ap: dict[str, float]) -> str:
