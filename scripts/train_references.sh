@@ -41,13 +41,16 @@ for each in "pointnet 1500 24" "pointnet2_ssg 1000 16" "dgcnn 600 16"; do
     real "$architecture-real" "$architecture" "$weights/$architecture-shapes.safetensors" "$steps" --batch "$batch" \
         --per-class 150 --abstract 0.25 --seed 3
 done
-for each in "pointnet2_ssg 950" "dgcnn 1050"; do # longer, and mostly on real shapes
-    read -r architecture steps <<<"$each"
+more() { # architecture, then steps and the other options: longer, and mostly on real shapes
+    local architecture=$1
+    shift
     real "$architecture-more" "$architecture" "build/train/$architecture-real/$architecture-modelnet10.safetensors" \
-        "$steps" --batch 16 --per-class 50 --abstract 0.15 --seed 4
+        "$@" --per-class 50
     keep "$architecture-more" "$architecture-modelnet10"
-done
-keep pointnet-real pointnet-modelnet10
+}
+more pointnet 3200 --batch 24 --abstract 0.1 --seed 5
+more pointnet2_ssg 950 --batch 16 --abstract 0.15 --seed 4
+more dgcnn 1050 --batch 16 --abstract 0.15 --seed 4
 once voxel_nin-modelnet10 voxel_nin --data modelnet10-voxels --steps 3000 --batch 32 --rate 1e-3
 once voxnet-modelnet10 voxnet --data modelnet10-voxels --steps 4000 --batch 32 --rate 1e-3
 once voxnet-shapes voxnet --data shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3

@@ -1,0 +1,70 @@
+"""Measure what a 2-D detector expects beside an object."""
+
+from typing import Annotated
+
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Share, between
+from invert3d.cli.show import print_recorded, print_table
+
+
+def evaluate_context(
+    model: str,
+    *,
+    seeds: Annotated[int, between(1, 1_000)] = 8,
+    share: Share = 0.28,
+    recipe: str = "ours",
+    steps: Count | None = None,
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """Invert single objects of each category, with nothing asked of the rest of the picture, and count what else the
+    detector finds in them; for a detector of rooms, compare it with what is planted.
+
+    Args:
+        model: A bundled 2-D detector, or a card (.json) beside its weights.
+        seeds: Pictures of each category.
+        share: Length of the object as a share of the side of the picture.
+        recipe: ours.
+        steps: Steps in all, instead of the recipe's.
+        run.out: The run folder; by default runs/context.
+    """
+    from pathlib import Path
+
+    from invert3d.data.worlds.room_plan import NAMES
+    from invert3d.opening.box_detectors import open_box_detector
+    from invert3d.study.layouts.context import findings, measure_context, planted_table
+    from invert3d.study.layouts.context_report import draw_context
+    from invert3d.study.layouts.flat import write_flat_files
+
+    run = run.at("runs/context")
+    detector = open_box_detector(model, device=measuring.device)
+    context, made = measure_context(detector, run, model=model, seeds=seeds, share=share, recipe=recipe, steps=steps)
+    folder = run.folder()
+    write_flat_files(folder, made, detector.kinds)
+    rooms = set(context.kinds) == set(NAMES)
+    draw_context(folder, context, made, planted_table(context.kinds) if rooms else None)
+    rows = [
+        [kind, int(context.seen[k]), *most_frequent(context.kinds, context.together[k])]
+        for k, kind in enumerate(context.kinds)
+    ]
+    print_table(
+        f"{Path(model).stem}: what it finds beside a single object, {seeds} pictures each",
+        ["object", "found itself", "most frequent", "second", "third"],
+        rows,
+    )
+    if not rooms:
+        return
+    found = findings(context)
+    motifs = [list(each.values()) for each in found["motifs"]]
+    print_table("\nMotifs as planted", list(found["motifs"][0]), motifs)
+    print(f"rank correlation with the planted probabilities: {found['context_rank_correlation']:.2f}")
+    print(f"never together: {found['never together']}; objects found: {found['objects found']:.0%}")
+    if measuring.record:
+        label = f"context {Path(model).stem}"
+        rows_ = [{"table": label, **each} for each in found["motifs"]]
+        print_recorded("layout", {"context_rank_correlation": found["context_rank_correlation"]}, rows_)
+
+
+def most_frequent(kinds, shares) -> list[str]:
+    """The three categories that appear most often, with their shares."""
+    order = sorted(range(len(kinds)), key=lambda k: -shares[k])[:3]
+    return [f"{kinds[k]} {shares[k]:.0%}" if shares[k] else "–" for k in order]
