@@ -64,8 +64,10 @@ class Context:
     sides: np.ndarray
 
     def correlation(self, planted: np.ndarray) -> float:
-        """The rank correlation (Spearman) with a table (K, K), off the diagonal."""
+        """The rank correlation (Spearman) with a table (K, K), off the diagonal; NaN if nothing appeared."""
         apart = ~np.eye(len(self.kinds), dtype=bool)
+        if not self.together[apart].any():
+            return float("nan")
         found: Any = spearmanr(self.together[apart], planted[apart])
         return float(found.statistic)
 
