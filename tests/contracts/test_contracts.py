@@ -16,8 +16,10 @@ from invert3d.engine.projection import Every
 from invert3d.engine.space import Image, Points, Voxels
 from invert3d.engine.state import State
 from invert3d.models.detectors.centernet3d import CenterNet3D
+from invert3d.models.detectors.thin import thin_adapter
 from invert3d.objectives.classes import ClassScore, CrossEntropy
 from invert3d.objectives.features import FeatureMatch
+from invert3d.ops.layouts import Layout
 from invert3d.priors.points import Repulsion
 from invert3d.priors.statistics import BatchNormStatistics
 from invert3d.projections.bounds import Clip
@@ -54,10 +56,24 @@ PICTURES = Image(height=16, width=24)
 DETECTOR = CenterNet3D("resnet18", height=32, width=32, options={"width": 8, "deconv": 8, "hidden": 8})
 
 
+torch.manual_seed(0)
+DENSE = thin_adapter("retinanet", ("background", "thing"), size=32, width=8, features=32)
+
+
 def detector_state(x: Tensor, samples: Sequence[int]) -> State:
     """A state in which a detector is asked for boxes, and has made center maps of pictures."""
     state = layout_state(x, samples)
     state.model = DETECTOR
+    return state
+
+
+def anchored_state(x: Tensor, samples: Sequence[int]) -> State:
+    """A state in which a dense detector of 2-D boxes is asked for one, and has said what it sees in the pictures."""
+    state, detector = blank_state(x, samples), DENSE.to(x)
+    boxes = [torch.tensor([[4.0 + k, 6.0, 20.0 + k, 26.0]]) for k in samples]
+    asked = detector.targets([Layout.of_boxes(["thing"], each, 32, 32) for each in boxes])
+    state.target = state.view_target = {name: value.to(x.device) for name, value in asked.items()}
+    state.model, state.outputs = detector, detector.raw(x)
     return state
 
 
@@ -71,6 +87,7 @@ def normed_state(x: Tensor, samples: Sequence[int]) -> State:
 #: what else is said to a check, of what does not take clouds or needs more than an input
 SAID: dict[tuple[str, str], dict[str, Any]] = {
     ("objective", "detection_loss"): {"state_factory": detector_state},
+    ("objective", "published_layout"): {"x": torch.rand(3, 3, 32, 32).double(), "state_factory": anchored_state},
     ("prior", "batch_norm_statistics"): {"x": example_pictures(), "state_factory": normed_state},
     **{("transform", name): {"target": example_layouts} for name in ("flip_scene", "move_scene", "light")},
     **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},

@@ -36,6 +36,24 @@ class PublishedVariation(Objective):
         return _differences(state.x, 2.0) / self.deviation**2
 
 
+@plain("prior", "p_norm")
+class PNorm(Objective):
+    """Sum over pixels and channels of ``|x - mean|^power``: keeps single pixels from becoming extreme.
+
+    As the code of *Inverting and Understanding Object Detectors* has it, with a power of 6 and a weight of 1e-7. Grows
+    with the size of the picture.
+    """
+
+    spaces = frozenset({"image"})
+
+    power: float = 6.0
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        mean = state.x.new_tensor(self.mean)[:, None, None]
+        return (state.x - mean).abs().pow(self.power).flatten(1).sum(1)
+
+
 def _differences(x: Tensor, power: float) -> Tensor:
     right, below = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
     return right.abs().pow(power).flatten(1).sum(1) + below.abs().pow(power).flatten(1).sum(1)

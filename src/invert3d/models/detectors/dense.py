@@ -94,6 +94,16 @@ class DenseDetector(BoxDetector):
 
         return torch.vmap(generalized_box_iou)(found, boxes)
 
+    def published_positives(self, raw: dict[str, Tensor], boxes: Float[Tensor, "b n 4"]) -> Bool[Tensor, "b a n"]:
+        """Which candidates are trained to be which object, as the public code of the paper has it: anchors that overlap
+        it by at least 0.7, each for one object only, and those that overlap it most."""
+        from torchvision.ops import box_iou
+
+        shares = torch.vmap(box_iou)(raw["anchors"], boxes)
+        first = F.one_hot(shares.argmax(2), shares.shape[2]).bool()
+        most = (shares == shares.amax(1, keepdim=True)) & (shares > 0)
+        return first & ((shares >= 0.7) | most.any(2, keepdim=True))
+
     def granted(
         self, raw: dict[str, Tensor], candidates: Int[Tensor, "b n"], asked: Bool[Tensor, "b n"]
     ) -> dict[str, Tensor]:

@@ -69,13 +69,23 @@ class FCOSDetector(DenseDetector):
         Points in the box within ``center_sampling_radius`` of its center come first, then others in it. One outside
         cannot say the box: the four distances are not negative.
         """
-        anchors = raw["anchors"]
+        inside, near = self._points(raw["anchors"], boxes)
+        shares = super().affinity(raw, found, boxes).nan_to_num(-1.0)  # two empty boxes have none
+        return shares - 2 * (2 - inside.to(shares) - (inside & near).to(shares))
+
+    def _points(self, anchors: Tensor, boxes: Tensor) -> tuple[Bool[Tensor, "b a n"], Bool[Tensor, "b a n"]]:
+        """Which points are in which box, and which near its center."""
         points, centers = ((each[..., :2] + each[..., 2:]) / 2 for each in (anchors, boxes))
         away = (points[:, :, None] - centers[:, None]).abs().amax(-1)
         near = away < self.model.center_sampling_radius * (anchors[..., 2:3] - anchors[..., :1])
-        inside = (self.model.box_coder.encode(anchors[:, :, None], boxes[:, None]) > 0).all(-1)
-        shares = super().affinity(raw, found, boxes).nan_to_num(-1.0)  # two empty boxes have none
-        return shares - 2 * (2 - inside.to(shares) - (inside & near).to(shares))
+        return (self.model.box_coder.encode(anchors[:, :, None], boxes[:, None]) > 0).all(-1), near
+
+    def published_positives(self, raw: dict[str, Tensor], boxes: Float[Tensor, "b n 4"]) -> Bool[Tensor, "b a n"]:
+        """See ``DenseDetector.published_positives``: points in the box near its center, of the smallest if several."""
+        inside, near = self._points(raw["anchors"], boxes)
+        sides = (boxes[..., 2:] - boxes[..., :2]).prod(-1)[:, None]
+        smallest = torch.where(inside & near, -sides, -torch.inf).argmax(2)
+        return inside & near & F.one_hot(smallest, boxes.shape[1]).bool()
 
     def granted(
         self, raw: dict[str, Tensor], candidates: Int[Tensor, "b n"], asked: Bool[Tensor, "b n"]
