@@ -14,6 +14,6 @@ def recipes(name: str | None = None) -> None:
     if name is not None:
         print(recipe_toml(load_recipe(name)))
         return
-    known = [load_recipe(each) for each in recipe_names()]
-    columns = ["name", "steps", "starts", "points", "about"]
-    print_table("Recipes", columns, [[r.name, r.steps, r.starts, r.points, r.about] for r in known])
+    known = {each: load_recipe(each) for each in recipe_names()}
+    rows = [[each, r.steps, r.starts, r.points or "–", r.about] for each, r in known.items()]
+    print_table("Recipes", ["name", "steps", "starts", "points", "about"], rows)
