@@ -1,0 +1,150 @@
+"""How much a detector relies on texture: the same object, rendered with another one.
+
+Figure 13 of *Inverting and Understanding Object Detectors* (Cao & Johnson 2021) replaces the texture of objects in
+photographs by style transfer. In rooms the same picture is rendered again: geometry, light, shadow and everything else
+stay, and it is known for which categories texture is a cue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap
+
+from invert3d.data.worlds.finishes import TEXTURES
+from invert3d.data.worlds.room_plan import CATEGORIES, SCALES, SHAPE_PAIRS, TEXTURE_PAIRS
+from invert3d.data.worlds.rooms import Room, make_room
+from invert3d.engine.progress import Meter
+from invert3d.models.detectors import Detector
+from invert3d.ops.layouts import Layout
+from invert3d.ops.seeds import HELD_OUT, seed_of
+from invert3d.study.layouts.job import device_of, frozen
+
+#: groups of categories, by what tells them from another
+GROUPS: dict[str, tuple[str, ...]] = {
+    "differ in texture alone": tuple(name for pair in TEXTURE_PAIRS for name in pair),
+    "differ in shape alone": tuple(name for pair in SHAPE_PAIRS for name in pair),
+}
+GROUPS["any neutral texture"] = tuple(c.name for c in CATEGORIES if not any(c.name in g for g in GROUPS.values()))
+_USUAL = {each.name: each.textures for each in CATEGORIES}
+_OTHER = {a: b for pair in TEXTURE_PAIRS for a, b in (pair, pair[::-1])}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One object before and after its texture was replaced.
+
+    ``score`` is the highest of a detection of its category that overlaps it by at least a half (0: none); ``overlap``
+    the largest IoU of any detection with it, whatever its category; ``other`` the score of the category that has the
+    new texture and the same shape, if there is one.
+    """
+
+    name: str
+    scale: int
+    texture: str
+    score: tuple[float, float]
+    overlap: tuple[float, float]
+    other: tuple[float, float]
+
+
+def new_texture(name: str, rng: np.random.Generator) -> str:
+    """A texture that objects of a category never have: that of the category of the same shape, if there is one."""
+    if name in _OTHER:
+        return _USUAL[_OTHER[name]][0]
+    strange = [each for each in TEXTURES if each not in _USUAL[name]]
+    return strange[int(rng.integers(len(strange)))]
+
+
+def said_of(found: Layout, layout: Layout, row: int) -> tuple[float, float, float]:
+    """Score, overlap and the score of the category of the same shape; see ``Change``."""
+    from torchvision.ops import box_iou
+
+    shares = box_iou(found.boxes, layout.boxes[row : row + 1])[:, 0]
+    kinds, scores = np.array(found.kinds, dtype=object), found.scores.numpy(force=True)
+    there = shares.numpy(force=True) >= 0.5
+    own, other = (there & (kinds == name) for name in (layout.kinds[row], _OTHER.get(layout.kinds[row])))
+    highest = [float(scores[each].max()) if each.any() else 0.0 for each in (own, other)]
+    return highest[0], float(shares.max()) if len(shares) else 0.0, highest[1]
+
+
+def texture_changes(detector: Detector, rooms: int, *, seed: int = 0, progress: bool = True) -> list[Change]:
+    """What a detector of rooms says of every object in the first held-out rooms, before and after another texture.
+
+    Raises ValueError for a detector that does not know the categories of rooms.
+    """
+    if missing := sorted(set(_USUAL) - set(detector.kinds)):
+        raise ValueError(f"rooms have categories that the detector does not know: {', '.join(missing[:5])}")
+    changes = []
+    with frozen(detector), Meter("rendering rooms again", rooms, show=progress) as meter:
+        for index in range(rooms):
+            room = make_room(index, size=detector.height, seed=HELD_OUT)
+            changes += _of_room(detector, room, index, seed)
+            meter.update(index + 1)
+    return changes
+
+
+@torch.no_grad()
+def _of_room(detector: Detector, room: Room, index: int, seed: int) -> list[Change]:
+    count = len(room.layout)
+    if not count:
+        return []
+    rng = np.random.default_rng(seed_of(seed, "texture", index))
+    textures = [new_texture(name, rng) for name in room.layout.kinds]
+    images = [room.image]
+    for row, texture in enumerate(textures):
+        images.append(make_room(index, size=detector.height, seed=HELD_OUT, textures={row: texture}).image)
+    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().to(device_of(detector)) / 255
+    found = detector.finalize(detector.raw(pictures))
+    changes = []
+    for row, texture in enumerate(textures):
+        before, after = (said_of(found[i], room.layout, row) for i in (0, row + 1))
+        scale = room.items[row].scale
+        pairs = [(a, b) for a, b in zip(before, after, strict=True)]
+        changes.append(
+            Change(
+                name=room.layout.kinds[row],
+                scale=scale,
+                texture=texture,
+                score=pairs[0],
+                overlap=pairs[1],
+                other=pairs[2],
+            )
+        )
+    return changes
+
+
+def table_of(changes: Sequence[Change], least: float = 0.3) -> list[dict[str, Any]]:
+    """A row for each group and scale, and for each group over all: means over the objects that the detector found
+    before, with a score of at least ``least``, and 95 % intervals (bootstrap, BCa)."""
+    rows = []
+    for group, names in GROUPS.items():
+        for scale in (None, *range(len(SCALES))):
+            some = [
+                each
+                for each in changes
+                if each.name in names and scale in (None, each.scale) and each.score[0] >= least
+            ]
+            if len(some) < 5:
+                continue
+            rows.append(
+                {
+                    "group": group,
+                    "scale": "all" if scale is None else f"{SCALES[scale]:.0%} of the picture",
+                    "objects": len(some),
+                    **_means("score", [each.score[1] - each.score[0] for each in some]),
+                    **_means("IoU", [each.overlap[1] - each.overlap[0] for each in some]),
+                    "becomes the other": round(float(np.mean([each.other[1] > each.score[1] for each in some])), 3),
+                }
+            )
+    return rows
+
+
+def _means(name: str, values: list[float]) -> dict[str, Any]:
+    """The mean change of a number, and its interval."""
+    if np.ptp(values) == 0:
+        return {f"change of {name}": round(values[0], 3), f"{name} interval": "–"}
+    interval = bootstrap((values,), np.mean, n_resamples=2000, rng=np.random.default_rng(0)).confidence_interval
+    words = f"{interval.low:+.2f} to {interval.high:+.2f}"
+    return {f"change of {name}": round(float(np.mean(values)), 3), f"{name} interval": words}

@@ -1,0 +1,66 @@
+"""The same object with another texture: what changes, counted by what tells its category from another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from invert3d.data.worlds import room_places
+from invert3d.data.worlds.room_plan import CATEGORIES, NAMES
+from invert3d.models.detectors.thin import thin_adapter
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.texture import GROUPS, Change, new_texture, said_of, table_of, texture_changes
+
+LAYOUT = Layout.of_boxes(
+    ["striped cup", "chair"], torch.tensor([[10.0, 10.0, 30.0, 30.0], [40.0, 40.0, 60.0, 60.0]]), 64, 64
+)
+
+
+def test_every_category_is_in_one_group() -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(NAMES)
+    assert all(GROUPS.values())
+
+
+def test_a_new_texture_is_one_that_the_category_never_has() -> None:
+    rng = np.random.default_rng(0)
+    for category in CATEGORIES:
+        assert all(new_texture(category.name, rng) not in category.textures for _ in range(20))
+    assert new_texture("striped cup", rng) == "checks" and new_texture("zigzag car", rng) == "dots"
+
+
+def test_what_is_said_of_an_object() -> None:
+    boxes = torch.tensor([[10.0, 10, 30, 30], [11, 10, 30, 30], [12, 10, 30, 30], [10, 10, 30, 19], [0, 0, 5, 5]])
+    kinds = ["striped cup", "checked cup", "striped cup", "striped cup", "chair"]
+    found = Layout.of_boxes(kinds, boxes, 64, 64, scores=torch.tensor([0.5, 0.7, 0.6, 0.9, 0.8]))
+    score, overlap, other = said_of(found, LAYOUT, 0)
+    assert (score, overlap, other) == pytest.approx((0.6, 1.0, 0.7))  # the one of 0.9 overlaps by less than a half
+    assert said_of(found, LAYOUT, 1) == (0.0, 0.0, 0.0)
+    nothing = Layout.of_boxes([], torch.zeros(0, 4), 64, 64, scores=torch.zeros(0))
+    assert said_of(nothing, LAYOUT, 0) == (0.0, 0.0, 0.0)
+
+
+def test_changes_are_means_over_found_objects() -> None:
+    def change(name: str, before: float, after: float) -> Change:
+        return Change(name=name, scale=2, texture="dots", score=(before, after), overlap=(0.9, 0.8), other=(0.1, 0.7))
+
+    changes = [change("striped cup", 0.9, 0.1 * k) for k in range(8)]
+    changes += [change("striped cup", 0.2, 1.0)] * 9 + [change("sofa", 0.9, 0.8)] * 4  # not found; too few
+    rows = table_of(changes)
+    assert [row["scale"] for row in rows] == ["all", "19% of the picture"] and rows[0]["objects"] == 8
+    assert rows[0]["change of score"] == pytest.approx(np.mean([0.1 * k - 0.9 for k in range(8)]), abs=1e-3)
+    assert rows[0]["change of IoU"] == -0.1 and rows[0]["IoU interval"] == "–"
+    assert rows[0]["becomes the other"] == 7 / 8 or rows[0]["becomes the other"] == pytest.approx(0.875)
+
+
+def test_rooms_are_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_places, "POOL", 2)
+    torch.manual_seed(0)
+    detector = thin_adapter("retinanet", ("background", *NAMES), size=64, width=8, features=32)
+    torch.nn.init.zeros_(detector.model.head.classification_head.cls_logits.bias)  # it sees something
+    changes = texture_changes(detector, 2, progress=False)
+    assert changes and all(each.name in NAMES for each in changes)
+    assert any(each.overlap[0] != each.overlap[1] for each in changes)
+    other = thin_adapter("retinanet", ("background", "chair"), size=64, width=8, features=32)
+    with pytest.raises(ValueError, match="that the detector does not know: airplane"):
+        texture_changes(other, 1)
