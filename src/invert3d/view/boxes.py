@@ -7,6 +7,7 @@ pictures, seen from above and on pages.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _PLACES = {"Car": 1, "Pedestrian": 5, "Cyclist": 3, "Van": 0}
 #: the color of a picture where there is none to draw on
 EMPTY: RGB = (30, 32, 40)
-_OTHER: RGB = (154, 157, 165)
 _HALO = "#0a0b0f"
 WEIGHT = 1.4  # of lines and letters in pictures that are shrunk
 _WIDE = 960  # pixels that a picture should have at least for its lines to be thin
@@ -32,10 +32,10 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def kind_color(kind: str) -> RGB:
-    """The color of a kind of object: Car, Van, Pedestrian and Cyclist have one of their own, others are gray."""
-    if kind not in _PLACES:
-        return _OTHER
-    return tuple(palette("categorical")[_PLACES[kind]].tolist())
+    """The color of a kind of object, the same everywhere: Car, Van, Pedestrian and Cyclist have one of their own, others
+    share the eight of the categorical palette."""
+    colors = palette("categorical")
+    return tuple(colors[_PLACES.get(kind, crc32(kind.encode()) % len(colors))].tolist())
 
 
 def in_space(layout: "Layout") -> list[int]:
