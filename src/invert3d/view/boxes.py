@@ -32,8 +32,8 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def kind_color(kind: str) -> RGB:
-    """The color of a kind of object, the same everywhere: Car, Van, Pedestrian and Cyclist have one of their own, others
-    share the eight of the categorical palette."""
+    """The color of a kind of object, the same everywhere: Car, Van, Pedestrian and Cyclist have one of their own, other
+    kinds share the eight of the categorical palette."""
     colors = palette("categorical")
     return tuple(colors[_PLACES.get(kind, crc32(kind.encode()) % len(colors))].tolist())
 
