@@ -62,6 +62,11 @@ streets=(--data streets --size 96x320 --frames 8000 --held-out 200 --steps 7400 
 once centernet3d-small centernet3d --backbone small "${streets[@]}"
 once centernet3d-resnet18 centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 24 --skips "${streets[@]}"
 
+# 2-D detectors, on procedural rooms.
+[ -f build/rooms/truths.json ] || invert3d data make rooms --pictures 7000 --seed 1 --out build/rooms
+train fcos-rooms fcos-rooms detector fcos --data build/rooms --pictures 6300 --held-out 300 --steps 2400 --rate 1.5e-3
+keep fcos-rooms fcos-rooms
+
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)
     name="vrn-modelnet10-pruned${density#0.0}"
