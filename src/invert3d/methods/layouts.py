@@ -45,14 +45,20 @@ def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = Non
 
 
 def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapping[str, float]) -> dict[str, float]:
-    """The weights of these heads only; the corners of a box in space stay if all are asked that make one."""
+    """The weights of these heads only; the corners of a box in space stay if all are asked that make one.
+
+    A recipe may name heads of several families: those that the detector does not have are left out.
+    """
+    own = {name: weight for name, weight in weights.items() if name in known}
     if heads is None and not weights:
         return {}
-    asked = list(weights) if heads is None else list(heads)
+    if weights and not own:
+        check_heads(weights, known)
+    asked = list(own) if heads is None else list(heads)
     check_heads(asked, known)
-    if "corners" in weights and {"dep", "rot", "dim", "reg"} <= set(asked):
+    if "corners" in own and {"dep", "rot", "dim", "reg"} <= set(asked):
         asked.append("corners")
-    return {name: weights.get(name, known[name]) for name in dict.fromkeys(asked)}
+    return {name: own.get(name, known[name]) for name in dict.fromkeys(asked)}
 
 
 def _filled(part: Any, known: dict[str, Callable[[Any], Any]]) -> Any:

@@ -21,8 +21,8 @@ class DetectionLoss(Objective):
     training loss (*Inverting 3D Deep Learning Architectures*, equation 2).
 
     Attributes:
-        weights: of the heads that are asked anything, a table or pairs; by default those the detector is trained with,
-            as far as the target says something for them.
+        weights: of the heads that are asked anything, a table or pairs; by default those the detector is trained with.
+            Heads for which the target says nothing (``mask``, without masks) are left out, unless none is left.
         per: a sum over objects is divided by their number (``object``), or, as CenterNet does, by 50 (``slot``).
     """
 
@@ -43,14 +43,13 @@ class DetectionLoss(Objective):
         losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
         weights = dict(self.weights) or {name: state.model.heads[name] for name in losses}
         check_heads(weights, state.model.heads)
-        weights = {name: weight for name, weight in weights.items() if weight}
-        for name in weights:
-            if name not in losses:
-                raise ValueError(
-                    f"head {name} has a weight, but the target says nothing for it: ask for layouts that do (every one "
-                    f"with masks, for mask), or leave it out of the weights: {', '.join(losses)}"
-                )
-        return torch.stack([weight * losses[name] for name, weight in weights.items()]).sum(0)
+        told = {name: weight for name, weight in weights.items() if weight and name in losses}
+        if not told:
+            raise ValueError(
+                f"the target says nothing for {', '.join(name for name, weight in weights.items() if weight)}: ask for "
+                f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
+            )
+        return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

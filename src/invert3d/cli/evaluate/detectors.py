@@ -12,6 +12,8 @@ from invert3d.cli.show import print_recorded, print_table
 if TYPE_CHECKING:
     from invert3d.study.layouts.flat_transfer import FlatTransfer
 
+FIRST = 100  # rooms before this one are for choosing recipes
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoomOptions:
@@ -50,7 +52,7 @@ def evaluate_detectors(
 
     names = split_names(models) or list(bundled("2-D detector"))
     run = run.at("runs/detectors")
-    scenes = flat_scenes(open_box_detector(names[0], device=measuring.device), rooms=rooms.rooms)
+    scenes = flat_scenes(open_box_detector(names[0], device=measuring.device), rooms=rooms.rooms, first=FIRST)
     found = flat_transfer(
         names, scenes, run, recipe=recipe, control=rooms.control, steps=rooms.steps, device=measuring.device
     )

@@ -23,6 +23,7 @@ def flat_scenes(
     images: Path | None = None,
     image_ids: Sequence[str] = (),
     rooms: int | None = None,
+    first: int = 0,
 ) -> Scenes:
     """The layouts that a command asks for, moved to the detector's size, with their pictures where there are some.
 
@@ -31,7 +32,7 @@ def flat_scenes(
         layout: a file for ``read_layout``.
         coco: a COCO file, and the folder ``images`` of its pictures, by default beside it.
         image_ids: of that file; all by default.
-        rooms: so many held-out rooms of the detector's size that something is in.
+        rooms: so many held-out rooms of the detector's size that something is in, from number ``first`` on.
 
     Raises:
         ValueError: not exactly one of layout, coco, rooms is given; a file is broken; or an object is of a kind that
@@ -48,7 +49,7 @@ def flat_scenes(
         return Scenes((Path(layout).stem,), (detector.prepare_layout(asked),))
     if coco is not None:
         return _of_file(detector, CocoFolder(coco, images), image_ids)
-    return _rooms(detector, rooms or 0)
+    return _rooms(detector, rooms or 0, first)
 
 
 def check_flat(layout: Layout, kinds: Sequence[str], source: str) -> None:
@@ -90,8 +91,8 @@ def _of_file(detector: Detector, folder: CocoFolder, image_ids: Sequence[str]) -
     return Scenes(tuple(names), tuple(layouts), originals, left_out=tuple(left_out))
 
 
-def _rooms(detector: Detector, count: int) -> Scenes:
-    names, layouts, originals, index = [], [], {}, 0
+def _rooms(detector: Detector, count: int, first: int) -> Scenes:
+    names, layouts, originals, index = [], [], {}, first
     while len(names) < count:
         room = make_room(index, size=detector.height, seed=HELD_OUT)
         if len(room.layout):
