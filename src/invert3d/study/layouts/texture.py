@@ -135,10 +135,15 @@ def table_of(changes: Sequence[Change], least: float = 0.3) -> list[dict[str, An
                     "objects": len(some),
                     **_means("score", [each.score[1] - each.score[0] for each in some]),
                     **_means("IoU", [each.overlap[1] - each.overlap[0] for each in some]),
-                    "becomes the other": round(float(np.mean([each.other[1] > each.score[1] for each in some])), 3),
+                    "becomes the other": flips(some) if names[0] in _OTHER else "–",
                 }
             )
     return rows
+
+
+def flips(changes: Sequence[Change]) -> float:
+    """The share of objects for which the category that has the new texture, and the same shape, now scores higher."""
+    return round(float(np.mean([each.other[1] > each.score[1] for each in changes])), 3)
 
 
 def _means(name: str, values: list[float]) -> dict[str, Any]:
