@@ -21,8 +21,10 @@ from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.files import BoxesRun
-from invert3d.study.layouts.flat import sure
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
+
+#: what appears beside an object must be seen with at least this score
+SURE = 0.5
 
 
 def only(layout: Layout) -> Layout:
@@ -84,15 +86,15 @@ def side_of(one: Tensor, other: Tensor) -> str:
     return "above" if down < 0 else "below"
 
 
-def context_of(run: BoxesRun, kinds: Sequence[str], seeds: int) -> Context:
-    """What a detector found beside the objects of a run of ``single_layouts``: detections that are another object,
-    which overlaps the asked one by less than half."""
+def context_of(run: BoxesRun, kinds: Sequence[str], seeds: int, threshold: float = SURE) -> Context:
+    """What a detector found beside the objects of a run of ``single_layouts``: detections above a score that are
+    another object, which overlaps the asked one by less than half."""
     from torchvision.ops import box_iou
 
     count = len(kinds)
     seen, together, sides = np.zeros(count, int), np.zeros((count, count)), np.zeros((count, count, 4))
     for asked, found in zip(run.asked, run.found, strict=True):
-        a, box, detected = kinds.index(asked.kinds[0]), asked.boxes[0], sure(found)
+        a, box, detected = kinds.index(asked.kinds[0]), asked.boxes[0], found.select(found.scores > threshold)
         shares = box_iou(detected.boxes, box[None])[:, 0]
         seen[a] += any(kind == kinds[a] and share > 0.5 for kind, share in zip(detected.kinds, shares, strict=True))
         others = [k for k, share in enumerate(shares.tolist()) if share < 0.5 and detected.kinds[k] in kinds]
@@ -112,6 +114,7 @@ def measure_context(
     share: float = SCALES[3],
     recipe: str = "ours",
     steps: int | None = None,
+    threshold: float = SURE,
 ) -> tuple[Context, BoxesRun]:
     """Invert single objects of every category and count what else appears.
 
@@ -122,6 +125,7 @@ def measure_context(
         seeds: pictures of each category.
         share: length of the object as a share of the picture's side.
         recipe, steps: of ``recipes/layouts``.
+        threshold: the score above which something appears. Where nothing is asked, weak detections are everywhere.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
@@ -132,7 +136,7 @@ def measure_context(
     asked = asked_of(detector, list(layouts.values()), list(layouts), chosen, None, model)
     outcome = execute(layouts_job({"": asked}), options).whole()
     run = run_of(outcome, asked, {})
-    return context_of(run, kinds, seeds), run
+    return context_of(run, kinds, seeds, threshold), run
 
 
 def planted_table(kinds: Sequence[str]) -> np.ndarray:

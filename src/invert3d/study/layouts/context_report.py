@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from invert3d.study.layouts.context import Context
+from invert3d.study.layouts.context import SURE, Context
 from invert3d.study.layouts.files import BoxesRun, pixels
-from invert3d.study.layouts.flat import sure
 from invert3d.view.boxes import draw_found
 from invert3d.view.boxfigures import picture_sheet
 from invert3d.view.figures import save_png
@@ -31,7 +30,7 @@ def draw_context(folder: Path, context: Context, run: BoxesRun, planted: np.ndar
             )
             save_png(picture, folder / f"{name}.png")
     first = range(0, len(run.names), context.pictures)
-    images = [draw_found(pixels(run.pictures[i]), sure(run.found[i])) for i in first]
+    images = [draw_found(pixels(run.pictures[i]), run.found[i].select(run.found[i].scores > SURE)) for i in first]
     picture_sheet(
         folder / "singles.png",
         images,
