@@ -76,6 +76,17 @@ MEANINGS = {
         "lines_src": "lines in src/",
         "lines_study": "lines in src/invert3d/study/",
     },
+    "layout": {
+        "diagonal_ours_min": "COCO's AP of a detector on its own inverted pictures, our recipe, lowest",
+        "diagonal_published_min": "COCO's AP of a detector on its own inverted pictures, published recipe, lowest",
+        "off_diagonal_ours_mean": "COCO's AP of one detector on another's inverted pictures, our recipe (mean)",
+        "off_diagonal_published_mean": "COCO's AP of one detector on another's inverted pictures, published recipe "
+        "(mean)",
+        "agreement_rooms_mean": "COCO's AP of one detector on real pictures, another's detections as ground truth "
+        "(mean)",
+        "control_mean": "COCO's AP on pictures inverted from shuffled weights, our recipe (mean)",
+        "context_rank_correlation": "rank correlation of what appears beside a single object with what is planted",
+    },
     "detector3d": {
         "ap3d_streets_small": "3-D AP of the small detector on held-out streets",
         "ap3d_inverted_ours": "3-D AP of the small detector on its own inverted pictures, our recipe",

@@ -91,8 +91,9 @@ def test_what_is_planted_is_recovered_from_a_detector_that_knows_it() -> None:
     found = findings(whole)
     assert found["context_rank_correlation"] == 1 and found["objects found"] == 1
     assert [each["on that side"] for each in found["motifs"]] == [9, 9, 9]
-    lamp = next(each for each in found["motifs"] if each["category"] == "lamp")
-    assert lamp["appears"] > 0.9 > 0.4 > lamp["backwards"]  # a lamp is near a person, a person rarely near a lamp
+    lamp, chair = (next(each for each in found["motifs"] if each["category"] == name) for name in ("lamp", "chair"))
+    assert lamp["appears"] > 0.9 and lamp["beside other objects"] == pytest.approx(0.504, abs=0.01)
+    assert chair["appears"] > 0.85 and chair["beside other objects"] < 0.3
     assert found["never together"] == {"pair": list(NEVER), "appears": [0, 0]}
     random = np.random.default_rng(0).random(table.shape)
     assert abs(replace(whole, together=random).correlation(table)) < 0.3

@@ -155,14 +155,13 @@ def findings(context: Context) -> dict[str, Any]:
     for motif in MOTIFS:
         a, b = place(motif.category), place(motif.brings)
         sides = context.sides[a, b]
-        others = np.delete(context.together[a], [a, b])
+        beside_others = np.delete(context.together[:, b], [a, b])
         motifs.append(
             {
                 "category": motif.category,
                 "brings": motif.brings,
                 "appears": round(float(context.together[a, b]), 3),
-                "mean of the others": round(float(others.mean()), 3),
-                "backwards": round(float(context.together[b, a]), 3),
+                "beside other objects": round(float(beside_others.mean()), 3),
                 "planted side": motif.side,
                 "on that side": int(sides[SIDES.index(motif.side)]),
                 "on the opposite side": int(sides[SIDES.index(OPPOSITE[motif.side])]),
