@@ -63,7 +63,7 @@ def sizes(card) -> list[str]:
 
 def averages(scores: dict[str, float]) -> list[str]:
     """COCO's AP of boxes, at an overlap of a half, and of masks."""
-    return [f"{scores[name]:.1f}" if name in scores else "–" for name in ("AP", "AP50", "AP of masks")]
+    return [f"{scores[name]:.1f}" if name in scores else "-" for name in ("AP", "AP50", "AP of masks")]
 
 
 def precision(ap: dict[str, float]) -> str:

@@ -15,5 +15,5 @@ def recipes(name: str | None = None) -> None:
         print(recipe_toml(load_recipe(name)))
         return
     known = {each: load_recipe(each) for each in recipe_names()}
-    rows = [[each, r.steps, r.starts, r.points or "–", r.about] for each, r in known.items()]
+    rows = [[each, r.steps, r.starts, r.points or "-", r.about] for each, r in known.items()]
     print_table("Recipes", ["name", "steps", "starts", "points", "about"], rows)

@@ -49,7 +49,7 @@ def test_changes_are_means_over_found_objects() -> None:
     rows = table_of(changes)
     assert [row["scale"] for row in rows] == ["all", "19% of the picture"] and rows[0]["objects"] == 8
     assert rows[0]["change of score"] == pytest.approx(np.mean([0.1 * k - 0.9 for k in range(8)]), abs=1e-3)
-    assert rows[0]["change of IoU"] == -0.1 and rows[0]["IoU interval"] == "–"
+    assert rows[0]["change of IoU"] == -0.1 and rows[0]["IoU interval"] == "-"
     assert rows[0]["becomes the other"] == 7 / 8 or rows[0]["becomes the other"] == pytest.approx(0.875)
 
 

@@ -67,4 +67,4 @@ def evaluate_context(
 def most_frequent(kinds, shares) -> list[str]:
     """The three categories that appear most often, with their shares."""
     order = sorted(range(len(kinds)), key=lambda k: -shares[k])[:3]
-    return [f"{kinds[k]} {shares[k]:.0%}" if shares[k] else "–" for k in order]
+    return [f"{kinds[k]} {shares[k]:.0%}" if shares[k] else "-" for k in order]

@@ -58,7 +58,7 @@ def table_rows(run: BoxesRun, agrees: Sequence[bool]) -> list[list[str]]:
     rows = []
     for i, name in enumerate(run.names):
         found, extra, overlap = matched_objects(run.asked[i], sure(run.found[i]))
-        mean = "–" if overlap != overlap else f"{overlap:.2f}"
+        mean = "-" if overlap != overlap else f"{overlap:.2f}"
         seen = "yes" if agrees[i] else "no"
         rows.append([name, *map(str, (len(run.asked[i]), found)), mean, str(extra), seen, str(run.steps[i])])
     return rows

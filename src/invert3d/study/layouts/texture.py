@@ -135,7 +135,7 @@ def table_of(changes: Sequence[Change], least: float = 0.3) -> list[dict[str, An
                     "objects": len(some),
                     **_means("score", [each.score[1] - each.score[0] for each in some]),
                     **_means("IoU", [each.overlap[1] - each.overlap[0] for each in some]),
-                    "becomes the other": flips(some) if names[0] in _OTHER else "–",
+                    "becomes the other": flips(some) if names[0] in _OTHER else "-",
                 }
             )
     return rows
@@ -149,7 +149,7 @@ def flips(changes: Sequence[Change]) -> float:
 def _means(name: str, values: list[float]) -> dict[str, Any]:
     """The mean change of a number, and its interval."""
     if np.ptp(values) == 0:
-        return {f"change of {name}": round(values[0], 3), f"{name} interval": "–"}
+        return {f"change of {name}": round(values[0], 3), f"{name} interval": "-"}
     interval = bootstrap((values,), np.mean, n_resamples=2000, rng=np.random.default_rng(0)).confidence_interval
     words = f"{interval.low:+.2f} to {interval.high:+.2f}"
     return {f"change of {name}": round(float(np.mean(values)), 3), f"{name} interval": words}
