@@ -29,6 +29,6 @@ def test_a_shuffled_network_has_the_same_weights_in_another_order() -> None:
 
 def test_a_shuffled_detector_has_the_same_weights_in_another_order() -> None:
     whole = tiny(height=96, width=320)
-    other = randomized_detector(whole)
+    other = randomized_detector(whole, torch.rand(4, 3, 96, 320))
     check_shuffled(whole, other)
     assert not other.training

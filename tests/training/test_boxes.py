@@ -18,7 +18,7 @@ from invert3d.data.worlds import room_places
 from invert3d.data.worlds.coco_files import run_lengths
 from invert3d.data.worlds.room_plan import NAMES
 from invert3d.jobs.options import RunOptions
-from invert3d.models.detectors.thin import FAMILIES, thin_detector
+from invert3d.models.detectors.thin import FAMILIES, thin_adapter, thin_detector
 from invert3d.models.weights import find_card, load_checkpoint
 from invert3d.ops.layouts import Layout
 from invert3d.training import boxes as training
@@ -178,14 +178,15 @@ def test_rooms_from_a_folder_are_those_from_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pictures_without_objects_can_be_trained_on_and_measured(family: str) -> None:
-    model = thin_detector(family, len(KINDS), size=64, width=8, features=32)
+    detector = thin_adapter(family, KINDS, size=64, width=8, features=32)
+    model = detector.model
     before = [each.clone() for each in model.parameters()]
     train_detector(model, empty(), KINDS, replace(SETTINGS, steps=2))
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    found = detections(model, empty(), KINDS)
+    found = detections(detector.eval(), empty())
     assert [(each.height, each.width) for each in found] == [(64, 64)] * 2
     assert all((each.masks is not None) == (family == "maskrcnn") for each in found)
-    assert scores_of(model, empty(), KINDS) == {}, "there is nothing to be found"
+    assert scores_of(detector, empty()) == {}, "there is nothing to be found"
 
 
 pending: list[int] = []

@@ -5,13 +5,16 @@ What others recognize in what was inverted from it, the recipe drew and not the 
 
 import copy
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
 
 from invert3d.evaluate.inversion import randomize
-from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.opening.networks import Network
 from invert3d.ops.seeds import seed_of
+
+T = TypeVar("T", bound=nn.Module)
 
 
 def randomized(network: Network, seed: int = 0) -> Network:
@@ -25,11 +28,9 @@ def randomized(network: Network, seed: int = 0) -> Network:
     return replace(network, name=f"{network.name} shuffled", frozen=frozen.on(network.space, model), card=None)
 
 
-def randomized_detector(detector: CenterNet3D, seed: int = 0) -> CenterNet3D:
-    """A detector with its weights shuffled and its batch norms measured again on streets."""
-    from invert3d.training.streets import street_frames
-
+def randomized_detector(detector: T, pictures: Tensor, seed: int = 0) -> T:
+    """A detector with its weights shuffled and its batch norms measured again on pictures (B, 3, h, w)."""
     model = copy.deepcopy(detector)
-    streets = street_frames(8, detector.height, detector.width, seed=seed_of(seed, "control", "streets"))
-    randomize(model, streets.pictures.to(detector.mean.device), seed_of(seed, "control", "weights"))
+    device = next(model.parameters()).device
+    randomize(model, pictures.to(device), seed_of(seed, "control", "weights"))
     return model.eval()

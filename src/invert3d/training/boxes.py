@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from invert3d.engine.progress import Meter
 from invert3d.evaluate.coco import coco_ap
-from invert3d.models.detectors.thin import FAMILIES, thin_detector
+from invert3d.models.detectors import detect
+from invert3d.models.detectors.thin import FAMILIES, thin_adapter
 from invert3d.models.weights import WeightCard, load_checkpoint, round_to_half, save_network
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT, seed_of
@@ -91,24 +92,16 @@ def train_detector(
     fit(TrainingLosses(model), stream, total, settings, keep=keep, report=report)
 
 
-@torch.no_grad()
-def detections(model: nn.Module, pictures: Pictures, kinds: tuple[str, ...], batch: int = 16) -> list[Layout]:
-    """What a torchvision detector finds in pictures, a layout each, with masks where it makes them."""
-    found = []
-    device = next(model.parameters()).device
-    for part in pictures.images.split(batch):
-        for each in model([*(part.to(device).float() / 255)]):
-            each = {name: value.cpu() for name, value in each.items()}
-            masks = each["masks"][:, 0] > 0.5 if "masks" in each else None
-            names = [kinds[k] for k in each["labels"].tolist()]
-            size = part.shape[-2:]
-            found.append(Layout.of_boxes(names, each["boxes"], *size, scores=each["scores"], masks=masks))
-    return found
+def detections(detector: Any, pictures: Pictures, batch: int = 16) -> list[Layout]:
+    """What a detector finds in pictures, a layout each."""
+    device = next(detector.parameters()).device
+    found = [detect(detector, part.to(device).float() / 255, threshold=0.0) for part in pictures.images.split(batch)]
+    return [layout.to("cpu") for some in found for layout in some]
 
 
-def scores_of(model: nn.Module, held_out: Pictures, kinds: tuple[str, ...]) -> dict[str, float]:
+def scores_of(detector: Any, held_out: Pictures) -> dict[str, float]:
     """COCO's AP of boxes, and of masks if the detector makes them, in percent, and of each category."""
-    found = detections(model, held_out, kinds)
+    found, kinds = detections(detector, held_out), detector.kinds
     truth = [replace(layout, masks=held_out.masks(i)) for i, layout in enumerate(held_out.layouts)]
     scores = coco_ap(truth, found, kinds[1:])
     if any(layout.masks is not None for layout in found):
@@ -133,10 +126,11 @@ def train_boxes(options: BoxTraining, run: TrainRun) -> WeightCard:
     kinds = ("background", *train_on.kinds)
     torch.manual_seed(seed_of(settings.seed, "weights"))
     shape = {"size": options.size, "width": options.width, "features": options.features}
-    model = thin_detector(options.family, len(kinds), **shape)
+    detector = thin_adapter(options.family, kinds, **shape)
+    model = detector.model
     if options.start is not None:
         load_checkpoint(model, options.start)
-    model.to(run.device)
+    detector.to(run.device)
     with run.opened(asked, settings.steps) as opened:
         train_detector(model, train_on, kinds, settings, flip=options.flip, keep=opened.keep, report=opened.report)
         opened.meter.stop()
@@ -148,7 +142,7 @@ def train_boxes(options: BoxTraining, run: TrainRun) -> WeightCard:
                 architecture=options.family,
                 classes=kinds,
                 options=shape,
-                scores=scores_of(model.eval(), test, kinds),
+                scores=scores_of(detector.eval(), test),
                 held_out=len(test),
                 data=train_on.source,
                 licence=train_on.licence,

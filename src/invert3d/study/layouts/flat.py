@@ -9,21 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from invert3d.evaluate.coco import coco_ap
-from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.stages import Recipe
 from invert3d.models.detectors import Detector
 from invert3d.ops.files import write_bytes
 from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.files import BoxesRun, png
-from invert3d.study.layouts.job import asked_of, layouts_job, run_of
-
-#: detections are shown above this score
-SHOWN = 0.3
+from invert3d.study.layouts.job import asked_of, inverted
 
 
 def invert_layouts(
@@ -60,11 +54,9 @@ def invert_layouts(
         KeyboardInterrupt: it was interrupted before there was anything.
     """
     asked = asked_of(detector, layouts, names, recipe, start, model)
-    options = options.into(out)
-    outcome = execute(layouts_job({"": asked}, bf16), options)
-    run = run_of(outcome, asked, originals or {})
-    if options.out is not None:
-        write_flat_files(outcome.path, run, detector.kinds)
+    folder, run = inverted(asked, options.into(out), originals or {}, bf16)
+    if folder is not None:
+        write_flat_files(folder, run, detector.kinds)
     return run
 
 
@@ -97,31 +89,3 @@ def _rows(number: int, layout: Layout, kinds: Sequence[str]) -> list[dict[str, A
             row = {"image_id": number, "category_id": kinds.index(kind), "bbox": [round(side, 3) for side in sides]}
             rows.append(row if score != score else {**row, "score": round(score, 5)})
     return rows
-
-
-def sure(layout: Layout) -> Layout:
-    """The detections above ``SHOWN``."""
-    return layout.select(layout.scores > SHOWN)
-
-
-def ap_of(run: BoxesRun, kinds: Sequence[str]) -> dict[str, float]:
-    """COCO's AP, in percent, of what is read from the pictures of a run."""
-    return coco_ap(run.asked, [layout.to("cpu") for layout in run.found], kinds)
-
-
-def matched_objects(asked: Layout, found: Layout, overlap: float = 0.5) -> tuple[int, int, float]:
-    """How many asked objects are found (same kind, IoU of at least ``overlap``, each detection once), how many others
-    are found, and the mean IoU of the pairs (NaN without any)."""
-    from torchvision.ops import box_iou
-
-    objects = [i for i, kind in enumerate(asked.kinds) if kind != "DontCare"]
-    shares = box_iou(asked.boxes, found.boxes)
-    pairs: dict[int, tuple[int, float]] = {}
-    for share, i, j in sorted(
-        ((float(shares[i, j]), i, j) for i in objects for j in range(len(found)) if asked.kinds[i] == found.kinds[j]),
-        reverse=True,
-    ):
-        if share >= overlap and i not in pairs and j not in {place for place, _ in pairs.values()}:
-            pairs[i] = (j, share)
-    overlaps = torch.tensor([share for _, share in pairs.values()])
-    return len(pairs), len(found) - len(pairs), float(overlaps.mean()) if len(pairs) else float("nan")

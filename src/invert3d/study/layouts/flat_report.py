@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import tomli_w
 import torch
 
-from invert3d.jobs.folder import read_run
+from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.ops.shares import share
 from invert3d.study.layouts.files import BoxesRun, pixels
-from invert3d.study.layouts.flat import SHOWN, matched_objects, sure
 from invert3d.study.layouts.job import agreeing, redetected
+from invert3d.study.layouts.report import about_run
+from invert3d.study.layouts.score import SHOWN, sure
 from invert3d.view.boxfigures import strip
 from invert3d.view.page import Table, write_page
 
@@ -24,23 +24,15 @@ def flat_report(run: BoxesRun, folder: Path, *, detector: Detector, model: str) 
     """Write the figures and the page of a run into its folder, and return the page."""
     agrees = agreeing(detector, list(run.pictures), list(run.asked))
     figures = [(_words(run, i, agrees[i]), _figure(run, i, folder, detector)) for i in range(min(len(run.names), MOST))]
-    facts = read_run(folder) if (folder / "run.json").is_file() else {}
-    settings = facts.get("settings", {})
-    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
-    about = {
-        "model": model,
-        "recipe": recipe["name"],
-        "seed": str(settings.get("seed", "")),
-        **facts.get("environment", {}),
-    }
+    about, recipe = about_run(folder, model)
     return write_page(
         folder,
         title="Inverted layouts",
         subtitle=f"Detections of {Path(model).stem} in the saved 8-bit pictures. {judgment(run, agrees)}",
         pictures=figures,
         tables=[Table(title="Pictures", columns=HEADER, rows=table_rows(run, agrees))],
-        recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
-        provenance={**about, **facts.get("environment", {})},
+        recipe=recipe,
+        provenance=about,
         notes=[
             f"The detector sees the requested layout if the detections above a score of {SHOWN} are exactly the "
             "requested objects, with corners on average within 2 % of a diagonal. An object counts as found if a "
@@ -57,21 +49,21 @@ def table_rows(run: BoxesRun, agrees: Sequence[bool]) -> list[list[str]]:
     """One row a picture: what was asked, and what is read."""
     rows = []
     for i, name in enumerate(run.names):
-        found, extra, overlap = matched_objects(run.asked[i], sure(run.found[i]))
-        mean = "-" if overlap != overlap else f"{overlap:.2f}"
+        read = errors(run.asked[i], sure(run.found[i]))
+        mean = f"{read.iou2d.mean():.2f}" if len(read.pairs) else "-"
         seen = "yes" if agrees[i] else "no"
-        rows.append([name, *map(str, (len(run.asked[i]), found)), mean, str(extra), seen, str(run.steps[i])])
+        counts = [str(len(read.pairs) + read.missed), str(len(read.pairs)), mean, str(read.false)]
+        rows.append([name, *counts, seen, str(run.steps[i])])
     return rows
 
 
 def judgment(run: BoxesRun, agrees: Sequence[bool]) -> str:
     """What the detector reads of what was asked in all pictures, in words."""
-    each = [matched_objects(asked, sure(found)) for asked, found in zip(run.asked, run.found, strict=True)]
-    objects = sum(len(asked) for asked in run.asked)
-    extra = sum(more for _, more, _ in each)
+    each = [errors(asked, sure(found)) for asked, found in zip(run.asked, run.found, strict=True)]
+    read, extra = sum(len(one.pairs) for one in each), sum(one.false for one in each)
     return (
         f"It sees the requested layout in {share(sum(agrees), len(agrees))} pictures; "
-        f"{share(sum(found for found, _, _ in each), objects)} objects found; {extra or 'no'} extra objects."
+        f"{share(read, read + sum(one.missed for one in each))} objects found; {extra or 'no'} extra objects."
     )
 
 
@@ -81,10 +73,11 @@ def drawn(found: Layout) -> Layout:
 
 
 def _words(run: BoxesRun, i: int, agreed: bool) -> str:
-    found, extra, overlap = matched_objects(run.asked[i], sure(run.found[i]))
+    read = errors(run.asked[i], sure(run.found[i]))
     seen = "the requested layout is seen" if agreed else "the requested layout is not seen exactly"
-    mean = "" if overlap != overlap else f", mean overlap {overlap:.2f}"
-    return f"{run.names[i]}: {seen}; {share(found, len(run.asked[i]))} objects found{mean}, {extra or 'no'} extra"
+    mean = f", mean overlap {read.iou2d.mean():.2f}" if len(read.pairs) else ""
+    found = share(len(read.pairs), len(read.pairs) + read.missed)
+    return f"{run.names[i]}: {seen}; {found} objects found{mean}, {read.false or 'no'} extra"
 
 
 def _figure(run: BoxesRun, i: int, folder: Path, detector: Detector) -> Path:
@@ -99,4 +92,6 @@ def _figure(run: BoxesRun, i: int, folder: Path, detector: Detector) -> Path:
         captions = ["real picture, requested layout", "detections in the real picture", *captions]
     else:
         images, layouts, captions = [inverted, *images], [run.asked[i], *layouts], ["requested layout", *captions]
-    return strip(folder / "figures" / f"{name}.png", images, layouts, captions, columns=len(images), title=name)
+    return strip(
+        folder / "figures" / f"{name}.png", images, layouts, captions, columns=2 if len(images) == 4 else 3, title=name
+    )

@@ -4,7 +4,6 @@ Table 1 of *Inverting and Understanding Object Detectors* (Cao & Johnson 2021), 
 what the detectors read from the real pictures of the same layouts, and beside the control, whose weights are shuffled.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -15,16 +14,15 @@ import torch
 
 from invert3d.engine.progress import Meter
 from invert3d.evaluate.coco import coco_ap
-from invert3d.evaluate.inversion import randomize
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.opening.box_detectors import open_box_detector
 from invert3d.ops.layouts import Layout
-from invert3d.ops.seeds import seed_of
-from invert3d.study.layouts.flat import sure
+from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
 from invert3d.study.layouts.scenes import Scenes
+from invert3d.study.layouts.score import sure
 from invert3d.study.transfer import Matrix
 
 
@@ -95,7 +93,7 @@ def flat_transfer(
     real = [scenes.originals[name] for name in scenes.names]
     sources = {}
     for name, detector in detectors.items():
-        inverted = shuffled(detector, real, options.seed) if control else detector
+        inverted = randomized_detector(detector, torch.stack(real[:16]), options.seed) if control else detector
         chosen = layout_recipe(f"layouts/{recipe}", inverted, steps=steps)
         sources[name] = asked_of(inverted, scenes.layouts, scenes.names, chosen, model=name)
     outcome = execute(layouts_job(sources), options).whole()
@@ -142,12 +140,3 @@ def agreement(detectors: dict[str, Any], real: Sequence[torch.Tensor], asked: Se
 def unscored(layout: Layout) -> Layout:
     """Detections as if they were labels."""
     return replace(layout, scores=torch.full_like(layout.scores, torch.nan))
-
-
-@torch.no_grad()
-def shuffled(detector: Any, pictures: Sequence[torch.Tensor], seed: int) -> Any:
-    """The control: the same architecture with its weights shuffled and its batch norms measured again on pictures."""
-    model = copy.deepcopy(detector)
-    device = next(model.parameters()).device
-    randomize(model, torch.stack(list(pictures[:16])).to(device), seed_of(seed, "control", "weights"))
-    return model.eval()

@@ -142,12 +142,19 @@ def invert_boxes(
         KeyboardInterrupt: it was interrupted before there was anything.
     """
     asked = asked_of(detector, layouts, names, recipe, start, model)
-    options = options.into(out)
-    outcome = execute(layouts_job({"": asked}, bf16), options)
-    run = run_of(outcome, asked, originals or {})
-    if options.out is not None:
-        write_run_files(outcome.path, run)
+    folder, run = inverted(asked, options.into(out), originals or {}, bf16)
+    if folder is not None:
+        write_run_files(folder, run)
     return run
+
+
+def inverted(
+    asked: Asked, options: RunOptions, originals: Mapping[str, Tensor], bf16: bool = False
+) -> tuple[Path | None, BoxesRun]:
+    """Ask one detector, and return the run folder, if one is kept, and what came of it. KeyboardInterrupt if nothing
+    did."""
+    outcome = execute(layouts_job({"": asked}, bf16), options)
+    return outcome.path if options.out is not None else None, run_of(outcome, asked, originals)
 
 
 def asked_of(

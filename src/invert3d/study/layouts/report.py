@@ -45,6 +45,15 @@ def report(
     return write_boxes_page(folder, run, shown, agrees, seen, model)
 
 
+def about_run(folder: Path, model: str) -> tuple[dict[str, str], str]:
+    """What a page says of a run: model, recipe, seed and versions by name; and its command with the recipe as TOML."""
+    facts = read_run(folder) if (folder / "run.json").is_file() else {}
+    settings = facts.get("settings", {})
+    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
+    about = {"model": model, "recipe": recipe["name"], "seed": str(settings.get("seed", ""))}
+    return {**about, **facts.get("environment", {})}, f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}"
+
+
 def scene_of(run: BoxesRun, i: int, name: str, shown: Layout, seen: Layout | None) -> SceneFrame:
     """Frame i of a run: what was asked, its pictures, and what is read from the made one and from the real one."""
     original = run.originals.get(run.names[i])
@@ -169,15 +178,7 @@ def write_boxes_page(
         )
         for i, name in enumerate(run.names[:MOST_SCENES])
     ]
-    facts = read_run(folder) if (folder / "run.json").is_file() else {}
-    settings = facts.get("settings", {})
-    recipe = next((source["recipe"] for source in settings.get("sources", {}).values()), {"name": ""})
-    about = {
-        "model": model,
-        "recipe": recipe["name"],
-        "seed": str(settings.get("seed", "")),
-        **facts.get("environment", {}),
-    }
+    about, recipe = about_run(folder, model)
     figures = {"sweep.png": "The sweep", "sweep.gif": "The sweep as an animation"}
     there = [(title, path) for name, title in figures.items() if (path := folder / "figures" / name).is_file()]
     there += [("What must change", path) for path in sorted((folder / "figures").glob("*-change.png"))[:MOST_PANELS]]
@@ -188,7 +189,7 @@ def write_boxes_page(
         title="Inverted layouts",
         subtitle=f"Detections of {Path(model).stem} in the saved 8-bit pictures. {judgment(agrees, run.asked, shown)}",
         pictures=there,
-        recipe=f"{facts.get('command', '')}\n\n{tomli_w.dumps(recipe)}",
+        recipe=recipe,
         notes=[
             "The detector sees the requested layout if the detections above a score of 0.3 are exactly the requested "
             "objects, with corners on average within 2 % of a diagonal.",

@@ -17,7 +17,7 @@ from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
 from invert3d.opening.detectors import open_detector
-from invert3d.ops.seeds import HELD_OUT
+from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
 from invert3d.study.layouts.score import BoxScore, score, short, sure
@@ -85,9 +85,11 @@ def layout_transfer(
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     label = f"{recipe} of shuffled weights" if control else recipe
-    sources = {}
-    for name, detector in zip(names, detectors, strict=True):
-        inverted = randomized_detector(detector, options.seed) if control else detector
+    asked_of_these, sources = detectors, {}
+    if control:
+        fed = street_frames(8, *sizes[0], seed=seed_of(options.seed, "control", "streets")).pictures
+        asked_of_these = [randomized_detector(each, fed, options.seed) for each in detectors]
+    for name, inverted in zip(names, asked_of_these, strict=True):
         sources[short(name)] = asked_of(
             inverted, frames.layouts, frames.names, layout_recipe(recipe, inverted, steps=steps), model=name
         )
