@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from invert3d.data.worlds import room_places
 from invert3d.data.worlds.room_plan import CATEGORIES, NAMES
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.ops.layouts import Layout
-from invert3d.study.layouts.texture import GROUPS, Change, new_texture, said_of, table_of, texture_changes
+from invert3d.study.layouts.texture import GROUPS, Change, new_textures, said_of, table_of, texture_changes
 
 LAYOUT = Layout.of_boxes(
     ["striped cup", "chair"], torch.tensor([[10.0, 10.0, 30.0, 30.0], [40.0, 40.0, 60.0, 60.0]]), 64, 64
@@ -22,11 +24,15 @@ def test_every_category_is_in_one_group() -> None:
     assert all(GROUPS.values())
 
 
-def test_a_new_texture_is_one_that_the_category_never_has() -> None:
+def test_a_new_texture_is_one_that_the_category_never_has_or_another_of_its_own() -> None:
     rng = np.random.default_rng(0)
-    for category in CATEGORIES:
-        assert all(new_texture(category.name, rng) not in category.textures for _ in range(20))
-    assert new_texture("striped cup", rng) == "checks" and new_texture("zigzag car", rng) == "dots"
+    for category, _ in product(CATEGORIES, range(20)):
+        strange, *usual = new_textures(category.name, category.textures[0], rng)
+        assert strange not in category.textures and len(usual) == (len(category.textures) > 1)
+        assert all(each in category.textures[1:] for each in usual)
+    assert new_textures("striped cup", "stripes", rng) == ["checks"] and new_textures("zigzag car", "zigzag", rng) == [
+        "dots"
+    ]
 
 
 def test_what_is_said_of_an_object() -> None:
@@ -42,15 +48,18 @@ def test_what_is_said_of_an_object() -> None:
 
 def test_changes_are_means_over_found_objects() -> None:
     def change(name: str, before: float, after: float) -> Change:
-        return Change(name=name, scale=2, texture="dots", score=(before, after), overlap=(0.9, 0.8), other=(0.1, 0.7))
+        return Change(
+            name=name, scale=2, texture="dots", usual=False, score=(before, after), overlap=(0.9, 0.8), other=(0.1, 0.7)
+        )
 
     changes = [change("striped cup", 0.9, 0.1 * k) for k in range(8)]
     changes += [change("striped cup", 0.2, 1.0)] * 9 + [change("sofa", 0.9, 0.8)] * 4  # not found; too few
     rows = table_of(changes)
-    assert [row["scale"] for row in rows] == ["all", "19% of the picture"] and rows[0]["objects"] == 8
+    assert [row["length"] for row in rows] == ["any", "19% of the picture"] and rows[0]["objects"] == 8
+    assert rows[0]["score before"] == 0.9
     assert rows[0]["change of score"] == pytest.approx(np.mean([0.1 * k - 0.9 for k in range(8)]), abs=1e-3)
     assert rows[0]["change of IoU"] == -0.1 and rows[0]["IoU interval"] == "-"
-    assert rows[0]["becomes the other"] == 7 / 8 or rows[0]["becomes the other"] == pytest.approx(0.875)
+    assert rows[0]["becomes the other"] == pytest.approx(7 / 8)
 
 
 def test_rooms_are_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:

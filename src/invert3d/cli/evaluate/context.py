@@ -1,5 +1,6 @@
 """Measure what a 2-D detector expects beside an object."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Share, between
@@ -54,17 +55,18 @@ def evaluate_context(
     if not rooms:
         return
     found = findings(context)
-    motifs = [list(each.values()) for each in found["motifs"]]
-    print_table("\nMotifs as planted", list(found["motifs"][0]), motifs)
+    print_table("\nMotifs as planted", list(found["motifs"][0]), [list(each.values()) for each in found["motifs"]])
+    print_table(
+        "\nNever together, as planted", list(found["never"][0]), [list(each.values()) for each in found["never"]]
+    )
     print(f"rank correlation with the planted probabilities: {found['context_rank_correlation']:.2f}")
-    print(f"never together: {found['never together']}; objects found: {found['objects found']:.0%}")
     if measuring.record:
-        label = f"context {Path(model).stem}"
-        rows_ = [{"table": label, **each} for each in found["motifs"]]
-        print_recorded("layout", {"context_rank_correlation": found["context_rank_correlation"]}, rows_)
+        name = Path(model).stem
+        tagged = [{"table": f"{part} {name}", **row} for part in ("motifs", "never") for row in found[part]]
+        print_recorded("layout", {"context_rank_correlation": found["context_rank_correlation"]}, tagged)
 
 
-def most_frequent(kinds, shares) -> list[str]:
+def most_frequent(kinds: "Sequence[str]", shares: "Sequence[float]") -> list[str]:
     """The three categories that appear most often, with their shares."""
     order = sorted(range(len(kinds)), key=lambda k: -shares[k])[:3]
     return [f"{kinds[k]} {shares[k]:.0%}" if shares[k] else "-" for k in order]

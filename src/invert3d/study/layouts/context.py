@@ -7,6 +7,7 @@ be compared with what was planted.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -168,13 +169,12 @@ def findings(context: Context) -> dict[str, Any]:
                 "times": int(sides.sum()),
             }
         )
-    one, other = (place(name) for name in NEVER)
+    never = [
+        {"category": a, "other": b, "appears": round(float(context.together[place(a), place(b)]), 3)}
+        for a, b in permutations(NEVER)
+    ]
     return {
         "context_rank_correlation": round(context.correlation(planted_table(context.kinds)), 3),
         "motifs": motifs,
-        "never together": {
-            "pair": list(NEVER),
-            "appears": [round(float(context.together[pair]), 3) for pair in ((one, other), (other, one))],
-        },
-        "objects found": round(float(context.seen.sum() / (context.pictures * len(context.kinds))), 3),
+        "never": never,
     }

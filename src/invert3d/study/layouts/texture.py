@@ -7,12 +7,14 @@ stay, and it is known for which categories texture is a cue.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import bootstrap
 
+from invert3d.data.worlds.colors import pick
 from invert3d.data.worlds.finishes import TEXTURES
 from invert3d.data.worlds.room_plan import CATEGORIES, SCALES, SHAPE_PAIRS, TEXTURE_PAIRS
 from invert3d.data.worlds.rooms import Room, make_room
@@ -38,23 +40,25 @@ class Change:
 
     ``score`` is the highest of a detection of its category that overlaps it by at least a half (0: none); ``overlap``
     the largest IoU of any detection with it, whatever its category; ``other`` the score of the category that has the
-    new texture and the same shape, if there is one.
+    new texture and the same shape, if there is one. ``usual`` says that its category may have the new texture, too: what
+    changes then does not come from a texture that it never has.
     """
 
     name: str
     scale: int
     texture: str
+    usual: bool
     score: tuple[float, float]
     overlap: tuple[float, float]
     other: tuple[float, float]
 
 
-def new_texture(name: str, rng: np.random.Generator) -> str:
-    """A texture that objects of a category never have: that of the category of the same shape, if there is one."""
-    if name in _OTHER:
-        return _USUAL[_OTHER[name]][0]
-    strange = [each for each in TEXTURES if each not in _USUAL[name]]
-    return strange[int(rng.integers(len(strange)))]
+def new_textures(name: str, texture: str, rng: np.random.Generator) -> list[str]:
+    """What to replace the texture of an object by: one that its category never has (that of the category of the same
+    shape, if there is one), and another that it may have, if there is one."""
+    strange = list(_USUAL[_OTHER[name]]) if name in _OTHER else [each for each in TEXTURES if each not in _USUAL[name]]
+    usual = [each for each in _USUAL[name] if each != texture]
+    return [pick(rng, strange), *([pick(rng, usual)] if usual else [])]
 
 
 def said_of(found: Layout, layout: Layout, row: int) -> tuple[float, float, float]:
@@ -91,27 +95,21 @@ def _of_room(detector: Detector, room: Room, index: int, seed: int) -> list[Chan
     if not count:
         return []
     rng = np.random.default_rng(seed_of(seed, "texture", index))
-    textures = [new_texture(name, rng) for name in room.layout.kinds]
+    replaced = [
+        (row, texture) for row, item in enumerate(room.items) for texture in new_textures(item.name, item.texture, rng)
+    ]
     images = [room.image]
-    for row, texture in enumerate(textures):
+    for row, texture in replaced:
         images.append(make_room(index, size=detector.height, seed=HELD_OUT, textures={row: texture}).image)
     pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().to(device_of(detector)) / 255
     found = detector.finalize(detector.raw(pictures))
     changes = []
-    for row, texture in enumerate(textures):
-        before, after = (said_of(found[i], room.layout, row) for i in (0, row + 1))
-        scale = room.items[row].scale
-        pairs = [(a, b) for a, b in zip(before, after, strict=True)]
-        changes.append(
-            Change(
-                name=room.layout.kinds[row],
-                scale=scale,
-                texture=texture,
-                score=pairs[0],
-                overlap=pairs[1],
-                other=pairs[2],
-            )
-        )
+    for (row, texture), after in zip(replaced, found[1:], strict=True):
+        pairs = zip(said_of(found[0], room.layout, row), said_of(after, room.layout, row), strict=True)
+        item = room.items[row]
+        told = dict(zip(("score", "overlap", "other"), pairs, strict=True))
+        usual = texture in _USUAL[item.name]
+        changes.append(Change(name=item.name, scale=item.scale, texture=texture, usual=usual, **told))
     return changes
 
 
@@ -119,20 +117,22 @@ def table_of(changes: Sequence[Change], least: float = 0.3) -> list[dict[str, An
     """A row for each group and scale, and for each group over all: means over the objects that the detector found
     before, with a score of at least ``least``, and 95 % intervals (bootstrap, BCa)."""
     rows = []
-    for group, names in GROUPS.items():
+    for (group, names), usual in product(GROUPS.items(), (False, True)):
         for scale in (None, *range(len(SCALES))):
             some = [
                 each
                 for each in changes
-                if each.name in names and scale in (None, each.scale) and each.score[0] >= least
+                if each.name in names and each.usual == usual and scale in (None, each.scale) and each.score[0] >= least
             ]
             if len(some) < 5:
                 continue
             rows.append(
                 {
-                    "group": group,
-                    "scale": "all" if scale is None else f"{SCALES[scale]:.0%} of the picture",
+                    "categories": group,
+                    "new texture": "another of its own" if usual else "one that it never has",
+                    "length": "any" if scale is None else f"{SCALES[scale]:.0%} of the picture",
                     "objects": len(some),
+                    "score before": round(float(np.mean([each.score[0] for each in some])), 3),
                     **_means("score", [each.score[1] - each.score[0] for each in some]),
                     **_means("IoU", [each.overlap[1] - each.overlap[0] for each in some]),
                     "becomes the other": flips(some) if names[0] in _OTHER else "-",
