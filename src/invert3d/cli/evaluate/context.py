@@ -62,7 +62,8 @@ def evaluate_context(
     print(f"rank correlation with the planted probabilities: {found['context_rank_correlation']:.2f}")
     if measuring.record:
         name = Path(model).stem
-        tagged = [{"table": f"{part} {name}", **row} for part in ("motifs", "never") for row in found[part]]
+        parts = {f"context {name}": found["motifs"], f"never {name}": found["never"]}
+        tagged = [{"table": table, **row} for table, rows in parts.items() for row in rows]
         print_recorded("layout", {"context_rank_correlation": found["context_rank_correlation"]}, tagged)
 
 

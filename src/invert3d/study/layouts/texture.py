@@ -40,8 +40,8 @@ class Change:
 
     ``score`` is the highest of a detection of its category that overlaps it by at least a half (0: none); ``overlap``
     the largest IoU of any detection with it, whatever its category; ``other`` the score of the category that has the
-    new texture and the same shape, if there is one. ``usual`` says that its category may have the new texture, too: what
-    changes then does not come from a texture that it never has.
+    new texture and the same shape, if there is one. ``usual`` says that its category may have the new texture, too:
+    what changes then does not come from a texture that it never has.
     """
 
     name: str
