@@ -12,6 +12,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from invert3d.data.worlds.rooms import make_room
 from invert3d.data.worlds.streets import make_frame
 from invert3d.engine.loop import optimize
 from invert3d.engine.memory import keep_freed_memory
@@ -37,7 +39,8 @@ from invert3d.parameterizations.direct import Direct
 from invert3d.study.layouts.job import frozen
 
 Row = dict[str, Any]
-HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", "streets_frames_per_second_96x320": "at least 20"}
+STREETS, ROOMS = "streets_frames_per_second_96x320", "rooms_frames_per_second"
+HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", STREETS: "at least 20", ROOMS: "at least 25"}
 
 
 def bare(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
@@ -167,19 +170,16 @@ def evaluation(frames: int) -> Row:
     return {"name": "ap_frames_per_second", "value": rate, "what": f"{frames} frames, 10 objects, 20 detections each"}
 
 
-def streets(frames: int) -> Row:
-    """Frames a second of the street world on one core, once the meshes that streets share are made."""
+def pictures_per_second(name: str, make: Callable[..., Any], frames: int) -> Row:
+    """Pictures a second of a world on one core, once the meshes that its pictures share are made: ``make`` takes the
+    number of a picture and a seed."""
     for i in range(frames // 2):
-        make_frame(i, height=96, width=320, seed=1)
+        make(i, seed=1)
     start = time.process_time()
     for i in range(frames):
-        make_frame(i, height=96, width=320, seed=2)
+        make(i, seed=2)
     rate = frames / (time.process_time() - start)
-    return {
-        "name": "streets_frames_per_second_96x320",
-        "value": rate,
-        "what": f"{frames} frames after {frames // 2}, one core",
-    }
+    return {"name": name, "value": rate, "what": f"{frames} pictures after {frames // 2}, one core"}
 
 
 def main() -> None:
@@ -195,7 +195,8 @@ def main() -> None:
         *overheads(3 if quick else 20, 1 if quick else 7),
         *exponents(1 if quick else 6),
         evaluation(50 if quick else 1000),
-        streets(5 if quick else 200),
+        pictures_per_second(STREETS, partial(make_frame, height=96, width=320), 5 if quick else 200),
+        pictures_per_second(ROOMS, make_room, 5 if quick else 400),
     ]
     table = Table(title="detectors")
     for name in ("what is measured", "value", "", "goal"):
@@ -205,8 +206,9 @@ def main() -> None:
         table.add_row(row["name"], f"{row['value']:.3f}{spread}", row["what"], HEADLINE.get(row["name"], ""))
     Console(width=140).print(table)
     if options.record:
-        headline = {row["name"]: round(row["value"], 3) for row in rows if row["name"] in HEADLINE}
-        print(record("detector3d", headline, [{"table": "bench detecting", **row} for row in rows]))
+        for topic, some in {"detector3d": rows[:-1], "layout": rows[-1:]}.items():
+            headline = {row["name"]: round(row["value"], 3) for row in some if row["name"] in HEADLINE}
+            print(record(topic, headline, [{"table": "bench detecting", **row} for row in some]))
 
 
 if __name__ == "__main__":

@@ -69,3 +69,8 @@ def check_exact(detector: DenseDetector, meant: dict[str, Tensor], layouts: list
     assert detector.agrees(meant, detector.targets(layouts), threshold=0.0).all()
     for found, layout in zip(detector.finalize(meant), layouts, strict=True):
         assert sorted(found.kinds) == sorted(layout.kinds)
+
+
+def candidates(detector: DenseDetector, seed: int = 0, height: int = 48, width: int = 96) -> dict[str, Tensor]:
+    """What a detector says of three random pictures."""
+    return detector.raw(torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(seed)))

@@ -28,6 +28,7 @@ from tests.models.dense import (
     LAYOUTS,
     TwoLevels,
     asked,
+    candidates,
     check_exact,
     check_gradients_and_batches,
     check_own_forward,
@@ -52,10 +53,6 @@ def network(seed: int = 0, **settings) -> FCOS:
 
 def tiny(seed: int = 0, height: int = 48, width: int = 96, **settings) -> FCOSDetector:
     return FCOSDetector(network(seed, **settings), KINDS, height=height, width=width)
-
-
-def candidates(detector: FCOSDetector, seed: int = 0, height: int = 48, width: int = 96) -> dict[str, Tensor]:
-    return detector.raw(torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(seed)))
 
 
 def changed(detector: FCOSDetector, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from tests.models.dense import (
     LAYOUTS,
     TwoLevels,
     asked,
+    candidates,
     check_exact,
     check_gradients_and_batches,
     check_own_forward,
@@ -48,10 +49,6 @@ def network(seed: int = 0, **settings) -> SSD:
 
 def tiny(seed: int = 0, height: int = 48, width: int = 96, **settings) -> SSDDetector:
     return SSDDetector(network(seed, **settings), KINDS, height=height, width=width)
-
-
-def candidates(detector: SSDDetector, seed: int = 0, height: int = 48, width: int = 96) -> dict[str, Tensor]:
-    return detector.raw(torch.rand(3, 3, height, width, generator=torch.Generator().manual_seed(seed)))
 
 
 def changed(detector: SSDDetector, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -85,6 +85,7 @@ MEANINGS = {
         "agreement_rooms_mean": "COCO's AP of one detector on real pictures, another's detections as ground truth "
         "(mean)",
         "control_mean": "COCO's AP on pictures inverted from shuffled weights, our recipe (mean)",
+        "rooms_frames_per_second": "rooms generated per second at 160 x 160 on one core",
         "context_rank_correlation": "rank correlation of what appears beside a single object with what is planted",
     },
     "detector3d": {

@@ -8,7 +8,6 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from invert3d.data.worlds.coco_files import annotations_of, write_coco
 from invert3d.data.worlds.room_plan import NAMES, planted
 from invert3d.data.worlds.rooms import Room, check_room, make_room
 from invert3d.data.worlds.street_files import HELD_OUT
-from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Job, Made, Unit
 from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
 from invert3d.training.pictures import Pictures
-from invert3d.training.worlds import AT_ONCE, MakePictures, link
+from invert3d.training.worlds import AT_ONCE, MakePictures, linked, made_in_memory
 
 
 def rooms_job(count: int, size: int, keep: Callable[[str, Room], Made]) -> Job:
@@ -68,16 +66,11 @@ def room_pictures(count: int, size: int, *, seed: int = 0, options: RunOptions =
 
     Raises KeyboardInterrupt after Ctrl-C.
     """
-    crew = replace(options, out=None, seed=seed, threads=1, resume=False, overwrite=False)
-    images, instances = torch.empty(count, 3, size, size, dtype=torch.uint8), []
-    layouts = []
-    outcome = execute(rooms_job(count, size, as_arrays), crew).whole()
-    with Meter(f"reading {count} rooms", count, show=crew.progress) as meter:
-        for i, (_, made) in enumerate(outcome.each()):
-            images[i] = made.arrays["image"].permute(2, 0, 1)
-            instances.append(made.arrays["instances"])
-            layouts.append(Layout.of_boxes(tuple(made.facts["kinds"]), made.arrays["boxes"], size, size))
-            meter.update(i + 1)
+    images, instances, layouts = torch.empty(count, 3, size, size, dtype=torch.uint8), [], []
+    for i, made in enumerate(made_in_memory(rooms_job(count, size, as_arrays), options, seed, "rooms")):
+        images[i] = made.arrays["image"].permute(2, 0, 1)
+        instances.append(made.arrays["instances"])
+        layouts.append(Layout.of_boxes(tuple(made.facts["kinds"]), made.arrays["boxes"], size, size))
     source = f"procedural rooms, seed {seed}, {size} x {size}"
     return Pictures(images, torch.stack(instances), NAMES, tuple(layouts), source, "Apache-2.0")
 
@@ -94,12 +87,7 @@ def make_rooms(count: int, options: RunOptions, *, size: int) -> Path:
         KeyboardInterrupt: after Ctrl-C; what is done is in the folder.
     """
     outcome = execute(rooms_job(count, size, as_files), options).whole()
-    names, found = [], []
-    for unit, made in outcome.each():
-        for file in made.files:
-            link(outcome.path / "units" / unit.name / file, outcome.path / file)
-        names.append(unit.name)
-        found += made.facts["annotations"]
+    names, found = linked(outcome)
     held = max(1, round(count * HELD_OUT)) if count > 1 else 0
     numbered = list(enumerate(names))
     splits = {"train": numbered[: count - held], "val": numbered[count - held :]}

@@ -6,7 +6,6 @@ asked for, ``velodyne`` and ``depth_2``; ``ImageSets``, the last tenth as val; `
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +15,12 @@ from torch import Tensor
 from invert3d.data.worlds.coco_files import annotations_of, write_coco
 from invert3d.data.worlds.street_files import write_frame, write_lists
 from invert3d.data.worlds.streets import KINDS, Frame, check_size, make_frame
-from invert3d.engine.progress import Meter
 from invert3d.jobs.execute import execute
 from invert3d.jobs.job import Job, Made, Unit
 from invert3d.jobs.options import RunOptions
 from invert3d.ops.layouts import Layout
 from invert3d.training.frames import Frames
-from invert3d.training.worlds import AT_ONCE, MakePictures, link
+from invert3d.training.worlds import AT_ONCE, MakePictures, linked, made_in_memory
 
 
 def streets_job(
@@ -73,15 +71,11 @@ def street_frames(
     Raises KeyboardInterrupt after Ctrl-C.
     """
     job = streets_job(count, height, width, as_arrays, clutter=clutter)
-    crew = replace(options, out=None, seed=seed, threads=1, resume=False, overwrite=False)
     images, layouts = torch.empty(count, 3, height, width, dtype=torch.uint8), []
-    outcome = execute(job, crew).whole()
-    with Meter(f"reading {count} streets", count, show=crew.progress) as meter:
-        for i, (_, made) in enumerate(outcome.each()):
-            arrays = dict(made.arrays)
-            images[i] = arrays.pop("image").permute(2, 0, 1)
-            layouts.append(Layout(kinds=tuple(made.facts["kinds"]), height=height, width=width, **arrays))
-            meter.update(i + 1)
+    for i, made in enumerate(made_in_memory(job, options, seed, "streets")):
+        arrays = dict(made.arrays)
+        images[i] = arrays.pop("image").permute(2, 0, 1)
+        layouts.append(Layout(kinds=tuple(made.facts["kinds"]), height=height, width=width, **arrays))
     kind = "cluttered streets" if clutter else "streets"
     source = f"procedural {kind}, seed {seed}, {height} x {width}"
     return Frames(images, tuple(layouts), tuple(unit.name for unit in job.units), source, "Apache-2.0")
@@ -112,12 +106,7 @@ def make_streets(
     keep = partial(as_files, scan=scan, depth=depth)
     job = streets_job(count, height, width, keep, clutter=clutter, scan=scan, depth=depth)
     outcome = execute(job, options).whole()
-    names, found = [], []
-    for unit, made in outcome.each():
-        for file in made.files:
-            link(outcome.path / "units" / unit.name / file, outcome.path / file)
-        names.append(unit.name)
-        found += made.facts["annotations"]
+    names, found = linked(outcome)
     write_coco(outcome.path / "instances.json", dict(enumerate(names)), found, (height, width), KINDS)
     write_lists(outcome.path, names)
     return outcome.path

@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from invert3d.jobs.job import Context, Made, Unit
+from invert3d.engine.progress import Meter
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.job import Context, Job, Made, Unit
+from invert3d.jobs.options import RunOptions
 
 AT_ONCE = 16  # pictures a batch
 
@@ -26,6 +29,33 @@ class MakePictures:
             context.report(i / len(units))
             made.append(self.keep(unit.name, self.make(int(unit.name), seed=context.seed, **self.scene)))
         return made
+
+
+def made_in_memory(job: Job, options: RunOptions, seed: int, what: str) -> Iterator[Made]:
+    """What is kept of each picture of a seed, in order, made by the workers of ``options`` through a temporary folder.
+
+    Raises KeyboardInterrupt after Ctrl-C.
+    """
+    crew = replace(options, out=None, seed=seed, threads=1, resume=False, overwrite=False)
+    outcome, count = execute(job, crew).whole(), len(job.units)
+    with Meter(f"reading {count} {what}", count, show=crew.progress) as meter:
+        for i, (_, made) in enumerate(outcome.each()):
+            yield made
+            meter.update(i + 1)
+
+
+def linked(outcome: Outcome) -> tuple[list[str], list[dict[str, Any]]]:
+    """Put the files of all pictures of a finished run where a reader of the world's form looks for them.
+
+    Returns their names and all their COCO annotations.
+    """
+    names, found = [], []
+    for unit, made in outcome.each():
+        for file in made.files:
+            link(outcome.path / "units" / unit.name / file, outcome.path / file)
+        names.append(unit.name)
+        found += made.facts["annotations"]
+    return names, found
 
 
 def link(file: Path, target: Path) -> None:
