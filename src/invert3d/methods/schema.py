@@ -36,9 +36,14 @@ KINDS: dict[Any, tuple[str, ...]] = {
 PLAIN = {"recipe": Recipe, "stage": Stage, "stepper": Stepper}
 
 
-@cache
 def struct_of(cls: type, tag: str | None = None) -> type[Struct]:
     """The Struct with the fields of a dataclass; what a file leaves out has the dataclass's default."""
+    return _struct(cls, tag, tuple(each for kinds in KINDS.values() for each in _members(kinds).items()))
+
+
+@cache
+def _struct(cls: type, tag: str | None, known: tuple[tuple[str, type], ...]) -> type[Struct]:
+    """:func:`struct_of` while these names are ``known``: whoever registers another one gets new Structs."""
     hints, parts = get_type_hints(cls), []
     for field in dataclasses.fields(cls):
         hint = _shape(hints[field.name], next((base for base in KINDS if issubclass(cls, base)), None))
@@ -69,7 +74,6 @@ def _shape(hint: Any, own: Any) -> Any:
     return Union[parts] if origin in (Union, UnionType) else origin[parts]  # noqa: UP007  # type: ignore[index]
 
 
-@cache
 def _union(base: type) -> Any:
     """Any of the registered members of a kind, told apart by ``name``."""
     members = tuple(struct_of(cls, name) for name, cls in _members(KINDS[base]).items())
