@@ -1,13 +1,13 @@
-"""What torchvision's detectors of boxes in pictures share behind the protocol: sizes, targets, agreement."""
+"""What detectors of boxes in pictures share behind the protocol, whoever wrote them: sizes, targets, agreement."""
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from invert3d.models.detectors import PictureDetector
 from invert3d.ops.layouts import Layout
@@ -16,43 +16,17 @@ from invert3d.ops.overlaps import intersection_over_first
 
 
 class BoxDetector(PictureDetector):
-    """A detector of ``torchvision.models.detection``, which is called part by part.
+    """A detector of boxes in pictures: somebody's ``model``, called part by part.
 
-    Normalizing and resizing are the network's own (``GeneralizedRCNNTransform``) and belong to ``raw``, so pictures are
-    asked for, and boxes are given, in pixels before them. Build the network with ``min_size`` and ``max_size`` equal
-    to the sides of the pictures and nothing is resized.
-
-    ``kinds`` name each of its classes, the background (class 0) among them; ``height`` and ``width`` are of the
-    pictures to invert.
+    ``kinds`` name each of its classes; ``height`` and ``width`` are of the pictures to invert.
     """
 
-    #: the class that this takes apart, as ``torchvision.models.detection`` knows it
-    network: str
     model: Any
-
-    def __init__(self, model: nn.Module, kinds: Sequence[str], *, height: int, width: int) -> None:
-        """Raises TypeError for another network, ValueError for another number of classes."""
-        import torchvision.models.detection as torchvision_detectors
-
-        super().__init__()
-        if not isinstance(model, attrgetter(self.network)(torchvision_detectors)):
-            raise TypeError(
-                f"model must be a torchvision.models.detection.{self.network}, not a {type(model).__name__}"
-            )
-        self.model, self.kinds, self.height, self.width = model, tuple(kinds), height, width
-        if len(kinds) != self.classes:
-            raise ValueError(
-                f"the network has {self.classes} classes, with the background, and {len(kinds)} names are given"
-            )
+    kinds: tuple[str, ...]
 
     @property
-    def classes(self) -> int:
-        """How many classes the network has, with the background."""
-        raise NotImplementedError
-
-    @property
-    def suppression(self) -> float:
-        """The overlap of two boxes of a kind above which post-processing removes one."""
+    def mean_color(self) -> Sequence[float]:
+        """The mean color of the pictures that the network was trained on, RGB in [0, 1]."""
         raise NotImplementedError
 
     def fitted(self, height: int, width: int) -> tuple[int, int, int]:
@@ -62,7 +36,7 @@ class BoxDetector(PictureDetector):
 
     def placed(self, picture: Float[Tensor, "3 H W"], rows: int, columns: int, above: int) -> Tensor:
         """The rest in the network's mean color."""
-        whole = picture.new_tensor(self.model.transform.image_mean)[:, None, None].repeat(1, self.height, self.width)
+        whole = picture.new_tensor(self.mean_color)[:, None, None].repeat(1, self.height, self.width)
         whole[:, :rows, :columns] = F.interpolate(picture[None], (rows, columns), mode="bilinear")[0]
         return whole
 
@@ -71,25 +45,16 @@ class BoxDetector(PictureDetector):
         sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
         return sum(kind in self.kinds for kind in layout.select((sides > 0).all(1)).kinds)
 
-    def scaled(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Any, Tensor]:
-        """The ``ImageList`` that the network makes of pictures of one size, and the ``sizes`` (B, 4) of each: height
-        and width as resized, and before."""
-        batch, _ = self.model.transform([*images])
-        sizes = torch.tensor([*batch.image_sizes[0], *images.shape[-2:]], device=images.device)
-        return batch, sizes.expand(len(images), -1)
-
     def finalize(self, raw: dict[str, Tensor], cameras: Tensor | None = None, threshold: float = 0.0) -> list[Layout]:
         """The detections of each picture, best first, by the network's own post-processing, above a score. Cameras are
         not looked at."""
         raise NotImplementedError
 
-    def read(self, found: list[dict[str, Tensor]], sizes: Tensor, threshold: float) -> list[Layout]:
-        """The layouts of what the network's post-processing found in pictures as resized, above a score, with masks (a
-        probability above 1/2) where it found some."""
-        resized, original = ([tuple(size[part]) for size in sizes.tolist()] for part in (slice(2), slice(2, 4)))
-        found = self.model.transform.postprocess(found, resized, original)
+    def layouts(self, found: list[dict[str, Tensor]], sizes: Sequence[Sequence[int]], threshold: float) -> list[Layout]:
+        """Detections in pictures of these sizes (height, width) as layouts: those above a score, with masks where a
+        probability of them is above 1/2."""
         layouts = []
-        for each, (height, width) in zip(found, original, strict=True):
+        for each, (height, width) in zip(found, sizes, strict=True):
             kept = each["scores"] > threshold
             names = [self.kinds[k] for k in each["labels"][kept].tolist()]
             masks = each["masks"][kept, 0] > 0.5 if "masks" in each else None
@@ -97,20 +62,7 @@ class BoxDetector(PictureDetector):
         return layouts
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes.
-
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them.
-        """
-        from torchvision.ops import box_iou
-
-        for number, layout in enumerate(layouts):
-            shares = box_iou(layout.boxes, layout.boxes).triu(1)
-            for i, j in (shares > self.suppression).nonzero().tolist():
-                if layout.kinds[i] == layout.kinds[j] != "DontCare":
-                    raise ValueError(
-                        f"layout {number} has two boxes of kind {layout.kinds[i]} that overlap by {shares[i, j]:.2f}: "
-                        f"above {self.suppression:g} this detector removes one of them"
-                    )
+        """Layouts of prepared pictures as one target: states, kinds and boxes."""
         fields = pack(layouts, self.kinds).fields()
         return {name: value for name, value in fields.items() if name not in IN_SPACE}
 
@@ -118,11 +70,6 @@ class BoxDetector(PictureDetector):
         """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""
         boxes = targets["boxes"]
         return (targets["states"] == 1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
-
-    def boxes_as_resized(self, targets: dict[str, Tensor], sizes: Tensor) -> Float[Tensor, "b n 4"]:
-        """The boxes of targets, in pixels as the network resizes them."""
-        scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
-        return targets["boxes"] * torch.cat([scale, scale], 1)[:, None]
 
     @torch.no_grad()
     def agrees(
@@ -146,7 +93,13 @@ class BoxDetector(PictureDetector):
         hits = of_kind & (gaps.norm(dim=-1).mean(-1) <= within * diagonals) & asked[:, None]
         spared = (of_kind | (kinds == -1)[:, None]) & (states == -1)[:, None]
         spared &= intersection_over_first(layout.boxes, boxes).T > 0.5
-        return ((hits.sum(1) == 1) | ~asked).all() & ((hits.sum(0) == 1) | spared.any(0)).all()
+        free = spared.any(0)
+        # one detection for each object; those that may be ignored are taken last
+        worth = hits * (1 + ~free / (1 + hits.shape[0]))
+        rows, columns = linear_sum_assignment(worth.cpu(), maximize=True)
+        taken = torch.zeros_like(hits)
+        taken[rows, columns] = hits[rows, columns]
+        return (taken.any(1) | ~asked).all() & (taken.any(0) | free).all()
 
     def places(self, layout: Layout, like: Tensor) -> Int[Tensor, "n"]:
         """The places of a layout's kinds in the list of all."""
@@ -163,6 +116,26 @@ def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tenso
         chosen[rows, number] = candidate
         shares[rows, candidate] = shares[rows, :, number] = -torch.inf
     return chosen
+
+
+def hungarian(cost: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+    """A candidate for each object that is asked for, no candidate twice, so that the sum of their costs is least; 0 for
+    the others (Kuhn, *The Hungarian Method for the Assignment Problem*, 1955)."""
+    chosen = torch.zeros(asked.shape, dtype=torch.long)
+    for costs, there, row in zip(cost.cpu(), asked.cpu(), chosen, strict=True):
+        row[there] = torch.from_numpy(linear_sum_assignment(costs[:, there].T)[1])
+    return chosen.to(asked.device)
+
+
+def in_ignored(
+    found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"], targets: dict[str, Tensor], classes: int
+) -> Bool[Tensor, "b a k"]:
+    """Whether a detection of a class would lie mostly in a region of ``targets``, now the ``boxes``, where that class
+    is to be ignored."""
+    ignored, kinds = (targets["states"] == -1)[:, None], targets["kinds"]
+    spared = (intersection_over_first(found, boxes) > 0.5) & ignored
+    of_kind = spared.float() @ F.one_hot(kinds.clamp_min(0), classes).float() > 0
+    return of_kind | (spared & (kinds == -1)[:, None]).any(2, keepdim=True)
 
 
 def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:

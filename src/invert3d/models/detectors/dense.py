@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.box_detector import in_ignored, matched
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import intersection_over_first
 
 
-class DenseDetector(BoxDetector):
+class DenseDetector(TorchvisionDetector):
     """A detector whose head says something of each anchor or point. A family says at least what its ``scores`` are;
-    see ``BoxDetector``."""
+    see ``TorchvisionDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
     #: what post-processing needs of what the head gives
@@ -144,11 +144,10 @@ class DenseDetector(BoxDetector):
         """Whether a candidate of a class may fire: an object of the kind suppresses it, or it is to be ignored."""
         from torchvision.ops import box_iou
 
-        states = targets["states"][:, None]
-        suppressed = (torch.vmap(box_iou)(found, boxes) > self.suppression) & (states == 1)
-        spared = (intersection_over_first(found, boxes) > 0.5) & (states == -1)
-        of_kind = (suppressed | spared).float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
-        return of_kind | (spared & (targets["kinds"] == -1)[:, None]).any(2, keepdim=True)
+        objects = (targets["states"] == 1)[:, None]
+        suppressed = (torch.vmap(box_iou)(found, boxes) > self.suppression) & objects
+        of_kind = suppressed.float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
+        return of_kind | in_ignored(found, boxes, targets, kinds.shape[-1])
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
         """The ``classification_loss`` of the candidates that must change, and generalized IoU loss of those that become

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.box_detector import matched
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
@@ -22,8 +23,8 @@ SMALLEST = 1e-2  #: post-processing removes boxes with a shorter side, in pixels
 FEATURES = "features_"  #: before the name of each map of the backbone
 
 
-class FasterRCNNDetector(BoxDetector):
-    """A ``torchvision.models.detection.FasterRCNN``, yours or one from ``fasterrcnn``; see ``BoxDetector``.
+class FasterRCNNDetector(TorchvisionDetector):
+    """A ``torchvision.models.detection.FasterRCNN``, yours or one from ``fasterrcnn``; see ``TorchvisionDetector``.
 
     Class 0 is the background: it cannot be asked for.
     """
@@ -103,7 +104,7 @@ class FasterRCNNDetector(BoxDetector):
         return self.read(self.detections(raw), raw["sizes"], threshold)
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """See ``BoxDetector.targets``. Raises ValueError also where the background is asked for."""
+        """See ``TorchvisionDetector.targets``. Raises ValueError also where the background is asked for."""
         for number, layout in enumerate(layouts):
             if self.kinds[0] in layout.kinds:
                 raise ValueError(f"layout {number} asks for {self.kinds[0]}, which is the network's background")

@@ -13,7 +13,7 @@ from invert3d.ops.layouts import Layout
 
 
 class SSDDetector(DenseDetector):
-    """A ``torchvision.models.detection.ssd.SSD`` or SSDlite, yours or one from ``ssd``; see ``BoxDetector``.
+    """A ``torchvision.models.detection.ssd.SSD`` or SSDlite, yours or one from ``ssd``; see ``TorchvisionDetector``.
 
     The classes of a candidate compete (softmax), and one of them is the background. So what must not fire becomes
     background, in all classes at once. The network resizes pictures to its own fixed size.
@@ -25,10 +25,6 @@ class SSDDetector(DenseDetector):
     def classes(self) -> int:
         """How many classes the network has, with the background."""
         return self.model.head.classification_head.num_columns
-
-    def count_assignable(self, layout: Layout) -> int:
-        """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
         """Layouts of prepared pictures as one target: states, kinds and boxes.
