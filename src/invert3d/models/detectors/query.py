@@ -25,8 +25,7 @@ NEVER = 1e6
 class QueryDetector(BoxDetector):
     """A model of ``transformers`` for object detection, yours or one from ``pretrained``, and its image processor.
 
-    Normalizing is the processor's and belongs to ``raw``. Pictures of ``height`` x ``width`` are not resized: both
-    networks take any size. The names of the classes are those of the model's configuration (``id2label``).
+    Normalizing is the processor's and belongs to ``raw``. Pictures of ``height`` x ``width`` are not resized. The names of the classes are those of the model's configuration (``id2label``).
 
     The scores of all queries are compared with ``score_thresh`` where the pseudo-targets are made: a query below it
     may say what it likes. Post-processing itself has no threshold but the one it is called with.

@@ -6,11 +6,12 @@ stage of its own, as region proposals are in Faster R-CNN.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from invert3d.models.detectors.box_detector import hungarian
 from invert3d.models.detectors.query import NEVER, QueryDetector, per_object
@@ -30,6 +31,15 @@ class RTDetrDetector(QueryDetector):
     network, image_processor = "RTDetrForObjectDetection", "RTDetrImageProcessor"
     outputs = (*QueryDetector.outputs, "enc_outputs_class", "enc_outputs_coord_logits")
     classification = "loss_vfl"
+
+    def __init__(
+        self, model: nn.Module, processor: Any, *, height: int, width: int, score_thresh: float = 0.05
+    ) -> None:
+        """See ``QueryDetector``. Raises ValueError also for pictures that are not a whole number of its cells."""
+        super().__init__(model, processor, height=height, width=width, score_thresh=score_thresh)
+        stride = max(self.model.config.feat_strides)
+        if height % stride or width % stride:
+            raise ValueError(f"RT-DETR takes pictures whose sides are multiples of {stride}, not {height} x {width}")
 
     @property
     def costs(self) -> tuple[float, float, float]:
