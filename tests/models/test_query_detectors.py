@@ -357,8 +357,8 @@ def test_workers_can_be_sent_one(family: str) -> None:
 )
 def test_steps_lower_the_loss_of_random_weights(family: str, heads: dict[str, float]) -> None:
     """All of DETR; of RT-DETR the encoder, which has a gradient to all it says."""
-    loss = inverted(tiny(family, 1), LAYOUTS[:1], DetectionLoss(weights=heads), steps=50, rate=0.03).trace["loss"]
-    assert loss[-5:].mean() < 0.75 * loss[0]
+    loss = inverted(tiny(family), LAYOUTS[:1], DetectionLoss(weights=heads), steps=50, rate=0.03).trace["loss"]
+    assert loss[-5:].mean() < 0.8 * loss[0]
 
 
 def inverted(
