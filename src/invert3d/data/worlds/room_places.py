@@ -112,14 +112,14 @@ class Placed:
 
 def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]]) -> list[Placed]:
     """The items of a plan in their places, the largest first; a group for which there is no room is left out."""
-    placed: list[Placed] = []
+    placed: list[tuple[Placed, np.ndarray]] = []  # with its box
     for group in sorted(groups, key=lambda items: -sum(item.size for item in items)):
         for _ in range(_TRIES):
-            found = _try_group(rng, camera, group, len(placed))
-            if found and all(_fits(camera, each, placed) for each in found):
+            found = [(each, each.box(camera)) for each in _try_group(rng, camera, group, len(placed))]
+            if found and all(_fits(camera, *each, placed) for each in found):
                 placed += found
                 break
-    return placed
+    return [each for each, _ in placed]
 
 
 def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row: int) -> list[Placed]:
@@ -148,17 +148,16 @@ def _beside(rng: np.random.Generator, camera: Camera, first: Placed, side: str, 
     return u / w, v / w
 
 
-def _fits(camera: Camera, one: Placed, others: list[Placed]) -> bool:
-    """Whether most of an object is in the picture, before the wall, and it neither cuts nor hides another."""
-    whole = one.box(camera)
+def _fits(camera: Camera, one: Placed, whole: np.ndarray, others: list[tuple[Placed, np.ndarray]]) -> bool:
+    """Whether most of an object is in the picture, before the wall, and it neither cuts nor hides another. ``whole``
+    is its box (4,), not clipped, and the others have theirs."""
     if _area(np.clip(whole, 0, camera.size)) < 0.85 * _area(whole):
         return False
     if one.spot[2] + 0.5 * one.length > camera.ground(0, camera.far)[0][2]:
         return False
-    for other in others:
+    for other, theirs in others:
         if np.hypot(*(one.spot - other.spot)[[0, 2]]) < 0.42 * (one.length + other.length):
             return False
-        theirs = other.box(camera)
         shared = np.concatenate([np.maximum(whole[:2], theirs[:2]), np.minimum(whole[2:], theirs[2:])])
         if _area(shared) > 0.4 * min(_area(whole), _area(theirs)):
             return False
