@@ -13,7 +13,7 @@ from invert3d.data.worlds.shapes import make_parts
 from invert3d.data.worlds.templates import Template, make_template, painted
 from invert3d.data.worlds.tracing import Instance
 
-#: members of each category
+#: members of each category, and as many that are unseen
 POOL = 40
 _TRIES = 80
 
@@ -110,20 +110,24 @@ class Placed:
         return extent_of(self.instance(0), camera.projection)
 
 
-def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]]) -> list[Placed]:
-    """The items of a plan in their places, the largest first; a group for which there is no room is left out."""
+def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]], unseen: bool = False) -> list[Placed]:
+    """The items of a plan in their places, the largest first; a group for which there is no room is left out.
+
+    ``unseen`` ones are members of their categories that the other rooms do not show.
+    """
+    first = POOL if unseen else 0
     placed: list[tuple[Placed, np.ndarray]] = []  # with its box
     for group in sorted(groups, key=lambda items: -sum(item.size for item in items)):
         for _ in range(_TRIES):
-            found = [(each, each.box(camera)) for each in _try_group(rng, camera, group, len(placed))]
+            found = [(each, each.box(camera)) for each in _try_group(rng, camera, group, len(placed), first)]
             if found and all(_fits(camera, *each, placed) for each in found):
                 placed += found
                 break
     return [each for each, _ in placed]
 
 
-def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row: int) -> list[Placed]:
-    """A group somewhere on the floor, its partner beside its first object."""
+def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row: int, first: int) -> list[Placed]:
+    """A group somewhere on the floor, its partner beside its first object, with members from ``first`` on."""
     found = []
     for item in group:
         pixels = item.size * camera.size
@@ -134,7 +138,7 @@ def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row:
         spot, depth = camera.ground(u, v)
         yaw = np.pi / 2 + np.radians(rng.uniform(-75, 75))
         partner = -1 if item.side is None else row
-        found.append(Placed(item, int(rng.integers(POOL)), spot, pixels * depth / camera.focal, yaw, partner))
+        found.append(Placed(item, first + int(rng.integers(POOL)), spot, pixels * depth / camera.focal, yaw, partner))
     return found
 
 
