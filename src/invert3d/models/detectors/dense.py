@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.dense_rule import DenseRule
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
@@ -22,6 +23,7 @@ class DenseDetector(BoxDetector):
     see ``BoxDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
+    published_rule = DenseRule
     #: what post-processing needs of what the head gives
     outputs: tuple[str, ...] = ("cls_logits", "bbox_regression")
 
@@ -151,8 +153,9 @@ class DenseDetector(BoxDetector):
         return of_kind | (spared & (targets["kinds"] == -1)[:, None]).any(2, keepdim=True)
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """The ``classification_loss`` of the candidates that must change, and generalized IoU loss of those that become
-        objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots."""
+        """The ``classification_losses`` of the candidates that must change, summed, and generalized IoU loss of those
+        that become objects, both divided by the number of objects. Raises ValueError for another divisor: there are no
+        slots."""
         from torchvision.ops import generalized_box_iou_loss
 
         if per != "object":
@@ -162,16 +165,16 @@ class DenseDetector(BoxDetector):
         count = asked.sum(1).clamp_min(1)
         gaps = generalized_box_iou_loss(self.chosen_boxes(raw, assigned), assigned["boxes"])
         return {
-            "classification": self.classification_loss(raw, assigned["labels"]) / count,
+            "classification": self.classification_losses(raw, assigned["labels"]).sum((1, 2)) / count,
             "bbox_regression": torch.where(asked, gaps, 0).sum(1) / count,
         }
 
-    def classification_loss(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b"]:
-        """Of the candidates that must change, summed: focal loss."""
+    def classification_losses(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
+        """Of each class of the candidates that must change: focal loss; 0 where the label is -1."""
         from torchvision.ops import sigmoid_focal_loss
 
         focal = sigmoid_focal_loss(raw["cls_logits"], (labels == 1).to(raw["cls_logits"]))
-        return torch.where(labels >= 0, focal, 0).sum((1, 2))
+        return torch.where(labels >= 0, focal, 0)
 
     def chosen_boxes(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
         """The boxes of the candidates that become objects, as their loss sees them."""
