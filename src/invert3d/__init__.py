@@ -27,6 +27,7 @@ _HOMES = {
     "invert3d.study.layouts.job": ("BoxesRun", "invert_boxes"),
     "invert3d.study.layouts.flat": ("invert_layouts",),
     "invert3d.models.detectors.centernet3d": ("CenterNet3D",),
+    "invert3d.models.detectors.candidates": ("CandidateDetector",),
     "invert3d.models.detectors.fcos": ("FCOSDetector",),
     "invert3d.models.detectors.mask_rcnn": ("MaskRCNNDetector",),
     "invert3d.models.detectors.rcnn": ("FasterRCNNDetector",),

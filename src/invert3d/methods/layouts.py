@@ -29,8 +29,9 @@ from invert3d.registry import plain
 def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, **overrides: Any) -> Recipe:
     """A layout recipe, by name or from a TOML file, with what depends on the detector filled in wherever it is a field.
 
-    That is: whether colors are ``swapped``; the batch norms (``layers``) where the recipe names none; and the
-    ``weights`` of the heads, where only some ``heads`` are asked. ``overrides`` replace plain values (``load_recipe``):
+    That is: the settings for its family (its attribute ``network``); whether colors are ``swapped``; the batch norms
+    (``layers``) where the recipe names none; and the ``weights`` of the heads it has, or of the ``heads`` that are
+    asked. ``overrides`` replace plain values (``load_recipe``):
     with ``starts``, each picture begins so many times at once with other draws and one is kept, of those that were done
     early, or of all if none was, the one that costs least.
 
@@ -41,7 +42,8 @@ def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = Non
         "layers": lambda names: names or reached_norms(detector),
         "weights": lambda weights: _weights(dict(weights), heads, detector.heads),
     }
-    return _filled(load_recipe(name, "boxes", **overrides), known)
+    family = getattr(detector, "network", "")
+    return _filled(load_recipe(name, "boxes", family=family, **overrides), known)
 
 
 def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapping[str, float]) -> dict[str, float]:

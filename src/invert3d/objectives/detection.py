@@ -43,13 +43,18 @@ class DetectionLoss(Objective):
         losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
         weights = dict(self.weights) or {name: state.model.heads[name] for name in losses}
         check_heads(weights, state.model.heads)
-        told = {name: weight for name, weight in weights.items() if weight and name in losses}
-        if not told:
-            raise ValueError(
-                f"the target says nothing for {', '.join(name for name, weight in weights.items() if weight)}: ask for "
-                f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
-            )
-        return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
+        return weighted_heads(losses, weights)
+
+
+def weighted_heads(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, "b"]:
+    """The weighted sum of the losses of heads, (B,) each. Raises ValueError where no head with a weight has a loss."""
+    told = {name: weight for name, weight in weights.items() if weight and name in losses}
+    if not told:
+        raise ValueError(
+            f"the target says nothing for {', '.join(name for name, weight in weights.items() if weight)}: ask for "
+            f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
+        )
+    return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

@@ -33,7 +33,7 @@ class MakingOptions:
     """How pictures are made of layouts.
 
     Attributes:
-        recipe: ours, published, or a TOML file.
+        recipe: ours, published, published_as_configured, or a TOML file.
         heads: Invert only these heads, comma separated; by default all that the detector is trained with.
         steps: Steps in all, instead of the recipe's.
         starts: Number of starts per picture. The one with the lowest loss is kept, among those that stopped early if

@@ -1,21 +1,18 @@
-"""What torchvision's detectors of boxes in pictures share behind the protocol: sizes, targets, agreement."""
+"""What torchvision's detectors of boxes in pictures share behind the protocol."""
 
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from invert3d.models.detectors import PictureDetector
+from invert3d.models.detectors.flat_detector import FlatDetector
 from invert3d.ops.layouts import Layout
-from invert3d.ops.objects import IN_SPACE, pack
-from invert3d.ops.overlaps import intersection_over_first
 
 
-class BoxDetector(PictureDetector):
+class BoxDetector(FlatDetector):
     """A detector of ``torchvision.models.detection``, which is called part by part.
 
     Normalizing and resizing are the network's own (``GeneralizedRCNNTransform``) and belong to ``raw``, so pictures are
@@ -51,25 +48,9 @@ class BoxDetector(PictureDetector):
         raise NotImplementedError
 
     @property
-    def suppression(self) -> float:
-        """The overlap of two boxes of a kind above which post-processing removes one."""
-        raise NotImplementedError
-
-    def fitted(self, height: int, width: int) -> tuple[int, int, int]:
-        """Scaled to fit, at the top left."""
-        scale = min(self.height / height, self.width / width)
-        return max(1, round(height * scale)), max(1, round(width * scale)), 0
-
-    def placed(self, picture: Float[Tensor, "3 H W"], rows: int, columns: int, above: int) -> Tensor:
-        """The rest in the network's mean color."""
-        whole = picture.new_tensor(self.model.transform.image_mean)[:, None, None].repeat(1, self.height, self.width)
-        whole[:, :rows, :columns] = F.interpolate(picture[None], (rows, columns), mode="bilinear")[0]
-        return whole
-
-    def count_assignable(self, layout: Layout) -> int:
-        """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
-        sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
-        return sum(kind in self.kinds for kind in layout.select((sides > 0).all(1)).kinds)
+    def surround(self) -> tuple[float, ...]:
+        """The network's mean color."""
+        return tuple(self.model.transform.image_mean)
 
     def scaled(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Any, Tensor]:
         """The ``ImageList`` that the network makes of pictures of one size, and the ``sizes`` (B, 4) of each: height
@@ -77,11 +58,6 @@ class BoxDetector(PictureDetector):
         batch, _ = self.model.transform([*images])
         sizes = torch.tensor([*batch.image_sizes[0], *images.shape[-2:]], device=images.device)
         return batch, sizes.expand(len(images), -1)
-
-    def finalize(self, raw: dict[str, Tensor], cameras: Tensor | None = None, threshold: float = 0.0) -> list[Layout]:
-        """The detections of each picture, best first, by the network's own post-processing, above a score. Cameras are
-        not looked at."""
-        raise NotImplementedError
 
     def read(self, found: list[dict[str, Tensor]], sizes: Tensor, threshold: float) -> list[Layout]:
         """The layouts of what the network's post-processing found in pictures as resized, above a score, with masks (a
@@ -96,61 +72,10 @@ class BoxDetector(PictureDetector):
             layouts.append(Layout.of_boxes(names, each["boxes"][kept], height, width, each["scores"][kept], masks))
         return layouts
 
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes.
-
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them.
-        """
-        from torchvision.ops import box_iou
-
-        for number, layout in enumerate(layouts):
-            shares = box_iou(layout.boxes, layout.boxes).triu(1)
-            for i, j in (shares > self.suppression).nonzero().tolist():
-                if layout.kinds[i] == layout.kinds[j] != "DontCare":
-                    raise ValueError(
-                        f"layout {number} has two boxes of kind {layout.kinds[i]} that overlap by {shares[i, j]:.2f}: "
-                        f"above {self.suppression:g} this detector removes one of them"
-                    )
-        fields = pack(layouts, self.kinds).fields()
-        return {name: value for name, value in fields.items() if name not in IN_SPACE}
-
-    def asked(self, targets: dict[str, Tensor]) -> Bool[Tensor, "*b n"]:
-        """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""
-        boxes = targets["boxes"]
-        return (targets["states"] == 1) & (boxes[..., 2:] > boxes[..., :2]).all(-1)
-
     def boxes_as_resized(self, targets: dict[str, Tensor], sizes: Tensor) -> Float[Tensor, "b n 4"]:
         """The boxes of targets, in pixels as the network resizes them."""
         scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
         return targets["boxes"] * torch.cat([scale, scale], 1)[:, None]
-
-    @torch.no_grad()
-    def agrees(
-        self, raw: dict[str, Tensor], targets: dict[str, Tensor], threshold: float = 0.3, within: float = 0.02
-    ) -> Bool[Tensor, "b"]:
-        """Whether the detections above a score are exactly the objects, each corner ``within`` diagonals on average.
-
-        What mostly lies in a region to be ignored is neither needed nor counted.
-        """
-        found = self.finalize(raw, None, threshold)
-        samples = ({name: value[i] for name, value in targets.items()} for i in range(len(found)))
-        return torch.stack([self.same(*pair, within) for pair in zip(found, samples, strict=True)])
-
-    def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
-        """Whether a layout is exactly the objects of the target of one picture."""
-        boxes, kinds, states = target["boxes"], target["kinds"], target["states"]
-        asked = self.asked(target)
-        of_kind = kinds[:, None] == self.places(layout, kinds)
-        gaps = _corners(boxes)[:, None] - _corners(layout.boxes)
-        diagonals = (boxes[:, 2:] - boxes[:, :2]).norm(dim=-1, keepdim=True).clamp_min(1e-3)
-        hits = of_kind & (gaps.norm(dim=-1).mean(-1) <= within * diagonals) & asked[:, None]
-        spared = (of_kind | (kinds == -1)[:, None]) & (states == -1)[:, None]
-        spared &= intersection_over_first(layout.boxes, boxes).T > 0.5
-        return ((hits.sum(1) == 1) | ~asked).all() & ((hits.sum(0) == 1) | spared.any(0)).all()
-
-    def places(self, layout: Layout, like: Tensor) -> Int[Tensor, "n"]:
-        """The places of a layout's kinds in the list of all."""
-        return like.new_tensor([self.kinds.index(kind) for kind in layout.kinds])
 
 
 def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tensor:
@@ -163,8 +88,3 @@ def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tenso
         chosen[rows, number] = candidate
         shares[rows, candidate] = shares[rows, :, number] = -torch.inf
     return chosen
-
-
-def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:
-    """The corners of boxes in a picture."""
-    return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]

@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.dense_rule import DenseRule
+from invert3d.models.detectors.smallest_change import chosen, smallest_change
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
-from invert3d.ops.overlaps import intersection_over_first
 
 
 class DenseDetector(BoxDetector):
@@ -22,6 +23,7 @@ class DenseDetector(BoxDetector):
     see ``BoxDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
+    published_rule = DenseRule
     #: what post-processing needs of what the head gives
     outputs: tuple[str, ...] = ("cls_logits", "bbox_regression")
 
@@ -124,35 +126,20 @@ class DenseDetector(BoxDetector):
         """
         from torchvision.ops import clip_boxes_to_image
 
-        asked, logits = targets["states"] == 1, raw["cls_logits"]
-        boxes = self.boxes_as_resized(targets, raw["sizes"]).to(logits)
+        asked = targets["states"] == 1
+        boxes = self.boxes_as_resized(targets, raw["sizes"]).to(raw["cls_logits"])
         height, width = raw["sizes"][0, :2].tolist()
         found = self.decoded(raw["bbox_regression"], raw["anchors"])
         candidates = matched(self.affinity(raw, found, boxes), asked)
-        found = clip_boxes_to_image(found, (height, width))
-        place = candidates[..., None]
-        moved = torch.where(asked[..., None], boxes, found.gather(1, place.expand(-1, -1, 4)))
-        found = found.scatter(1, place.expand(-1, -1, 4), moved)
-        kinds = F.one_hot(targets["kinds"].clamp_min(0), logits.shape[-1]).bool()
         fires = self.scores(self.granted(raw, candidates, asked)) > self.model.score_thresh
-        labels = torch.where(fires & ~self._free(found, boxes, kinds, targets), 0, -1)
-        own = labels.gather(1, place.expand(-1, -1, labels.shape[-1]))
-        labels = labels.scatter(1, place.expand_as(own), torch.where(kinds & asked[..., None], 1, own))
-        return {"labels": labels.to(torch.int8), "candidates": candidates, "asked": asked, "boxes": boxes}
-
-    def _free(self, found: Tensor, boxes: Tensor, kinds: Tensor, targets: dict[str, Tensor]) -> Bool[Tensor, "b a k"]:
-        """Whether a candidate of a class may fire: an object of the kind suppresses it, or it is to be ignored."""
-        from torchvision.ops import box_iou
-
-        states = targets["states"][:, None]
-        suppressed = (torch.vmap(box_iou)(found, boxes) > self.suppression) & (states == 1)
-        spared = (intersection_over_first(found, boxes) > 0.5) & (states == -1)
-        of_kind = (suppressed | spared).float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
-        return of_kind | (spared & (targets["kinds"] == -1)[:, None]).any(2, keepdim=True)
+        found = clip_boxes_to_image(found, (height, width))
+        labels = smallest_change(found, fires, candidates, boxes, targets, self.suppression)
+        return {"labels": labels, "candidates": candidates, "asked": asked, "boxes": boxes}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """The ``classification_loss`` of the candidates that must change, and generalized IoU loss of those that become
-        objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots."""
+        """The ``classification_losses`` of the candidates that must change, summed, and generalized IoU loss of those
+        that become objects, both divided by the number of objects. Raises ValueError for another divisor: there are no
+        slots."""
         from torchvision.ops import generalized_box_iou_loss
 
         if per != "object":
@@ -162,23 +149,17 @@ class DenseDetector(BoxDetector):
         count = asked.sum(1).clamp_min(1)
         gaps = generalized_box_iou_loss(self.chosen_boxes(raw, assigned), assigned["boxes"])
         return {
-            "classification": self.classification_loss(raw, assigned["labels"]) / count,
+            "classification": self.classification_losses(raw, assigned["labels"]).sum((1, 2)) / count,
             "bbox_regression": torch.where(asked, gaps, 0).sum(1) / count,
         }
 
-    def classification_loss(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b"]:
-        """Of the candidates that must change, summed: focal loss."""
+    def classification_losses(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
+        """Of each class of the candidates that must change: focal loss; 0 where the label is -1."""
         from torchvision.ops import sigmoid_focal_loss
 
         focal = sigmoid_focal_loss(raw["cls_logits"], (labels == 1).to(raw["cls_logits"]))
-        return torch.where(labels >= 0, focal, 0).sum((1, 2))
+        return torch.where(labels >= 0, focal, 0)
 
     def chosen_boxes(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
         """The boxes of the candidates that become objects, as their loss sees them."""
         return self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
-
-
-def chosen(raw: dict[str, Tensor], assigned: dict[str, Tensor], *names: str) -> list[Tensor]:
-    """Tensors (B, N, C) of the candidates that become objects, of those (B, A, C) of all."""
-    place = assigned["candidates"][..., None]
-    return [raw[name].gather(1, place.expand(-1, -1, raw[name].shape[-1])) for name in names]

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.dense import DenseDetector, chosen
+from invert3d.models.detectors.dense import DenseDetector
+from invert3d.models.detectors.smallest_change import chosen
 from invert3d.ops.center_losses import Per
 
 #: the share of a side below which the loss of a box sees no shorter one

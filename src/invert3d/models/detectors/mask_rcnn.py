@@ -5,7 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor
 
-from invert3d.models.detectors.rcnn import FasterRCNNDetector, features, put, resized
+from invert3d.models.detectors.rcnn import FasterRCNNDetector
+from invert3d.models.detectors.rcnn_rule import MaskRule
+from invert3d.models.detectors.regions import features, put, resized
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 
@@ -19,6 +21,7 @@ class MaskRCNNDetector(FasterRCNNDetector):
 
     network = "MaskRCNN"
     heads = {**FasterRCNNDetector.heads, "mask": 1.0}
+    published_rule = MaskRule
 
     def mask_logits(self, raw: dict[str, Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
         """The mask logits (R, M, M) within the boxes (R_i, 4) of each picture, of the class in ``labels`` (R,)."""
@@ -38,27 +41,31 @@ class MaskRCNNDetector(FasterRCNNDetector):
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """See ``FasterRCNNDetector.assign``. Where the targets have masks, so has what is returned: ``masks``
         (B, N, H, W), and ``crops`` (B, N, 4), the boxes of the objects in their pixels."""
-        assigned = super().assign(raw, targets)
-        if "masks" in targets:
-            assigned |= {"masks": targets["masks"], "crops": targets["boxes"]}
-        return assigned
+        return super().assign(raw, targets) | self.asked_masks(targets)
+
+    def asked_masks(self, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What ``assign`` returns of masks; nothing without masks."""
+        return {"masks": targets["masks"], "crops": targets["boxes"]} if "masks" in targets else {}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """Those of ``FasterRCNNDetector``, and where there are masks the binary cross-entropy of the mask within each
-        asked box, a mean over its pixels, divided by the number of objects."""
+        """Those of ``FasterRCNNDetector`` and ``mask_losses``."""
+        return super().losses(raw, assigned, per) | self.mask_losses(raw, assigned)
+
+    def mask_losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``mask``: the binary cross-entropy of the mask within each asked box, a mean over its pixels and over the
+        objects (B,). Nothing without masks."""
         from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
-        losses = super().losses(raw, assigned, per)
-        if "masks" in assigned:
-            asked = assigned["asked"]
-            boxes = [each[rows] for each, rows in zip(assigned["boxes"], asked, strict=True)]
-            logits = self.mask_logits(raw, boxes, assigned["kinds"][asked])
-            places = torch.arange(len(logits), device=logits.device)
-            crops = assigned["crops"][asked].to(logits)
-            wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
-            missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
-            losses["mask"] = put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)
-        return losses
+        if "masks" not in assigned:
+            return {}
+        asked = assigned["asked"]
+        boxes = [each[rows] for each, rows in zip(assigned["boxes"], asked, strict=True)]
+        logits = self.mask_logits(raw, boxes, assigned["kinds"][asked])
+        places = torch.arange(len(logits), device=logits.device)
+        crops = assigned["crops"][asked].to(logits)
+        wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
+        missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
+        return {"mask": put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)}
 
     def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
         """Whether a layout is exactly the objects of the target of one picture; each mask, if masks are asked for,

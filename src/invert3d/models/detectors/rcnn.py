@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.rcnn_rule import TwoStageRule
+from invert3d.models.detectors.regions import FEATURES, decoded, features, put, resized, rows_at
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
 
 SMALLEST = 1e-2  #: post-processing removes boxes with a shorter side, in pixels
-FEATURES = "features_"  #: before the name of each map of the backbone
 
 
 class FasterRCNNDetector(BoxDetector):
@@ -30,6 +31,7 @@ class FasterRCNNDetector(BoxDetector):
 
     network = "FasterRCNN"
     heads = {"objectness": 1.0, "rpn_box_reg": 1.0, "classifier": 1.0, "box_reg": 1.0}  # torchvision's, without loss_
+    published_rule = TwoStageRule
 
     @property
     def classes(self) -> int:
@@ -180,7 +182,7 @@ class FasterRCNNDetector(BoxDetector):
         count = asked.sum(1).clamp_min(1)
         objectness, candidates = raw["objectness"][..., 0], assigned["candidates"]
         scored = F.binary_cross_entropy_with_logits(objectness, (labels == 1).to(objectness), reduction="none")
-        chosen = (_rows(raw[name], candidates) for name in ("rpn_deltas", "anchors"))
+        chosen = (rows_at(raw[name], candidates) for name in ("rpn_deltas", "anchors"))
         proposed = decoded(self.model.rpn.box_coder, *chosen)
         logits, found = self._objects(raw, assigned)
         missed = logits.logsumexp(-1) - logits.masked_fill(~assigned["allowed"], -torch.inf).logsumexp(-1)
@@ -201,38 +203,10 @@ class FasterRCNNDetector(BoxDetector):
         logits, regression = (put(each, alone).to(boxes) for each in looked)
         logits = torch.cat([raw["class_logits"], logits], 1)
         parts = ("box_regression", regression), ("proposals", boxes)
-        chosen = [_rows(torch.cat([raw[name], own], 1), rows) for name, own in parts]
+        chosen = [rows_at(torch.cat([raw[name], own], 1), rows) for name, own in parts]
         found = decoded(self.model.roi_heads.box_coder, *chosen)
         place = assigned["kinds"][..., None, None].expand(-1, -1, 1, 4)
         return logits, found.gather(2, place)[:, :, 0]
-
-
-def features(raw: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The maps of the backbone by its own names."""
-    return {name.removeprefix(FEATURES): value for name, value in raw.items() if name.startswith(FEATURES)}
-
-
-def resized(raw: dict[str, Tensor]) -> list[tuple[int, int]]:
-    """Height and width of each picture as resized."""
-    return [(height, width) for height, width, *_ in raw["sizes"].tolist()]
-
-
-def decoded(coder: Any, regression: Float[Tensor, "b r k4"], boxes: Float[Tensor, "b r 4"]) -> Tensor:
-    """The boxes (B, R, K, 4) that regressions away from boxes stand for."""
-    found = coder.decode_single(regression.flatten(0, 1), boxes.flatten(0, 1))
-    return found.view(*regression.shape[:2], regression.shape[2] // 4, 4)
-
-
-def put(values: Float[Tensor, "r *c"], there: Bool[Tensor, "b p"]) -> Float[Tensor, "b p *c"]:
-    """Rows, one after the other, where there is one; zeros elsewhere."""
-    whole = values.new_zeros(*there.shape, *values.shape[1:])
-    whole[there] = values
-    return whole
-
-
-def _rows(values: Float[Tensor, "b r c"], rows: Int[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
-    """Some rows of each sample."""
-    return values.gather(1, rows[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _within(found: Float[Tensor, "b p k 4"], boxes: Tensor, kinds: Tensor, ignored: Tensor) -> Bool[Tensor, "b p k"]:

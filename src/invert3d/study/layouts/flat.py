@@ -39,7 +39,8 @@ def invert_layouts(
     Args:
         detector: see ``open_box_detector``.
         layouts: what is asked, of pictures of any size: they are moved to the detector's.
-        recipe: ``layouts/ours``, ``layouts/published``, or what ``layout_recipe`` makes of one.
+        recipe: ``layouts/ours``, ``layouts/published``, ``layouts/published_as_configured``, or what ``layout_recipe``
+            makes of one.
         names: of the pictures.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
         originals: real pictures, by name, to be shown beside.
