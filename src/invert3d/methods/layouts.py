@@ -95,12 +95,15 @@ def quantized(x: Tensor) -> Tensor:
 class Agrees(Recorder):
     """A sample is done once the detector reads exactly the asked layout from its 8-bit picture.
 
-    It looks at every ``every``-th step, in full precision, and the answer must be yes ``patience`` times in a row. See
+    It looks at every ``every``-th step, in full precision, and the answer must be yes ``patience`` times in a row:
+    detections above ``threshold`` are the objects and nothing else, each corner ``within`` diagonals on average. See
     ``Detector.agrees``.
     """
 
     every: int = 10
     patience: int = 1
+    threshold: float = 0.3
+    within: float = 0.02
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.patience < 1:
@@ -110,7 +113,8 @@ class Agrees(Recorder):
     def record(self, state: State) -> None:
         if (state.step + 1) % self.every:
             return
-        right = state.model.agrees(state.model.raw(quantized(state.x)), state.target)
+        raw = state.model.raw(quantized(state.x))
+        right = state.model.agrees(raw, state.target, self.threshold, self.within)
         memory = state.memory_of(self)
         before = memory.get("times", torch.zeros(len(right), device=right.device))
         memory["times"] = torch.where(right, before + 1, torch.zeros_like(before))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from invert3d.models.detectors.box_detector import matched
 from invert3d.models.detectors.flat_detector import FlatDetector
-from invert3d.models.detectors.smallest_change import chosen, smallest_change
+from invert3d.models.detectors.smallest_change import affinity, chosen, smallest_change
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 
@@ -113,17 +113,20 @@ class CandidateDetector(FlatDetector):
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The smallest change of the candidates after which post-processing would leave exactly the objects. The
-        candidate whose box has the largest generalized IoU with an object becomes it.
+        """The smallest change of the candidates after which post-processing would leave exactly the objects. Which
+        candidate becomes an object is said by ``smallest_change.affinity``, with generalized IoU.
 
         Returns:
             ``labels`` (B, A, K): 1 for an object, 0 for background, -1 for what may stay as it is; the ``candidates``
             (B, N) that become the objects, ``asked`` (B, N), and their ``boxes`` (B, N, 4).
         """
-        from torchvision.ops import clip_boxes_to_image, generalized_box_iou
+        from torchvision.ops import box_iou, clip_boxes_to_image, generalized_box_iou
 
         asked, boxes, found = targets["states"] == 1, targets["boxes"].to(raw["boxes"]), raw["boxes"]
-        candidates = matched(torch.vmap(generalized_box_iou)(found, boxes).nan_to_num(-1.0), asked)
+        shares = torch.vmap(generalized_box_iou)(found, boxes).nan_to_num(-1.0)
+        kinds = (targets["kinds"] - 1).clamp_min(0)  # the scores have no background
+        near = torch.vmap(box_iou)(found, boxes) > self.suppression
+        candidates = matched(affinity(shares, near, raw["scores"], kinds, self.threshold), asked)
         found = clip_boxes_to_image(found, (self.height, self.width))
         fires = (raw["scores"] > self.threshold) & (found[..., 2:] - found[..., :2] >= SMALLEST).all(2, keepdim=True)
         fires = F.pad(fires, (1, 0))  # class 0 is the background

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from invert3d.models.detectors.box_detector import BoxDetector, matched
 from invert3d.models.detectors.dense_rule import DenseRule
-from invert3d.models.detectors.smallest_change import chosen, smallest_change
+from invert3d.models.detectors.smallest_change import affinity, chosen, smallest_change
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 
@@ -85,16 +85,19 @@ class DenseDetector(BoxDetector):
         return self.model.box_coder.decode_single(regression.flatten(0, 1), anchors.flatten(0, 1)).view_as(regression)
 
     def affinity(
-        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"]
+        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"], kinds: Tensor
     ) -> Float[Tensor, "b a n"]:
-        """How much each candidate, now the box ``found``, suggests itself for each object: their generalized IoU.
+        """How much each candidate, now the box ``found``, suggests itself for each object:
+        ``smallest_change.affinity``, with generalized IoU.
 
         Boxes are not cut off at the border of the picture, as in the loss: of one that reaches far beyond, most of the
         way is still to go.
         """
-        from torchvision.ops import generalized_box_iou
+        from torchvision.ops import box_iou, generalized_box_iou
 
-        return torch.vmap(generalized_box_iou)(found, boxes)
+        shares = torch.vmap(generalized_box_iou)(found, boxes).nan_to_num(-1.0)  # two empty boxes have none
+        near = torch.vmap(box_iou)(found, boxes) > self.suppression
+        return affinity(shares, near, self.scores(raw), kinds, self.model.score_thresh)
 
     def published_positives(self, raw: dict[str, Tensor], boxes: Float[Tensor, "b n 4"]) -> Bool[Tensor, "b a n"]:
         """Which candidates are trained to be which object, as the public code of the paper has it: anchors that overlap
@@ -130,16 +133,19 @@ class DenseDetector(BoxDetector):
         boxes = self.boxes_as_resized(targets, raw["sizes"]).to(raw["cls_logits"])
         height, width = raw["sizes"][0, :2].tolist()
         found = self.decoded(raw["bbox_regression"], raw["anchors"])
-        candidates = matched(self.affinity(raw, found, boxes), asked)
+        candidates = matched(self.affinity(raw, found, boxes, targets["kinds"].clamp_min(0)), asked)
         fires = self.scores(self.granted(raw, candidates, asked)) > self.model.score_thresh
         found = clip_boxes_to_image(found, (height, width))
         labels = smallest_change(found, fires, candidates, boxes, targets, self.suppression)
         return {"labels": labels, "candidates": candidates, "asked": asked, "boxes": boxes}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """The ``classification_losses`` of the candidates that must change, summed, and generalized IoU loss of those
-        that become objects, both divided by the number of objects. Raises ValueError for another divisor: there are no
-        slots."""
+        """The cross-entropy of the candidates that must change, summed, and generalized IoU loss of those that become
+        objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots.
+
+        Cross-entropy and not the focal loss of training, which fades where a class is nearly what it should be: a false
+        detection near the threshold would stay.
+        """
         from torchvision.ops import generalized_box_iou_loss
 
         if per != "object":
@@ -149,12 +155,19 @@ class DenseDetector(BoxDetector):
         count = asked.sum(1).clamp_min(1)
         gaps = generalized_box_iou_loss(self.chosen_boxes(raw, assigned), assigned["boxes"])
         return {
-            "classification": self.classification_losses(raw, assigned["labels"]).sum((1, 2)) / count,
+            "classification": self.entropy(raw, assigned["labels"]).sum((1, 2)) / count,
             "bbox_regression": torch.where(asked, gaps, 0).sum(1) / count,
         }
 
+    def entropy(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
+        """Binary cross-entropy of each class of the candidates that must change; 0 where the label is -1."""
+        logits = raw["cls_logits"]
+        entropy = F.binary_cross_entropy_with_logits(logits, (labels == 1).to(logits), reduction="none")
+        return torch.where(labels >= 0, entropy, 0)
+
     def classification_losses(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
-        """Of each class of the candidates that must change: focal loss; 0 where the label is -1."""
+        """The loss that the detector is trained with, of each class of the candidates that must change: focal loss; 0
+        where the label is -1."""
         from torchvision.ops import sigmoid_focal_loss
 
         focal = sigmoid_focal_loss(raw["cls_logits"], (labels == 1).to(raw["cls_logits"]))

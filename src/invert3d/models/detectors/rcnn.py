@@ -16,6 +16,7 @@ from torch import Tensor
 from invert3d.models.detectors.box_detector import BoxDetector, matched
 from invert3d.models.detectors.rcnn_rule import TwoStageRule
 from invert3d.models.detectors.regions import FEATURES, decoded, features, put, resized, rows_at
+from invert3d.models.detectors.smallest_change import affinity
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
@@ -118,10 +119,10 @@ class FasterRCNNDetector(BoxDetector):
         Stage 1: the candidate that overlaps an object most becomes it. All others may stay: what else is proposed is
         for stage 2 to reject.
 
-        Stage 2: the detection that overlaps an object most becomes it; where none overlaps it as much as torchvision
-        asks of a proposal in training, what stage 2 says of the asked box itself does. Every other row with a score
-        above the threshold must become background, or of a kind whose object suppresses it. What lies in a region to be
-        ignored may stay.
+        Stage 2: which detection becomes an object is said by ``smallest_change.affinity``; where none overlaps it as
+        much as torchvision asks of a proposal in training, what stage 2 says of the asked box itself does. Every other
+        row with a score above the threshold must become background, or of a kind whose object suppresses it. What lies
+        in a region to be ignored may stay.
 
         Returns:
             ``labels`` (B, A) of stage 1: 1 for an object, -1 for what may stay as it is (0, background, is not used);
@@ -154,13 +155,15 @@ class FasterRCNNDetector(BoxDetector):
         of_kind = found.gather(2, place).transpose(1, 2)  # (B, N, P, 4): the boxes of each object's kind
         shares = torch.vmap(torch.vmap(box_iou))(of_kind, boxes[:, :, None])[..., 0].transpose(1, 2)
         shares = torch.where(raw["proposed"][..., None] & asked[:, None], shares, 0)
+        scores = raw["class_logits"].softmax(-1)
         near = torch.where(shares >= heads.proposal_matcher.high_threshold, shares, -1)
+        near = affinity(near, shares > self.suppression, scores, kinds.clamp_min(0), heads.score_thresh)
         alone = torch.eye(boxes.shape[1]).to(shares) - 1  # its own box: better than none that is near
         rows = matched(torch.cat([near, alone.expand(len(near), -1, -1)], 1), asked)
         spared = (shares > self.suppression).to(shares) @ own.to(shares) > 0
         spared |= _within(found, boxes, kinds, ignored)
         spared[..., 0] = True
-        shown = (raw["class_logits"].softmax(-1) > heads.score_thresh) & raw["proposed"][..., None]
+        shown = (scores > heads.score_thresh) & raw["proposed"][..., None]
         shown &= (found[..., 2:] - found[..., :2] >= SMALLEST).all(-1)
         allowed = spared | ~(shown & ~spared).any(-1, keepdim=True)
         allowed = torch.cat([allowed, torch.ones_like(own)], 1)

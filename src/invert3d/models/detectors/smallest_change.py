@@ -42,6 +42,23 @@ def smallest_change(
     return labels.scatter(1, place.expand_as(own), torch.where(kinds & asked, 1, own)).to(torch.int8)
 
 
+def affinity(
+    shares: Float[Tensor, "b a n"],
+    near: Bool[Tensor, "b a n"],
+    scores: Float[Tensor, "b a k"],
+    kinds: Int[Tensor, "b n"],
+    threshold: float,
+) -> Float[Tensor, "b a n"]:
+    """How much each candidate suggests itself for each object.
+
+    Post-processing keeps the best score and compares no boxes with what is asked. So candidates that are found, above
+    the ``threshold``, and so ``near`` an object that one would suppress the other come first, by their ``scores`` of
+    its kind. All others come after them, as their ``shares`` of overlap (at most 1) say.
+    """
+    own = scores.gather(2, kinds[:, None].expand(-1, scores.shape[1], -1))
+    return torch.where(near & (own > threshold), 1 + own, shares)
+
+
 def _free(
     found: Tensor, boxes: Tensor, kinds: Tensor, targets: dict[str, Tensor], suppression: float
 ) -> Bool[Tensor, "b a k"]:

@@ -49,8 +49,11 @@ class SSDDetector(DenseDetector):
         """See ``DenseDetector.scores``; the background has none."""
         return F.pad(raw["cls_logits"].softmax(-1)[..., 1:], (1, 0))
 
-    def classification_losses(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a 1"]:
-        """Of the candidates that must change: cross entropy to the object's class, or to the background."""
+    def entropy(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a 1"]:
+        """Of the candidates that must change: cross-entropy to the object's class, or to the background. SSD is trained
+        with it, too."""
         wanted = (labels == 1).long().argmax(-1)  # 0 where there is no object
         entropy = F.cross_entropy(raw["cls_logits"].transpose(1, 2), wanted, reduction="none")
         return torch.where((labels >= 0).any(-1), entropy, 0)[..., None]
+
+    classification_losses = entropy
