@@ -107,10 +107,6 @@ class CandidateDetector(FlatDetector):
             layouts.append(Layout.of_boxes(names, found[kept], self.height, self.width, sure[kept]))
         return layouts
 
-    def count_assignable(self, layout: Layout) -> int:
-        """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
-
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The smallest change of the candidates after which post-processing would leave exactly the objects. The
