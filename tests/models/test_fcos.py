@@ -221,7 +221,7 @@ def test_what_lies_in_a_region_to_be_ignored_is_let_be() -> None:
 
 def test_other_networks_and_numbers_of_classes_are_refused() -> None:
     near = asked(("Car", 10, 8, 40, 30), ("Car", 11, 8, 41, 30))
-    with pytest.raises(ValueError, match="layout 1 has two boxes of kind Car that overlap by 0.94: above 0.6"):
+    with pytest.raises(ValueError, match="layout 1: objects 1 and 2, both Car, overlap by 0.94: above 0.6"):
         tiny().targets([LAYOUTS[0], near])
     with pytest.raises(TypeError, match="must be a torchvision.models.detection.FCOS, not a TwoLevels"):
         FCOSDetector(TwoLevels(), KINDS, height=48, width=96)

@@ -215,7 +215,7 @@ def test_a_larger_picture_is_scaled_to_fit_and_its_layout_with_it() -> None:
 
 def test_layouts_that_no_picture_can_give_and_other_networks_are_refused() -> None:
     near = asked(("Car", 10, 8, 40, 30), ("Car", 11, 8, 41, 30))
-    with pytest.raises(ValueError, match="layout 1 has two boxes of kind Car that overlap by 0.94: above 0.5"):
+    with pytest.raises(ValueError, match="layout 1: objects 1 and 2, both Car, overlap by 0.94: above 0.5"):
         tiny().targets([LAYOUTS[0], near])
     assert tiny().targets([replace(near, kinds=("Car", "Tram"))])["states"].tolist() == [[1, 1]]
     with pytest.raises(TypeError, match="must be a torchvision.models.detection.RetinaNet, not a TwoLevels"):

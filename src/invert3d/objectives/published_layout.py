@@ -57,6 +57,9 @@ class PublishedLayout(Objective):
             raise ValueError(f"there is no published rule for {type(model).__name__}: use another recipe")
         return model.published_rule(detector=model, kept=self.kept, levels=self.levels)
 
+    def check(self, model: Any) -> None:
+        self.rule(model)
+
     def update(self, state: State) -> None:
         state.memory_of(self).update(self.rule(state.model).assign(state.outputs, state.view_target))
 

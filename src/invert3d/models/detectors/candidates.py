@@ -1,5 +1,6 @@
 """Any network that scores boxes, put behind the protocol by one function: YOLO and its relatives, for example."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -70,7 +71,8 @@ class CandidateDetector(FlatDetector):
         """Raise ValueError for candidates that nothing can be made of; see ``__init__``."""
         like = next(self.model.parameters())
         gray = like.new_full((1, 3, self.height, self.width), 0.5).requires_grad_()
-        scores, boxes = self.candidates(self.model, gray)
+        fixed = copy.deepcopy(self.model).requires_grad_(False)  # what has a gradient has it in the picture
+        scores, boxes = self.candidates(fixed, gray)
         count = len(self.kinds) - 1
         if scores.dim() != 3 or len(scores) != 1 or scores.shape[2] != count:
             raise ValueError(
@@ -81,10 +83,9 @@ class CandidateDetector(FlatDetector):
             raise ValueError(f"candidates: boxes {tuple(boxes.shape)} do not go with scores {tuple(scores.shape)}")
         if not ((scores >= 0) & (scores <= 1)).all():
             raise ValueError(f"candidates: scores are in [0, 1], not from {scores.min():.3g} to {scores.max():.3g}")
-        for name, value in (("scores", scores), ("boxes", boxes)):
-            there = value.requires_grad and torch.autograd.grad(value.sum(), gray, retain_graph=True, allow_unused=True)
-            if not there or there[0] is None:
-                raise ValueError(f"candidates: no gradient goes from the {name} to the picture: no_grad, or a detach?")
+        if not (scores.requires_grad and boxes.requires_grad):
+            name = "boxes" if scores.requires_grad else "scores"
+            raise ValueError(f"candidates: no gradient goes from the {name} to the picture: no_grad, or a detach?")
 
     def raw(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
         """All candidates: ``scores`` (B, A, K), without the background, and ``boxes`` (B, A, 4) in pixels."""
@@ -106,10 +107,6 @@ class CandidateDetector(FlatDetector):
             names = [self.kinds[1 + k] for k in labels[kept].tolist()]
             layouts.append(Layout.of_boxes(names, found[kept], self.height, self.width, sure[kept]))
         return layouts
-
-    def count_assignable(self, layout: Layout) -> int:
-        """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:

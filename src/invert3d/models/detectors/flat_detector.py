@@ -40,7 +40,7 @@ class FlatDetector(PictureDetector):
     def count_assignable(self, layout: Layout) -> int:
         """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
         sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
-        return sum(kind in self.kinds for kind in layout.select((sides > 0).all(1)).kinds)
+        return sum(kind in self.kinds[1:] for kind in layout.select((sides > 0).all(1)).kinds)
 
     def finalize(self, raw: dict[str, Tensor], cameras: Tensor | None = None, threshold: float = 0.0) -> list[Layout]:
         """The detections of each picture, best first, by the network's own post-processing, above a score. Cameras are
@@ -50,20 +50,29 @@ class FlatDetector(PictureDetector):
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
         """Layouts of prepared pictures as one target: states, kinds and boxes.
 
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them.
+        Raises ValueError where the background is asked for, and where two boxes of a kind overlap so much that
+        post-processing would remove one of them.
         """
-        from torchvision.ops import box_iou
-
         for number, layout in enumerate(layouts):
-            shares = box_iou(layout.boxes, layout.boxes).triu(1)
-            for i, j in (shares > self.suppression).nonzero().tolist():
-                if layout.kinds[i] == layout.kinds[j] != "DontCare":
-                    raise ValueError(
-                        f"layout {number} has two boxes of kind {layout.kinds[i]} that overlap by {shares[i, j]:.2f}: "
-                        f"above {self.suppression:g} this detector removes one of them"
-                    )
+            if wrong := self._impossible(layout):
+                raise ValueError(f"layout {number}: {wrong}" if len(layouts) > 1 else wrong)
         fields = pack(layouts, self.kinds).fields()
         return {name: value for name, value in fields.items() if name not in IN_SPACE}
+
+    def _impossible(self, layout: Layout) -> str:
+        """What this detector can never say of a layout; nothing if it can say it all."""
+        from torchvision.ops import box_iou
+
+        if self.kinds[0] in layout.kinds:
+            return f"object {layout.kinds.index(self.kinds[0]) + 1} is {self.kinds[0]}, which this detector never finds"
+        shares = box_iou(layout.boxes, layout.boxes).triu(1)
+        for i, j in (shares > self.suppression).nonzero().tolist():
+            if layout.kinds[i] == layout.kinds[j] != "DontCare":
+                return (
+                    f"objects {i + 1} and {j + 1}, both {layout.kinds[i]}, overlap by {shares[i, j]:.2f}: above "
+                    f"{self.suppression:g} this detector removes one of them"
+                )
+        return ""
 
     def asked(self, targets: dict[str, Tensor]) -> Bool[Tensor, "*b n"]:
         """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""

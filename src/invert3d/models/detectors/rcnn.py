@@ -5,7 +5,6 @@ should say is the smallest change after which exactly the asked boxes would be l
 Understanding Object Detectors*, section 3.3). Nothing is drawn at random, unlike in torchvision's training losses.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -104,13 +103,6 @@ class FasterRCNNDetector(BoxDetector):
         """The detections of each picture, best first, by the network's own post-processing, above a score (those below
         the network's ``score_thresh`` are never among them). Cameras are not looked at."""
         return self.read(self.detections(raw), raw["sizes"], threshold)
-
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """See ``BoxDetector.targets``. Raises ValueError also where the background is asked for."""
-        for number, layout in enumerate(layouts):
-            if self.kinds[0] in layout.kinds:
-                raise ValueError(f"layout {number} asks for {self.kinds[0]}, which is the network's background")
-        return super().targets(layouts)
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:

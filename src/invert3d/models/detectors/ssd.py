@@ -1,6 +1,5 @@
 """torchvision's SSD behind the protocol: Liu et al., *SSD: Single Shot MultiBox Detector*, 2016."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.dense import DenseDetector
-from invert3d.ops.layouts import Layout
 
 
 class SSDDetector(DenseDetector):
@@ -25,20 +23,6 @@ class SSDDetector(DenseDetector):
     def classes(self) -> int:
         """How many classes the network has, with the background."""
         return self.model.head.classification_head.num_columns
-
-    def count_assignable(self, layout: Layout) -> int:
-        """How many objects of a prepared layout can be asked for: of its kinds, with a box that is not empty."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
-
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes.
-
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them, and
-        for an object that is background.
-        """
-        if any(self.kinds[0] in layout.kinds for layout in layouts):
-            raise ValueError(f"{self.kinds[0]} is the background of this detector, which it never detects")
-        return super().targets(layouts)
 
     def postprocessed(self, raw: dict[str, Tensor], resized: list[Any]) -> list[dict[str, Tensor]]:
         """See ``DenseDetector.postprocessed``; here levels are not told apart."""

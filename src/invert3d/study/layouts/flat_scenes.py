@@ -9,9 +9,9 @@ from invert3d.data.coco import CocoFolder
 from invert3d.data.layout_files import read_layout
 from invert3d.data.worlds.rooms import make_room
 from invert3d.models.detectors import Detector
-from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
+from invert3d.study.layouts.flat_checks import check_flat
 from invert3d.study.layouts.scenes import Scenes
 
 
@@ -50,21 +50,6 @@ def flat_scenes(
     if coco is not None:
         return _of_file(detector, CocoFolder(coco, images), image_ids)
     return _rooms(detector, rooms or 0, first)
-
-
-def check_flat(layout: Layout, kinds: Sequence[str], source: str) -> None:
-    """Raise ValueError for an empty layout, an unknown kind, and a box without area or outside of the picture."""
-    if not len(layout):
-        raise ValueError(f"{source} has no object in it, so there is nothing to invert")
-    for i, kind in enumerate(layout.kinds):
-        left, top, right, bottom = layout.boxes[i].tolist()
-        if kind not in kinds and kind != "DontCare":
-            raise ValueError(f"{source}, object {i + 1}: {unknown('kind', kind, kinds)}")
-        words = f"{source}, object {i + 1} ({kind}): its box {left:g}, {top:g}, {right:g}, {bottom:g}"
-        if not (right > left and bottom > top):
-            raise ValueError(f"{words} has no area: a box is left, top, right, bottom")
-        if not (left >= 0 and top >= 0 and right <= layout.width and bottom <= layout.height):
-            raise ValueError(f"{words} is not inside the picture of {layout.width} x {layout.height} pixels")
 
 
 def _of_file(detector: Detector, folder: CocoFolder, image_ids: Sequence[str]) -> Scenes:

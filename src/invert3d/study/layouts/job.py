@@ -167,6 +167,7 @@ def asked_of(
 ) -> Asked:
     """What ``invert_boxes`` asks of its detector. Raises ValueError as it does."""
     chosen = recipe if isinstance(recipe, Recipe) else layout_recipe(recipe, detector)
+    chosen.objective.check(detector)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
     if len(labels) != len(layouts):
         raise ValueError(f"{len(labels)} names for {len(layouts)} layouts")
@@ -185,10 +186,15 @@ def asked_of(
 
 
 def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[str]) -> None:
-    """Raise ValueError for a layout that asks nothing that the detector could see, by name, and for none at all."""
+    """Raise ValueError, by name, for a layout that asks nothing that the detector could see, or for what it never says,
+    and for none at all."""
     if not layouts:
         raise ValueError("nothing is asked: give at least one layout")
     for layout, name in zip(layouts, names, strict=True):
+        try:
+            detector.targets([layout])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         if not detector.count_assignable(layout):
             raise ValueError(
                 f"{name} asks nothing: none of its {len(layout)} objects is a {' or '.join(detector.kinds)} whose "
