@@ -1,10 +1,11 @@
-"""2-D detectors by name: bundled ones, cards beside their weights, torchvision's, and the user's own."""
+"""2-D detectors by name: bundled ones, cards beside their weights, torchvision's, transformers', the user's own."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from invert3d.models.detectors import Detector
+from invert3d.models.detectors.pretrained import is_pretrained, pretrained
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
 from invert3d.opening.factories import made
@@ -26,15 +27,17 @@ def open_box_detector(
 
     Args:
         name: a bundled one; the path of a card (``.json``) beside its weights; one of torchvision's (``retinanet``,
-            ``fasterrcnn_v2``, ...) with a ``checkpoint``; or ``package.module:factory``, which returns a ``Detector``.
+            ``fasterrcnn_v2``, ...) with a ``checkpoint``; a folder, or an id in the local cache, of a DETR or RT-DETR
+            that transformers saved; or ``package.module:factory``, which returns a ``Detector``.
         checkpoint: a state dict for one of torchvision's, opened without running code.
         classes: names of its classes, the background's first; COCO's by default. Only for torchvision's.
         args: keyword arguments of the factory.
-        height, width: pictures that one of torchvision's takes.
+        height, width: pictures that one of torchvision's or transformers' takes.
 
     Raises:
         ValueError: an unknown name, a checkpoint that does not fit, one of torchvision's without a checkpoint, or a
             factory whose result is no ``Detector``.
+        ModuleNotFoundError: one of transformers' without the extra ``hf``.
     """
     where = checked_device(device)
     if ":" in name:
@@ -47,8 +50,10 @@ def open_box_detector(
     if found := find_card(name, "2-D detector"):
         return thin_from_card(*found).to(where)
     if name not in registered("detector"):
+        if is_pretrained(name):
+            return pretrained(name, height=height, width=width).to(where)
         known = unknown("detector", name, [*bundled("2-D detector"), *registered("detector")])
-        raise ValueError(f"{known} (also the path of a card, or package.module:factory)")
+        raise ValueError(f"{known} (also the path of a card, a folder of transformers, or package.module:factory)")
     if checkpoint is None:
         raise ValueError(f"{name} has no weights here: give its --checkpoint, a state dict of torchvision's")
     detector = lookup("detector", name)(checkpoint=checkpoint, class_names=classes, height=height, width=width)

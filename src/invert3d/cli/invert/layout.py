@@ -62,7 +62,8 @@ def invert_layout(
 
     Args:
         model: A bundled 2-D detector (invert3d models), a card (.json) beside its weights, one of torchvision's with
-            --checkpoint, or package.module:factory.
+            --checkpoint, a folder or cached id of a DETR or RT-DETR of Hugging Face's transformers, or
+            package.module:factory.
         checkpoint: Weights of one of torchvision's.
         class_names: Names of its classes, the background's first, comma separated or one a line of a file.
         run.out: The run folder; by default runs/layouts.

@@ -119,6 +119,14 @@ class PictureDetector(nn.Module):
         return self.raw(images)
 
 
+def categories(detector: Detector) -> tuple[str, ...]:
+    """The kinds that a detector can be asked for: not the background, where that is one of its kinds."""
+    height, width = detector.height, detector.width
+    box = torch.tensor([[width / 4, height / 4, width / 2, height / 2]])
+    single = (Layout.of_boxes([kind], box, height, width) for kind in detector.kinds)
+    return tuple(layout.kinds[0] for layout in single if detector.count_assignable(layout))
+
+
 @torch.no_grad()
 def detect(detector: Detector, images: Tensor, cameras: Tensor | None = None, threshold: float = 0.1) -> list[Layout]:
     """What a detector finds in prepared pictures (B, 3, h, w)."""

@@ -11,16 +11,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.box_detector import matched
 from invert3d.models.detectors.dense_rule import DenseRule
 from invert3d.models.detectors.smallest_change import affinity, chosen, smallest_change
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 
 
-class DenseDetector(BoxDetector):
+class DenseDetector(TorchvisionDetector):
     """A detector whose head says something of each anchor or point. A family says at least what its ``scores`` are;
-    see ``BoxDetector``."""
+    see ``TorchvisionDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
     published_rule = DenseRule

@@ -20,7 +20,7 @@ SHORTEST = 0.1
 
 
 class FCOSDetector(DenseDetector):
-    """A ``torchvision.models.detection.FCOS``, yours or one from ``fcos``; see ``BoxDetector``.
+    """A ``torchvision.models.detection.FCOS``, yours or one from ``fcos``; see ``TorchvisionDetector``.
 
     Of the candidates, ``bbox_regression`` (B, A, 4) is left, top, right and bottom in sides of the anchor, before the
     head's ReLU, which has no gradient where it is 0; ``bbox_ctrness`` (B, A, 1) is a logit.

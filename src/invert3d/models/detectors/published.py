@@ -6,18 +6,18 @@ from typing import Any
 
 from torch import nn
 
-from invert3d.models.detectors.box_detector import BoxDetector
 from invert3d.models.detectors.fcos import FCOSDetector
 from invert3d.models.detectors.mask_rcnn import MaskRCNNDetector
 from invert3d.models.detectors.rcnn import FasterRCNNDetector
 from invert3d.models.detectors.retinanet import RetinaNetDetector
 from invert3d.models.detectors.ssd import SSDDetector
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.models.weights import read_checkpoint
 from invert3d.registry import register
 
 #: by name: what takes it apart, torchvision's function, its names of classes, and the epsilon of the batch norms that
 #: torchvision's own weights were trained with, where it is not that of the function
-PUBLISHED: dict[str, tuple[type[BoxDetector], str, str, float | None]] = {
+PUBLISHED: dict[str, tuple[type[TorchvisionDetector], str, str, float | None]] = {
     "retinanet": (RetinaNetDetector, "retinanet_resnet50_fpn", "RetinaNet_ResNet50_FPN_Weights", 0.0),
     "retinanet_v2": (RetinaNetDetector, "retinanet_resnet50_fpn_v2", "RetinaNet_ResNet50_FPN_V2_Weights", None),
     "fcos": (FCOSDetector, "fcos_resnet50_fpn", "FCOS_ResNet50_FPN_Weights", None),
@@ -36,7 +36,7 @@ def published(
     class_names: Sequence[str] = (),
     height: int | None = None,
     width: int | None = None,
-) -> BoxDetector:
+) -> TorchvisionDetector:
     """One of torchvision's detectors, in eval mode.
 
     Args:
@@ -79,14 +79,14 @@ def _fill(model: nn.Module, checkpoint: Path, what: str) -> dict[str, Any]:
     return state
 
 
-def _named(name: str) -> Callable[..., BoxDetector]:
+def _named(name: str) -> Callable[..., TorchvisionDetector]:
     def make(
         *,
         checkpoint: Path | None = None,
         class_names: Sequence[str] = (),
         height: int | None = None,
         width: int | None = None,
-    ) -> BoxDetector:
+    ) -> TorchvisionDetector:
         return published(name, checkpoint=checkpoint, class_names=class_names, height=height, width=width)
 
     make.__doc__ = f"torchvision's ``{PUBLISHED[name][1]}``; see ``published``."

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from invert3d.models.detectors.box_detector import BoxDetector, matched
+from invert3d.models.detectors.box_detector import matched
 from invert3d.models.detectors.rcnn_rule import TwoStageRule
 from invert3d.models.detectors.regions import FEATURES, decoded, features, put, resized, rows_at
 from invert3d.models.detectors.smallest_change import affinity
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
@@ -23,8 +24,8 @@ from invert3d.ops.overlaps import intersection_over_first
 SMALLEST = 1e-2  #: post-processing removes boxes with a shorter side, in pixels
 
 
-class FasterRCNNDetector(BoxDetector):
-    """A ``torchvision.models.detection.FasterRCNN``, yours or one from ``fasterrcnn``; see ``BoxDetector``.
+class FasterRCNNDetector(TorchvisionDetector):
+    """A ``torchvision.models.detection.FasterRCNN``, yours or one from ``fasterrcnn``; see ``TorchvisionDetector``.
 
     Class 0 is the background: it cannot be asked for.
     """

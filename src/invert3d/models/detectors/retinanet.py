@@ -8,7 +8,7 @@ from invert3d.models.detectors.dense import DenseDetector
 
 class RetinaNetDetector(DenseDetector):
     """A ``torchvision.models.detection.RetinaNet``, yours or one from ``retinanet`` or ``retinanet_v2``; see
-    ``BoxDetector``."""
+    ``TorchvisionDetector``."""
 
     network = "RetinaNet"
 

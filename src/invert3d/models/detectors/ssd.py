@@ -11,7 +11,7 @@ from invert3d.models.detectors.dense import DenseDetector
 
 
 class SSDDetector(DenseDetector):
-    """A ``torchvision.models.detection.ssd.SSD`` or SSDlite, yours or one from ``ssd``; see ``BoxDetector``.
+    """A ``torchvision.models.detection.ssd.SSD`` or SSDlite, yours or one from ``ssd``; see ``TorchvisionDetector``.
 
     The classes of a candidate compete (softmax), and one of them is the background. So what must not fire becomes
     background, in all classes at once. The network resizes pictures to its own fixed size.

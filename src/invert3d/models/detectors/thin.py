@@ -11,13 +11,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from invert3d.models.detectors.box_detector import BoxDetector
 from invert3d.models.detectors.dla import conv_norm
 from invert3d.models.detectors.fcos import FCOSDetector
 from invert3d.models.detectors.mask_rcnn import MaskRCNNDetector
 from invert3d.models.detectors.networks import residual_stage
 from invert3d.models.detectors.rcnn import FasterRCNNDetector
 from invert3d.models.detectors.retinanet import RetinaNetDetector
+from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.registry import unknown
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -68,7 +68,7 @@ def thin_detector(family: str, classes: int, *, size: int = 160, width: int = 32
     return FAMILIES[family](classes, width, features, same)
 
 
-def thin_adapter(family: str, classes: Sequence[str], *, size: int, width: int, features: int) -> BoxDetector:
+def thin_adapter(family: str, classes: Sequence[str], *, size: int, width: int, features: int) -> TorchvisionDetector:
     """A thin detector with random weights behind the protocol; ``classes`` are names, the background's first."""
     model = thin_detector(family, len(classes), size=size, width=width, features=features)
     return ADAPTERS[family](model, classes, height=size, width=size).eval()
@@ -142,7 +142,7 @@ FAMILIES: dict[str, Callable[[int, int, int, dict[str, Any]], nn.Module]] = {
     "fasterrcnn": _fasterrcnn,
     "maskrcnn": _maskrcnn,
 }
-ADAPTERS: dict[str, type[BoxDetector]] = {
+ADAPTERS: dict[str, type[TorchvisionDetector]] = {
     "retinanet": RetinaNetDetector,
     "fcos": FCOSDetector,
     "fasterrcnn": FasterRCNNDetector,

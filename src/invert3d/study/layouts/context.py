@@ -19,7 +19,7 @@ from invert3d.data.worlds.room_plan import MOTIFS, NAMES, NEVER, OPPOSITE, SCALE
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
-from invert3d.models.detectors import Detector
+from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
@@ -131,7 +131,7 @@ def measure_context(
     Raises:
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
-    kinds = detector.kinds[1:]
+    kinds = categories(detector)
     layouts = single_layouts(kinds, seeds, detector.height, share)
     chosen = layout_recipe(f"layouts/{recipe}", detector, steps=steps)
     asked = asked_of(detector, list(layouts.values()), list(layouts), chosen, None, model)

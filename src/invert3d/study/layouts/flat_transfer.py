@@ -17,6 +17,7 @@ from invert3d.evaluate.coco import coco_ap
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
+from invert3d.models.detectors import categories
 from invert3d.opening.box_detectors import open_box_detector
 from invert3d.ops.layouts import Layout
 from invert3d.study.controls import randomized_detector
@@ -120,7 +121,7 @@ def flat_transfer(
 def scored(detector: Any, pictures: Sequence[torch.Tensor], truth: Sequence[Layout]) -> dict[str, float]:
     """The AP of boxes ("") and, where there are masks on both sides, of masks (" masks")."""
     found = redetected(detector, pictures, truth)
-    kinds = detector.kinds[1:]
+    kinds = categories(detector)
     scores = {"": coco_ap(truth, found, kinds)["AP"]}
     if any(each.masks is not None for each in found) and all(each.masks is not None for each in truth):
         scores[" masks"] = coco_ap(truth, found, kinds, "masks")["AP"]
@@ -131,7 +132,7 @@ def agreement(detectors: dict[str, Any], real: Sequence[torch.Tensor], asked: Se
     """The mean AP of one detector with the sure detections of another as truth, on real pictures; NaN for one."""
     read = {name: redetected(each, real, asked) for name, each in detectors.items()}
     pairs = [
-        coco_ap([unscored(sure(each)) for each in read[a]], read[b], detectors[b].kinds[1:])["AP"]
+        coco_ap([unscored(sure(each)) for each in read[a]], read[b], categories(detectors[b]))["AP"]
         for a, b in permutations(read, 2)
     ]
     return float(np.mean(pairs)) if pairs else float("nan")
