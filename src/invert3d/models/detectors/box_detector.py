@@ -29,6 +29,8 @@ class BoxDetector(PictureDetector):
     #: the class that this takes apart, as ``torchvision.models.detection`` knows it
     network: str
     model: Any
+    #: where Grad-CAM looks: what the backbone hands to the heads
+    features_layer = "model.backbone"
 
     def __init__(self, model: nn.Module, kinds: Sequence[str], *, height: int, width: int) -> None:
         """Raises TypeError for another network, ValueError for another number of classes."""

@@ -22,6 +22,7 @@ class DenseDetector(BoxDetector):
     see ``BoxDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
+    roles = {"classification": "class", "bbox_regression": "box"}
     #: what post-processing needs of what the head gives
     outputs: tuple[str, ...] = ("cls_logits", "bbox_regression")
 
