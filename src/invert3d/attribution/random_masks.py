@@ -75,13 +75,13 @@ class RISE(Method):
     def drawn(self, picture: Float[Tensor, "3 h w"]) -> Iterator[Float[Tensor, "m h w"]]:
         """The masks of a picture, some at a time."""
         height, width = picture.shape[1:]
-        draws = Draws.seeded(self.seed, [0])
         steps = [-(-side // self.cells) for side in (height, width)]
         size = [(self.cells + 1) * step for step in steps]
         for start in range(0, self.masks, AT_ONCE):
-            count = min(AT_ONCE, self.masks - start)
-            grids = (draws.uniform(picture[:1], 0, 1, count, self.cells, self.cells) < self.keep).to(picture)
-            large = F.interpolate(grids.view(count, 1, self.cells, self.cells), size, mode="bilinear")[:, 0]
-            moves = (draws.uniform(picture[:1], 0, 1, count, 2)[0] * picture.new_tensor(steps)).long().tolist()
+            numbers = range(start, min(start + AT_ONCE, self.masks))
+            draws, like = Draws.seeded(self.seed, numbers), picture.new_empty(len(numbers))
+            grids = (draws.uniform(like, 0, 1, 1, self.cells, self.cells) < self.keep).to(picture)
+            large = F.interpolate(grids, size, mode="bilinear")[:, 0].clamp(0, 1)  # rounding may exceed 1
+            moves = (draws.uniform(like, 0, 1, 2) * picture.new_tensor(steps)).long().tolist()
             rows = zip(large, moves, strict=True)
             yield torch.stack([each[top : top + height, left : left + width] for each, (top, left) in rows])

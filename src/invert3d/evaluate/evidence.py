@@ -22,8 +22,8 @@ def outline(mask: Bool[Tensor, "h w"], width: float) -> Bool[Tensor, "h w"]:
     return torch.from_numpy(away <= width).to(mask.device)
 
 
-def within(box: Float[Tensor, "4"], height: int, width: int, margin: float = 0.0) -> Bool[Tensor, "h w"]:
-    """The pixels of a picture whose middles lie in a box (left, top, right, bottom), made larger by a margin."""
-    left, top, right, bottom = (box + box.new_tensor([-margin, -margin, margin, margin])).tolist()
+def within(box: Float[Tensor, "4"], height: int, width: int) -> Bool[Tensor, "h w"]:
+    """The pixels of a picture whose middles lie in a box (left, top, right, bottom)."""
+    left, top, right, bottom = box.tolist()
     rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
     return ((rows >= top) & (rows <= bottom))[:, None] & ((columns >= left) & (columns <= right))

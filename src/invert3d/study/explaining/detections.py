@@ -94,7 +94,7 @@ def explain_detection(
 def prepared(detector: Detector, picture: Tensor | np.ndarray, layout: Layout | None = None) -> tuple[Tensor, Layout]:
     """A picture (3, H, W) in [0, 1], or (H, W, 3) of bytes, and a layout in it, as the detector sees them. Raises
     ValueError for what is no picture."""
-    image = torch.as_tensor(picture)
+    image = torch.from_numpy(np.array(picture)) if isinstance(picture, np.ndarray) else picture
     if image.dim() == 3 and image.dtype == torch.uint8 and image.shape[2] == 3:
         image = image.permute(2, 0, 1).float() / 255
     if image.dim() != 3 or len(image) != 3 or not image.is_floating_point() or not 0 <= image.min() <= image.max() <= 1:

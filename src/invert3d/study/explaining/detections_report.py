@@ -73,7 +73,8 @@ def heat_rows(unit: Unit, made: Made) -> list[HeatRow]:
                 HeatCard(
                     name=name,
                     picture=heat_map(picture, values, one),
-                    badges={key: said(row[key]) for key in TESTED if key in row},
+                    caption="score and IoU without" if HIGHEST in row else "",
+                    badges={key.removeprefix("without "): said(row[key]) for key in TESTED if key in row},
                 )
             )
         rows.append(HeatRow(title=f"{unit.values['label']}: {fact['kind']} {fact['score']:.2f}", cards=cards))
