@@ -37,7 +37,7 @@ def test_a_page_of_rows(tmp_path: Path) -> None:
     box = Layout.of_boxes(["chair"], torch.tensor([[5.0, 5.0, 30.0, 30.0]]), 40, 60)
     card = HeatCard(name="class: <grad>", picture=framed(PICTURE, box), caption="seen", badges={"highest": "0.1"})
     rows = [HeatRow(title="one", cards=[card, card]), HeatRow(title="two", cards=[card], caption="more")]
-    path = write_heat_page(tmp_path / "page", title="Why", subtitle="So", rows=rows, low="little", high="much")
+    path = write_heat_page(tmp_path / "page", title="Why", subtitle="So", rows=rows, ends=("little", "much"))
     page = path.read_text()
     assert path.name == "index.html" and page.count('class="heat"') == 3 and page.count("<section>") == 2
     assert (

@@ -74,8 +74,7 @@ def write_heat_page(
     title: str,
     subtitle: str,
     rows: Sequence[HeatRow],
-    low: str = "none",
-    high: str = "most",
+    ends: tuple[str, str] = ("none", "most"),
     tables: Sequence[Table] = (),
     notes: Sequence[str] = (),
     provenance: Mapping[str, str] | None = None,
@@ -86,13 +85,13 @@ def write_heat_page(
         path: the file, or a folder (it gets ``index.html``); folders are made.
         title, subtitle: the headline and the sentence below it.
         rows: of cards.
-        low, high: what the two ends of the color map mean.
+        ends: what the two ends of the color map mean.
         tables, notes, provenance: as of ``write_page``.
     """
     fields: dict[str, Any] = {
         "title": title,
         "subtitle": subtitle,
-        "legend": legend("sequential", low, high),
+        "legend": legend("sequential", *ends),
         "rows": [{"title": row.title, "caption": row.caption, "cards": [*map(_card, row.cards)]} for row in rows],
         "tables": [table_fields(table) for table in tables],
         "recipe": "",

@@ -19,16 +19,8 @@ from invert3d.models.detectors.box_detector import BoxDetector
 from invert3d.models.detectors.thin import FAMILIES, thin_adapter
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.layouts import Layout
-from invert3d.study.explaining.detections import (
-    evidence_of,
-    explain_detection,
-    head_named,
-    label_of,
-    moved,
-    prepared,
-    sure,
-    usual_heads,
-)
+from invert3d.study.explaining.detections import explain_detection, prepared, sure
+from invert3d.study.explaining.heads import evidence_of, head_named, label_of, moved, usual_heads
 from invert3d.study.explaining.ways import DRISE, OWN, ByMethod, InsideBox, way_of, window_of
 from invert3d.study.layouts.context import only
 from invert3d.study.layouts.job import frozen

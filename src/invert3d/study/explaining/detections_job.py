@@ -17,7 +17,8 @@ from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
-from invert3d.study.explaining.detections import SURE, head_named, label_of, prepared, sure, usual_heads
+from invert3d.study.explaining.detections import SURE, prepared, sure
+from invert3d.study.explaining.heads import head_named, label_of, usual_heads
 from invert3d.study.explaining.ways import Way, way_of
 from invert3d.study.layouts.job import device_of, frozen
 

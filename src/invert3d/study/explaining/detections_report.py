@@ -40,8 +40,7 @@ def write_detections(outcome: Outcome, model: str) -> dict[str, Any]:
         title=title,
         subtitle=READING,
         rows=rows,
-        low="did nothing for it",
-        high="did most",
+        ends=("did nothing for it", "did most"),
         tables=[Table(title="What was explained", columns=table["columns"], rows=table["rows"], note=note)],
         notes=[
             "Each head is explained by itself. Its evidence is minus its loss with the detection as the target; d_rise "

@@ -24,7 +24,8 @@ from invert3d.jobs.rows import rows_job
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
-from invert3d.study.explaining.detections import label_of, prepared, sure, usual_heads
+from invert3d.study.explaining.detections import prepared, sure
+from invert3d.study.explaining.heads import label_of, usual_heads
 from invert3d.study.explaining.ways import way_of
 from invert3d.study.layouts.texture import GROUPS
 

@@ -20,11 +20,19 @@ from invert3d.evaluate.redetection import PARTS, Part, similarity
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.registry import registered, unknown
-from invert3d.study.explaining.detections import Maps, evidence_of, head_named, label_of, roles_of
+from invert3d.study.explaining.heads import evidence_of, head_named, label_of, roles_of
 from invert3d.study.layouts.job import device_of, frozen
 
 LEAST_WINDOW = 8  # pixels a side
 CELLS = 8  # a mask inside of a box is drawn on so many cells along its shorter side, about
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Maps (D, h, w) of the evidence of a head for D detections, and how often the detector ran for each."""
+
+    values: Tensor
+    runs: int
 
 
 class Way(Protocol):
@@ -189,7 +197,7 @@ class DRISE:
         self, detector: Detector, picture: Tensor, detections: Sequence[Layout], heads: Sequence[str]
     ) -> dict[str, Maps]:
         self.check(detector, heads)
-        parts = [cast("Part", label_of(detector, head)) for head in heads]
+        parts: list[Part] = [cast("Part", label_of(detector, head)) for head in heads]
 
         def answers(pictures: Tensor) -> Tensor:
             found = [each.to("cpu") for each in detector.finalize(detector.raw(pictures))]
