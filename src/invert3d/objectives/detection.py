@@ -1,6 +1,7 @@
 """What is asked of a detector: a layout. One objective for all detectors (``models.detectors``)."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -55,6 +56,33 @@ def weighted_heads(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -
             f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
         )
     return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
+
+
+@plain("objective", "layout_contrast")
+class LayoutContrast(Objective):
+    """How much worse a detector fits one layout than another: why this one rather than that? ``Contrast`` of detectors.
+
+    The target has both, ``asked`` and ``against``, each a target of the detector. The difference of their losses has a
+    derivative where the detector says exactly something between the two, as the loss of a box has not: it is lowest
+    there.
+
+    Attributes:
+        loss: of either layout.
+    """
+
+    spaces = frozenset({"image"})
+
+    loss: DetectionLoss = DetectionLoss()
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return self._of(state, "asked") - self._of(state, "against")
+
+    def _of(self, state: State, which: str) -> Float[Tensor, "b"]:
+        """The loss of one of the layouts."""
+        told = replace(state, view_target=state.view_target[which], memory={})
+        with torch.no_grad():
+            self.loss.update(told)
+        return self.loss(told)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

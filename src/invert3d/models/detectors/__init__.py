@@ -85,6 +85,9 @@ class PictureDetector(nn.Module):
 
     height: int
     width: int
+    #: the heads whose loss is about the class of an object, its box or its mask, and which of these. Of several about
+    #: the same, the last has the last word
+    roles: Mapping[str, str] = {}
 
     def fitted(self, height: int, width: int) -> tuple[int, int, int]:
         """The rows and columns that a picture is scaled to, and how many rows stay free above it."""

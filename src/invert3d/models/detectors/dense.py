@@ -25,6 +25,7 @@ class DenseDetector(TorchvisionDetector):
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
     published_rule = DenseRule
+    roles = {"classification": "class", "bbox_regression": "box"}
     #: what post-processing needs of what the head gives
     outputs: tuple[str, ...] = ("cls_logits", "bbox_regression")
 

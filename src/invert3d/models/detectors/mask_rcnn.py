@@ -10,6 +10,7 @@ from invert3d.models.detectors.rcnn_rule import MaskRule
 from invert3d.models.detectors.regions import features, put, resized
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import mask_iou
 
 
 class MaskRCNNDetector(FasterRCNNDetector):
@@ -22,6 +23,7 @@ class MaskRCNNDetector(FasterRCNNDetector):
     network = "MaskRCNN"
     heads = {**FasterRCNNDetector.heads, "mask": 1.0}
     published_rule = MaskRule
+    roles = {**FasterRCNNDetector.roles, "mask": "mask"}
 
     def mask_logits(self, raw: dict[str, Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
         """The mask logits (R, M, M) within the boxes (R_i, 4) of each picture, of the class in ``labels`` (R,)."""
@@ -73,13 +75,6 @@ class MaskRCNNDetector(FasterRCNNDetector):
         agreed = super().same(layout, target, within)
         if "masks" not in target or layout.masks is None:
             return agreed
-        shares = _overlaps(target["masks"], layout.masks.to(agreed.device))
+        shares = mask_iou(target["masks"], layout.masks.to(agreed.device))
         hits = (shares > 0.5) & (target["kinds"][:, None] == self.places(layout, target["kinds"]))
         return agreed & (hits.any(1) | ~self.asked(target)).all()
-
-
-def _overlaps(a: Bool[Tensor, "n h w"], b: Bool[Tensor, "m h w"]) -> Tensor:
-    """Intersection over union (n, m) of masks."""
-    one, other = a.flatten(1).float(), b.flatten(1).float()
-    shared = one @ other.T
-    return shared / (one.sum(1)[:, None] + other.sum(1) - shared).clamp_min(1)

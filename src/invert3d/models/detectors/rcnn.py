@@ -33,6 +33,7 @@ class FasterRCNNDetector(TorchvisionDetector):
     network = "FasterRCNN"
     heads = {"objectness": 1.0, "rpn_box_reg": 1.0, "classifier": 1.0, "box_reg": 1.0}  # torchvision's, without loss_
     published_rule = TwoStageRule
+    roles = {"objectness": "class", "rpn_box_reg": "box", "classifier": "class", "box_reg": "box"}
 
     @property
     def classes(self) -> int:

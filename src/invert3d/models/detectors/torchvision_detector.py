@@ -26,6 +26,8 @@ class TorchvisionDetector(BoxDetector):
 
     #: the class that this takes apart, as ``torchvision.models.detection`` knows it
     network: str
+    #: where Grad-CAM looks: what the backbone hands to the heads
+    features_layer = "model.backbone"
 
     def __init__(self, model: nn.Module, kinds: Sequence[str], *, height: int, width: int) -> None:
         """Raises TypeError for another network, ValueError for another number of classes."""
