@@ -64,8 +64,7 @@ def _loaded(kind: Any, name: str, **options: Any) -> Any:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Without the library's progress bars."""
-    from transformers.utils import logging
-
+    logging = transformers(".utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -7,6 +7,7 @@ section 3.1.
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from invert3d.models.detectors.box_detector import BoxDetector, hungarian, in_ignored
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
+from invert3d.ops.norms import contiguous_gradients
 
 #: stands for a cost that is not a number
 NEVER = 1e6
@@ -28,8 +30,8 @@ class QueryDetector(BoxDetector):
     Normalizing is the processor's and belongs to ``raw``. Pictures of ``height`` x ``width`` are not resized. The names
     of the classes are those of the model's configuration (``id2label``).
 
-    The scores of all queries are compared with ``score_thresh`` where the pseudo-targets are made: a query below it
-    may say what it likes. Post-processing itself has no threshold but the one it is called with.
+    Where the pseudo-targets are made, scores are compared with ``score_thresh``: a query below it may say what it
+    likes. Post-processing itself has no threshold but the one it is called with.
     """
 
     #: the class of ``transformers`` that this takes apart, and the image processor that belongs to it
@@ -77,9 +79,7 @@ class QueryDetector(BoxDetector):
 
     def placed(self, picture: Float[Tensor, "3 H W"], rows: int, columns: int, above: int) -> Tensor:
         """See ``BoxDetector.placed``; resized by the image processor."""
-        from transformers.image_utils import SizeDict
-
-        size = SizeDict(height=rows, width=columns)
+        size = transformers(".image_utils").SizeDict(height=rows, width=columns)
         resized = self.processor.resize(picture[None], size=size, resample=self.processor.resample)[0]
         return super().placed(resized, rows, columns, above)
 
@@ -97,7 +97,8 @@ class QueryDetector(BoxDetector):
         ``logits`` (B, Q, K), of DETR with one more for no object; ``pred_boxes`` (B, Q, 4): center across and down,
         width and height as shares of the picture. ``sizes`` (B, 2), height and width, are constants.
         """
-        said = self.model(pixel_values=self.normalized(images))
+        with contiguous_gradients(self.model):
+            said = self.model(pixel_values=self.normalized(images))
         sizes = torch.tensor(images.shape[-2:], device=images.device).expand(len(images), -1)
         return {**{name: getattr(said, name).to(images) for name in self.outputs}, "sizes": sizes}
 
@@ -192,13 +193,12 @@ class QueryDetector(BoxDetector):
         return {name: per_object(each, assigned) for name, each in zip(("loss_bbox", "loss_giou"), sums, strict=True)}
 
 
-def transformers() -> Any:
-    """Hugging Face's library. Raises ModuleNotFoundError if it is not installed."""
+def transformers(part: str = "") -> Any:
+    """Hugging Face's library, or a module of it. Raises ModuleNotFoundError if it is not installed."""
     try:
-        import transformers
+        return import_module(f"transformers{part}")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("models of transformers need the extra hf: pip install 'invert3d[hf]'") from error
-    return transformers
 
 
 def best_first(found: dict[str, Tensor]) -> dict[str, Tensor]:
