@@ -321,6 +321,23 @@ class SceneOptions:
     start: File | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class FlatOptions:
+    """Layouts of 2-D detectors in files.
+
+    Attributes:
+        layout: A layout as JSON: objects with kind and box.
+        coco: Annotations in COCO's form, instead of --layout.
+        images: The folder of the pictures of --coco; by default images, beside the file.
+        image_id: Ids of the pictures of --coco, comma separated; by default all.
+    """
+
+    layout: File | None = None
+    coco: File | None = None
+    images: Folder | None = None
+    image_id: Names | None = None
+
+
 Running = Annotated[Run, Parameter(name="*")]
 Opening = Annotated[ModelOptions, Parameter(name="*")]
 Measuring = Annotated[MeasureOptions, Parameter(name="*")]

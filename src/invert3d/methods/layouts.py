@@ -7,7 +7,7 @@ draws it from a spectrum, coarse first, and stops once the detector reads the as
 All are recipes (``recipes/boxes``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -25,14 +25,39 @@ from invert3d.objectives.detection import check_heads
 from invert3d.priors.statistics import norm_layers
 from invert3d.registry import plain
 
+#: what papers call the heads of 2-D detectors, and what torchvision calls them in each family
+SHORT: Mapping[str, tuple[str, ...]] = {
+    "cls": ("classification", "classifier"),
+    "reg": ("bbox_regression", "box_reg"),
+    "mask": ("mask",),
+    "ctr": ("bbox_ctrness",),
+    "rpn": ("objectness", "rpn_box_reg"),
+}
+
+
+def short_heads(known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The short names that stand for some of a detector's heads, and for which."""
+    found = {name: tuple(head for head in heads if head in known) for name, heads in SHORT.items()}
+    return {name: heads for name, heads in found.items() if heads}
+
+
+def named_heads(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """The heads that names stand for: a detector's own, or short ones (``cls``, ``reg``, ``mask``, ``ctr``, ``rpn``).
+
+    Raises ValueError for none, or one that the detector does not have.
+    """
+    whole = short_heads(known) | {name: (name,) for name in known}
+    check_heads(names, whole)
+    return list(dict.fromkeys(head for name in names for head in whole[name]))
+
 
 def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, **overrides: Any) -> Recipe:
     """A layout recipe, by name or from a TOML file, with what depends on the detector filled in wherever it is a field.
 
     That is: whether colors are ``swapped``; the batch norms (``layers``) where the recipe names none; and the
-    ``weights`` of the heads, where only some ``heads`` are asked. ``overrides`` replace plain values (``load_recipe``):
-    with ``starts``, each picture begins so many times at once with other draws and one is kept, of those that were done
-    early, or of all if none was, the one that costs least.
+    ``weights`` of the heads, where only some ``heads`` are asked (``named_heads``). ``overrides`` replace plain values
+    (``load_recipe``): with ``starts``, each picture begins so many times at once with other draws and one is kept, of
+    those that were done early, or of all if none was, the one that costs least.
 
     Raises ValueError for unknown names or heads.
     """
@@ -54,8 +79,7 @@ def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapp
         return {}
     if weights and not own:
         check_heads(weights, known)
-    asked = list(own) if heads is None else list(heads)
-    check_heads(asked, known)
+    asked = list(own) if heads is None else named_heads(heads, known)
     if "corners" in own and {"dep", "rot", "dim", "reg"} <= set(asked):
         asked.append("corners")
     return {name: own.get(name, known[name]) for name in dict.fromkeys(asked)}

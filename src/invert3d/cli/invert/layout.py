@@ -5,26 +5,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import ClassNames, Count, Device, File, Folder, Names, Run, Running, Starts, split_names
+from invert3d.cli.options import ClassNames, Count, Device, File, FlatOptions, Names, Run, Running, Starts, split_names
 from invert3d.cli.show import print_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutOptions:
+class LayoutOptions(FlatOptions):
     """Which layouts are inverted.
 
     Attributes:
-        layout: A layout as JSON: objects with kind and box.
-        coco: Annotations in COCO's form, instead of --layout.
-        images: The folder of the pictures of --coco; by default images, beside the file.
-        image_id: Ids of the pictures of --coco, comma separated; by default all.
         rooms: Number of held-out procedural rooms to use instead of files.
     """
 
-    layout: File | None = None
-    coco: File | None = None
-    images: Folder | None = None
-    image_id: Names | None = None
     rooms: Count | None = None
 
 
@@ -34,7 +26,8 @@ class MakingOptions:
 
     Attributes:
         recipe: ours, published, or a TOML file.
-        heads: Invert only these heads, comma separated; by default all that the detector is trained with.
+        heads: Invert only these heads, comma separated, by the detector's names or as cls, reg, mask, rpn and ctr; by
+            default all that the detector is trained with.
         steps: Steps in all, instead of the recipe's.
         starts: Number of starts per picture. The one with the lowest loss is kept, among those that stopped early if
             any did. By default as the recipe says.

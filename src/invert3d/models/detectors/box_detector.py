@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from invert3d.models.detectors import PictureDetector
-from invert3d.ops.layouts import Layout
+from invert3d.ops.layouts import Layout, area
 from invert3d.ops.objects import IN_SPACE, pack
 from invert3d.ops.overlaps import intersection_over_first
 
@@ -124,6 +124,26 @@ class BoxDetector(PictureDetector):
         scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
         return targets["boxes"] * torch.cat([scale, scale], 1)[:, None]
 
+    def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See ``Detector.assign``."""
+        raise NotImplementedError
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """The score for its kind, and the box in pixels as resized, of the candidate that is to become each object."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """What the heads say of each asked object where ``assign`` has it, at the candidate that overlaps it most: the
+        ``score`` of its kind, and the ``IoU`` of the box. NaN where nothing is asked."""
+        assigned = self.assign(raw, targets)
+        scores, found = self.object_readings(raw, assigned, targets["kinds"].clamp_min(0))
+        shares = paired_iou(found, assigned["boxes"])
+        asked = assigned["asked"]
+        return {name: each.masked_fill(~asked, torch.nan) for name, each in (("score", scores), ("IoU", shares))}
+
     @torch.no_grad()
     def agrees(
         self, raw: dict[str, Tensor], targets: dict[str, Tensor], threshold: float = 0.3, within: float = 0.02
@@ -163,6 +183,13 @@ def matched(shares: Float[Tensor, "b a n"], asked: Bool[Tensor, "b n"]) -> Tenso
         chosen[rows, number] = candidate
         shares[rows, candidate] = shares[rows, :, number] = -torch.inf
     return chosen
+
+
+def paired_iou(one: Float[Tensor, "*b 4"], other: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
+    """Intersection over union of boxes, pair by pair; 0 for two without an area."""
+    sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
+    shared = sides.clamp_min(0).prod(-1)
+    return shared / (area(one) + area(other) - shared).clamp_min(1e-6)
 
 
 def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:

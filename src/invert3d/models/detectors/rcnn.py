@@ -192,6 +192,14 @@ class FasterRCNNDetector(BoxDetector):
             "box_reg": torch.where(asked, gaps[1], 0).sum(1) / count,
         }
 
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``; of stage 2."""
+        logits, found = self._objects(raw, assigned)
+        scores = _rows(logits.softmax(-1), assigned["rows"])
+        return scores.gather(2, kinds[..., None])[..., 0], found
+
     def _objects(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Class logits (B, P + N, K) of all proposals and asked boxes, and the box (B, N, 4) of each object where it
         is to be. Stage 2 looks at the asked boxes that are among the rows, and only at them."""
