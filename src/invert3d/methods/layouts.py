@@ -23,6 +23,7 @@ from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.objectives.detection import check_heads
 from invert3d.priors.statistics import norm_layers
+from invert3d.projections.bounds import Ball
 from invert3d.registry import plain
 
 #: what papers call the heads of 2-D detectors, and what torchvision calls them in each family
@@ -67,6 +68,24 @@ def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = Non
         "weights": lambda weights: _weights(dict(weights), heads, detector.heads),
     }
     return _filled(load_recipe(name, "boxes", **overrides), known)
+
+
+def within_ball(recipe: Recipe, norm: str, levels: float, size: int) -> Recipe:
+    """The recipe with another ball that pictures of ``size`` values stay in: of no value more than ``levels`` of 255
+    away from the start (``linf``), or that far on average, as a root mean square (``l2``).
+
+    Raises ValueError for a recipe without a ball, an unknown norm, or a radius that is not positive.
+    """
+    ball = Ball(norm=norm, radius=levels / 255 * (size**0.5 if norm == "l2" else 1.0))
+    if not any(isinstance(each, Ball) for stage in recipe.stages for each in stage.projections):
+        raise ValueError(f"the recipe {recipe.name} keeps pictures in no ball: smallest_change does")
+    return replace(
+        recipe,
+        stages=tuple(
+            replace(stage, projections=tuple(ball if isinstance(each, Ball) else each for each in stage.projections))
+            for stage in recipe.stages
+        ),
+    )
 
 
 def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapping[str, float]) -> dict[str, float]:

@@ -18,12 +18,10 @@ from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe, short_heads
 from invert3d.models.detectors import Detector, HeadReader
 from invert3d.ops.layouts import Layout
-from invert3d.study.layouts.files import BoxesRun, pixels
+from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.job import AT_ONCE, asked_of, device_of, frozen, layouts_job, run_of
 from invert3d.study.layouts.scenes import Scenes
-from invert3d.study.layouts.score import sure
-from invert3d.view.boxes import draw_layout
-from invert3d.view.figures import Panel, contact_sheet, save_png
+from invert3d.study.layouts.sheets import run_sheet
 
 #: what is asked of a center heatmap network, row by row
 CENTER_SUBSETS = (
@@ -36,7 +34,6 @@ CENTER_SUBSETS = (
     ("hm", "dep", "rot", "dim", "wh", "reg"),
 )
 REAL, OTHER = "(the pictures themselves)", "(pictures of other layouts)"
-WIDE = 230  # design pixels of a square picture in a figure
 
 
 def usual_subsets(heads: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
@@ -101,8 +98,7 @@ def head_table(
     outcome = execute(layouts_job(sources, bf16), options).whole()
     runs = {key: run_of(outcome, asked, scenes.originals, key) for key, asked in sources.items()}
     pictures = {key: run.pictures for key, run in runs.items()}
-    if scenes.originals:
-        real = torch.stack([scenes.originals[name] for name in scenes.names])
+    if (real := scenes.real()) is not None:
         pictures |= {REAL: real} | ({OTHER: real.roll(1, 0)} if len(real) > 1 else {})
     rows = []
     for key, each in pictures.items():
@@ -113,33 +109,16 @@ def head_table(
 
 def draw_heads(path: Path, detector: HeadReader, runs: Mapping[str, BoxesRun], title: str) -> Path:
     """The first layouts, inverted for each subset of heads: a row of the sheet each, with what is read below."""
-    first = next(iter(runs.values()))
-    across = first.pictures.shape[3] / first.pictures.shape[2]
-    count = min(len(first.names), 4 if across < 1.5 else 2)
-    rows: list[list[Panel]] = [_real(first, count)] if first.originals else []
-    for run in runs.values():
-        read = read_heads_at(detector, run.pictures[:count], run.asked[:count])
-        said = [{name: float(value[i].nanmedian()) for name, value in read.items()} for i in range(count)]
-        rows.append([_panel(run, i, each) for i, each in enumerate(said)])
-    width = WIDE if across < 1.5 else 2 * WIDE
-    sheet = contact_sheet(
-        rows,
-        column_titles=first.names[:count],
-        row_titles=[*(["the picture itself"] if first.originals else []), *(key.replace(" ", " + ") for key in runs)],
+
+    def caption(_: str, run: BoxesRun, i: int) -> str:
+        read = read_heads_at(detector, run.pictures[i : i + 1], run.asked[i : i + 1])
+        return ", ".join(f"{name} {float(value.nanmedian()):.2f}" for name, value in read.items())
+
+    return run_sheet(
+        path,
+        {key.replace(" ", " + "): run for key, run in runs.items()},
+        caption,
         title=title,
-        note="Rows: the heads that are asked. White: the requested boxes. Color: what is detected, a color for each "
-        "category. Below: medians of what the heads read at the requested objects.",
-        panel_size=(width, round((width - 12) / across + 12)),
+        note="Rows: the heads that are asked. White: the requested boxes. Color: what is detected. Below: medians of "
+        "what the heads read at the requested objects.",
     )
-    return save_png(sheet, path)
-
-
-def _real(run: BoxesRun, count: int) -> list[Panel]:
-    shown = [(pixels(run.originals[name]), asked) for name, asked in zip(run.names[:count], run.asked, strict=False)]
-    return [Panel(image=draw_layout(picture, asked, scale=None, labels=False, weight=2)) for picture, asked in shown]
-
-
-def _panel(run: BoxesRun, i: int, said: Mapping[str, float]) -> Panel:
-    found = sure(run.found[i])
-    image = draw_layout(pixels(run.pictures[i]), found, faint=run.asked[i], scale=None, labels=False, weight=2)
-    return Panel(image=image, caption=", ".join(f"{name} {value:.2f}" for name, value in said.items()))

@@ -17,15 +17,13 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
+from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
 from invert3d.study.layouts.context import SURE, context_of, single_layouts
-from invert3d.study.layouts.files import BoxesRun, pixels
+from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
+from invert3d.study.layouts.sheets import every, run_sheet
 from invert3d.study.layouts.texture import said_of
-from invert3d.view.boxes import draw_layout
-from invert3d.view.figures import Panel, contact_sheet, save_png
-
-WIDE = 190  # design pixels of a picture in the figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,29 +119,36 @@ def others_beside(run: BoxesRun, known: Sequence[str], kinds: Sequence[str], see
     return np.array([counts[list(known).index(kind)] for kind in kinds])
 
 
-def draw_scales(path: Path, scaled: Scaled, title: str, most: int = 6) -> Path:
-    """Categories down the side, lengths across the top: the first picture of each, with what is found in it."""
-    rows = [[_panel(scaled, k, s) for s in range(len(scaled.shares))] for k in range(min(most, len(scaled.kinds)))]
-    sheet = contact_sheet(
-        rows,
-        column_titles=[f"{share:.0%} of the side" for share in scaled.shares],
-        row_titles=scaled.kinds[:most],
+def draw_scales(path: Path, scaled: Scaled, title: str, most: int = 5) -> Path:
+    """Lengths down the side, categories across the top: the first picture of each, with what is found in it."""
+    runs = {
+        f"{share:.0%} of the side": every(run, scaled.pictures)
+        for share, run in zip(scaled.shares, scaled.runs, strict=True)
+    }
+    return run_sheet(
+        path,
+        runs,
+        lambda _, run, i: beside(run, i),
         title=title,
         note="One object is asked for (white), and nothing of the rest. Color: what the detector finds with a score "
         "above one half. Below: the score of the object itself, and what else is found.",
-        panel_size=(WIDE, WIDE),
+        columns=scaled.kinds,
+        most=most,
+        shown=confident,
     )
-    return save_png(sheet, path)
 
 
-def _panel(scaled: Scaled, k: int, s: int) -> Panel:
+def confident(found: Layout, asked: Layout) -> Layout:
+    """The detections that count as something that appears."""
+    return found.select(found.scores > SURE)
+
+
+def beside(run: BoxesRun, i: int) -> str:
+    """What a detector finds in a picture of a single object: the object's score, and the others by category."""
     from torchvision.ops import box_iou
 
-    run, i = scaled.runs[s], k * scaled.pictures
-    sure = run.found[i].select(run.found[i].scores > SURE)
-    asked = run.asked[i].of_kinds(scaled.kinds)
-    image = draw_layout(pixels(run.pictures[i]), sure, faint=asked, scale=None, labels=False, weight=2)
-    others = Counter(sure.kinds[j] for j in (box_iou(sure.boxes, asked.boxes) < 0.5).nonzero()[:, 0].tolist())
+    sure, asked = confident(run.found[i], run.asked[i]), run.asked[i].boxes[:1]
+    others = Counter(sure.kinds[j] for j in (box_iou(sure.boxes, asked) < 0.5).nonzero()[:, 0].tolist())
     names = ", ".join(f"{kind} {count}" if count > 1 else kind for kind, count in others.most_common())
     score = f"score {said_of(run.found[i], run.asked[i], 0)[0]:.2f}"
-    return Panel(image=image, caption=f"{score}; {names}" if names else score)
+    return f"{score}; {names}" if names else score
