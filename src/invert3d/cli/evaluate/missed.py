@@ -20,8 +20,8 @@ class MissedOptions:
         objects: Number of missed objects to take, the first that are found.
         within: Largest changes to try, comma separated, in levels of 255.
         norm: linf, the change of any value, or l2, the root mean square of all changes.
-        recipe: smallest_change, or accentuate: the change has to survive random views, so it is less often a pattern
-            that only this detector sees.
+        recipe: accentuate, whose change has to survive random views, or smallest_change, whose change need not, and is
+            more often a pattern that only this detector sees.
         steps: Steps in all, instead of the recipe's.
     """
 
@@ -29,7 +29,7 @@ class MissedOptions:
     objects: Count = 12
     within: Names = "1,2,4,8,16"
     norm: Literal["linf", "l2"] = "linf"
-    recipe: Literal["smallest_change", "accentuate"] = "smallest_change"
+    recipe: Literal["smallest_change", "accentuate"] = "accentuate"
     steps: Count | None = None
 
 

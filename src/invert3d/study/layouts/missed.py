@@ -161,7 +161,7 @@ def measure_missed(
     *,
     radii: Sequence[float] = RADII,
     norm: Literal["linf", "l2"] = "linf",
-    recipe: str = "smallest_change",
+    recipe: str = "accentuate",
     steps: int | None = None,
     model: str = "a detector",
 ) -> Missed:
@@ -172,7 +172,7 @@ def measure_missed(
         options: how the job is run; ``resume`` goes on from its folder.
         radii: in levels of 255: of each value (``linf``), or as a root mean square of all (``l2``).
         norm: of the balls.
-        recipe, steps: of ``recipes/layouts``: ``smallest_change``, or ``accentuate``, whose change survives views.
+        recipe, steps: of ``recipes/layouts``: ``accentuate``, whose change survives views, or ``smallest_change``.
         model: what the detector is called.
 
     Raises:
