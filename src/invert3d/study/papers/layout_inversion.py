@@ -83,11 +83,17 @@ def figure4(options: FigureOptions) -> dict[str, Any]:
     run_sheet(
         options.folder / "figure.png",
         runs,
-        lambda _, run, i: f"{len(sure(run.found[i]))} detections",
+        found_words,
         title="Layouts of rooms, inverted",
         note=f"{PAPER}, figure 4. White: the requested boxes. Color: what the detector finds in its picture.",
     )
     return finished(options, "figure 4", "Layouts, inverted", rows)
+
+
+def found_words(_: str, run: BoxesRun, i: int) -> str:
+    """How many of the requested objects are found in a picture, and how many others."""
+    read = errors(run.asked[i], sure(run.found[i]))
+    return f"{len(read.pairs)} of {len(read.pairs) + read.missed} found, {read.false or 'no'} extra"
 
 
 @register("figure", "layout-inversion/fig5")

@@ -18,7 +18,6 @@ from invert3d.study.papers.layout_inversion import PAPER, finished, inverted, op
 from invert3d.view.figures import save_png
 
 SHOWN_KINDS = ("chair", "lamp", "striped cup", "zigzag car")  # where the detector knows them
-CENTER = "person"  # figure 11: on which side of it others appear
 
 
 @register("figure", "layout-inversion/fig9")
@@ -89,7 +88,7 @@ def figure10(options: FigureOptions) -> dict[str, Any]:
     name, detector = next(iter(opened(options).items()))
     context, _ = measure_context(detector, options.run, model=name, seeds=options.pictures or 2, steps=options.steps)
     kinds = list(context.kinds)
-    note = f"{PAPER}, figure {{}}. {short(name)}, {context.pictures} pictures of each object."
+    note = f"{PAPER}, figure {{}}. {short(name)}; pictures of each object: {context.pictures}."
     together = matrix_plot(
         context.together,
         rows=kinds,
@@ -100,10 +99,12 @@ def figure10(options: FigureOptions) -> dict[str, Any]:
         note=note.format(10),
     )
     save_png(together, options.folder / "figure.png")
-    center = kinds.index(CENTER) if CENTER in kinds else 0
+    counts = context.sides.sum((1, 2))
+    center = int(counts.argmax())  # the one that the detector expects most beside
+    beside_it = [b for b in range(len(kinds)) if context.sides[center, b].any()] or [center]
     sides = matrix_plot(
-        context.sides[center],
-        rows=kinds,
+        context.sides[center, beside_it],
+        rows=[kinds[b] for b in beside_it],
         columns=SIDES,
         form=".0f",
         span=(0, max(1.0, float(context.sides[center].max()))),
@@ -132,7 +133,7 @@ def figure13(options: FigureOptions) -> dict[str, Any]:
     rows = []
     for name, detector in opened(options).items():
         changes = texture_changes(
-            detector, options.pictures or 40, seed=options.run.seed, progress=options.run.progress
+            detector, options.pictures or 60, seed=options.run.seed, progress=options.run.progress
         )
         rows += [{"detector": short(name), **row} for row in table_of(changes)]
     if not rows:
@@ -150,7 +151,7 @@ def draw_textures(options: FigureOptions, file: str, rows: list[dict[str, Any]],
     for row in rows:
         if row["length"] in lengths:
             several = len({each["detector"] for each in rows}) > 1
-            label = f"{row['categories']}, {'own' if 'own' in row['new texture'] else 'strange'} texture"
+            label = f"{row['categories']}: {row['new texture']}"
             label = f"{row['detector']}: {label}" if several else label
             line = series.setdefault(label, np.full(len(SCALES), np.nan))
             line[lengths.index(row["length"])] = row[column]
@@ -162,5 +163,6 @@ def draw_textures(options: FigureOptions, file: str, rows: list[dict[str, Any]],
             note=f"{PAPER}, figure 13. Means over the objects that are found with a score of at least 0.3.",
             x_label="length of the object as a share of the picture's side",
             y_label=column,
+            size=(1000, 440),
         )
         save_png(plot, options.folder / file)
