@@ -194,3 +194,21 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
     assert published.matrix.label == "published" and published.matrix.rows == cards
     control = flat_transfer(cards[:1], scenes, replace(options, out=tmp_path / "control"), steps=2, control=True)
     assert control.matrix.label == "ours on shuffled weights" and control.apart == []
+
+
+def test_heads_of_2d_detectors_are_asked_one_by_one(cards, tmp_path: Path, capsys) -> None:
+    file = written(tmp_path / "mine.json", ASKED)
+    words = {"model": cards[0], "layout": file, "steps": 1, "progress": False}
+    command("evaluate", "heads", "--heads", "cls", "--heads", "cls,bbox_regression", **words, out=tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "1 layouts, medians over the objects" in said and "cls bbox_regression" in said and "IoU" in said
+    assert (tmp_path / "run" / "heads.png").is_file()
+    with pytest.raises(ValueError, match="unknown head 'mask'"):
+        command("evaluate", "heads", "--heads", "mask", **words, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="--layout is for 2-D detectors"):
+        command("evaluate", "heads", **words | {"model": "centernet3d-small"}, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="unknown detector 'fcos-room'; did you mean fcos-rooms"):
+        command("evaluate", "heads", model="fcos-room", out=tmp_path / "no")
+    command("invert", "layout", model=cards[0], layout=file, steps=1, heads="cls,reg", out=tmp_path / "both")
+    asked = json.loads((tmp_path / "both" / "run.json").read_text())["settings"]["sources"][""]["recipe"]["objective"]
+    assert {*dict(asked[0]["weights"])} == {"classification", "bbox_regression"}

@@ -30,7 +30,6 @@ class CandidateDetector(BoxDetector):
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}
     roles = {"classification": "class", "bbox_regression": "box"}
-    mean_color = (0.5, 0.5, 0.5)
 
     def __init__(
         self,

@@ -175,6 +175,14 @@ class DenseDetector(TorchvisionDetector):
         focal = sigmoid_focal_loss(raw["cls_logits"], (labels == 1).to(raw["cls_logits"]))
         return torch.where(labels >= 0, focal, 0)
 
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``."""
+        scores = chosen(raw | {"scores": self.scores(raw)}, assigned, "scores")[0]
+        found = self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
+        return scores.gather(2, kinds[..., None])[..., 0], found
+
     def chosen_boxes(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
         """The boxes of the candidates that become objects, as their loss sees them."""
         return self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from invert3d.models.detectors.rcnn import FasterRCNNDetector
@@ -68,6 +68,24 @@ class MaskRCNNDetector(FasterRCNNDetector):
         wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
         missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
         return {"mask": put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)}
+
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """See ``BoxDetector.read_heads``; where there are masks, also the ``mask IoU`` of the mask within that box."""
+        from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+        said = super().read_heads(raw, targets)
+        if "masks" not in targets:
+            return said
+        assigned, sizes = self.assign(raw, targets), raw["sizes"]
+        asked, kinds = assigned["asked"], assigned["kinds"]
+        found = self.object_readings(raw, assigned, kinds)[1]
+        masks = self.mask_logits(raw, [each[rows] for each, rows in zip(found, asked, strict=True)], kinds[asked])
+        scale = (sizes[:, 2:] / sizes[:, :2]).flip(1)[:, None].repeat(1, 1, 2)
+        pasted = paste_masks_in_image(masks.sigmoid()[:, None], (found * scale)[asked], tuple(sizes[0, 2:].tolist()))
+        shares = torch.full_like(said["IoU"], torch.nan)
+        shares[asked] = mask_iou(targets["masks"][asked], pasted[:, 0] > 0.5).diagonal()
+        return said | {"mask IoU": shares}
 
     def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
         """Whether a layout is exactly the objects of the target of one picture; each mask, if masks are asked for,

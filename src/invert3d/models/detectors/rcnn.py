@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import matched
@@ -190,6 +190,14 @@ class FasterRCNNDetector(TorchvisionDetector):
             "classifier": missed.sum(1) / count,
             "box_reg": torch.where(asked, gaps[1], 0).sum(1) / count,
         }
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``; of stage 2."""
+        logits, found = self._objects(raw, assigned)
+        scores = rows_at(logits.softmax(-1), assigned["rows"])
+        return scores.gather(2, kinds[..., None])[..., 0], found
 
     def _objects(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Class logits (B, P + N, K) of all proposals and asked boxes, and the box (B, N, 4) of each object where it

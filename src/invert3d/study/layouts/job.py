@@ -29,6 +29,7 @@ from invert3d.study.layouts.files import BoxesRun, picture_from, png, write_run_
 
 #: pixels that are optimized at once: 12 small pictures. Bounds the memory to about 1 GB
 CAPACITY = 12 * 96 * 320
+FROM_PICTURES = ("smallest_change", "accentuate")  # recipes that begin with one
 AT_ONCE = 16  # pictures that are read together
 
 
@@ -180,8 +181,8 @@ def asked_of(
             raise ValueError(
                 f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, is {wanted}"
             )
-    elif chosen.name == "smallest_change":
-        raise ValueError("the smallest change of what? smallest_change begins with a picture: give a start")
+    elif chosen.name in FROM_PICTURES:
+        raise ValueError(f"the smallest change of what? {chosen.name} begins with a picture: give a start")
     return Asked(detector=detector, recipe=chosen, layouts=prepared, names=labels, start=start, model=model)
 
 
