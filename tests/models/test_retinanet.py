@@ -201,12 +201,12 @@ def test_a_larger_picture_is_scaled_to_fit_and_its_layout_with_it() -> None:
     detector = tiny()
     layout = Layout.of_boxes(["Car"], torch.tensor([[20.0, 16, 80, 60]]), 120, 192)
     picture = torch.zeros(3, 120, 192)
-    picture[:, 16:61, 20:81] = 1
+    picture[:, 16:60, 20:80] = 1
     small, moved = detector.prepare(picture, layout)
     assert small.shape == (3, 48, 96) and (moved.height, moved.width) == (48, 96)
     assert torch.allclose(small[:, :, 80], torch.tensor(detector.model.transform.image_mean)[:, None])
     rows, columns = (small[0, :, :76] > 0.5).nonzero().T
-    found = [columns.min(), rows.min(), columns.max(), rows.max()]
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert [float(side) for side in found] == pytest.approx(moved.boxes[0].tolist(), abs=0.9)
     assert detector.count_assignable(moved) == 1 and detector.count_assignable(asked(("Van", 1, 1, 9, 9))) == 0
     with pytest.raises(ValueError, match="the picture is 10 x 20"):
