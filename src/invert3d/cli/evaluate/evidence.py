@@ -58,7 +58,7 @@ def evaluate_evidence(
         title = "\nEvidence for the box less evidence for the class of the same object"
         print_table(title, list(heads[0]), [list(row.values()) for row in heads])
     if measuring.record:
-        parts = {f"evidence {name}": table, f"heads {name}": heads}
+        parts = {f"evidence {name}": table, f"box less class {name}": heads}
         print_recorded(
             "layout", headline(table), [{"table": key, **row} for key, some in parts.items() for row in some]
         )
