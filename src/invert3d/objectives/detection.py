@@ -67,22 +67,28 @@ class LayoutContrast(Objective):
     there.
 
     Attributes:
-        loss: of either layout.
+        weights: of the heads, as in ``DetectionLoss``.
     """
 
     spaces = frozenset({"image"})
 
-    loss: DetectionLoss = DetectionLoss()
+    weights: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(dict(self.weights).items()))
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
         return self._of(state, "asked") - self._of(state, "against")
 
     def _of(self, state: State, which: str) -> Float[Tensor, "b"]:
         """The loss of one of the layouts."""
-        told = replace(state, view_target=state.view_target[which], memory={})
+        told, loss = (
+            replace(state, view_target=state.view_target[which], memory={}),
+            DetectionLoss(weights=self.weights),
+        )
         with torch.no_grad():
-            self.loss.update(told)
-        return self.loss(told)
+            loss.update(told)
+        return loss(told)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

@@ -75,7 +75,7 @@ def evidence_of(
     if not local or roles_of(detector).get(head) != "box":
         return loss, targets(detections)
     out, back = ([moved(one, side, way) for one in detections for side in range(4)] for way in (REACH, -REACH))
-    return LayoutContrast(loss=loss), {"asked": targets(out), "against": targets(back)}
+    return LayoutContrast(weights=loss.weights), {"asked": targets(out), "against": targets(back)}
 
 
 def moved(one: Layout, side: int, share: float) -> Layout:
