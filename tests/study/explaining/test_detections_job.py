@@ -51,7 +51,7 @@ def test_a_folder_with_maps_a_table_and_a_page(photo: Path, tmp_path: Path, caps
     assert arrays["gradient.classification"].shape == (1, 160, 160) and arrays["x"].shape == (3, 160, 160)
     page = (out / "index.html").read_text()
     assert page.count('class="heat"') == 5, "the picture, and a card for each method and head"
-    assert "box: grad cam" in page and "did most" in page and (out / "figure.png").stat().st_size > 1000
+    assert "box: grad cam" in page and "most support" in page and (out / "figure.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="exists already"):
         command(photo, detector="fcos-rooms", methods="gradient", out=out)
 

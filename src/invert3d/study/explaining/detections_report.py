@@ -17,7 +17,7 @@ from invert3d.view.heatmaps import HeatCard, HeatRow, framed, heat_map, write_he
 from invert3d.view.page import Table
 
 READING = (
-    "Gray: did nothing for it. Colored, from indigo to yellow: did the more for it. The last color is for the largest "
+    "Gray: no effect. From indigo to yellow: supports the detection more and more. The last color is for the largest "
     "hundredth of each map; what spoke against it is not shown. The box is that of the detection."
 )
 TESTED = (HIGHEST, INSIDE, OUTSIDE)
@@ -26,7 +26,7 @@ TESTED = (HIGHEST, INSIDE, OUTSIDE)
 def write_detections(outcome: Outcome, model: str) -> dict[str, Any]:
     """Table, figure and page of a job's explained detections, into its folder. Returns the table."""
     each = list(outcome.each())
-    share, title = outcome.job.settings["test"], f"Why {Path(model).stem} found this"
+    share, title = outcome.job.settings["test"], f"What detections of {Path(model).stem} depend on"
     note = "Runs: of the detector, for each detection; d_rise shares them between detections and heads."
     if share is not None:
         note += (
@@ -40,7 +40,7 @@ def write_detections(outcome: Outcome, model: str) -> dict[str, Any]:
         title=title,
         subtitle=READING,
         rows=rows,
-        ends=("did nothing for it", "did most"),
+        ends=("no effect", "most support"),
         tables=[Table(title="What was explained", columns=table["columns"], rows=table["rows"], note=note)],
         notes=[
             "Each head is explained by itself. Its evidence is minus its loss with the detection as the target; d_rise "
