@@ -19,7 +19,7 @@ def contiguous_gradients(model: nn.Module) -> Iterator[None]:
 
     def watch(module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
-            output.register_hook(Tensor.contiguous)
+            output.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
 
     handles = [each.register_forward_hook(watch) for each in model.modules() if isinstance(each, _BatchNorm)]
     try:

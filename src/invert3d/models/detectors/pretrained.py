@@ -39,7 +39,7 @@ def pretrained(name: str, *, height: int | None = None, width: int | None = None
         raise ValueError(f"{name}: {unknown('model type', kind, FAMILIES)}")
     family = FAMILIES[kind]
     processor = _loaded(getattr(library, family.image_processor), name)
-    options = {"dtype": torch.float32, "output_loading_info": True}
+    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
     model, info = _loaded(getattr(library, family.network), name, **options)
     for what, keys in (("missing", info["missing_keys"]), ("of another shape", info["mismatched_keys"])):
         if keys:
@@ -63,12 +63,14 @@ def _loaded(kind: Any, name: str, **options: Any) -> Any:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without the library's progress bars."""
+    """Without the library's progress bars and warnings: what does not fit is an error here."""
     logging = transformers(".utils.logging")
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()

@@ -20,7 +20,7 @@ from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.norms import contiguous_gradients
 
-#: stands for a cost that is not a number
+#: more than any cost
 NEVER = 1e6
 
 
@@ -137,15 +137,18 @@ class QueryDetector(BoxDetector):
         kinds: Int[Tensor, "b n"],
         boxes: Float[Tensor, "b n 4"],
     ) -> Float[Tensor, "b q n"]:
-        """How far each candidate is from each object, as in training: boxes are centers and sides, as shares of the
-        picture."""
+        """How far each candidate is from each object, as in training: by class and box."""
+        place = kinds[:, None].expand(-1, logits.shape[1], -1)
+        return self.costs[0] * self.class_costs(logits).gather(2, place) + self.box_costs(found, boxes)
+
+    def box_costs(self, found: Float[Tensor, "b q 4"], boxes: Float[Tensor, "b n 4"]) -> Float[Tensor, "b q n"]:
+        """The part of boxes: centers and sides, as shares of the picture."""
         from torchvision.ops import generalized_box_iou
 
-        of_class, distance, overlap = self.costs
-        place = kinds[:, None].expand(-1, logits.shape[1], -1)
-        cost = of_class * self.class_costs(logits).gather(2, place) + distance * torch.cdist(found, boxes, p=1)
-        cost = cost - overlap * torch.vmap(generalized_box_iou)(corners(found), corners(boxes))
-        return cost.nan_to_num(NEVER, NEVER, -NEVER)
+        _, distance, overlap = self.costs
+        shared = torch.vmap(generalized_box_iou)(corners(found), corners(boxes))
+        cost = distance * torch.cdist(found, boxes, p=1) - overlap * shared
+        return cost.nan_to_num(NEVER)  # of empty boxes
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -86,12 +86,11 @@ class RTDetrDetector(QueryDetector):
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``QueryDetector.assign``. In the encoder each object gets a token by the same matching, among those with
-        an anchor: the ``tokens`` (B, N). All others may stay: which of them become queries is for the decoder to
+        """See ``QueryDetector.assign``. In the encoder each object gets a token with an anchor by its box alone, whatever
+        the class: the ``tokens`` (B, N). All others may stay: which of them become queries is for the decoder to
         reject."""
-        assigned = super().assign(raw, targets)
-        logits, places = raw["enc_outputs_class"], raw["enc_outputs_coord_logits"]
-        costs = self.matching_costs(logits, places.sigmoid(), assigned["kinds"], assigned["boxes"])
+        assigned, places = super().assign(raw, targets), raw["enc_outputs_coord_logits"]
+        costs = self.box_costs(places.sigmoid(), assigned["boxes"])
         nowhere = (places > NOWHERE).any(-1, keepdim=True)
         return assigned | {"tokens": hungarian(costs.masked_fill(nowhere, NEVER), assigned["asked"])}
 
