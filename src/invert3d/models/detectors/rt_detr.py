@@ -86,9 +86,9 @@ class RTDetrDetector(QueryDetector):
 
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``QueryDetector.assign``. In the encoder each object gets a token with an anchor by its box alone, whatever
-        the class: the ``tokens`` (B, N). All others may stay: which of them become queries is for the decoder to
-        reject."""
+        """See ``QueryDetector.assign``. In the encoder each object gets a token with an anchor by its box alone,
+        whatever the class: the ``tokens`` (B, N). All others may stay: which of them become queries is for the decoder
+        to reject."""
         assigned, places = super().assign(raw, targets), raw["enc_outputs_coord_logits"]
         costs = self.box_costs(places.sigmoid(), assigned["boxes"])
         nowhere = (places > NOWHERE).any(-1, keepdim=True)
