@@ -21,7 +21,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from invert3d.data.worlds.rooms import make_room
 from invert3d.data.worlds.streets import make_frame
 from invert3d.engine.loop import optimize
 from invert3d.engine.memory import keep_freed_memory
@@ -40,10 +39,10 @@ from invert3d.study.layouts.job import frozen
 
 Row = dict[str, Any]
 STREETS, ROOMS = "streets_frames_per_second_96x320", "rooms_frames_per_second"
-HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", STREETS: "at least 20", ROOMS: "at least 25"}
+HEADLINE = {"loop_overhead_centernet3d": "at most 1.05", STREETS: "at least 20"}
 
 
-def bare(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
+def bare(detector: Any, target: dict[str, Tensor], steps: int) -> None:
     """Forward, the training loss, backward to the input, a step of gradient descent: nothing else."""
     x = torch.rand(len(target["boxes"]), 3, detector.height, detector.width, requires_grad=True)
     with frozen(detector):
@@ -56,7 +55,7 @@ def bare(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
                 x -= 0.05 * gradient
 
 
-def looped(detector: CenterNet3D, target: dict[str, Tensor], steps: int) -> None:
+def looped(detector: Any, target: dict[str, Tensor], steps: int) -> None:
     """The same through the loop."""
     optimize(
         frozen(detector),
@@ -196,7 +195,6 @@ def main() -> None:
         *exponents(1 if quick else 6),
         evaluation(50 if quick else 1000),
         pictures_per_second(STREETS, partial(make_frame, height=96, width=320), 5 if quick else 200),
-        pictures_per_second(ROOMS, make_room, 5 if quick else 400),
     ]
     table = Table(title="detectors")
     for name in ("what is measured", "value", "", "goal"):
@@ -206,9 +204,8 @@ def main() -> None:
         table.add_row(row["name"], f"{row['value']:.3f}{spread}", row["what"], HEADLINE.get(row["name"], ""))
     Console(width=140).print(table)
     if options.record:
-        for topic, some in {"detector3d": rows[:-1], "layout": rows[-1:]}.items():
-            headline = {row["name"]: round(row["value"], 3) for row in some if row["name"] in HEADLINE}
-            print(record(topic, headline, [{"table": "bench detecting", **row} for row in some]))
+        headline = {row["name"]: round(row["value"], 3) for row in rows if row["name"] in HEADLINE}
+        print(record("detector3d", headline, [{"table": "bench detecting", **row} for row in rows]))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,19 @@ once centernet3d-resnet18 centernet3d --backbone resnet18 --width 24 --deconv 48
 
 # 2-D detectors, on procedural rooms.
 [ -f build/rooms/truths.json ] || invert3d data make rooms --pictures 7000 --seed 1 --out build/rooms
-train fcos-rooms fcos-rooms detector fcos --data build/rooms --pictures 6300 --held-out 300 --steps 2400 --rate 1.5e-3
-keep fcos-rooms fcos-rooms
+rooms() { # name of the run, family, then steps and the other options
+    local folder=$1 family=$2
+    shift 2
+    train "$folder" "$family-rooms" detector "$family" --data build/rooms --pictures 6300 --held-out 300 --steps "$@"
+}
+for each in "fcos 2400" "fasterrcnn 1300" "maskrcnn 1600"; do
+    read -r family steps <<<"$each"
+    rooms "$family-rooms" "$family" "$steps" --rate 1.5e-3
+    keep "$family-rooms" "$family-rooms"
+done
+rooms retinanet-first retinanet 2000 --rate 1.5e-3
+rooms retinanet-rooms retinanet 1800 --rate 1e-3 --seed 1 --start build/train/retinanet-first/retinanet-rooms.safetensors
+keep retinanet-rooms retinanet-rooms
 
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)

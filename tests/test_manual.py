@@ -32,6 +32,12 @@ def test_python_on_every_page_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_detector_is_put_behind_the_protocol_in_fewer_than_25_lines() -> None:
+    code = blocks((DOCS / "how-to" / "own-detector.md").read_text(), "python")
+    (adapter,) = [block for block in code if "= CandidateDetector(" in block]
+    assert len([line for line in adapter.splitlines() if line.strip()]) < 25
+
+
 @pytest.mark.parametrize("page", [*PAGES, DOCS / "explanation" / "truth.md"], ids=lambda page: page.stem)
 def test_commands_and_options_exist(page: Path) -> None:
     from invert3d.cli.app import command_line_app

@@ -37,6 +37,7 @@ WORK = (
     "invert3d.training.classifiers.fit",
     "invert3d.training.data.training_data",
     "invert3d.training.streets.street_frames",
+    "invert3d.data.worlds.rooms.make_room",
     "invert3d.training.data.modelnet10_grids",
     "invert3d.data.worlds.shapes.make_clouds",
     "invert3d.data.worlds.shapes.make_mesh",

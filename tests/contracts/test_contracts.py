@@ -77,6 +77,14 @@ def anchored_state(x: Tensor, samples: Sequence[int]) -> State:
     return state
 
 
+def contrasted_state(x: Tensor, samples: Sequence[int]) -> State:
+    """The same detector, asked why the box is that one rather than a longer one."""
+    state, other = anchored_state(x, samples), anchored_state(x, samples)
+    longer = other.target["boxes"] + torch.tensor([0.0, 0.0, 0.0, 3.0]).to(x)
+    state.target = state.view_target = {"asked": state.target, "against": {**other.target, "boxes": longer}}
+    return state
+
+
 def normed_state(x: Tensor, samples: Sequence[int]) -> State:
     """A state that knows what a batch norm made of maps of the pictures, and the batch norm."""
     state, norm = blank_state(x, samples), nn.BatchNorm2d(3).eval().to(x)
@@ -87,6 +95,7 @@ def normed_state(x: Tensor, samples: Sequence[int]) -> State:
 #: what else is said to a check, of what does not take clouds or needs more than an input
 SAID: dict[tuple[str, str], dict[str, Any]] = {
     ("objective", "detection_loss"): {"state_factory": detector_state},
+    ("objective", "layout_contrast"): {"x": torch.rand(3, 3, 32, 32).double(), "state_factory": contrasted_state},
     ("objective", "published_layout"): {"x": torch.rand(3, 3, 32, 32).double(), "state_factory": anchored_state},
     ("prior", "batch_norm_statistics"): {"x": example_pictures(), "state_factory": normed_state},
     **{("transform", name): {"target": example_layouts} for name in ("flip_scene", "move_scene", "light")},

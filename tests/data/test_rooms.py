@@ -30,6 +30,7 @@ from invert3d.data.worlds.room_plan import (
     shape_of,
 )
 from invert3d.data.worlds.rooms import Room, make_room
+from invert3d.ops.seeds import HELD_OUT
 
 KINDS = {each.name: each for each in CATEGORIES}
 TIED = {frozenset((each.category, each.brings)) for each in MOTIFS} | {frozenset(NEVER)}
@@ -119,6 +120,20 @@ def test_the_share_that_is_visible_is_that_of_the_object_alone(monkeypatch: pyte
                 assert alone.visible[0] > (0.9 if alone.instances.sum() > 100 else 0.8), "nothing hides it"
                 errors.append(room.visible[k] - (room.instances == k + 1).sum() / alone.instances.sum())
     assert len(errors) > 15 and np.abs(errors).max() < 0.15 and abs(np.mean(errors)) < 0.03
+
+
+def test_held_out_rooms_show_objects_that_no_other_room_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[int, set[int]] = {}
+    real = room_places.shape_template
+    monkeypatch.setattr(
+        room_places, "shape_template", lambda shape, member: shown[seed].add(member) or real(shape, member)
+    )
+    for seed in (0, 1, HELD_OUT):
+        shown[seed] = set()
+        for index in range(4):
+            make_room(index, size=64, seed=seed)
+    assert shown[0] & shown[1]
+    assert not shown[HELD_OUT] & (shown[0] | shown[1])
 
 
 def test_another_texture_changes_that_object_alone(small) -> None:

@@ -1,14 +1,23 @@
 """Recipes: TOML there and back, and every mistake in one refused with a name that is near."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from invert3d import registry
 from invert3d.engine.objective import Objective
 from invert3d.engine.recorder import StopWhen
+from invert3d.engine.stepper import Stepper
 from invert3d.methods.layouts import Agrees
-from invert3d.methods.recipes import load_recipe, overridden, recipe_from, recipe_names, recipe_table, recipe_toml
+from invert3d.methods.recipes import (
+    in_family,
+    load_recipe,
+    overridden,
+    recipe_from,
+    recipe_names,
+    recipe_table,
+    recipe_toml,
+)
 from invert3d.methods.stages import Recipe, Stage
 from invert3d.registry import plain, registered
 
@@ -109,6 +118,34 @@ def test_what_is_registered_after_a_recipe_was_read_can_stand_in_the_next_one(mo
 def test_mistakes_are_refused(table, says):
     with pytest.raises(ValueError, match=says):
         recipe_from(table, "mistaken")
+
+
+def test_a_recipe_has_other_settings_for_a_family():
+    table = {
+        "objective": [{"name": "cross_entropy"}, {"name": "margin", "weight": 2.0}],
+        "stages": [{"steps": 5, "stepper": {"kind": "sgd", "rate": 1.0}}, {"steps": 7}],
+        "families": {"Mine": {"objective": [{}, {"weight": 0.5}], "stages": [{"stepper": {"rate": 2.0}}, {}]}},
+    }
+    recipe = recipe_from(table, "any")
+    assert recipe_from(recipe_table(recipe), "any") == recipe and hash(recipe)
+    mine, other = in_family(recipe, "Mine"), in_family(recipe, "Other")
+    assert mine.stages[0].stepper == Stepper(kind="sgd", rate=2.0) and mine.stages[1] == recipe.stages[1]
+    assert [weight for weight, _ in mine.objective.terms] == [1.0, 0.5] and mine.families is None
+    assert other == replace(recipe, families=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"stages": [{}, {}]}, "family Mine of recipe any, stages has 1 parts, not 2"),
+        ({"stages": [{"stps": 5}]}, "family Mine of recipe any: unknown key of stage 'stps'; did you mean steps"),
+        ({"stages": [{"stepper": {"kind": "adm"}}]}, "did you mean adam"),
+        ({"families": {"Other": {"points": 5}}}, "needs at least 1 start and 16 points"),
+    ],
+)
+def test_mistakes_of_a_family_are_refused(changes, says):
+    with pytest.raises(ValueError, match=says):
+        recipe_from({"stages": [{"steps": 5}], "families": {"Mine": changes}}, "any")
 
 
 def test_overrides_share_steps_out_over_the_stages():

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead, FCOSRegressionHead
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import generalized_box_iou_loss
 
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
@@ -153,7 +154,7 @@ def test_objects_are_at_points_in_them_near_their_centers_where_there_are_any(se
     assert detector.losses(raw, detector.assign(raw, narrow))["bbox_regression"].isfinite().all()
 
 
-def test_losses_are_torchvisions_own_on_what_is_assigned() -> None:
+def test_losses_are_cross_entropy_and_generalized_iou_of_what_is_assigned() -> None:
     detector = tiny(1)
     raw = candidates(detector, 1)
     raw["bbox_regression"] = raw["bbox_regression"].abs() + 1.0
@@ -163,8 +164,8 @@ def test_losses_are_torchvisions_own_on_what_is_assigned() -> None:
     for i, layout in enumerate(LAYOUTS):
         labels, count, places = assigned["labels"][i], max(1, len(layout)), assigned["candidates"][i, : len(layout)]
         wanted = (labels == 1).float()[labels >= 0]
-        focal = sigmoid_focal_loss(raw["cls_logits"][i][labels >= 0], wanted, reduction="sum")
-        assert torch.allclose(losses["classification"][i], focal / count)
+        entropy = F.binary_cross_entropy(raw["cls_logits"][i][labels >= 0].sigmoid(), wanted, reduction="sum")
+        assert torch.allclose(losses["classification"][i], entropy / count, rtol=1e-4)
         boxes = detector.model.box_coder.decode(raw["bbox_regression"][i, places], raw["anchors"][i, places])
         gaps = generalized_box_iou_loss(boxes, layout.boxes, reduction="sum")
         assert torch.allclose(losses["bbox_regression"][i], gaps / count)
@@ -220,7 +221,7 @@ def test_what_lies_in_a_region_to_be_ignored_is_let_be() -> None:
 
 def test_other_networks_and_numbers_of_classes_are_refused() -> None:
     near = asked(("Car", 10, 8, 40, 30), ("Car", 11, 8, 41, 30))
-    with pytest.raises(ValueError, match="layout 1 has two boxes of kind Car that overlap by 0.94: above 0.6"):
+    with pytest.raises(ValueError, match="layout 1: objects 1 and 2, both Car, overlap by 0.94: above 0.6"):
         tiny().targets([LAYOUTS[0], near])
     with pytest.raises(TypeError, match="must be a torchvision.models.detection.FCOS, not a TwoLevels"):
         FCOSDetector(TwoLevels(), KINDS, height=48, width=96)
@@ -252,7 +253,7 @@ def test_a_layout_is_inverted_from_random_weights() -> None:
         recorders=[Trace()],
     )
     loss = result.trace["loss"]
-    assert (loss[-1] < 0.3 * loss[0]).all()
+    assert (loss[-1] < 0.5 * loss[0]).all()
     with torch.no_grad():
         raw = detector.raw((result.x * 255).round() / 255)
     assert detector.agrees(raw, targets, threshold=0.5, within=0.05).all(), "a score is a root: 0.3 would be 0.09"

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.ops import box_iou, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
@@ -124,6 +125,7 @@ def test_no_smaller_change_would_do() -> None:
 
 def test_objects_take_the_candidates_that_overlap_them_most() -> None:
     detector = tiny(regression=0.0)  # all candidates are their anchors
+    detector.model.score_thresh = 0.999  # nothing is found
     raw, (layout, *_) = detector.raw(torch.rand(1, 3, 48, 96)), LAYOUTS
     assigned = detector.assign(raw, detector.targets([layout]))
     shares = box_iou(layout.boxes, raw["anchors"][0].clamp_min(0).clamp_max(torch.tensor([96.0, 48, 96, 48])))
@@ -134,7 +136,24 @@ def test_objects_take_the_candidates_that_overlap_them_most() -> None:
     assert len(set(twice["candidates"][0].tolist())) == 2, "no candidate is two objects"
 
 
-def test_losses_are_torchvisions_own_on_what_is_assigned() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_an_object_takes_the_detection_that_is_kept_for_it(seed: int) -> None:
+    """What overlaps it most may be suppressed by a better score: against a loop over all candidates."""
+    detector = tiny(seed, regression=0.0)
+    detector.model.nms_thresh = 0.1  # so that some are near each object
+    raw, (layout, *_) = detector.raw(torch.rand(1, 3, 48, 96)), LAYOUTS
+    assigned = detector.assign(raw, detector.targets([layout]))
+    scores = raw["cls_logits"][0].sigmoid()
+    for n, (kind, box) in enumerate(zip(layout.kinds, layout.boxes, strict=True)):
+        k, best, place = KINDS.index(kind), 0.0, -1
+        for a, anchor in enumerate(raw["anchors"][0]):
+            near = box_iou(anchor[None], box[None]) > detector.model.nms_thresh
+            if near and scores[a, k] > max(best, detector.model.score_thresh):
+                best, place = scores[a, k].item(), a
+        assert place >= 0 and assigned["candidates"][0, n] == place
+
+
+def test_losses_are_cross_entropy_and_generalized_iou_of_what_is_assigned() -> None:
     detector = tiny(1)
     raw, targets = detector.raw(torch.rand(3, 3, 48, 96)), detector.targets(LAYOUTS)
     assigned = detector.assign(raw, targets)
@@ -143,8 +162,10 @@ def test_losses_are_torchvisions_own_on_what_is_assigned() -> None:
     for i, layout in enumerate(LAYOUTS):
         chosen, count = assigned["labels"][i] >= 0, max(1, len(layout))
         wanted = (assigned["labels"][i] == 1).float()
-        focal = sigmoid_focal_loss(raw["cls_logits"][i][chosen], wanted[chosen], reduction="sum") / count
-        assert torch.allclose(losses["classification"][i], focal)
+        entropy = (
+            F.binary_cross_entropy(raw["cls_logits"][i][chosen].sigmoid(), wanted[chosen], reduction="sum") / count
+        )
+        assert torch.allclose(losses["classification"][i], entropy, rtol=1e-4)
         places = assigned["candidates"][i, : len(layout)]
         boxes = detector.model.box_coder.decode_single(raw["bbox_regression"][i, places], raw["anchors"][i, places])
         gaps = generalized_box_iou_loss(boxes, layout.boxes, reduction="sum") / count
@@ -180,12 +201,12 @@ def test_a_larger_picture_is_scaled_to_fit_and_its_layout_with_it() -> None:
     detector = tiny()
     layout = Layout.of_boxes(["Car"], torch.tensor([[20.0, 16, 80, 60]]), 120, 192)
     picture = torch.zeros(3, 120, 192)
-    picture[:, 16:61, 20:81] = 1
+    picture[:, 16:60, 20:80] = 1
     small, moved = detector.prepare(picture, layout)
     assert small.shape == (3, 48, 96) and (moved.height, moved.width) == (48, 96)
     assert torch.allclose(small[:, :, 80], torch.tensor(detector.model.transform.image_mean)[:, None])
     rows, columns = (small[0, :, :76] > 0.5).nonzero().T
-    found = [columns.min(), rows.min(), columns.max(), rows.max()]
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert [float(side) for side in found] == pytest.approx(moved.boxes[0].tolist(), abs=0.9)
     assert detector.count_assignable(moved) == 1 and detector.count_assignable(asked(("Van", 1, 1, 9, 9))) == 0
     with pytest.raises(ValueError, match="the picture is 10 x 20"):
@@ -194,7 +215,7 @@ def test_a_larger_picture_is_scaled_to_fit_and_its_layout_with_it() -> None:
 
 def test_layouts_that_no_picture_can_give_and_other_networks_are_refused() -> None:
     near = asked(("Car", 10, 8, 40, 30), ("Car", 11, 8, 41, 30))
-    with pytest.raises(ValueError, match="layout 1 has two boxes of kind Car that overlap by 0.94: above 0.5"):
+    with pytest.raises(ValueError, match="layout 1: objects 1 and 2, both Car, overlap by 0.94: above 0.5"):
         tiny().targets([LAYOUTS[0], near])
     assert tiny().targets([replace(near, kinds=("Car", "Tram"))])["states"].tolist() == [[1, 1]]
     with pytest.raises(TypeError, match="must be a torchvision.models.detection.RetinaNet, not a TwoLevels"):
@@ -225,7 +246,7 @@ def test_a_layout_is_inverted_from_random_weights() -> None:
         recorders=[Trace()],
     )
     loss = result.trace["loss"]
-    assert (loss[-1] < 0.2 * loss[0]).all()
+    assert (loss[-1] < 0.5 * loss[0]).all()
     with torch.no_grad():
         raw = detector.raw((result.x * 255).round() / 255)
     assert detector.agrees(raw, targets, threshold=0.3, within=0.05).all()

@@ -136,7 +136,7 @@ def test_losses_are_cross_entropy_and_generalized_iou_of_what_is_assigned() -> N
 def test_the_background_cannot_be_asked_for_and_other_networks_are_refused() -> None:
     nothing = asked(("__background__", 10, 8, 40, 30), ("Car", 50, 8, 80, 30))
     assert tiny().count_assignable(nothing) == 1 and tiny().count_assignable(asked()) == 0
-    with pytest.raises(ValueError, match="__background__ is the background of this detector"):
+    with pytest.raises(ValueError, match="object 1 is __background__, which this detector never finds"):
         tiny().targets([LAYOUTS[0], nothing])
     with pytest.raises(ValueError, match="overlap by 0.94: above 0.45"):
         tiny().targets([asked(("Car", 10, 8, 40, 30), ("Car", 11, 8, 41, 30))])

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torchvision.ops import box_iou, generalized_box_iou
 
-from invert3d import Fourier, Frozen, Image, layout_recipe, optimize
+from invert3d import CenterNet3D, Frozen, Image, layout_recipe
 from invert3d.engine.draws import Draws
 from invert3d.engine.state import State
 from invert3d.methods.stages import run_stages
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.objectives.published_layout import PublishedLayout
 from invert3d.ops.layouts import Layout
-from tests.models.test_rcnn import tiny
+from tests.models.test_ssd import tiny as tiny_ssd
 
 KINDS = ("background", "chair", "table", "lamp")
 LAYOUT = Layout.of_boxes(["chair", "lamp"], torch.tensor([[6.0, 8.0, 30.0, 36.0], [34.0, 20.0, 60.0, 60.0]]), 64, 64)
@@ -24,7 +24,7 @@ ONE = Layout.of_boxes(["table"], torch.tensor([[10.0, 10.0, 50.0, 50.0]]), 64, 6
 
 def slow(objective: PublishedLayout, detector, raw: dict, target: dict, i: int) -> float:  # noqa: ANN001
     """Sample i, candidate by candidate."""
-    boxes, kinds = target["boxes"][i], target["kinds"][i]
+    boxes, kinds, weights = target["boxes"][i], target["kinds"][i], dict(objective.weights)
     asked = (target["states"][i] == 1).nonzero()[:, 0].tolist()
     found = detector.decoded(raw["bbox_regression"], raw["anchors"])[i]
     scores = detector.scores(raw)[i].amax(1)
@@ -51,8 +51,8 @@ def slow(objective: PublishedLayout, detector, raw: dict, target: dict, i: int) 
             gaps.append(objective.levels[level[a]] * (1 - share))
     fore = [max(each) for each in logits.values()]
     return (
-        objective.classification * sum(focal) / max(1, len(focal))
-        + objective.regression * sum(gaps) / max(1, len(gaps))
+        weights["classification"] * sum(focal) / max(1, len(focal))
+        + weights["bbox_regression"] * sum(gaps) / max(1, len(gaps))
         - objective.foreground * sum(fore) / max(1, len(fore))
     )
 
@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_a_slow_loop(family: str) -> None:
     raw = {**raw, "cls_logits": raw["cls_logits"] + 3 + 2 * torch.randn_like(raw["cls_logits"])}
     raw["bbox_regression"] = raw["bbox_regression"] + 0.5 * torch.rand_like(raw["bbox_regression"])
     target = detector.targets([LAYOUT, ONE])
-    objective = PublishedLayout(levels=(0.5, 1.0, 2.0, 4.0))
+    objective = PublishedLayout(levels=(0.5, 1.0, 2.0, 4.0), foreground=2.0)
     state = State(step=0, steps=1, rows=torch.arange(2), theta={}, draws=Draws.seeded(0, ["a", "b"], 0))
     state.outputs, state.view_target, state.target, state.model = raw, target, target, detector
     memory = state.memory_of(objective)
@@ -73,7 +73,8 @@ def test_the_loss_is_that_of_a_slow_loop(family: str) -> None:
         objective.update(state)
     loss = objective(state)
     assert loss.tolist() == pytest.approx([slow(objective, detector, raw, target, i) for i in range(2)], rel=1e-4)
-    assert ((memory["owner"] >= 0).sum(1) > 1).all() and (memory["chosen"] & (memory["owner"] < 0)).any()
+    assert ((memory["owner"] >= 0).sum(1) > 1).all()
+    assert ((memory["labels"] >= 0).any(2) & (memory["owner"] < 0)).any()
 
 
 def test_the_published_recipe_lowers_it_and_stays_legal() -> None:
@@ -91,9 +92,33 @@ def test_the_published_recipe_lowers_it_and_stays_legal() -> None:
     assert losses[1] < losses[0]
 
 
-def test_a_detector_of_two_stages_is_refused() -> None:
-    detector = tiny()
-    space = Image(height=detector.height, width=detector.width, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    target = detector.targets([Layout.of_boxes(["Car"], torch.tensor([[4.0, 4.0, 30.0, 30.0]]), *space.shape[1:])])
-    with pytest.raises(ValueError, match="for dense detectors, not for FasterRCNNDetector"):
-        optimize(Frozen(detector, space, output="raw"), PublishedLayout(), Fourier(), target=target, steps=1)
+def test_ssd_has_its_own_loss_of_classes_and_as_many_levels_as_it_likes() -> None:
+    detector = tiny_ssd()
+    raw = detector.raw(torch.rand(1, 3, detector.height, detector.width))
+    layout = Layout.of_boxes(
+        [detector.kinds[1]], torch.tensor([[4.0, 4.0, 30.0, 30.0]]), detector.height, detector.width
+    )
+    rule = detector.published_rule(detector=detector, kept=0.3, levels=(0.5,))
+    assigned = rule.assign(raw, detector.targets([layout]))
+    chosen = (assigned["labels"] >= 0).any(2)
+    wanted = (assigned["labels"] == 1).long().argmax(2)
+    entropy = torch.nn.functional.cross_entropy(raw["cls_logits"][chosen], wanted[chosen])
+    assert torch.allclose(rule.losses(raw, assigned)["classification"], 0.5 * entropy)
+    assert (wanted[chosen] == 1).any()
+
+
+def test_an_object_that_no_point_belongs_to_raises_no_logit() -> None:
+    detector = thin_adapter("fcos", KINDS, size=64, width=8, features=32)
+    raw = detector.raw(torch.rand(2, 3, 64, 64))
+    between = Layout.of_boxes(["lamp"], torch.tensor([[3.0, 3.0, 3.5, 3.5]]), 64, 64)
+    rule = detector.published_rule(detector=detector, kept=0.5, levels=(1.0,))
+    assigned = rule.assign(raw, detector.targets([between, ONE]))
+    assert assigned["reached"].tolist() == [[False], [True]]
+    assert [bool(each) for each in rule.losses(raw, assigned)["foreground"]] == [False, True]
+
+
+def test_a_detector_without_a_published_rule_is_refused() -> None:
+    detector = CenterNet3D("resnet18", height=32, width=32, options={"width": 8, "deconv": 8, "hidden": 8})
+    state = State(step=0, steps=1, rows=torch.arange(1), theta={}, draws=Draws.seeded(0, ["a"], 0), model=detector)
+    with pytest.raises(ValueError, match="no published rule for CenterNet3D"):
+        PublishedLayout().update(state)

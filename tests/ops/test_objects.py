@@ -144,12 +144,25 @@ def test_moves_may_be_of_another_precision_than_the_objects() -> None:
         assert value.dtype is torch.float32 and torch.allclose(value, one[name], atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_boxes_in_the_picture_only_stay_the_edges_of_their_masks(scale: int) -> None:
+    mask = torch.zeros(1, 8, 12, dtype=torch.bool)
+    mask[0, 2:5, 7:12] = True  # to the right border
+    layout = Layout.of_boxes(["Car"], torch.tensor([[7.0, 2, 12, 5]]), 8, 12, masks=mask)
+    larger = layout.resized(8 * scale, 12 * scale)
+    for moved in (layout.flipped(), larger, larger.flipped()):
+        assert moved.masks is not None
+        rows, columns = moved.masks[0].nonzero().T
+        edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert moved.boxes[0].tolist() == [float(edge) for edge in edges]
+
+
 def test_a_layout_in_the_picture_only_knows_nothing_of_space() -> None:
     boxes = torch.tensor([[10.0, 20, 30, 50], [5, 5, 9, 9]])
     layout = Layout.of_boxes(["Car", "Tram"], boxes, 60, 80, torch.tensor([0.9, 0.2]))
     assert layout.sizes.isnan().all() and layout.projection.isnan().all() and layout.corners.isnan().all()
     moved = layout.flipped().warped(2, 2, 1, 0, 120, 160)
-    assert torch.equal(moved.boxes[0], torch.tensor([99.0, 40, 139, 100])) and moved.projection.isnan().all()
+    assert torch.equal(moved.boxes[0], torch.tensor([100.5, 39.5, 140.5, 99.5])) and moved.projection.isnan().all()
     objects = pack([layout], KINDS)
     assert objects.asked.tolist() == [[True]] and torch.equal(objects.boxes[0, 0], boxes[0])
     assert len(layout.select(torch.tensor([True, False]))) == 1

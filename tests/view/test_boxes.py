@@ -162,6 +162,14 @@ def test_the_faint_layout_is_white_and_below() -> None:
     assert (both[:, W:].min(axis=2) > 190).sum() > 30
 
 
+def test_a_faint_layout_in_the_picture_only_is_white_too() -> None:
+    given = Layout.of_boxes(["Car"], torch.tensor([[10.0, 40.0, 60.0, 90.0]]), *GRAY.shape[:2])
+    other = replace(given, boxes=given.boxes + torch.tensor([100.0, 0.0, 100.0, 0.0]))
+    both = draw_layout(GRAY, given, faint=other, labels=False, scale=2)
+    assert np.array_equal(draw_layout(GRAY, given, labels=False, scale=2)[:, :180], both[:, :180])
+    assert (both[70:190, 210:330].min(axis=2) > 190).sum() > 30
+
+
 def test_small_pictures_are_enlarged() -> None:
     small = layout(("Car",), [[0.0, 1.5, 9.0]], [0.6]).resized(60, 200)
     picture = draw_layout(GRAY[:60, :200], small, scale=None)

@@ -12,6 +12,7 @@ from torch import Tensor
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Image, Points, Space, Voxels
+from invert3d.engine.tree import Tree
 
 Reduction = Literal["sum", "norm", "abs"]
 
@@ -41,10 +42,12 @@ class Method:
     """A way to explain a score. Subclasses are frozen keyword-only dataclasses of plain values.
 
     ``reduction`` makes one number a point of its values: their sum where they add up to something, else the norm.
-    ``takes`` are the kinds of input it explains.
+    ``takes`` are the kinds of input it explains. ``local`` says that it asks for the derivative at the input itself,
+    which says nothing of a score that is largest there.
     """
 
     reduction: ClassVar[Reduction] = "sum"
+    local: ClassVar[bool] = False
     takes: ClassVar[tuple[type[Space], ...]] = (Points, Voxels, Image)
 
     def check(self, space: Space) -> None:
@@ -53,8 +56,8 @@ class Method:
             known = " and ".join(kind.__name__.lower() for kind in self.takes)
             raise ValueError(f"{type(self).__name__} explains {known}, not {type(space).__name__.lower()}")
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
-        """Explain minus ``score`` at x (B, *space.shape), for the classes ``target`` (B,).
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
+        """Explain minus ``score`` at x (B, *space.shape), for the ``target``: classes (B,), or that of a detector.
 
         Raises ValueError if x is not a legal batch of the model's space.
         """

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,8 @@ from invert3d.engine.gradient import input_gradient
 from invert3d.engine.hooks import Taps
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
-from invert3d.engine.space import Points, Space
+from invert3d.engine.space import Image, Points, Space
+from invert3d.engine.tree import Tree
 from invert3d.ops.points import knn
 from invert3d.registry import plain
 
@@ -28,12 +29,14 @@ class GradCAM(Method):
 
     A are the features of a ``layer``, by default the deepest that still has places: 4 voxels a side or more, the
     features of the points before they are pooled, those of the centers of PointNet++. The map is interpolated to the
-    input, between voxels linearly, between points from the three nearest centers.
+    input, between voxels linearly, between points from the three nearest centers. Of a pyramid of features the maps of
+    all levels are added.
     """
 
+    local = True
     layer: str = ""
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         self.check(model.space)
         model.space.validate(x)
         name = self.layer or deepest(model, x)
@@ -42,11 +45,16 @@ class GradCAM(Method):
         module = model.model.get_submodule(name)
 
         def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:
-            found = places_of(taps.taken()[name], model.space, leaf, module)
-            gradient = torch.autograd.grad(outcome, found.raw, allow_unused=True)[0]
-            if gradient is None:
+            levels = levels_of(taps.taken()[name], model.space, leaf, module)
+            gradients = torch.autograd.grad(outcome, [level.raw for level in levels], allow_unused=True)
+            maps = [
+                self._map(level.arranged(level.raw), level.arranged(gradient), level.centers, leaf, model.space)
+                for level, gradient in zip(levels, gradients, strict=True)
+                if gradient is not None
+            ]
+            if not maps:
                 raise ValueError(f"the score does not depend on what {name} returns: choose another layer")
-            return self._map(found.arranged(found.raw), found.arranged(gradient), found.centers, leaf, model.space)
+            return torch.stack(maps).sum(0)
 
         try:
             values, _ = input_gradient(model, -score, x, target, differentiate=differentiate)
@@ -93,6 +101,16 @@ class FeatureMap:
         if self.packed:
             like_raw = like_raw.unflatten(0, (self.packed, -1))
         return like_raw.transpose(1, 2) if self.last else like_raw
+
+
+def levels_of(output: Any, space: Space, x: Tensor, module: nn.Module) -> list[FeatureMap]:
+    """The features in what a layer returned: one map, or those of a pyramid of images, which is a dictionary or a list
+    of maps. Raises ValueError if it is neither."""
+    levels = list(output.values()) if isinstance(output, dict) else output
+    several = isinstance(space, Image) and isinstance(levels, (list, tuple)) and len(levels) > 0
+    if several and all(isinstance(level, Tensor) and level.dim() == 4 for level in levels):
+        return [FeatureMap(cast("Tensor", level)) for level in levels]
+    return [places_of(output, space, x, module)]
 
 
 def places_of(output: Any, space: Space, x: Tensor, module: nn.Module) -> FeatureMap:

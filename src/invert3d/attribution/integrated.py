@@ -22,6 +22,7 @@ from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points
+from invert3d.engine.tree import Tree, rows_of
 from invert3d.ops.choices import Choices, recorded, replayed
 from invert3d.registry import plain
 
@@ -109,7 +110,7 @@ class IntegratedGradients(Method):
         if self.first < 1 or self.most < self.first:
             raise ValueError(f"first must be 1 or more and most no less, not {self.first} and {self.most}")
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         model.space.validate(x)
         path = Path(model, score, x, self._baseline(x), target, frozen=self.groupings == "frozen")
         ends = [(Node(row, 0.0), Node(row, 1.0)) for row in range(len(x))]
@@ -191,7 +192,7 @@ class Path:
     """F and its gradient at points x' + a (x - x') of straight paths, sample by sample."""
 
     def __init__(
-        self, model: Frozen, score: Objective, x: Tensor, baseline: Tensor, target: Tensor | None, *, frozen: bool
+        self, model: Frozen, score: Objective, x: Tensor, baseline: Tensor, target: Tree | None, *, frozen: bool
     ) -> None:
         self.model, self.objective, self.target = model, -score, target
         self.x, self.baseline = x.to(model.device, model.dtype), baseline.to(model.device, model.dtype)
@@ -207,7 +208,7 @@ class Path:
             rows = [node.row for node in some]
             way = self.x[rows] - self.baseline[rows]
             share = way.new_tensor([node.place for node in some]).view(-1, *[1] * (way.dim() - 1))
-            target = None if self.target is None else self.target[rows]
+            target = rows_of(self.target, rows)
             held = nullcontext() if self.choices is None else replayed(self.model.model, self.choices.of(rows))
             with held:
                 gradients, state = input_gradient(self.model, self.objective, self.baseline[rows] + share * way, target)

@@ -23,6 +23,7 @@ from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.space import Points, Space
 from invert3d.engine.state import State
 from invert3d.engine.stepper import Stepper
+from invert3d.engine.tree import Tree
 from invert3d.ops.points import gather, knn
 from invert3d.registry import plain
 
@@ -32,8 +33,8 @@ class ExtremalPerturbation(Method):
     """The mean of the best masks of several ``areas`` (shares of the points, or of the filled voxels).
 
     The weight of the area grows from ``strength`` by ``growth`` a step, as in the authors' code; it is counted in units
-    of the score at x. Masks are smooth over the ``neighbors`` nearest points, or on a grid ``coarse`` times coarser
-    than that of the input.
+    of the score at x, or, where that is more, of what it is above the score of nothing. Masks are smooth over the
+    ``neighbors`` nearest points, or on a grid ``coarse`` times coarser than that of the input.
     """
 
     areas: tuple[float, ...] = (0.1, 0.2, 0.4)
@@ -48,11 +49,12 @@ class ExtremalPerturbation(Method):
         if not self.areas or not all(0 < area < 1 for area in self.areas):
             raise ValueError(f"areas must be shares between 0 and 1, not {self.areas}")
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         self.check(model.space)
         model.space.validate(x)
         x = x.to(model.device, model.dtype)
-        scale = score_of(model, score, x, target).abs().clamp_min(1e-6)
+        whole, least = (score_of(model, score, each, target) for each in (x, nothing(model.space, x)))
+        scale = torch.maximum(whole.abs(), (whole - least).abs()).clamp_min(1e-6)
         on_points = isinstance(model.space, Points)
         spread = OverPoints(x, min(self.neighbors, x.shape[1])) if on_points else OverGrid(x, self.coarse)
         total = torch.zeros_like(x)
@@ -71,7 +73,7 @@ class ExtremalPerturbation(Method):
             total += spread(found.theta["mask"].to(x))
         filled, shared = (1, x.shape[-1]) if on_points else ((x != 0).to(x), x.shape[1])
         values = (total / len(self.areas) * filled / shared).detach()
-        return Attribution(values, {"evaluations": self.steps * len(self.areas) + 1})
+        return Attribution(values, {"evaluations": self.steps * len(self.areas) + 2})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,6 +27,7 @@ from invert3d.attribution.attribution import Attribution, Method
 from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
+from invert3d.engine.tree import Tree
 from invert3d.registry import plain
 
 Rule = Literal["guided", "deconvolution"]
@@ -75,10 +76,11 @@ class Rectified(Method):
     Raises ValueError if the model has none: the result would be the plain gradient under another name.
     """
 
+    local = True
     reduction = "norm"
     rule: Rule = "guided"
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         found: list[str] = []
 
         def differentiate(outcome: Tensor, leaf: Tensor) -> Tensor:

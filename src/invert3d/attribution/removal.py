@@ -12,6 +12,7 @@ from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
 from invert3d.engine.objective import Objective
 from invert3d.engine.space import Points, Space
+from invert3d.engine.tree import Tree
 from invert3d.ops.points import farthest_point_sample, gather, square_distances
 from invert3d.registry import plain
 
@@ -24,10 +25,11 @@ class PointSaliency(Method):
     published.
     """
 
+    local = True
     takes = (Points,)
     alpha: float = 1.0
 
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         self.check(model.space)
         gradient, _ = input_gradient(model, -score, x, target)
         off = (x - x.median(1, keepdim=True).values).to(gradient)
@@ -50,7 +52,7 @@ class RegionOcclusion(Method):
             raise ValueError(f"regions and blocks must be 2 or more, not {self.regions} and {self.blocks}")
 
     @torch.no_grad()
-    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tensor | None = None) -> Attribution:
+    def __call__(self, model: Frozen, score: Objective, x: Tensor, target: Tree | None = None) -> Attribution:
         self.check(model.space)
         model.space.validate(x)
         region = self._regions(model.space, x)
@@ -81,6 +83,6 @@ def nothing(space: Space, x: Tensor) -> Tensor:
     return x.mean(1, keepdim=True).expand_as(x) if isinstance(space, Points) else torch.zeros_like(x)
 
 
-def score_of(model: Frozen, score: Objective, x: Tensor, target: Tensor | None) -> Tensor:
+def score_of(model: Frozen, score: Objective, x: Tensor, target: Tree | None) -> Tensor:
     """Minus the objective (B,) at x, without a derivative."""
     return -input_gradient(model, score, x, target, differentiate=lambda outcome, leaf: leaf)[1].loss

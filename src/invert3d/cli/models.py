@@ -41,9 +41,11 @@ def models(name: str | None = None, *, record: bool = False) -> None:
         [key, f"{c.options['size']} x {c.options['size']}", *averages(c.scores), source(c.data), *sizes(c)]
         for key, c in flat.items()
     ]
-    columns = ["detector", "pictures", "AP", "AP50", "AP of masks", "trained on", *size]
+    columns = ["detector", "pictures", "AP", "AP50", "masks", "trained on", *size]
     if flat:
-        print_table("\nBundled 2-D detectors", columns, rows, "AP: COCO's, on held-out pictures, percent")
+        print_table(
+            "\nBundled 2-D detectors", columns, rows, "AP: COCO's, of boxes and of masks, on held-out pictures, percent"
+        )
     print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies

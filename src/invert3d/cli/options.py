@@ -88,6 +88,7 @@ Seed = Annotated[int, between(0, 2**63 - 1)]
 Port = Annotated[int, between(1, 65_535)]
 Workers = Annotated[int, between(1, 1_024)]
 Share = Annotated[float, above_zero(1)]
+Levels = Annotated[float, above_zero(255)]
 Positive = Annotated[float, above_zero(1_000_000)]
 Pair = Annotated[tuple[float, float], between(-1_000_000, 1_000_000)]
 Switch = Annotated[bool, Parameter(negative_bool="no-")]  # has a --no- form
@@ -319,6 +320,32 @@ class SceneOptions:
     streets: Streets | None = None
     clutter: bool = False
     start: File | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoOptions:
+    """Pictures with labels.
+
+    Attributes:
+        coco: Annotations in COCO's form.
+        images: The folder of the pictures of --coco; by default images, beside the file.
+        image_id: Ids of the pictures of --coco, comma separated; by default all.
+    """
+
+    coco: File | None = None
+    images: Folder | None = None
+    image_id: Names | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlatOptions(CocoOptions):
+    """Layouts of 2-D detectors in files.
+
+    Attributes:
+        layout: A layout as JSON, instead of --coco: objects with kind and box.
+    """
+
+    layout: File | None = None
 
 
 Running = Annotated[Run, Parameter(name="*")]

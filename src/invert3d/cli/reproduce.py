@@ -10,16 +10,22 @@ def reproduce(
     model: str | None = None,
     steps: Count | None = None,
     epochs: Positive = 1.0,
+    pictures: Count | None = None,
     device: Device = "cpu",
     run: Running = Run(),
 ) -> None:
     """Reproduce a figure of a paper, with a table that measures what the paper observes in it.
 
     Args:
-        figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1.
-        model: Bundled weights; by default a network as in the figure.
-        steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3).
+        figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1;
+            layout-inversion/fig4, fig5, fig8, fig9, fig10, fig11, fig12, fig13, table1.
+        model: Bundled weights; by default a network as in the figure. Figures of layout-inversion take several, comma
+            separated, and by default all bundled 2-D detectors.
+        steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3); for layout-inversion,
+            steps of our recipe.
         epochs: Epochs for which a pruned network is trained.
+        pictures: For layout-inversion, number of rooms, or of pictures of each object, instead of the few of a quick
+            look.
         run.out: The run folder; by default runs/FIGURE.
     """
     from invert3d.registry import lookup
@@ -27,6 +33,6 @@ def reproduce(
 
     make = lookup("figure", figure)
     run = run.at(f"runs/{figure.replace('/', '-')}")
-    options = FigureOptions(run=run, model=model, steps=steps, epochs=epochs, device=device)
+    options = FigureOptions(run=run, model=model, steps=steps, epochs=epochs, device=device, pictures=pictures)
     print_scores(make(options))
     print(f"open {run.folder() / 'index.html'}")

@@ -64,12 +64,14 @@ def optimize(
     Ctrl-C returns what there is, ``interrupted``, with the checkpoint to go on from.
 
     Raises:
-        ValueError: for steps below 0, neither a target nor a batch size, a term that takes another kind of input, and
-            outputs at the first step that have NaN, no such class as is asked for, or no gradient in the input.
+        ValueError: for steps below 0, neither a target nor a batch size, a term that takes another kind of input or
+            model, and outputs at the first step that have NaN, no such class as is asked for, or no gradient in the
+            input.
         TypeError: for projections of an x that is not itself optimized.
     """
     count = _count(target, batch, steps)
     check_inputs(model.space, objective, projections, transforms)
+    objective.check(model.model)
     clock = time.perf_counter()
     with model:
         if checkpoint is None:

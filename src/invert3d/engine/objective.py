@@ -6,6 +6,7 @@ is a loss. Smaller is better. A *prior* is an objective that looks at the input 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,6 +24,9 @@ class Objective:
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
         raise NotImplementedError
+
+    def check(self, model: Any) -> None:
+        """Raise ValueError for a model that this objective cannot be asked of. Called before any work starts."""
 
     def update(self, state: State) -> None:
         """Called without gradient before the loss: pseudo-targets and annealing go here, into ``state.memory``."""
@@ -55,6 +59,10 @@ class WeightedSum(Objective):
     def __call__(self, state: State) -> Float[Tensor, "b"]:
         weighted = [weight * term(state) for weight, term in self.terms if weight]
         return sum(weighted[1:], start=weighted[0]) if weighted else state.x.flatten(1).sum(1) * 0
+
+    def check(self, model: Any) -> None:
+        for _, term in self.terms:
+            term.check(model)
 
     def update(self, state: State) -> None:
         for _, term in self.terms:

@@ -22,12 +22,13 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.transform import Transform
 from invert3d.ops.points import gather, nearest_others
 
-Removal = Literal["center", "resample", "empty", "blur"]
+Removal = Literal["center", "resample", "empty", "blur", "mean"]
 
 
 def occupied(x: Tensor) -> Tensor:
-    """Which elements of x are there: all points of clouds (B, N, C), the filled voxels of grids (B, 1, D, H, W)."""
-    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if x.dim() == 3 else x[:, 0] != 0
+    """Which elements of x are there: all points of clouds (B, N, C), the filled voxels of grids (B, 1, D, H, W), all
+    pixels of images (B, 3, H, W)."""
+    return x[:, 0] != 0 if x.dim() == 5 else torch.ones_like(x[..., 0] if x.dim() == 3 else x[:, 0], dtype=torch.bool)
 
 
 def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
@@ -36,7 +37,9 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
     Clouds (B, N, C), ``keep`` (B, N) with as many kept in each. ``center``: the others move into the mean of the cloud,
     where they say least (Zheng et al. 2019). ``resample``: they become copies of points that are kept, drawn at random.
     Grids (B, 1, D, H, W), ``keep`` (B, D, H, W). ``empty``: the
-    others are emptied. ``blur``: they take the mean of the 5^3 voxels around them.
+    others are emptied. ``blur``: they take the mean of the 5^3 voxels around them. Images (B, 3, H, W), ``keep``
+    (B, H, W). ``blur``: the others take the mean of the pixels around them, an eighth of the longer side across.
+    ``mean``: they take the mean color of the image.
 
     Raises ValueError for a way that does not fit the input.
     """
@@ -45,6 +48,12 @@ def removed(x: Tensor, keep: Tensor, how: Removal, seed: int = 0) -> Tensor:
             raise ValueError(f"voxels are removed by empty or blur, not by {how}")
         rest = torch.zeros_like(x) if how == "empty" else F.avg_pool3d(x, 5, 1, 2)
         return torch.where(keep[:, None], x, rest)
+    if x.dim() == 4:
+        if how not in ("blur", "mean"):
+            raise ValueError(f"pixels are removed by blur or mean, not by {how}")
+        reach = max(1, max(x.shape[2:]) // 16)
+        near = F.avg_pool2d(x, 2 * reach + 1, 1, reach, count_include_pad=False)
+        return torch.where(keep[:, None], x, near if how == "blur" else x.mean((2, 3), keepdim=True))
     if how not in ("center", "resample"):
         raise ValueError(f"points are removed by center or resample, not by {how}")
     if how == "center":

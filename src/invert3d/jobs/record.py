@@ -85,8 +85,18 @@ MEANINGS = {
         "agreement_rooms_mean": "COCO's AP of one detector on real pictures, another's detections as ground truth "
         "(mean)",
         "control_mean": "COCO's AP on pictures inverted from shuffled weights, our recipe (mean)",
+        "loop_overhead_retinanet": "time of one loop step / bare forward, losses and backward (RetinaNet of rooms)",
+        "loop_overhead_fasterrcnn": "time of one loop step / bare forward, losses and backward (Faster R-CNN of rooms)",
         "rooms_frames_per_second": "rooms generated per second at 160 x 160 on one core",
         "context_rank_correlation": "rank correlation of what appears beside a single object with what is planted",
+        "evidence_class_object_grad_cam": "evidence for the class by Grad-CAM: share on the object, less that of a "
+        "uniform map over the box",
+        "evidence_class_object_d_rise": "evidence for the class by D-RISE: share on the object, less that of a uniform "
+        "map over the box",
+        "evidence_box_border_grad_cam": "evidence for the box by Grad-CAM: share near the object's border, less that "
+        "of a uniform map over the box",
+        "evidence_box_border_d_rise": "evidence for the box by D-RISE: share near the object's border, less that of a "
+        "uniform map over the box",
     },
     "detector3d": {
         "ap3d_streets_small": "3-D AP of the small detector on held-out streets",

@@ -29,10 +29,22 @@ def report(
     pictures: Sequence[tuple[str, Path]] = (),
     clouds: Sequence["Cloud"] = (),
 ) -> dict[str, Any]:
-    """Write the table of a job and a page with it. Returns the table.
+    """``write_report`` into the folder of a job."""
+    return write_report(outcome.path, title, rows, note, pictures, clouds)
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    rows: Sequence[dict[str, Any]],
+    note: str = "",
+    pictures: Sequence[tuple[str, Path]] = (),
+    clouds: Sequence["Cloud"] = (),
+) -> dict[str, Any]:
+    """Write a table and a page with it. Returns the table.
 
     Args:
-        outcome: of the job.
+        folder: where to.
         title, note: above and below the table.
         rows: dictionaries; their keys are the columns, empty where a row lacks one.
         pictures: shown on the page, with their titles.
@@ -40,9 +52,9 @@ def report(
     """
     from invert3d.view.page import Table, write_page
 
-    table = save_table(outcome.path, title, rows, note)
+    table = save_table(folder, title, rows, note)
     write_page(
-        outcome.path / "index.html",
+        folder / "index.html",
         title=title,
         subtitle=note,
         clouds=list(clouds),

@@ -7,7 +7,7 @@ draws it from a spectrum, coarse first, and stops once the detector reads the as
 All are recipes (``recipes/boxes``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -23,16 +23,43 @@ from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.objectives.detection import check_heads
 from invert3d.priors.statistics import norm_layers
+from invert3d.projections.bounds import Ball
 from invert3d.registry import plain
+
+#: what papers call the heads of 2-D detectors, and what torchvision calls them in each family
+SHORT: Mapping[str, tuple[str, ...]] = {
+    "cls": ("classification", "classifier"),
+    "reg": ("bbox_regression", "box_reg"),
+    "mask": ("mask",),
+    "ctr": ("bbox_ctrness",),
+    "rpn": ("objectness", "rpn_box_reg"),
+}
+
+
+def short_heads(known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The short names that stand for some of a detector's heads, and for which."""
+    found = {name: tuple(head for head in heads if head in known) for name, heads in SHORT.items()}
+    return {name: heads for name, heads in found.items() if heads}
+
+
+def named_heads(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """The heads that names stand for: a detector's own, or short ones (``cls``, ``reg``, ``mask``, ``ctr``, ``rpn``).
+
+    Raises ValueError for none, or one that the detector does not have.
+    """
+    whole = short_heads(known) | {name: (name,) for name in known}
+    check_heads(names, whole)
+    return list(dict.fromkeys(head for name in names for head in whole[name]))
 
 
 def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = None, **overrides: Any) -> Recipe:
     """A layout recipe, by name or from a TOML file, with what depends on the detector filled in wherever it is a field.
 
-    That is: whether colors are ``swapped``; the batch norms (``layers``) where the recipe names none; and the
-    ``weights`` of the heads, where only some ``heads`` are asked. ``overrides`` replace plain values (``load_recipe``):
-    with ``starts``, each picture begins so many times at once with other draws and one is kept, of those that were done
-    early, or of all if none was, the one that costs least.
+    That is: the settings for its family (its attribute ``network``); whether colors are ``swapped``; the batch norms
+    (``layers``) where the recipe names none; and the ``weights`` of the heads it has, or of the ``heads`` that are
+    asked (``named_heads``). ``overrides`` replace plain values (``load_recipe``): with ``starts``, each picture begins
+    so many times at once with other draws and one is kept, of those that were done early, or of all if none was, the
+    one that costs least.
 
     Raises ValueError for unknown names or heads.
     """
@@ -41,7 +68,26 @@ def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = Non
         "layers": lambda names: names or reached_norms(detector),
         "weights": lambda weights: _weights(dict(weights), heads, detector.heads),
     }
-    return _filled(load_recipe(name, "boxes", **overrides), known)
+    family = getattr(detector, "network", "")
+    return _filled(load_recipe(name, "boxes", family=family, **overrides), known)
+
+
+def within_ball(recipe: Recipe, norm: str, levels: float, size: int) -> Recipe:
+    """The recipe with another ball that pictures of ``size`` values stay in: of no value more than ``levels`` of 255
+    away from the start (``linf``), or that far on average, as a root mean square (``l2``).
+
+    Raises ValueError for a recipe without a ball, an unknown norm, or a radius that is not positive.
+    """
+    ball = Ball(norm=norm, radius=levels / 255 * (size**0.5 if norm == "l2" else 1.0))
+    if not any(isinstance(each, Ball) for stage in recipe.stages for each in stage.projections):
+        raise ValueError(f"the recipe {recipe.name} keeps pictures in no ball: smallest_change does")
+    return replace(
+        recipe,
+        stages=tuple(
+            replace(stage, projections=tuple(ball if isinstance(each, Ball) else each for each in stage.projections))
+            for stage in recipe.stages
+        ),
+    )
 
 
 def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapping[str, float]) -> dict[str, float]:
@@ -54,8 +100,7 @@ def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapp
         return {}
     if weights and not own:
         check_heads(weights, known)
-    asked = list(own) if heads is None else list(heads)
-    check_heads(asked, known)
+    asked = list(own) if heads is None else named_heads(heads, known)
     if "corners" in own and {"dep", "rot", "dim", "reg"} <= set(asked):
         asked.append("corners")
     return {name: own.get(name, known[name]) for name in dict.fromkeys(asked)}
@@ -93,12 +138,15 @@ def quantized(x: Tensor) -> Tensor:
 class Agrees(Recorder):
     """A sample is done once the detector reads exactly the asked layout from its 8-bit picture.
 
-    It looks at every ``every``-th step, in full precision, and the answer must be yes ``patience`` times in a row. See
+    It looks at every ``every``-th step, in full precision, and the answer must be yes ``patience`` times in a row:
+    detections above ``threshold`` are the objects and nothing else, each corner ``within`` diagonals on average. See
     ``Detector.agrees``.
     """
 
     every: int = 10
     patience: int = 1
+    threshold: float = 0.3
+    within: float = 0.02
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.patience < 1:
@@ -108,7 +156,8 @@ class Agrees(Recorder):
     def record(self, state: State) -> None:
         if (state.step + 1) % self.every:
             return
-        right = state.model.agrees(state.model.raw(quantized(state.x)), state.target)
+        raw = state.model.raw(quantized(state.x))
+        right = state.model.agrees(raw, state.target, self.threshold, self.within)
         memory = state.memory_of(self)
         before = memory.get("times", torch.zeros(len(right), device=right.device))
         memory["times"] = torch.where(right, before + 1, torch.zeros_like(before))

@@ -17,7 +17,7 @@ FOLDER = Path(str(resources.files("invert3d"))) / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """Names of the built-in recipes: those of class inversion, and ``boxes/NAME`` for those of layouts."""
+    """Names of the built-in recipes: those of class inversion, ``boxes/NAME`` and ``layouts/NAME``."""
     return sorted(name.removeprefix("classes/") for name in _files())
 
 
@@ -25,11 +25,12 @@ def _files() -> dict[str, Path]:
     return {f"{path.parent.name}/{path.stem}": path for path in FOLDER.glob("*/*.toml")}
 
 
-def load_recipe(name: str, task: str = "classes", **overrides: Any) -> Recipe:
+def load_recipe(name: str, task: str = "classes", *, family: str | None = None, **overrides: Any) -> Recipe:
     """A built-in recipe by name, or one from a TOML file by path, with some plain values replaced.
 
-    ``steps`` as an override shares out that many steps over the stages in proportion. Raises ValueError for an unknown
-    recipe, and for any unknown key or value of the wrong type in it.
+    With the name of a ``family`` of networks, the recipe is that of ``in_family``. ``steps`` as an override shares out
+    that many steps over the stages in proportion. Raises ValueError for an unknown recipe, and for any unknown key or
+    value of the wrong type in it.
     """
     path, files = Path(name), _files()
     if path.suffix != ".toml":
@@ -44,7 +45,8 @@ def load_recipe(name: str, task: str = "classes", **overrides: Any) -> Recipe:
         table = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is not TOML: {error}") from error
-    return overridden(recipe_from(table, path.stem), overrides)
+    recipe = recipe_from(table, path.stem)
+    return overridden(recipe if family is None else in_family(recipe, family), overrides)
 
 
 def overridden(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
@@ -65,11 +67,40 @@ def recipe_from(table: dict[str, Any], name: str) -> Recipe:
     """A recipe from its table. Raises ValueError for what cannot be in one, with the nearest keys or names."""
     table = {"name": name, **table}
     try:
-        return made(msgspec.convert(table, struct_of(Recipe)))
+        recipe = made(msgspec.convert(table, struct_of(Recipe)))
     except msgspec.ValidationError as error:
         raise ValueError(f"recipe {name}: {explained(str(error), table)}") from error
     except ValueError as error:
         raise ValueError(f"recipe {name}: {error}") from error
+    for family in recipe.families or ():
+        in_family(recipe, family)  # mistakes are refused now, not when the first network of the family is opened
+    return recipe
+
+
+def in_family(recipe: Recipe, family: str) -> Recipe:
+    """A recipe with the settings that it has for a family of networks; without any for others, it is as it stands.
+
+    The settings are a table like that of the recipe with only what differs: of a list, as many tables as the recipe
+    has. Raises ValueError for what does not fit.
+    """
+    table = recipe_table(recipe)
+    changes = table.pop("families", {}).get(family, {})
+    try:
+        return recipe_from(_changed(table, changes, f"recipe {recipe.name}"), recipe.name)
+    except ValueError as error:
+        raise ValueError(f"family {family} of {error}") from error
+
+
+def _changed(value: Any, changes: Any, where: str) -> Any:
+    """A plain value with changes: tables are changed key by key, lists of tables item by item."""
+    if isinstance(value, dict) and isinstance(changes, dict):
+        return value | {key: _changed(value.get(key), each, f"{where}, {key}") for key, each in changes.items()}
+    tables = isinstance(changes, list) and changes and all(isinstance(each, dict) for each in changes)
+    if tables and isinstance(value, list):
+        if len(value) != len(changes):
+            raise ValueError(f"{where} has {len(value)} parts, not {len(changes)}; {{}} leaves one as it is")
+        return [_changed(*pair, where) for pair in zip(value, changes, strict=True)]
+    return changes
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _shape(hint: Any, own: Any) -> Any:
         if hint is own:  # in a member of the union, which is not complete yet
             return ForwardRef(f"Any{hint.__name__}")
         return Annotated[list[_union(hint)], msgspec.Meta(min_length=1)] if hint is Objective else _union(hint)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return struct_of(hint)
     origin, inner = get_origin(hint), get_args(hint)
     if not inner or origin is Literal:

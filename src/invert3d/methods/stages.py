@@ -62,7 +62,8 @@ class Recipe:
 
     ``parameterization`` and ``transforms`` say how x is drawn and seen, in the stages that say nothing else. ``judge``
     ranks the starts: ``none`` is the loss, ``own`` the inverted network in other views, or the name of bundled weights,
-    whose vote is added to it.
+    whose vote is added to it. ``families`` are tables of what is different for a family of networks
+    (``methods.recipes.in_family``), by its name.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Recipe:
     candidates: int = 0  # random starts that are looked at without a derivative (``methods.classes``)
     starts: int = 1  # of each sample
     judge: str = "none"
+    families: dict[str, dict[str, Any]] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if self.starts < 1 or 0 != self.points < 16:

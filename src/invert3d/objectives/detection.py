@@ -1,6 +1,7 @@
 """What is asked of a detector: a layout. One objective for all detectors (``models.detectors``)."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -43,13 +44,51 @@ class DetectionLoss(Objective):
         losses = state.model.losses(state.outputs, state.memory_of(self), self.per)
         weights = dict(self.weights) or {name: state.model.heads[name] for name in losses}
         check_heads(weights, state.model.heads)
-        told = {name: weight for name, weight in weights.items() if weight and name in losses}
-        if not told:
-            raise ValueError(
-                f"the target says nothing for {', '.join(name for name, weight in weights.items() if weight)}: ask for "
-                f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
-            )
-        return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
+        return weighted_heads(losses, weights)
+
+
+def weighted_heads(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Float[Tensor, "b"]:
+    """The weighted sum of the losses of heads, (B,) each. Raises ValueError where no head with a weight has a loss."""
+    told = {name: weight for name, weight in weights.items() if weight and name in losses}
+    if not told:
+        raise ValueError(
+            f"the target says nothing for {', '.join(name for name, weight in weights.items() if weight)}: ask for "
+            f"layouts that do (every one with masks, for mask), or for another head: {', '.join(losses)}"
+        )
+    return torch.stack([weight * losses[name] for name, weight in told.items()]).sum(0)
+
+
+@plain("objective", "layout_contrast")
+class LayoutContrast(Objective):
+    """How much worse a detector fits one layout than another: why this one rather than that? ``Contrast`` of detectors.
+
+    The target has both, ``asked`` and ``against``, each a target of the detector. The difference of their losses has a
+    derivative where the detector says exactly something between the two, as the loss of a box has not: it is lowest
+    there.
+
+    Attributes:
+        weights: of the heads, as in ``DetectionLoss``.
+    """
+
+    spaces = frozenset({"image"})
+
+    weights: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", tuple(dict(self.weights).items()))
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return self._of(state, "asked") - self._of(state, "against")
+
+    def _of(self, state: State, which: str) -> Float[Tensor, "b"]:
+        """The loss of one of the layouts."""
+        told, loss = (
+            replace(state, view_target=state.view_target[which], memory={}),
+            DetectionLoss(weights=self.weights),
+        )
+        with torch.no_grad():
+            loss.update(told)
+        return loss(told)
 
 
 def check_heads(names: Collection[str], heads: Collection[str]) -> None:

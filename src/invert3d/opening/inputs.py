@@ -31,13 +31,31 @@ def read_inputs(
     """
     if not files:
         raise ValueError("name at least one file, or shapes:airplane for a procedural shape")
-    found: dict[str, Tensor] = {}
+    by_name = names_of(files)
+    return {name: read_input(file, space, up=up, seed=seed, facing=facing) for name, file in by_name.items()}
+
+
+def read_pictures(files: Sequence[str | Path]) -> dict[str, np.ndarray]:
+    """The pictures (H, W, 3) uint8 in files, by name; files of equal names are numbered.
+
+    Raises ValueError for a file that is no picture, a name that is no plain one (``ops.names``), or no file.
+    """
+    from invert3d.data.images import read_image
+
+    if not files:
+        raise ValueError("name at least one picture")
+    return {name: read_image(file) for name, file in names_of(files).items()}
+
+
+def names_of(files: Sequence[str | Path]) -> dict[str, str]:
+    """The files by name, files of equal names numbered. Raises ValueError for a name that is no plain one."""
+    found: dict[str, str] = {}
     for file in files:
         plain = name = checked_name(Path(file).stem.removeprefix("shapes:"), str(file))
         number = 1
         while name in found:
             name, number = f"{plain}-{number}", number + 1
-        found[name] = read_input(str(file), space, up=up, seed=seed, facing=facing)
+        found[name] = str(file)
     return found
 
 

@@ -27,7 +27,8 @@ class Layout:
 
     Attributes:
         kinds: what each is, e.g. ``Car``.
-        boxes: (n, 4) left, top, right, bottom in pixels, inside the image.
+        boxes: (n, 4) left, top, right, bottom in pixels, inside the image: of a layout in space from the middle of a
+            pixel to that of another, as in KITTI, of one in the picture only from edge to edge, as in COCO.
         sizes: (n, 3) height, width, length.
         centers: (n, 3) of the bottom faces.
         yaws: (n,) rotation_y. alphas: (n,) observation angles.
@@ -165,7 +166,8 @@ class Layout:
 def flip_fields(fields: Mapping[str, Any], width: int) -> dict[str, Tensor]:
     """What mirroring a picture changes in the fields of a layout, or of a batch of them, as far as they are there."""
     left, top, right, bottom = fields["boxes"].unbind(-1)
-    found = {"boxes": torch.stack([width - 1 - right, top, width - 1 - left, bottom], -1)}
+    end = width - 1 + 2 * _half(fields)
+    found = {"boxes": torch.stack([end - right, top, end - left, bottom], -1)}
     if fields.get("masks") is not None:
         found["masks"] = fields["masks"].flip(-1)
     if "centers" in fields:
@@ -180,11 +182,14 @@ def warp_fields(
     fields: Mapping[str, Any], scale: Float[Tensor, "*b 2"], move: Float[Tensor, "*b 2"], height: int, width: int
 ) -> dict[str, Tensor]:
     """What changes in the fields of a layout, or of a batch of them, when pictures are scaled by (across, down), then
-    moved by (right, below) pixels, and cut to a size. Boxes in space stay: the camera takes it."""
-    scale, move = scale.to(fields["boxes"]), move.to(fields["boxes"])
-    limits = scale.new_tensor([width - 1.0, height - 1.0] * 2)
-    boxes = fields["boxes"] * torch.cat([scale] * 2, -1)[..., None, :] + torch.cat([move] * 2, -1)[..., None, :]
-    found = {"boxes": torch.minimum(boxes.clamp_min(0), limits)}
+    moved by (right, below) pixels, and cut to a size: a pixel's middle u goes to u s + m. Boxes in space stay: the
+    camera takes it."""
+    scale, move, half = scale.to(fields["boxes"]), move.to(fields["boxes"]), _half(fields)
+    limits = scale.new_tensor([width - 1.0, height - 1.0] * 2) + 2 * half
+    boxes = (fields["boxes"] - half) * torch.cat([scale] * 2, -1)[..., None, :] + torch.cat([move] * 2, -1)[
+        ..., None, :
+    ]
+    found = {"boxes": torch.minimum((boxes + half).clamp_min(0), limits)}
     if fields.get("masks") is not None:
         found["masks"] = _warped_masks(fields["masks"], scale, move, height, width)
     if "projection" in fields:
@@ -192,6 +197,12 @@ def warp_fields(
         change[..., :2, 2] = move
         found["projection"] = change @ fields["projection"]
     return found
+
+
+def _half(fields: Mapping[str, Any]) -> float:
+    """Where the middle of the first pixel is. A layout in the picture only counts edges, as COCO does: a picture ends
+    at its width. One in space counts middles, as KITTI does: it ends at its width less 1."""
+    return 0.5 if fields.get("projection") is None or fields["projection"].isnan().all() else 0.0
 
 
 def _warped_masks(masks: Tensor, scale: Tensor, move: Tensor, height: int, width: int) -> Tensor:

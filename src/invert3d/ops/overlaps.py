@@ -1,13 +1,13 @@
 """How much boxes overlap: on the ground (bird's eye view, BEV) and in space. All differentiable.
 
-In the picture ``torchvision.ops.box_iou`` says it.
+In the picture ``torchvision.ops.box_iou`` says it, and of masks ``mask_iou``.
 
 Boxes in space are a triple (sizes, centers, yaws) as in a ``Layout``: KITTI's conventions, see ``ops.boxes``. A box
 without a size, or with NaN in it (not known), overlaps nothing.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from invert3d.ops.layouts import area
@@ -23,6 +23,13 @@ def intersection_over_first(a: Float[Tensor, "*k n 4"], b: Float[Tensor, "*k m 4
     one, other = a[..., :, None, :], b[..., None, :, :]
     corners = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
     return _share(area(torch.cat(corners, -1)), area(one))
+
+
+def mask_iou(a: Bool[Tensor, "n h w"], b: Bool[Tensor, "m h w"]) -> Float[Tensor, "n m"]:
+    """Intersection over union of all masks of ``a`` with all of ``b``; 0 of two empty ones."""
+    one, other = a.flatten(1).float(), b.flatten(1).float()
+    shared = one @ other.T
+    return shared / (one.sum(1)[:, None] + other.sum(1) - shared).clamp_min(1)
 
 
 def overlaps(a: Boxes, b: Others) -> tuple[Float[Tensor, "*k n m"], Float[Tensor, "*k n m"]]:

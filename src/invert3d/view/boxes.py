@@ -135,8 +135,8 @@ def draw_layout(
     for drawn, pale in ([] if faint is None else [(faint, True)]) + [(layout, False)]:
         for place in _far_to_near(drawn):
             _draw_box(axes, drawn, place, line, faint=pale)
-    for place in _flat(layout):
-        _draw_flat(axes, array(layout.boxes)[place], line, layout.kinds[place])
+        for place in _flat(drawn):
+            _draw_flat(axes, array(drawn.boxes)[place], line, drawn.kinds[place], faint=pale)
     if labels:
         _label(sheet, layout, scale, weight)
     return np.asarray(sheet.image()).copy()
@@ -204,15 +204,17 @@ def _draw_box(axes: "Axes", layout: "Layout", place: int, line: float, *, faint:
     axes.add_collection(LineCollection(places, linewidths=widths, colors=color, alpha=alpha, capstyle="round"))
 
 
-def _draw_flat(axes: "Axes", box: np.ndarray, line: float, kind: str) -> None:
-    """A rectangle (left, top, right, bottom), in dashes around what is no object."""
+def _draw_flat(axes: "Axes", box: np.ndarray, line: float, kind: str, *, faint: bool = False) -> None:
+    """A rectangle (left, top, right, bottom), in dashes around what is no object; faint, thin and white."""
     from matplotlib.patches import Rectangle
 
     left, top, right, bottom = box.tolist()
-    real = kind != "DontCare"
-    for paint, width in ((_HALO, 1.8), (code_of(kind_color(kind)) if real else "#dee0e6", 1.0)):
+    real, thin = kind != "DontCare", 0.55 if faint else 1.0
+    color = "#ffffff" if faint else code_of(kind_color(kind)) if real else "#dee0e6"
+    for paint, width in ((_HALO, 1.8 * thin), (color, thin)):
         dashes = (0, () if real else (3.85 / width, 3.15 / width))  # in widths of the line
         style = {"fill": False, "color": paint, "linestyle": dashes, "linewidth": width * line}
+        style |= {"alpha": 0.8} if faint else {}
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, **style))
 
 

@@ -74,6 +74,17 @@ def test_a_layout_file_is_inverted_to_pictures_that_are_read_again(cards, tmp_pa
     assert [row["score"] for row in found] == pytest.approx(again.scores[sure].tolist(), abs=1e-5)
 
 
+@pytest.mark.parametrize("recipe", ["published", "published_as_configured"])
+def test_two_stages_are_inverted_as_published(cards, tmp_path: Path, recipe: str) -> None:
+    file = written(tmp_path / "mine.json", ASKED)
+    command("invert", "layout", model=cards[1], recipe=recipe, layout=file, steps=2, out=tmp_path / "run")
+    saved = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["sources"][""]["recipe"]
+    assert saved["name"] == recipe and saved["stages"][0]["stepper"]["rate"] == 2.0, "as for Mask R-CNN"
+    weights = dict(saved["objective"][0]["weights"])
+    assert weights["box_reg"] == (10.0 if recipe == "published" else 30.0) and "classification" not in weights
+    assert (tmp_path / "run" / "images" / "mine.png").is_file()
+
+
 def test_python_and_command_give_the_same_pictures(cards, tmp_path: Path) -> None:
     file = written(tmp_path / "mine.json", ASKED)
     command("invert", "layout", model=cards[0], layout=file, steps=3, out=tmp_path / "run")
@@ -179,5 +190,25 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
     found = flat_transfer(cards, scenes, options, steps=2)
     assert found.matrix.rows == cards and set(cards) <= set(found.matrix.columns)
     assert len(found.diagonal) == 2 and len(found.apart) == 2 and len(found.rows()) == 3
+    published = flat_transfer(cards, scenes, replace(options, out=tmp_path / "published"), recipe="published", steps=2)
+    assert published.matrix.label == "published" and published.matrix.rows == cards
     control = flat_transfer(cards[:1], scenes, replace(options, out=tmp_path / "control"), steps=2, control=True)
     assert control.matrix.label == "ours on shuffled weights" and control.apart == []
+
+
+def test_heads_of_2d_detectors_are_asked_one_by_one(cards, tmp_path: Path, capsys) -> None:
+    file = written(tmp_path / "mine.json", ASKED)
+    words = {"model": cards[0], "layout": file, "steps": 1, "progress": False}
+    command("evaluate", "heads", "--heads", "cls", "--heads", "cls,bbox_regression", **words, out=tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "1 layouts, medians over the objects" in said and "cls bbox_regression" in said and "IoU" in said
+    assert (tmp_path / "run" / "heads.png").is_file()
+    with pytest.raises(ValueError, match="unknown head 'mask'"):
+        command("evaluate", "heads", "--heads", "mask", **words, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="--layout is for 2-D detectors"):
+        command("evaluate", "heads", **words | {"model": "centernet3d-small"}, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="unknown detector 'fcos-room'; did you mean fcos-rooms"):
+        command("evaluate", "heads", model="fcos-room", out=tmp_path / "no")
+    command("invert", "layout", model=cards[0], layout=file, steps=1, heads="cls,reg", out=tmp_path / "both")
+    asked = json.loads((tmp_path / "both" / "run.json").read_text())["settings"]["sources"][""]["recipe"]["objective"]
+    assert {*dict(asked[0]["weights"])} == {"classification", "bbox_regression"}

@@ -18,7 +18,6 @@ from invert3d.jobs.options import RunOptions
 from invert3d.jobs.record import headline, table_of
 from invert3d.models.weights import WeightCard
 from invert3d.priors.statistics import BatchNormStatistics, norm_layers
-from invert3d.study.layouts.heads import draw_heads, head_table, read_heads_at
 from invert3d.study.layouts.job import agreeing
 from invert3d.study.layouts.report import judgment, report
 from invert3d.study.layouts.scenes import Scenes, swept
@@ -27,7 +26,7 @@ from invert3d.training.detectors import save_detector
 from tests.layouts import encoded, split
 from tests.models.test_detectors import TINY, tiny
 from tests.ops.test_centers import PROJECTED
-from tests.study.layouts.test_job import SILENT, frames, layout_of, quick
+from tests.study.layouts.test_job import frames, layout_of, quick
 
 pytestmark = pytest.mark.usefixtures("coarse")
 
@@ -68,23 +67,6 @@ def test_reading_that_fails_takes_its_line_down(cards, tmp_path: Path, monkeypat
     with pytest.raises(MemoryError, match="no room to read"):
         layout_transfer("ours", frames(1), RunOptions(out=tmp_path / "run"), names=cards, steps=1)
     assert progress._signs.meters == shown
-
-
-def test_the_head_table_has_a_row_for_each_subset_and_one_for_the_streets(tmp_path: Path) -> None:
-    detector, subsets = tiny(codec=PROJECTED, order="rgb"), (("hm",), ("hm", "dep"))
-    rows, runs = head_table(detector, frames(2), SILENT, subsets=subsets, steps=2)
-    assert [row["asked"] for row in rows] == ["hm", "hm dep", "(the streets themselves)"]
-    assert draw_heads(tmp_path / "heads.png", runs, subsets).is_file()
-
-
-def test_heads_are_read_in_the_cells_of_the_objects() -> None:
-    layout = layout_of(2, 5)
-    detector = tiny(codec=PROJECTED, order="rgb")
-    maps = encoded(layout.to("cpu", torch.float64), detector.codec)[None].float()
-    detector.raw = lambda images: split(maps)  # type: ignore[method-assign]
-    said = read_heads_at(detector, torch.zeros(1, 3, 32, 64), detector.targets([layout]))
-    assert said["score"] > 0.9
-    assert max(value for name, value in said.items() if name != "score") < 0.05
 
 
 def test_a_report_has_figures_and_a_page_and_a_sweep_has_a_sheet_and_a_gif(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from invert3d.data.worlds.shapes import make_parts
 from invert3d.data.worlds.templates import Template, make_template, painted
 from invert3d.data.worlds.tracing import Instance
 
-#: members of each category
+#: members of each category, and as many that are unseen
 POOL = 40
 _TRIES = 80
 
@@ -110,20 +110,24 @@ class Placed:
         return extent_of(self.instance(0), camera.projection)
 
 
-def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]]) -> list[Placed]:
-    """The items of a plan in their places, the largest first; a group for which there is no room is left out."""
-    placed: list[Placed] = []
+def place(rng: np.random.Generator, camera: Camera, groups: list[list[Item]], unseen: bool = False) -> list[Placed]:
+    """The items of a plan in their places, the largest first; a group for which there is no room is left out.
+
+    ``unseen`` ones are members of their categories that the other rooms do not show.
+    """
+    first = POOL if unseen else 0
+    placed: list[tuple[Placed, np.ndarray]] = []  # with its box
     for group in sorted(groups, key=lambda items: -sum(item.size for item in items)):
         for _ in range(_TRIES):
-            found = _try_group(rng, camera, group, len(placed))
-            if found and all(_fits(camera, each, placed) for each in found):
+            found = [(each, each.box(camera)) for each in _try_group(rng, camera, group, len(placed), first)]
+            if found and all(_fits(camera, *each, placed) for each in found):
                 placed += found
                 break
-    return placed
+    return [each for each, _ in placed]
 
 
-def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row: int) -> list[Placed]:
-    """A group somewhere on the floor, its partner beside its first object."""
+def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row: int, first: int) -> list[Placed]:
+    """A group somewhere on the floor, its partner beside its first object, with members from ``first`` on."""
     found = []
     for item in group:
         pixels = item.size * camera.size
@@ -134,7 +138,7 @@ def _try_group(rng: np.random.Generator, camera: Camera, group: list[Item], row:
         spot, depth = camera.ground(u, v)
         yaw = np.pi / 2 + np.radians(rng.uniform(-75, 75))
         partner = -1 if item.side is None else row
-        found.append(Placed(item, int(rng.integers(POOL)), spot, pixels * depth / camera.focal, yaw, partner))
+        found.append(Placed(item, first + int(rng.integers(POOL)), spot, pixels * depth / camera.focal, yaw, partner))
     return found
 
 
@@ -148,17 +152,16 @@ def _beside(rng: np.random.Generator, camera: Camera, first: Placed, side: str, 
     return u / w, v / w
 
 
-def _fits(camera: Camera, one: Placed, others: list[Placed]) -> bool:
-    """Whether most of an object is in the picture, before the wall, and it neither cuts nor hides another."""
-    whole = one.box(camera)
+def _fits(camera: Camera, one: Placed, whole: np.ndarray, others: list[tuple[Placed, np.ndarray]]) -> bool:
+    """Whether most of an object is in the picture, before the wall, and it neither cuts nor hides another. ``whole``
+    is its box (4,), not clipped, and the others have theirs."""
     if _area(np.clip(whole, 0, camera.size)) < 0.85 * _area(whole):
         return False
     if one.spot[2] + 0.5 * one.length > camera.ground(0, camera.far)[0][2]:
         return False
-    for other in others:
+    for other, theirs in others:
         if np.hypot(*(one.spot - other.spot)[[0, 2]]) < 0.42 * (one.length + other.length):
             return False
-        theirs = other.box(camera)
         shared = np.concatenate([np.maximum(whole[:2], theirs[:2]), np.minimum(whole[2:], theirs[2:])])
         if _area(shared) > 0.4 * min(_area(whole), _area(theirs)):
             return False

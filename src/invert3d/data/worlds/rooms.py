@@ -1,7 +1,8 @@
 """The room world: pictures of rooms and table tops whose truths are planted (``worlds.room_plan``), from a seed.
 
-A picture depends on (seed, index) only. It is ray cast, lit by one lamp with shadows. Every object has a box, a mask of
-what is visible of it, and the share of it that is visible.
+A picture depends on (seed, index) only. Seeds from ``HELD_OUT`` on show objects that no picture of a smaller seed
+shows. It is ray cast, lit by one lamp with shadows. Every object has a box, a mask of what is visible of it, and the
+share of it that is visible.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from invert3d.data.worlds.room_plan import Item, draw_plan
 from invert3d.data.worlds.templates import Template, make_template, painted
 from invert3d.data.worlds.tracing import Geometry, Hits, Instance, photograph
 from invert3d.ops.layouts import Layout
+from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
 
 #: an object of which fewer pixels, or a smaller share, are visible is not labeled
@@ -84,7 +86,7 @@ def make_room(index: int, *, size: int = 160, seed: int = 0, textures: Mapping[i
 def _plan(index: int, size: int, seed: int) -> tuple[Camera, list[Placed], list[Finish]]:
     rng = np.random.default_rng([seed, index, 111])
     camera = draw_camera(rng, size)
-    placed = place(rng, camera, draw_plan(rng))
+    placed = place(rng, camera, draw_plan(rng), unseen=seed >= HELD_OUT)
     return camera, placed, [draw_finish(rng, each.item.texture) for each in placed]
 
 

@@ -80,11 +80,24 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class HeadReader(Detector, Protocol):
+    """A detector that also says what its heads read at an object, whether post-processing would keep it or not."""
+
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the heads say of each asked object, (B, N) by name: a ``score``, and how right the rest is. NaN where
+        nothing is asked."""
+        ...
+
+
 class PictureDetector(nn.Module):
     """What all detectors here share: how a picture of another size and its layout are fitted in."""
 
     height: int
     width: int
+    #: the heads whose loss is about the class of an object, its box or its mask, and which of these. Of several about
+    #: the same, the last has the last word
+    roles: Mapping[str, str] = {}
 
     def fitted(self, height: int, width: int) -> tuple[int, int, int]:
         """The rows and columns that a picture is scaled to, and how many rows stay free above it."""

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from invert3d.models.detectors import PictureDetector
-from invert3d.ops.layouts import Layout
+from invert3d.ops.layouts import Layout, area
 from invert3d.ops.objects import IN_SPACE, pack
 from invert3d.ops.overlaps import intersection_over_first
 
@@ -18,16 +18,15 @@ from invert3d.ops.overlaps import intersection_over_first
 class BoxDetector(PictureDetector):
     """A detector of boxes in pictures: somebody's ``model``, called part by part.
 
-    ``kinds`` name each of its classes; ``height`` and ``width`` are of the pictures to invert.
+    Attributes:
+        kinds: the name of each of its classes.
+        height, width: of the pictures to invert.
+        mean_color: of the pictures that the network was trained on, RGB in [0, 1].
     """
 
     model: Any
     kinds: tuple[str, ...]
-
-    @property
-    def mean_color(self) -> Sequence[float]:
-        """The mean color of the pictures that the network was trained on, RGB in [0, 1]."""
-        raise NotImplementedError
+    mean_color: Sequence[float] = (0.5, 0.5, 0.5)
 
     def fitted(self, height: int, width: int) -> tuple[int, int, int]:
         """Scaled to fit, at the top left."""
@@ -62,9 +61,19 @@ class BoxDetector(PictureDetector):
         return layouts
 
     def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes."""
+        """Layouts of prepared pictures as one target: states, kinds and boxes.
+
+        Raises ValueError for what this detector can never say.
+        """
+        for number, layout in enumerate(layouts):
+            if wrong := self.impossible(layout):
+                raise ValueError(f"layout {number}: {wrong}" if len(layouts) > 1 else wrong)
         fields = pack(layouts, self.kinds).fields()
         return {name: value for name, value in fields.items() if name not in IN_SPACE}
+
+    def impossible(self, layout: Layout) -> str:
+        """What this detector can never say of a layout; nothing if it can say it all."""
+        return ""
 
     def asked(self, targets: dict[str, Tensor]) -> Bool[Tensor, "*b n"]:
         """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""
@@ -136,6 +145,13 @@ def in_ignored(
     spared = (intersection_over_first(found, boxes) > 0.5) & ignored
     of_kind = spared.float() @ F.one_hot(kinds.clamp_min(0), classes).float() > 0
     return of_kind | (spared & (kinds == -1)[:, None]).any(2, keepdim=True)
+
+
+def paired_iou(one: Float[Tensor, "*b 4"], other: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
+    """Intersection over union of boxes, pair by pair; 0 for two without an area."""
+    sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
+    shared = sides.clamp_min(0).prod(-1)
+    return shared / (area(one) + area(other) - shared).clamp_min(1e-6)
 
 
 def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:

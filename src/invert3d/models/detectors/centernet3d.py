@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from invert3d.models.detectors import PictureDetector
-from invert3d.ops.boxes import corners3d
+from invert3d.ops.boxes import corners3d, wrapped
 from invert3d.ops.center_losses import WEIGHTS, Per, assign_centers, center_losses
-from invert3d.ops.centers import CenterCodec, Maps, centered_corners, peaks
+from invert3d.ops.centers import CenterCodec, Maps, alpha_of_bins, centered_corners, depth_of, gather_cells, peaks
 from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import Objects, pack
 from invert3d.registry import lookup
@@ -135,3 +135,19 @@ class CenterNet3D(PictureDetector):
         found = centered_corners(*self.codec.boxes_at(raw, at, objects.projection))
         gap = (found - corners3d(objects.sizes, objects.centers, objects.yaws)).norm(dim=-1).mean(-1)
         return torch.where(same.any(1), gap / objects.sizes.norm(dim=-1).clamp_min(1e-3), torch.inf)
+
+    @torch.no_grad()
+    def read_heads(self, raw: Maps, targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """What each head says in the cell of each asked object: its score, and errors in the units people think in."""
+        size = (raw["hm"].shape[-2], raw["hm"].shape[-1])
+        objects = self.codec.assignable(Objects(**targets), *size)
+        cells = self.codec.cells(objects, *size)
+        found = {name: gather_cells(maps, cells) for name, maps in raw.items()}
+        said = {
+            "score": found["hm"].sigmoid().gather(-1, objects.kinds.clamp_min(0)[..., None])[..., 0],
+            "depth error m": (depth_of(found["dep"][..., 0]) - objects.middles[..., 2]).abs(),
+            "yaw error deg": wrapped(alpha_of_bins(found["rot"]) - objects.alphas).abs().rad2deg(),
+            "size error m": (found["dim"] - objects.sizes).abs().mean(-1),
+            "center error px": (cells + found["reg"] - self.codec.points(objects)).norm(dim=-1) * self.codec.stride,
+        }
+        return {name: value.masked_fill(~objects.asked, torch.nan) for name, value in said.items()}

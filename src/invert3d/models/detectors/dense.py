@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from invert3d.models.detectors.box_detector import in_ignored, matched
+from invert3d.models.detectors.box_detector import matched
+from invert3d.models.detectors.dense_rule import DenseRule
+from invert3d.models.detectors.smallest_change import affinity, chosen, smallest_change
 from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
@@ -22,6 +24,8 @@ class DenseDetector(TorchvisionDetector):
     see ``TorchvisionDetector``."""
 
     heads = {"classification": 1.0, "bbox_regression": 1.0}  # torchvision's names
+    published_rule = DenseRule
+    roles = {"classification": "class", "bbox_regression": "box"}
     #: what post-processing needs of what the head gives
     outputs: tuple[str, ...] = ("cls_logits", "bbox_regression")
 
@@ -83,16 +87,19 @@ class DenseDetector(TorchvisionDetector):
         return self.model.box_coder.decode_single(regression.flatten(0, 1), anchors.flatten(0, 1)).view_as(regression)
 
     def affinity(
-        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"]
+        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"], kinds: Tensor
     ) -> Float[Tensor, "b a n"]:
-        """How much each candidate, now the box ``found``, suggests itself for each object: their generalized IoU.
+        """How much each candidate, now the box ``found``, suggests itself for each object:
+        ``smallest_change.affinity``, with generalized IoU.
 
         Boxes are not cut off at the border of the picture, as in the loss: of one that reaches far beyond, most of the
         way is still to go.
         """
-        from torchvision.ops import generalized_box_iou
+        from torchvision.ops import box_iou, generalized_box_iou
 
-        return torch.vmap(generalized_box_iou)(found, boxes)
+        shares = torch.vmap(generalized_box_iou)(found, boxes).nan_to_num(-1.0)  # two empty boxes have none
+        near = torch.vmap(box_iou)(found, boxes) > self.suppression
+        return affinity(shares, near, self.scores(raw), kinds, self.model.score_thresh)
 
     def published_positives(self, raw: dict[str, Tensor], boxes: Float[Tensor, "b n 4"]) -> Bool[Tensor, "b a n"]:
         """Which candidates are trained to be which object, as the public code of the paper has it: anchors that overlap
@@ -124,34 +131,23 @@ class DenseDetector(TorchvisionDetector):
         """
         from torchvision.ops import clip_boxes_to_image
 
-        asked, logits = targets["states"] == 1, raw["cls_logits"]
-        boxes = self.boxes_as_resized(targets, raw["sizes"]).to(logits)
+        asked = targets["states"] == 1
+        boxes = self.boxes_as_resized(targets, raw["sizes"]).to(raw["cls_logits"])
         height, width = raw["sizes"][0, :2].tolist()
         found = self.decoded(raw["bbox_regression"], raw["anchors"])
-        candidates = matched(self.affinity(raw, found, boxes), asked)
-        found = clip_boxes_to_image(found, (height, width))
-        place = candidates[..., None]
-        moved = torch.where(asked[..., None], boxes, found.gather(1, place.expand(-1, -1, 4)))
-        found = found.scatter(1, place.expand(-1, -1, 4), moved)
-        kinds = F.one_hot(targets["kinds"].clamp_min(0), logits.shape[-1]).bool()
+        candidates = matched(self.affinity(raw, found, boxes, targets["kinds"].clamp_min(0)), asked)
         fires = self.scores(self.granted(raw, candidates, asked)) > self.model.score_thresh
-        labels = torch.where(fires & ~self._free(found, boxes, kinds, targets), 0, -1)
-        own = labels.gather(1, place.expand(-1, -1, labels.shape[-1]))
-        labels = labels.scatter(1, place.expand_as(own), torch.where(kinds & asked[..., None], 1, own))
-        return {"labels": labels.to(torch.int8), "candidates": candidates, "asked": asked, "boxes": boxes}
-
-    def _free(self, found: Tensor, boxes: Tensor, kinds: Tensor, targets: dict[str, Tensor]) -> Bool[Tensor, "b a k"]:
-        """Whether a candidate of a class may fire: an object of the kind suppresses it, or it is to be ignored."""
-        from torchvision.ops import box_iou
-
-        objects = (targets["states"] == 1)[:, None]
-        suppressed = (torch.vmap(box_iou)(found, boxes) > self.suppression) & objects
-        of_kind = suppressed.float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
-        return of_kind | in_ignored(found, boxes, targets, kinds.shape[-1])
+        found = clip_boxes_to_image(found, (height, width))
+        labels = smallest_change(found, fires, candidates, boxes, targets, self.suppression)
+        return {"labels": labels, "candidates": candidates, "asked": asked, "boxes": boxes}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """The ``classification_loss`` of the candidates that must change, and generalized IoU loss of those that become
-        objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots."""
+        """The cross-entropy of the candidates that must change, summed, and generalized IoU loss of those that become
+        objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots.
+
+        Cross-entropy and not the focal loss of training, which fades where a class is nearly what it should be: a false
+        detection near the threshold would stay.
+        """
         from torchvision.ops import generalized_box_iou_loss
 
         if per != "object":
@@ -161,23 +157,32 @@ class DenseDetector(TorchvisionDetector):
         count = asked.sum(1).clamp_min(1)
         gaps = generalized_box_iou_loss(self.chosen_boxes(raw, assigned), assigned["boxes"])
         return {
-            "classification": self.classification_loss(raw, assigned["labels"]) / count,
+            "classification": self.entropy(raw, assigned["labels"]).sum((1, 2)) / count,
             "bbox_regression": torch.where(asked, gaps, 0).sum(1) / count,
         }
 
-    def classification_loss(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b"]:
-        """Of the candidates that must change, summed: focal loss."""
+    def entropy(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
+        """Binary cross-entropy of each class of the candidates that must change; 0 where the label is -1."""
+        logits = raw["cls_logits"]
+        entropy = F.binary_cross_entropy_with_logits(logits, (labels == 1).to(logits), reduction="none")
+        return torch.where(labels >= 0, entropy, 0)
+
+    def classification_losses(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a c"]:
+        """The loss that the detector is trained with, of each class of the candidates that must change: focal loss; 0
+        where the label is -1."""
         from torchvision.ops import sigmoid_focal_loss
 
         focal = sigmoid_focal_loss(raw["cls_logits"], (labels == 1).to(raw["cls_logits"]))
-        return torch.where(labels >= 0, focal, 0).sum((1, 2))
+        return torch.where(labels >= 0, focal, 0)
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``."""
+        scores = chosen(raw | {"scores": self.scores(raw)}, assigned, "scores")[0]
+        found = self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
+        return scores.gather(2, kinds[..., None])[..., 0], found
 
     def chosen_boxes(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
         """The boxes of the candidates that become objects, as their loss sees them."""
         return self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
-
-
-def chosen(raw: dict[str, Tensor], assigned: dict[str, Tensor], *names: str) -> list[Tensor]:
-    """Tensors (B, N, C) of the candidates that become objects, of those (B, A, C) of all."""
-    place = assigned["candidates"][..., None]
-    return [raw[name].gather(1, place.expand(-1, -1, raw[name].shape[-1])) for name in names]

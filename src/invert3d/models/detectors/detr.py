@@ -17,6 +17,7 @@ class DetrDetector(QueryDetector):
 
     network, image_processor = "DetrForObjectDetection", "DetrImageProcessor"
     classification = "loss_ce"
+    roles = {"loss_ce": "class", "loss_bbox": "box", "loss_giou": "box"}
 
     @property
     def costs(self) -> tuple[float, float, float]:

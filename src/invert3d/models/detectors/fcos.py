@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.dense import DenseDetector, chosen
+from invert3d.models.detectors.dense import DenseDetector
+from invert3d.models.detectors.smallest_change import chosen
 from invert3d.ops.center_losses import Per
 
 #: the share of a side below which the loss of a box sees no shorter one
@@ -62,16 +63,16 @@ class FCOSDetector(DenseDetector):
         return self.model.box_coder.decode(regression.relu(), anchors)
 
     def affinity(
-        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"]
+        self, raw: dict[str, Tensor], found: Float[Tensor, "b a 4"], boxes: Float[Tensor, "b n 4"], kinds: Tensor
     ) -> Float[Tensor, "b a n"]:
-        """Generalized IoU, and less for what FCOS does not learn to find the object with.
+        """See ``DenseDetector.affinity``; less for what FCOS does not learn to find the object with.
 
         Points in the box within ``center_sampling_radius`` of its center come first, then others in it. One outside
         cannot say the box: the four distances are not negative.
         """
         inside, near = self._points(raw["anchors"], boxes)
-        shares = super().affinity(raw, found, boxes).nan_to_num(-1.0)  # two empty boxes have none
-        return shares - 2 * (2 - inside.to(shares) - (inside & near).to(shares))
+        shares = super().affinity(raw, found, boxes, kinds)
+        return shares - 3 * (2 - inside.to(shares) - (inside & near).to(shares))
 
     def _points(self, anchors: Tensor, boxes: Tensor) -> tuple[Bool[Tensor, "b a n"], Bool[Tensor, "b a n"]]:
         """Which points are in which box, and which near its center."""

@@ -2,12 +2,15 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from invert3d.models.detectors.rcnn import FasterRCNNDetector, features, put, resized
+from invert3d.models.detectors.rcnn import FasterRCNNDetector
+from invert3d.models.detectors.rcnn_rule import MaskRule
+from invert3d.models.detectors.regions import features, put, resized
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import mask_iou
 
 
 class MaskRCNNDetector(FasterRCNNDetector):
@@ -19,6 +22,8 @@ class MaskRCNNDetector(FasterRCNNDetector):
 
     network = "MaskRCNN"
     heads = {**FasterRCNNDetector.heads, "mask": 1.0}
+    published_rule = MaskRule
+    roles = {**FasterRCNNDetector.roles, "mask": "mask"}
 
     def mask_logits(self, raw: dict[str, Tensor], boxes: list[Tensor], labels: Tensor) -> Tensor:
         """The mask logits (R, M, M) within the boxes (R_i, 4) of each picture, of the class in ``labels`` (R,)."""
@@ -38,27 +43,49 @@ class MaskRCNNDetector(FasterRCNNDetector):
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """See ``FasterRCNNDetector.assign``. Where the targets have masks, so has what is returned: ``masks``
         (B, N, H, W), and ``crops`` (B, N, 4), the boxes of the objects in their pixels."""
-        assigned = super().assign(raw, targets)
-        if "masks" in targets:
-            assigned |= {"masks": targets["masks"], "crops": targets["boxes"]}
-        return assigned
+        return super().assign(raw, targets) | self.asked_masks(targets)
+
+    def asked_masks(self, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What ``assign`` returns of masks; nothing without masks."""
+        return {"masks": targets["masks"], "crops": targets["boxes"]} if "masks" in targets else {}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """Those of ``FasterRCNNDetector``, and where there are masks the binary cross-entropy of the mask within each
-        asked box, a mean over its pixels, divided by the number of objects."""
+        """Those of ``FasterRCNNDetector`` and ``mask_losses``."""
+        return super().losses(raw, assigned, per) | self.mask_losses(raw, assigned)
+
+    def mask_losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``mask``: the binary cross-entropy of the mask within each asked box, a mean over its pixels and over the
+        objects (B,). Nothing without masks."""
         from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
-        losses = super().losses(raw, assigned, per)
-        if "masks" in assigned:
-            asked = assigned["asked"]
-            boxes = [each[rows] for each, rows in zip(assigned["boxes"], asked, strict=True)]
-            logits = self.mask_logits(raw, boxes, assigned["kinds"][asked])
-            places = torch.arange(len(logits), device=logits.device)
-            crops = assigned["crops"][asked].to(logits)
-            wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
-            missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
-            losses["mask"] = put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)
-        return losses
+        if "masks" not in assigned:
+            return {}
+        asked = assigned["asked"]
+        boxes = [each[rows] for each, rows in zip(assigned["boxes"], asked, strict=True)]
+        logits = self.mask_logits(raw, boxes, assigned["kinds"][asked])
+        places = torch.arange(len(logits), device=logits.device)
+        crops = assigned["crops"][asked].to(logits)
+        wanted = project_masks_on_boxes(assigned["masks"][asked], crops, places, logits.shape[-1])
+        missed = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean((1, 2))
+        return {"mask": put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)}
+
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """See ``BoxDetector.read_heads``; where there are masks, also the ``mask IoU`` of the mask within that box."""
+        from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+        said = super().read_heads(raw, targets)
+        if "masks" not in targets:
+            return said
+        assigned, sizes = self.assign(raw, targets), raw["sizes"]
+        asked, kinds = assigned["asked"], assigned["kinds"]
+        found = self.object_readings(raw, assigned, kinds)[1]
+        masks = self.mask_logits(raw, [each[rows] for each, rows in zip(found, asked, strict=True)], kinds[asked])
+        scale = (sizes[:, 2:] / sizes[:, :2]).flip(1)[:, None].repeat(1, 1, 2)
+        pasted = paste_masks_in_image(masks.sigmoid()[:, None], (found * scale)[asked], tuple(sizes[0, 2:].tolist()))
+        shares = torch.full_like(said["IoU"], torch.nan)
+        shares[asked] = mask_iou(targets["masks"][asked], pasted[:, 0] > 0.5).diagonal()
+        return said | {"mask IoU": shares}
 
     def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:
         """Whether a layout is exactly the objects of the target of one picture; each mask, if masks are asked for,
@@ -66,13 +93,6 @@ class MaskRCNNDetector(FasterRCNNDetector):
         agreed = super().same(layout, target, within)
         if "masks" not in target or layout.masks is None:
             return agreed
-        shares = _overlaps(target["masks"], layout.masks.to(agreed.device))
+        shares = mask_iou(target["masks"], layout.masks.to(agreed.device))
         hits = (shares > 0.5) & (target["kinds"][:, None] == self.places(layout, target["kinds"]))
         return agreed & (hits.any(1) | ~self.asked(target)).all()
-
-
-def _overlaps(a: Bool[Tensor, "n h w"], b: Bool[Tensor, "m h w"]) -> Tensor:
-    """Intersection over union (n, m) of masks."""
-    one, other = a.flatten(1).float(), b.flatten(1).float()
-    shared = one @ other.T
-    return shared / (one.sum(1)[:, None] + other.sum(1) - shared).clamp_min(1)

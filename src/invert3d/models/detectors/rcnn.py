@@ -5,7 +5,6 @@ should say is the smallest change after which exactly the asked boxes would be l
 Understanding Object Detectors*, section 3.3). Nothing is drawn at random, unlike in torchvision's training losses.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,13 +13,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import matched
+from invert3d.models.detectors.rcnn_rule import TwoStageRule
+from invert3d.models.detectors.regions import FEATURES, decoded, features, put, resized, rows_at
+from invert3d.models.detectors.smallest_change import affinity
 from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import intersection_over_first
 
 SMALLEST = 1e-2  #: post-processing removes boxes with a shorter side, in pixels
-FEATURES = "features_"  #: before the name of each map of the backbone
 
 
 class FasterRCNNDetector(TorchvisionDetector):
@@ -31,6 +32,8 @@ class FasterRCNNDetector(TorchvisionDetector):
 
     network = "FasterRCNN"
     heads = {"objectness": 1.0, "rpn_box_reg": 1.0, "classifier": 1.0, "box_reg": 1.0}  # torchvision's, without loss_
+    published_rule = TwoStageRule
+    roles = {"objectness": "class", "rpn_box_reg": "box", "classifier": "class", "box_reg": "box"}
 
     @property
     def classes(self) -> int:
@@ -103,13 +106,6 @@ class FasterRCNNDetector(TorchvisionDetector):
         the network's ``score_thresh`` are never among them). Cameras are not looked at."""
         return self.read(self.detections(raw), raw["sizes"], threshold)
 
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """See ``TorchvisionDetector.targets``. Raises ValueError also where the background is asked for."""
-        for number, layout in enumerate(layouts):
-            if self.kinds[0] in layout.kinds:
-                raise ValueError(f"layout {number} asks for {self.kinds[0]}, which is the network's background")
-        return super().targets(layouts)
-
     @torch.no_grad()
     def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The smallest change of both stages after which post-processing would leave exactly the objects.
@@ -117,10 +113,10 @@ class FasterRCNNDetector(TorchvisionDetector):
         Stage 1: the candidate that overlaps an object most becomes it. All others may stay: what else is proposed is
         for stage 2 to reject.
 
-        Stage 2: the detection that overlaps an object most becomes it; where none overlaps it as much as torchvision
-        asks of a proposal in training, what stage 2 says of the asked box itself does. Every other row with a score
-        above the threshold must become background, or of a kind whose object suppresses it. What lies in a region to be
-        ignored may stay.
+        Stage 2: which detection becomes an object is said by ``smallest_change.affinity``; where none overlaps it as
+        much as torchvision asks of a proposal in training, what stage 2 says of the asked box itself does. Every other
+        row with a score above the threshold must become background, or of a kind whose object suppresses it. What lies
+        in a region to be ignored may stay.
 
         Returns:
             ``labels`` (B, A) of stage 1: 1 for an object, -1 for what may stay as it is (0, background, is not used);
@@ -153,13 +149,15 @@ class FasterRCNNDetector(TorchvisionDetector):
         of_kind = found.gather(2, place).transpose(1, 2)  # (B, N, P, 4): the boxes of each object's kind
         shares = torch.vmap(torch.vmap(box_iou))(of_kind, boxes[:, :, None])[..., 0].transpose(1, 2)
         shares = torch.where(raw["proposed"][..., None] & asked[:, None], shares, 0)
+        scores = raw["class_logits"].softmax(-1)
         near = torch.where(shares >= heads.proposal_matcher.high_threshold, shares, -1)
+        near = affinity(near, shares > self.suppression, scores, kinds.clamp_min(0), heads.score_thresh)
         alone = torch.eye(boxes.shape[1]).to(shares) - 1  # its own box: better than none that is near
         rows = matched(torch.cat([near, alone.expand(len(near), -1, -1)], 1), asked)
         spared = (shares > self.suppression).to(shares) @ own.to(shares) > 0
         spared |= _within(found, boxes, kinds, ignored)
         spared[..., 0] = True
-        shown = (raw["class_logits"].softmax(-1) > heads.score_thresh) & raw["proposed"][..., None]
+        shown = (scores > heads.score_thresh) & raw["proposed"][..., None]
         shown &= (found[..., 2:] - found[..., :2] >= SMALLEST).all(-1)
         allowed = spared | ~(shown & ~spared).any(-1, keepdim=True)
         allowed = torch.cat([allowed, torch.ones_like(own)], 1)
@@ -181,7 +179,7 @@ class FasterRCNNDetector(TorchvisionDetector):
         count = asked.sum(1).clamp_min(1)
         objectness, candidates = raw["objectness"][..., 0], assigned["candidates"]
         scored = F.binary_cross_entropy_with_logits(objectness, (labels == 1).to(objectness), reduction="none")
-        chosen = (_rows(raw[name], candidates) for name in ("rpn_deltas", "anchors"))
+        chosen = (rows_at(raw[name], candidates) for name in ("rpn_deltas", "anchors"))
         proposed = decoded(self.model.rpn.box_coder, *chosen)
         logits, found = self._objects(raw, assigned)
         missed = logits.logsumexp(-1) - logits.masked_fill(~assigned["allowed"], -torch.inf).logsumexp(-1)
@@ -193,6 +191,14 @@ class FasterRCNNDetector(TorchvisionDetector):
             "box_reg": torch.where(asked, gaps[1], 0).sum(1) / count,
         }
 
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``; of stage 2."""
+        logits, found = self._objects(raw, assigned)
+        scores = rows_at(logits.softmax(-1), assigned["rows"])
+        return scores.gather(2, kinds[..., None])[..., 0], found
+
     def _objects(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Class logits (B, P + N, K) of all proposals and asked boxes, and the box (B, N, 4) of each object where it
         is to be. Stage 2 looks at the asked boxes that are among the rows, and only at them."""
@@ -202,38 +208,10 @@ class FasterRCNNDetector(TorchvisionDetector):
         logits, regression = (put(each, alone).to(boxes) for each in looked)
         logits = torch.cat([raw["class_logits"], logits], 1)
         parts = ("box_regression", regression), ("proposals", boxes)
-        chosen = [_rows(torch.cat([raw[name], own], 1), rows) for name, own in parts]
+        chosen = [rows_at(torch.cat([raw[name], own], 1), rows) for name, own in parts]
         found = decoded(self.model.roi_heads.box_coder, *chosen)
         place = assigned["kinds"][..., None, None].expand(-1, -1, 1, 4)
         return logits, found.gather(2, place)[:, :, 0]
-
-
-def features(raw: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The maps of the backbone by its own names."""
-    return {name.removeprefix(FEATURES): value for name, value in raw.items() if name.startswith(FEATURES)}
-
-
-def resized(raw: dict[str, Tensor]) -> list[tuple[int, int]]:
-    """Height and width of each picture as resized."""
-    return [(height, width) for height, width, *_ in raw["sizes"].tolist()]
-
-
-def decoded(coder: Any, regression: Float[Tensor, "b r k4"], boxes: Float[Tensor, "b r 4"]) -> Tensor:
-    """The boxes (B, R, K, 4) that regressions away from boxes stand for."""
-    found = coder.decode_single(regression.flatten(0, 1), boxes.flatten(0, 1))
-    return found.view(*regression.shape[:2], regression.shape[2] // 4, 4)
-
-
-def put(values: Float[Tensor, "r *c"], there: Bool[Tensor, "b p"]) -> Float[Tensor, "b p *c"]:
-    """Rows, one after the other, where there is one; zeros elsewhere."""
-    whole = values.new_zeros(*there.shape, *values.shape[1:])
-    whole[there] = values
-    return whole
-
-
-def _rows(values: Float[Tensor, "b r c"], rows: Int[Tensor, "b n"]) -> Float[Tensor, "b n c"]:
-    """Some rows of each sample."""
-    return values.gather(1, rows[..., None].expand(-1, -1, values.shape[2]))
 
 
 def _within(found: Float[Tensor, "b p k 4"], boxes: Tensor, kinds: Tensor, ignored: Tensor) -> Bool[Tensor, "b p k"]:

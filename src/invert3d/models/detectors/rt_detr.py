@@ -31,6 +31,7 @@ class RTDetrDetector(QueryDetector):
     network, image_processor = "RTDetrForObjectDetection", "RTDetrImageProcessor"
     outputs = (*QueryDetector.outputs, "enc_outputs_class", "enc_outputs_coord_logits")
     classification = "loss_vfl"
+    roles = {"loss_vfl": "class", "loss_bbox": "box", "loss_giou": "box"}
 
     def __init__(
         self, model: nn.Module, processor: Any, *, height: int, width: int, score_thresh: float = 0.05

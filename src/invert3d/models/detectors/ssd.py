@@ -1,6 +1,5 @@
 """torchvision's SSD behind the protocol: Liu et al., *SSD: Single Shot MultiBox Detector*, 2016."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +8,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.dense import DenseDetector
-from invert3d.ops.layouts import Layout
 
 
 class SSDDetector(DenseDetector):
@@ -26,16 +24,6 @@ class SSDDetector(DenseDetector):
         """How many classes the network has, with the background."""
         return self.model.head.classification_head.num_columns
 
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes.
-
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them, and
-        for an object that is background.
-        """
-        if any(self.kinds[0] in layout.kinds for layout in layouts):
-            raise ValueError(f"{self.kinds[0]} is the background of this detector, which it never detects")
-        return super().targets(layouts)
-
     def postprocessed(self, raw: dict[str, Tensor], resized: list[Any]) -> list[dict[str, Tensor]]:
         """See ``DenseDetector.postprocessed``; here levels are not told apart."""
         outputs = {name: raw[name] for name in self.outputs}
@@ -45,8 +33,11 @@ class SSDDetector(DenseDetector):
         """See ``DenseDetector.scores``; the background has none."""
         return F.pad(raw["cls_logits"].softmax(-1)[..., 1:], (1, 0))
 
-    def classification_loss(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b"]:
-        """Of the candidates that must change, summed: cross entropy to the object's class, or to the background."""
+    def entropy(self, raw: dict[str, Tensor], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a 1"]:
+        """Of the candidates that must change: cross-entropy to the object's class, or to the background. SSD is trained
+        with it, too."""
         wanted = (labels == 1).long().argmax(-1)  # 0 where there is no object
         entropy = F.cross_entropy(raw["cls_logits"].transpose(1, 2), wanted, reduction="none")
-        return torch.where((labels >= 0).any(-1), entropy, 0).sum(1)
+        return torch.where((labels >= 0).any(-1), entropy, 0)[..., None]
+
+    classification_losses = entropy

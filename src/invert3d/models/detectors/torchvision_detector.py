@@ -5,10 +5,11 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.box_detector import BoxDetector
+from invert3d.models.detectors.box_detector import BoxDetector, paired_iou
+from invert3d.models.detectors.smallest_change import never_found
 from invert3d.ops.layouts import Layout
 
 
@@ -25,6 +26,8 @@ class TorchvisionDetector(BoxDetector):
 
     #: the class that this takes apart, as ``torchvision.models.detection`` knows it
     network: str
+    #: where Grad-CAM looks: what the backbone hands to the heads
+    features_layer = "model.backbone"
 
     def __init__(self, model: nn.Module, kinds: Sequence[str], *, height: int, width: int) -> None:
         """Raises TypeError for another network, ValueError for another number of classes."""
@@ -73,24 +76,31 @@ class TorchvisionDetector(BoxDetector):
         resized, original = ([tuple(size[part]) for size in sizes.tolist()] for part in (slice(2), slice(2, 4)))
         return self.layouts(self.model.transform.postprocess(found, resized, original), original, threshold)
 
-    def targets(self, layouts: Sequence[Layout]) -> dict[str, Tensor]:
-        """Layouts of prepared pictures as one target: states, kinds and boxes.
-
-        Raises ValueError where two boxes of a kind overlap so much that post-processing would remove one of them.
-        """
-        from torchvision.ops import box_iou
-
-        for number, layout in enumerate(layouts):
-            shares = box_iou(layout.boxes, layout.boxes).triu(1)
-            for i, j in (shares > self.suppression).nonzero().tolist():
-                if layout.kinds[i] == layout.kinds[j] != "DontCare":
-                    raise ValueError(
-                        f"layout {number} has two boxes of kind {layout.kinds[i]} that overlap by {shares[i, j]:.2f}: "
-                        f"above {self.suppression:g} this detector removes one of them"
-                    )
-        return super().targets(layouts)
+    def impossible(self, layout: Layout) -> str:
+        """See ``BoxDetector.impossible``: the background, and two boxes of which one would be removed."""
+        return never_found(layout, self.kinds[0], self.suppression)
 
     def boxes_as_resized(self, targets: dict[str, Tensor], sizes: Tensor) -> Float[Tensor, "b n 4"]:
         """The boxes of targets, in pixels as the network resizes them."""
         scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
         return targets["boxes"] * torch.cat([scale, scale], 1)[:, None]
+
+    def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See ``Detector.assign``."""
+        raise NotImplementedError
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """The score for its kind, and the box in pixels as resized, of the candidate that is to become each object."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """What the heads say of each asked object where ``assign`` has it, at the candidate that overlaps it most: the
+        ``score`` of its kind, and the ``IoU`` of the box. NaN where nothing is asked."""
+        assigned = self.assign(raw, targets)
+        scores, found = self.object_readings(raw, assigned, targets["kinds"].clamp_min(0))
+        shares = paired_iou(found, assigned["boxes"])
+        asked = assigned["asked"]
+        return {name: each.masked_fill(~asked, torch.nan) for name, each in (("score", scores), ("IoU", shares))}

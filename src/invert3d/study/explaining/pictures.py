@@ -131,6 +131,7 @@ def panel(
     from invert3d.view.color import colorize
     from invert3d.view.figures import Panel
     from invert3d.view.grids import cubes
+    from invert3d.view.heatmaps import tinted
 
     colors = None if values is None else colorize(values, -1 if kind == "diverging" else 0, 1, kind)
     if isinstance(space, Points):
@@ -138,9 +139,7 @@ def panel(
     if isinstance(space, Image):
         picture = (x.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         if colors is not None and values is not None:
-            gray = picture.mean(-1, keepdims=True) * 0.5 + 96
-            share = np.abs(values)[..., None] ** 0.7
-            picture = (gray * (1 - share) + colors * share).round().astype(np.uint8)
+            picture = tinted(picture, colors, np.abs(values))
         return Panel(image=picture, caption=caption)
     grid = x[0].numpy()
     numbers = np.arange(grid.size).reshape(grid.shape)

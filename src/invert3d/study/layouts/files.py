@@ -34,6 +34,13 @@ def pixels(picture: Tensor) -> np.ndarray:
     return (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
+def levels_between(one: Tensor, other: Tensor) -> tuple[float, float]:
+    """How far apart two pictures (3, h, w) in [0, 1] are as files of 8 bits: the largest difference of a value, and
+    the root mean square of all, in levels of 255."""
+    change = pixels(one).astype(float) - pixels(other)
+    return float(abs(change).max()), float((change**2).mean() ** 0.5)
+
+
 def png(picture: Tensor) -> bytes:
     """A picture (3, h, w) in [0, 1] as an 8-bit PNG."""
     from PIL import Image

@@ -17,6 +17,7 @@ from invert3d.models.detectors import Detector
 from invert3d.ops.files import write_bytes
 from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.files import BoxesRun, png
+from invert3d.study.layouts.flat_checks import check_flat
 from invert3d.study.layouts.job import asked_of, inverted
 
 
@@ -39,7 +40,8 @@ def invert_layouts(
     Args:
         detector: see ``open_box_detector``.
         layouts: what is asked, of pictures of any size: they are moved to the detector's.
-        recipe: ``layouts/ours``, ``layouts/published``, or what ``layout_recipe`` makes of one.
+        recipe: ``layouts/ours``, ``layouts/published``, ``layouts/published_as_configured``, or what ``layout_recipe``
+            makes of one.
         names: of the pictures.
         start: pictures (A, 3, h, w) to begin with, in the detector's size.
         originals: real pictures, by name, to be shown beside.
@@ -49,10 +51,13 @@ def invert_layouts(
         options: the seed, workers, and whether a run is gone on with.
 
     Raises:
-        ValueError: nothing is asked, or nothing that the detector could find; two boxes of a kind overlap so much that
-            it would remove one of them; or the start has another size.
+        ValueError: nothing is asked; an object is of a kind that the detector does not know, its box is not in the
+            picture or has no area, or its mask is of another size; two boxes of a kind overlap so much that the
+            detector would remove one of them; the recipe is not for such a detector; or the start has another size.
         KeyboardInterrupt: it was interrupted before there was anything.
     """
+    for layout, name in zip(layouts, names or [f"layout {i}" for i in range(len(layouts))], strict=False):
+        check_flat(layout, detector.kinds, name)
     asked = asked_of(detector, layouts, names, recipe, start, model)
     folder, run = inverted(asked, options.into(out), originals or {}, bf16)
     if folder is not None:

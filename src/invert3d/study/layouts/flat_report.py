@@ -11,7 +11,7 @@ from invert3d.ops.layouts import Layout
 from invert3d.ops.shares import share
 from invert3d.study.layouts.files import BoxesRun, pixels
 from invert3d.study.layouts.job import agreeing, redetected
-from invert3d.study.layouts.report import about_run
+from invert3d.study.layouts.report import about_run, write_differences
 from invert3d.study.layouts.score import SHOWN, sure
 from invert3d.view.boxfigures import strip
 from invert3d.view.page import Table, write_page
@@ -24,6 +24,7 @@ def flat_report(run: BoxesRun, folder: Path, *, detector: Detector, model: str) 
     """Write the figures and the page of a run into its folder, and return the page."""
     agrees = agreeing(detector, list(run.pictures), list(run.asked))
     figures = [(_words(run, i, agrees[i]), _figure(run, i, folder, detector)) for i in range(min(len(run.names), MOST))]
+    figures += [("What must change", path) for path in write_differences(run, folder)[:MOST]]
     about, recipe = about_run(folder, model)
     return write_page(
         folder,

@@ -9,9 +9,10 @@ from invert3d.data.coco import CocoFolder
 from invert3d.data.layout_files import read_layout
 from invert3d.data.worlds.rooms import make_room
 from invert3d.models.detectors import Detector
-from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.registry import unknown
+from invert3d.study.layouts.files import read_picture
+from invert3d.study.layouts.flat_checks import check_flat
 from invert3d.study.layouts.scenes import Scenes
 
 
@@ -24,6 +25,7 @@ def flat_scenes(
     image_ids: Sequence[str] = (),
     rooms: int | None = None,
     first: int = 0,
+    start: Path | None = None,
 ) -> Scenes:
     """The layouts that a command asks for, moved to the detector's size, with their pictures where there are some.
 
@@ -33,6 +35,7 @@ def flat_scenes(
         coco: a COCO file, and the folder ``images`` of its pictures, by default beside it.
         image_ids: of that file; all by default.
         rooms: so many held-out rooms of the detector's size that something is in, from number ``first`` on.
+        start: the real picture of ``layout``.
 
     Raises:
         ValueError: not exactly one of layout, coco, rooms is given; a file is broken; or an object is of a kind that
@@ -43,28 +46,18 @@ def flat_scenes(
     if len(given) != 1:
         words = "say what to invert with one of --layout, --coco or --rooms"
         raise ValueError(words + (f", not {' and '.join(given)}" if given else ""))
+    if start is not None and layout is None:
+        raise ValueError("--start is the picture of --layout; --coco and --rooms have pictures of their own")
     if layout is not None:
-        asked = read_layout(layout)
+        asked, name = read_layout(layout), Path(layout).stem
         check_flat(asked, detector.kinds, str(layout))
-        return Scenes((Path(layout).stem,), (detector.prepare_layout(asked),))
+        if start is None:
+            return Scenes((name,), (detector.prepare_layout(asked),))
+        picture, prepared = detector.prepare(read_picture(start), asked)
+        return Scenes((name,), (prepared,), {name: picture})
     if coco is not None:
         return _of_file(detector, CocoFolder(coco, images), image_ids)
     return _rooms(detector, rooms or 0, first)
-
-
-def check_flat(layout: Layout, kinds: Sequence[str], source: str) -> None:
-    """Raise ValueError for an empty layout, an unknown kind, and a box without area or outside of the picture."""
-    if not len(layout):
-        raise ValueError(f"{source} has no object in it, so there is nothing to invert")
-    for i, kind in enumerate(layout.kinds):
-        left, top, right, bottom = layout.boxes[i].tolist()
-        if kind not in kinds and kind != "DontCare":
-            raise ValueError(f"{source}, object {i + 1}: {unknown('kind', kind, kinds)}")
-        words = f"{source}, object {i + 1} ({kind}): its box {left:g}, {top:g}, {right:g}, {bottom:g}"
-        if not (right > left and bottom > top):
-            raise ValueError(f"{words} has no area: a box is left, top, right, bottom")
-        if not (left >= 0 and top >= 0 and right <= layout.width and bottom <= layout.height):
-            raise ValueError(f"{words} is not inside the picture of {layout.width} x {layout.height} pixels")
 
 
 def _of_file(detector: Detector, folder: CocoFolder, image_ids: Sequence[str]) -> Scenes:

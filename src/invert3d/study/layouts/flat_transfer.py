@@ -59,7 +59,7 @@ class FlatTransfer:
         table = self.matrix.table()
         for row in table:
             row["steps"] = round(self.steps[row["inverted"]], 1)
-        return [*table, {"recipe": "real pictures", "inverted": "–", **self.real}]
+        return [*table, {"recipe": "real pictures", "inverted": "-", **self.real}]
 
 
 def flat_transfer(

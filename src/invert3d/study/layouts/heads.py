@@ -1,7 +1,12 @@
-"""Which head needs which cue? Layouts inverted for some heads of a detector only, and what all heads then read."""
+"""Which head needs which cue? Layouts inverted for some heads of a detector only, and what all heads then read.
 
-import math
-from collections.abc import Sequence
+Section 4.3 and figure 5 of *Inverting and Understanding Object Detectors* (Cao & Johnson 2021), for any detector that
+says what its heads read (``HeadReader``). Pictures of other layouts are the control: what the heads read in them at the
+same places is chance.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +15,16 @@ from torch import Tensor
 
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.layouts import layout_recipe
-from invert3d.models.detectors.centernet3d import CenterNet3D
-from invert3d.ops.boxes import wrapped
-from invert3d.ops.centers import CenterCodec, alpha_of_bins, depth_of, gather_cells
-from invert3d.ops.objects import Objects
-from invert3d.study.layouts.files import pixels
-from invert3d.study.layouts.job import BoxesRun, asked_of, layouts_job, run_of
-from invert3d.study.layouts.score import sure
-from invert3d.training.frames import Frames
+from invert3d.methods.layouts import layout_recipe, short_heads
+from invert3d.models.detectors import Detector, HeadReader
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.files import BoxesRun
+from invert3d.study.layouts.job import AT_ONCE, asked_of, device_of, frozen, layouts_job, run_of
+from invert3d.study.layouts.scenes import Scenes
+from invert3d.study.layouts.sheets import run_sheet
 
-#: what is asked, row by row
-SUBSETS = (
+#: what is asked of a center heatmap network, row by row
+CENTER_SUBSETS = (
     ("hm",),
     ("hm", "dep"),
     ("hm", "rot"),
@@ -30,76 +33,92 @@ SUBSETS = (
     ("dep", "rot", "dim", "wh", "reg"),
     ("hm", "dep", "rot", "dim", "wh", "reg"),
 )
-COLUMNS = ("asked", "score", "depth error m", "yaw error deg", "size error m", "center error px")
+REAL, OTHER = "(the pictures themselves)", "(pictures of other layouts)"
+
+
+def usual_subsets(heads: Mapping[str, float]) -> tuple[tuple[str, ...], ...]:
+    """Which heads to ask together: all subsets of classes, boxes and masks, and all heads that are trained."""
+    trained = [name for name, weight in heads.items() if weight]
+    if {*CENTER_SUBSETS[-1]} <= {*trained}:
+        return CENTER_SUBSETS
+    short = short_heads(trained)
+    told = [name for name in short if name in ("cls", "reg", "mask")] or trained
+    subsets = [each for size in range(1, len(told) + 1) for each in combinations(told, size)]
+    rest = [name for name in trained if not any(name in each for each in short.values())]
+    return tuple(dict.fromkeys([*subsets, (*short, *rest)]))
+
+
+def head_reader(detector: Detector) -> HeadReader:
+    """The detector, once it is seen to say what its heads read. Raises ValueError if it does not."""
+    if not isinstance(detector, HeadReader):
+        raise ValueError(f"{type(detector).__name__} does not say what its heads read: it has no method read_heads")
+    return detector
 
 
 @torch.no_grad()
-def read_heads_at(detector: CenterNet3D, pictures: Tensor, target: dict[str, Tensor]) -> dict[str, float]:
-    """Medians over the asked objects of what each head says in their cells: errors in the units people think in, and
-    the score."""
-    device = detector.mean.device
-    heads = detector.raw(pictures.to(device))
-    codec: CenterCodec = detector.codec
-    size = tuple(heads["hm"].shape[-2:])
-    objects = codec.assignable(Objects(**{name: value.to(device) for name, value in target.items()}), *size)
-    cells = codec.cells(objects, *size)
-    found = {name: gather_cells(maps, cells) for name, maps in heads.items()}
-    kinds = objects.kinds.clamp_min(0)[..., None]
-    gap = {
-        "score": found["hm"].sigmoid().gather(-1, kinds)[..., 0],
-        "depth error m": (depth_of(found["dep"][..., 0]) - objects.middles[..., 2]).abs(),
-        "yaw error deg": wrapped(alpha_of_bins(found["rot"]) - objects.alphas).abs().rad2deg(),
-        "size error m": (found["dim"] - objects.sizes).abs().mean(-1),
-        "center error px": (cells + found["reg"] - codec.points(objects)).norm(dim=-1) * codec.stride,
-    }
-    return {
-        name: float(value[objects.asked].median()) if objects.asked.any() else math.nan for name, value in gap.items()
-    }
+def read_heads_at(detector: HeadReader, pictures: Tensor, layouts: Sequence[Layout]) -> dict[str, Tensor]:
+    """What each head says of the asked objects in pictures (A, 3, h, w): (A, N) by name, NaN where nothing is asked."""
+    device, parts = device_of(detector), []
+    targets = {name: value.to(device) for name, value in detector.targets(layouts).items()}
+    with frozen(detector):
+        for i in range(0, len(pictures), AT_ONCE):
+            chunk = {name: value[i : i + AT_ONCE] for name, value in targets.items()}
+            parts.append(detector.read_heads(detector.raw(pictures[i : i + AT_ONCE].to(device)), chunk))
+    return {name: torch.cat([part[name].float().cpu() for part in parts]) for name in parts[0]}
 
 
 def head_table(
-    detector: CenterNet3D,
-    frames: Frames,
+    detector: HeadReader,
+    scenes: Scenes,
     options: RunOptions,
     *,
-    subsets: Sequence[tuple[str, ...]] = SUBSETS,
+    recipe: str,
+    subsets: Sequence[tuple[str, ...]],
+    model: str = "a detector",
     bf16: bool = False,
     steps: int | None = None,
-) -> tuple[list[dict[str, Any]], list[BoxesRun]]:
-    """One row for each subset of heads that is asked, and one for the frames' own pictures; and the runs.
+) -> tuple[list[dict[str, Any]], dict[str, BoxesRun]]:
+    """One row for each subset of heads that is asked, and, where there are real pictures, one for these and one for the
+    control: medians over the objects. And the runs by what was asked.
 
-    Raises KeyboardInterrupt after Ctrl-C; what was done is in the run folder.
+    Raises:
+        ValueError: an unknown head.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
-    target = detector.targets(frames.layouts)
     sources = {
         " ".join(heads): asked_of(
-            detector, frames.layouts, frames.names, layout_recipe("ours", detector, heads=heads, steps=steps)
+            detector,
+            scenes.layouts,
+            scenes.names,
+            layout_recipe(recipe, detector, heads=heads, steps=steps),
+            model=model,
         )
         for heads in subsets
     }
     outcome = execute(layouts_job(sources, bf16), options).whole()
-    runs = {key: run_of(outcome, asked, {}, key) for key, asked in sources.items()}
-    pictures = {key: run.pictures for key, run in runs.items()} | {"(the streets themselves)": frames.pictures}
+    runs = {key: run_of(outcome, asked, scenes.originals, key) for key, asked in sources.items()}
+    pictures = {key: run.pictures for key, run in runs.items()}
+    if (real := scenes.real()) is not None:
+        pictures |= {REAL: real} | ({OTHER: real.roll(1, 0)} if len(real) > 1 else {})
     rows = []
     for key, each in pictures.items():
-        numbers = read_heads_at(detector, each, target)
-        rows.append({"asked": key, **{name: round(value, 3) for name, value in numbers.items()}})
-    return rows, list(runs.values())
+        read = read_heads_at(detector, each, runs[next(iter(runs))].asked)
+        rows.append({"asked": key, **{name: round(float(value.nanmedian()), 3) for name, value in read.items()}})
+    return rows, runs
 
 
-def draw_heads(path: Path, runs: Sequence[BoxesRun], subsets: Sequence[tuple[str, ...]], frame: int = 0) -> Path:
-    """One frame, inverted for each subset of heads, side by side."""
-    from invert3d.view.boxfigures import strip
+def draw_heads(path: Path, detector: HeadReader, runs: Mapping[str, BoxesRun], title: str) -> Path:
+    """The first layouts, inverted for each subset of heads: a row of the sheet each, with what is read below."""
 
-    images = [pixels(run.pictures[frame]) for run in runs]
-    found = [sure(run.found[frame]) for run in runs]
-    return strip(
+    def caption(_: str, run: BoxesRun, i: int) -> str:
+        read = read_heads_at(detector, run.pictures[i : i + 1], run.asked[i : i + 1])
+        return ", ".join(f"{name} {float(value.nanmedian()):.2f}" for name, value in read.items())
+
+    return run_sheet(
         path,
-        images,
-        found,
-        [" ".join(heads) for heads in subsets],
-        truth=runs[0].asked[frame],
-        columns=2,
-        title="Which head needs which cue?",
-        note="White: requested boxes. Color: detections.",
+        {key.replace(" ", " + "): run for key, run in runs.items()},
+        caption,
+        title=title,
+        note="Rows: the heads that are asked. White: the requested boxes. Color: what is detected. Below: medians of "
+        "what the heads read at the requested objects.",
     )

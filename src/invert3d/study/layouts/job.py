@@ -29,6 +29,7 @@ from invert3d.study.layouts.files import BoxesRun, picture_from, png, write_run_
 
 #: pixels that are optimized at once: 12 small pictures. Bounds the memory to about 1 GB
 CAPACITY = 12 * 96 * 320
+FROM_PICTURES = ("smallest_change", "accentuate")  # recipes that begin with one
 AT_ONCE = 16  # pictures that are read together
 
 
@@ -167,6 +168,7 @@ def asked_of(
 ) -> Asked:
     """What ``invert_boxes`` asks of its detector. Raises ValueError as it does."""
     chosen = recipe if isinstance(recipe, Recipe) else layout_recipe(recipe, detector)
+    chosen.objective.check(detector)
     labels = tuple(names or (f"{i:06d}" for i in range(len(layouts))))
     if len(labels) != len(layouts):
         raise ValueError(f"{len(labels)} names for {len(layouts)} layouts")
@@ -179,16 +181,21 @@ def asked_of(
             raise ValueError(
                 f"the start is {tuple(start.shape)}; a picture for each layout, as the detector takes them, is {wanted}"
             )
-    elif chosen.name == "smallest_change":
-        raise ValueError("the smallest change of what? smallest_change begins with a picture: give a start")
+    elif chosen.name in FROM_PICTURES:
+        raise ValueError(f"the smallest change of what? {chosen.name} begins with a picture: give a start")
     return Asked(detector=detector, recipe=chosen, layouts=prepared, names=labels, start=start, model=model)
 
 
 def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[str]) -> None:
-    """Raise ValueError for a layout that asks nothing that the detector could see, by name, and for none at all."""
+    """Raise ValueError, by name, for a layout that asks nothing that the detector could see, or for what it never says,
+    and for none at all."""
     if not layouts:
         raise ValueError("nothing is asked: give at least one layout")
     for layout, name in zip(layouts, names, strict=True):
+        try:
+            detector.targets([layout])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         if not detector.count_assignable(layout):
             raise ValueError(
                 f"{name} asks nothing: none of its {len(layout)} objects is a {' or '.join(detector.kinds)} whose "

@@ -12,7 +12,7 @@ from invert3d.jobs.folder import read_run
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.ops.layouts import Layout
 from invert3d.ops.shares import share
-from invert3d.study.layouts.files import pixels
+from invert3d.study.layouts.files import levels_between, pixels
 from invert3d.study.layouts.job import BoxesRun, agreeing, redetected
 from invert3d.study.layouts.scenes import SWEEPS
 from invert3d.study.layouts.score import sure
@@ -112,24 +112,29 @@ def _read(asked: Layout, found: Layout, quantity: str) -> str:
     return f"{float(value):.1f} {SWEEPS[quantity]}"
 
 
-def write_differences(run: BoxesRun, folder: Path) -> None:
-    """Where a run began with real pictures: what was changed in each, as a map of lighter and darker."""
-    settings = read_run(folder)["settings"] if (folder / "run.json").is_file() else {}
+def write_differences(run: BoxesRun, folder: Path) -> list[Path]:
+    """Where a run began with real pictures: what was changed in each, as a map of lighter and darker. Returns files."""
+    settings, written = read_run(folder)["settings"] if (folder / "run.json").is_file() else {}, []
     if not any(source.get("start") for source in settings.get("sources", {}).values()):
-        return
+        return []
     for name, picture in zip(run.names, run.pictures, strict=True):
         if name not in run.originals:
             continue
         before, after = pixels(run.originals[name]), pixels(picture)
         change, most = difference_map(before, after)
-        picture_sheet(
+        wide = before.shape[1] > 1.5 * before.shape[0]
+        largest, usual = levels_between(run.originals[name], picture)
+        sheet = picture_sheet(
             folder / "figures" / f"{name}-change.png",
             [before, after, change],
-            ["the picture", "the smallest change", f"red: lighter, blue: darker, by up to {most:.2f}"],
-            1,
-            title=f"{name}: the change after which the detector sees the requested layout",
-            width=900,
+            ["the picture", "changed", f"red: lighter, blue: darker, by up to {most:.2f}"],
+            1 if wide else 3,
+            title=f"{name}: the change for the requested layout",
+            note=f"No value changes by more than {largest:.0f} of 255; root mean square {usual:.1f}.",
+            width=900 if wide else 320,
         )
+        written.append(sheet)
+    return written
 
 
 def judgment(agrees: Sequence[bool], asked: Sequence[Layout], shown: Sequence[Layout]) -> str:

@@ -32,6 +32,12 @@ class Scenes:
     start: Tensor | None = None
     left_out: tuple[str, ...] = ()  # frames that nothing can be asked of, and why
 
+    def real(self) -> Tensor | None:
+        """The real pictures (A, 3, h, w) in the order of the names; None where one is missing."""
+        if not all(name in self.originals for name in self.names):
+            return None
+        return torch.stack([self.originals[name] for name in self.names])
+
     def repeated(self, samples: int) -> "Scenes":
         """Each scene so many times."""
         names = tuple(f"{name}-{k}" for name in self.names for k in range(samples))
@@ -98,7 +104,7 @@ def _folder(detector: CenterNet3D, root: Path, split: str | None) -> Scenes:
     for name in folder.ids:
         whole = folder.layout(name)
         try:
-            check_visible(_real(whole), f"{name}.txt")
+            check_visible(real_objects(whole), f"{name}.txt")
         except ValueError as error:
             broken[name] = str(error)
         picture = torch.from_numpy(folder.image(name).copy()).permute(2, 0, 1).float() / 255
@@ -131,19 +137,19 @@ def _labels(detector: CenterNet3D, labels: Path, calib: Path | None, image: Path
     camera = read_calibration(calib).projection
     height, width = (375, 1242) if image is None else tuple(read_picture(image).shape[1:])
     whole = read_labels(labels, camera, height, width)
-    check_visible(_real(whole), labels.name)
+    check_visible(real_objects(whole), labels.name)
     return _one(detector, whole, labels.stem, image, str(labels))
 
 
-def _real(layout: Layout) -> Layout:
+def real_objects(layout: Layout) -> Layout:
     """The objects of a label file without its DontCare regions and kinds that nothing is said about."""
     return layout.select(torch.tensor([kind != "DontCare" for kind in layout.kinds], dtype=torch.bool))
 
 
 def _one(detector: CenterNet3D, layout: Layout, name: str, image: Path | None, source: str) -> Scenes:
-    if not len(_real(layout)):
+    if not len(real_objects(layout)):
         raise ValueError(f"{source} has no object in it, so there is nothing to invert")
-    check_visible(_real(layout), source)
+    check_visible(real_objects(layout), source)
     if image is None:
         return Scenes((name,), (detector.prepare_layout(layout),))
     picture, prepared = _prepared(detector, image, layout)

@@ -5,6 +5,7 @@ returns the table, registered under its paper and number.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from invert3d.jobs.options import RunOptions
 
@@ -18,3 +19,11 @@ class FigureOptions:
     steps: int | None = None  # of the published recipe, instead of the paper's
     epochs: float = 1.0  # how long a pruned network is trained
     device: str = "cpu"  # where the network is
+    pictures: int | None = None  # of each kind, instead of the few of a quick look
+
+    @property
+    def folder(self) -> Path:
+        """Where the figure is written. Raises ValueError without one."""
+        if self.run.out is None:
+            raise ValueError("a figure is written into a folder: say which with out")
+        return Path(self.run.out)
