@@ -99,7 +99,8 @@ def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapp
     if heads is None and not weights:
         return {}
     if weights and not own:
-        check_heads(weights, known)
+        theirs, here = (", ".join(names) for names in (weights, known))
+        raise ValueError(f"the recipe weighs {theirs}, and this detector has other heads: {here}")
     asked = list(own) if heads is None else named_heads(heads, known)
     if "corners" in own and {"dep", "rot", "dim", "reg"} <= set(asked):
         asked.append("corners")
