@@ -181,32 +181,36 @@ def pictures_per_second(name: str, make: Callable[..., Any], frames: int) -> Row
     return {"name": name, "value": rate, "what": f"{frames} pictures after {frames // 2}, one core"}
 
 
-def main() -> None:
-    """Measure, show, and record if asked to."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def main(title: str, topic: str, goals: dict[str, str], rows: Callable[[bool], list[Row]]) -> None:
+    """Measure ``rows`` (few steps, if quick), show them, and record them among the results of a topic if asked to."""
+    parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    quick = options.quick
-    rows = [
+    measured = rows(options.quick)
+    table = Table(title=title)
+    for name in ("what is measured", "value", "", "goal"):
+        table.add_column(name)
+    for row in measured:
+        spread = f" ({row['low']:.3f} to {row['high']:.3f})" if "low" in row else ""
+        table.add_row(row["name"], f"{row['value']:.3f}{spread}", row["what"], goals.get(row["name"], ""))
+    Console(width=140).print(table)
+    if options.record:
+        headline = {row["name"]: round(row["value"], 3) for row in measured if row["name"] in goals}
+        print(record(topic, headline, [{"table": f"bench {title}", **row} for row in measured]))
+
+
+def measured(quick: bool) -> list[Row]:
+    """All that is measured here."""
+    return [
         *overheads(3 if quick else 20, 1 if quick else 7),
         *exponents(1 if quick else 6),
         evaluation(50 if quick else 1000),
         pictures_per_second(STREETS, partial(make_frame, height=96, width=320), 5 if quick else 200),
     ]
-    table = Table(title="detectors")
-    for name in ("what is measured", "value", "", "goal"):
-        table.add_column(name)
-    for row in rows:
-        spread = f" ({row['low']:.3f} to {row['high']:.3f})" if "low" in row else ""
-        table.add_row(row["name"], f"{row['value']:.3f}{spread}", row["what"], HEADLINE.get(row["name"], ""))
-    Console(width=140).print(table)
-    if options.record:
-        headline = {row["name"]: round(row["value"], 3) for row in rows if row["name"] in HEADLINE}
-        print(record("detector3d", headline, [{"table": "bench detecting", **row} for row in rows]))
 
 
 if __name__ == "__main__":
-    main()
+    main("detecting", "detector3d", HEADLINE, measured)

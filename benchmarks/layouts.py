@@ -7,19 +7,13 @@
 Ratios are of processor time, alternating. Layouts a minute are of wall time: the whole call of ``invert_layouts``.
 """
 
-import argparse
 import time
 from statistics import median
 
-import torch
-from detecting import ROOMS, Row, bare, looped, pictures_per_second, seconds
-from rich.console import Console
-from rich.table import Table
+from detecting import ROOMS, Row, bare, looped, main, pictures_per_second, seconds
 
 from invert3d.data.worlds.rooms import make_room
-from invert3d.engine.memory import keep_freed_memory
 from invert3d.jobs.options import RunOptions
-from invert3d.jobs.record import record
 from invert3d.methods.layouts import layout_recipe
 from invert3d.methods.stages import run_stages
 from invert3d.opening.box_detectors import open_box_detector
@@ -74,32 +68,15 @@ def by_workers(steps: int, rooms: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    """Measure, show, and record if asked to."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--record", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    quick = options.quick
-    rows = [
+def measured(quick: bool) -> list[Row]:
+    """All that is measured here."""
+    return [
         *(overhead(name, model, 3 if quick else 20, 1 if quick else 7) for name, model in OVERHEADS.items()),
         *by_batch(3 if quick else 40),
         *by_workers(3 if quick else 40, 2 if quick else 24),
         pictures_per_second(ROOMS, make_room, 5 if quick else 400),
     ]
-    table = Table(title="layouts of 2-D detectors")
-    for name in ("what is measured", "value", "", "goal"):
-        table.add_column(name)
-    for row in rows:
-        spread = f" ({row['low']:.3f} to {row['high']:.3f})" if "low" in row else ""
-        table.add_row(row["name"], f"{row['value']:.3f}{spread}", row["what"], HEADLINE.get(row["name"], ""))
-    Console(width=140).print(table)
-    if options.record:
-        headline = {row["name"]: round(row["value"], 3) for row in rows if row["name"] in HEADLINE}
-        print(record("layout", headline, [{"table": "bench layouts", **row} for row in rows]))
 
 
 if __name__ == "__main__":
-    main()
+    main("layouts", "layout", HEADLINE, measured)

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 
 from invert3d.methods.layouts import named_heads, short_heads
 from invert3d.models.detectors import HeadReader
-from invert3d.models.detectors.box_detector import BoxDetector, paired_iou
+from invert3d.models.detectors.box_detector import BoxDetector
 from invert3d.models.detectors.thin import ADAPTERS, thin_adapter
 from invert3d.ops.layouts import Layout
 
@@ -65,13 +65,6 @@ def test_the_overlap_is_that_with_the_requested_box(seen: tuple[BoxDetector, dic
     said = detector.read_heads(everything, detector.targets([moved, Layout.of_boxes([], torch.zeros(0, 4), 64, 64)]))
     assert said["IoU"][0, 0] >= box_iou(moved.boxes, one.boxes)[0, 0] - 1e-4
     assert said["IoU"][1].isnan().all() and said["score"][1].isnan().all()
-
-
-def test_overlaps_pair_by_pair() -> None:
-    torch.manual_seed(0)
-    corners = torch.rand(2, 50, 2, 2).sort(2).values.flatten(2)
-    assert torch.allclose(paired_iou(*corners), box_iou(*corners).diagonal(), atol=1e-6)
-    assert paired_iou(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
 
 
 @pytest.mark.parametrize("family", ADAPTERS)

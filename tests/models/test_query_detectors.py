@@ -239,7 +239,7 @@ def test_losses_of_boxes_are_the_librarys_and_those_of_classes_of_what_must_chan
             logits = raw["enc_outputs_class"][i, assigned["tokens"][i][: len(one)]]
             own_class = logits[torch.arange(len(one)), assigned["kinds"][i][: len(one)]]
             assert torch.allclose(losses["loss_vfl_enc"][i] * count, -own_class.sigmoid().log().sum(), rtol=1e-4)
-    with pytest.raises(ValueError, match=f"losses of {detector.network} .*per is not slot"):
+    with pytest.raises(ValueError, match=f"losses of {detector.network} .*per is object, not slot"):
         detector.losses(raw, assigned, "slot")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.provenance import command_line, environment
 
@@ -22,18 +21,6 @@ def save_table(folder: Path, title: str, rows: Sequence[dict[str, Any]], note: s
 
 
 def report(
-    outcome: Outcome,
-    title: str,
-    rows: Sequence[dict[str, Any]],
-    note: str = "",
-    pictures: Sequence[tuple[str, Path]] = (),
-    clouds: Sequence["Cloud"] = (),
-) -> dict[str, Any]:
-    """``write_report`` into the folder of a job."""
-    return write_report(outcome.path, title, rows, note, pictures, clouds)
-
-
-def write_report(
     folder: Path,
     title: str,
     rows: Sequence[dict[str, Any]],

@@ -33,6 +33,6 @@ def evaluate_ablation(
     others = [name for name in NETWORKS["shapes"] if name != network]
     asked = [(label, rungs[label]) for label in rungs if label in chosen]
     outcome, rows = ablate(asked, network, others, repeats, run.at("runs/ablation"), measuring.device)
-    print_scores(report(outcome, f"Inverting {network}, {repeats} shape{'s' * (repeats > 1)} a class", rows))
+    print_scores(report(outcome.path, f"Inverting {network}, {repeats} shape{'s' * (repeats > 1)} a class", rows))
     if measuring.record:
         print_recorded("points", {}, [{"table": "ablation", **row} for row in rows])

@@ -48,7 +48,7 @@ def evaluate_attribution(
     job = attribution_job(networks, split_names(methods), per_class=per_class, how=how, device=measuring.device)
     outcome = execute(job, run.at("runs/attribution")).whole()
     rows = rows_of(outcome)
-    print_scores(report(outcome, "Are the explanations true?", rows, NOTE))
+    print_scores(report(outcome.path, "Are the explanations true?", rows, NOTE))
     if measuring.record:
         named = [{"table": f"attribution of {row['network']}", **row} for row in rows]
         print_recorded("explain", headline(rows), named)

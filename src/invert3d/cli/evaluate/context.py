@@ -24,7 +24,7 @@ def evaluate_context(
         model: A bundled 2-D detector, or a card (.json) beside its weights.
         seeds: Pictures of each category.
         share: Length of the object as a share of the side of the picture.
-        recipe: ours.
+        recipe: ours, published, or published_as_configured.
         steps: Steps in all, instead of the recipe's.
         run.out: The run folder; by default runs/context.
     """

@@ -41,7 +41,7 @@ def evaluate_detectors(
     """Invert each 2-D detector for the layouts of held-out rooms, and run every detector on the saved pictures.
 
     Args:
-        recipe: ours.
+        recipe: ours, published, or published_as_configured.
         models: 2-D detectors, comma separated; by default the bundled ones.
         run.out: The run folder; by default runs/detectors.
     """

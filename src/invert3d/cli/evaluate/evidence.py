@@ -50,7 +50,7 @@ def evaluate_evidence(
         f"on the object, and within {band:g} pixels of its outline; if uniform: of the box itself. "
         "Middle of the box: a map that knows nothing but the box."
     )
-    report(outcome, f"{name}: where the evidence lies, {rooms} rooms", table, note)
+    report(outcome.path, f"{name}: where the evidence lies, {rooms} rooms", table, note)
     print_table(
         f"{name}: where the evidence lies, {rooms} rooms", list(table[0]), [[*row.values()] for row in table], note
     )

@@ -33,6 +33,6 @@ def evaluate_pruning(
     job = survival_job(whole, names, split_names(methods) or [], per_class=per_class, device=measuring.device)
     outcome = execute(job, run.at("runs/survival")).whole()
     rows = rows_of(outcome)
-    print_scores(report(outcome, "Do explanations survive pruning?", rows))
+    print_scores(report(outcome.path, "Do explanations survive pruning?", rows))
     if measuring.record:
         print_recorded("pruning", {}, [{"table": "survival", **row} for row in rows])

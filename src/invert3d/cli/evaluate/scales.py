@@ -31,6 +31,7 @@ def evaluate_scales(
         run.out: The run folder, which also gets a figure; by default runs/scales.
     """
     from invert3d.data.worlds.room_plan import SCALES
+    from invert3d.models.detectors import categories
     from invert3d.opening.box_detectors import open_box_detector
     from invert3d.study.layouts.scale import draw_scales, measure_scales
     from invert3d.study.layouts.score import short
@@ -38,7 +39,7 @@ def evaluate_scales(
     shares = [number(text) for text in split_names(lengths) or []] or list(SCALES)
     run = run.at("runs/scales")
     detector = open_box_detector(model, device=measuring.device)
-    chosen = split_names(kinds) or detector.kinds[1:]
+    chosen = split_names(kinds) or categories(detector)
     scaled = measure_scales(
         detector, run, kinds=chosen, shares=shares, seeds=seeds, model=model, recipe=recipe, steps=steps
     )

@@ -10,7 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from invert3d.models.detectors import PictureDetector
-from invert3d.ops.layouts import Layout, area
+from invert3d.ops.center_losses import Per
+from invert3d.ops.layouts import Layout
 from invert3d.ops.objects import IN_SPACE, pack
 from invert3d.ops.overlaps import intersection_over_first
 
@@ -110,6 +111,12 @@ class BoxDetector(PictureDetector):
         taken[rows, columns] = hits[rows, columns]
         return (taken.any(1) | ~asked).all() & (taken.any(0) | free).all()
 
+    def check_per(self, per: Per) -> None:
+        """Raise ValueError for losses per slot: there are no slots, so they are divided by the number of objects."""
+        if per != "object":
+            name = type(self.model).__name__
+            raise ValueError(f"the losses of {name} are divided by the number of objects: per is object, not {per}")
+
     def places(self, layout: Layout, like: Tensor) -> Int[Tensor, "n"]:
         """The places of a layout's kinds in the list of all."""
         return like.new_tensor([self.kinds.index(kind) for kind in layout.kinds])
@@ -145,13 +152,6 @@ def in_ignored(
     spared = (intersection_over_first(found, boxes) > 0.5) & ignored
     of_kind = spared.float() @ F.one_hot(kinds.clamp_min(0), classes).float() > 0
     return of_kind | (spared & (kinds == -1)[:, None]).any(2, keepdim=True)
-
-
-def paired_iou(one: Float[Tensor, "*b 4"], other: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
-    """Intersection over union of boxes, pair by pair; 0 for two without an area."""
-    sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
-    shared = sides.clamp_min(0).prod(-1)
-    return shared / (area(one) + area(other) - shared).clamp_min(1e-6)
 
 
 def _corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4 2"]:

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.box_detector import BoxDetector, matched
-from invert3d.models.detectors.smallest_change import affinity, chosen, never_found, smallest_change
+from invert3d.models.detectors.box_detector import matched
+from invert3d.models.detectors.smallest_change import affinity, chosen, smallest_change
+from invert3d.models.detectors.suppressing import SuppressingDetector
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 
@@ -19,7 +20,7 @@ SMALLEST = 1e-2  #: post-processing removes boxes with a shorter side, in pixels
 Candidates = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 
 
-class CandidateDetector(BoxDetector):
+class CandidateDetector(SuppressingDetector):
     """A network whose candidates have a score for each class and a box, with the post-processing of most detectors:
     scores above a threshold, and of boxes of a kind that overlap only the best.
 
@@ -87,14 +88,6 @@ class CandidateDetector(BoxDetector):
             name = "boxes" if scores.requires_grad else "scores"
             raise ValueError(f"candidates: no gradient goes from the {name} to the picture: no_grad, or a detach?")
 
-    def impossible(self, layout: Layout) -> str:
-        """See ``BoxDetector.impossible``: the background, and two boxes of which one would be removed."""
-        return never_found(layout, self.kinds[0], self.suppression)
-
-    def count_assignable(self, layout: Layout) -> int:
-        """See ``BoxDetector.count_assignable``. The background cannot be asked for."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
-
     def raw(self, images: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
         """All candidates: ``scores`` (B, A, K), without the background, and ``boxes`` (B, A, 4) in pixels."""
         scores, boxes = self.candidates(self.model, images)
@@ -143,8 +136,7 @@ class CandidateDetector(BoxDetector):
         objects, both divided by the number of objects. Raises ValueError for another divisor: there are no slots."""
         from torchvision.ops import generalized_box_iou_loss
 
-        if per != "object":
-            raise ValueError(f"the losses are divided by the number of objects: per is object, not {per}")
+        self.check_per(per)
         asked = assigned["asked"]
         count = asked.sum(1).clamp_min(1)
         (found,) = chosen(raw, assigned, "boxes")

@@ -150,9 +150,7 @@ class DenseDetector(TorchvisionDetector):
         """
         from torchvision.ops import generalized_box_iou_loss
 
-        if per != "object":
-            name = type(self.model).__name__
-            raise ValueError(f"the losses of {name} are divided by the number of objects: per is object, not {per}")
+        self.check_per(per)
         asked = assigned["asked"]
         count = asked.sum(1).clamp_min(1)
         gaps = generalized_box_iou_loss(self.chosen_boxes(raw, assigned), assigned["boxes"])
@@ -178,7 +176,7 @@ class DenseDetector(TorchvisionDetector):
     def object_readings(
         self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
-        """See ``BoxDetector.object_readings``."""
+        """See ``TorchvisionDetector.object_readings``."""
         scores = chosen(raw | {"scores": self.scores(raw)}, assigned, "scores")[0]
         found = self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
         return scores.gather(2, kinds[..., None])[..., 0], found

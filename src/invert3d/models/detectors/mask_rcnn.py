@@ -71,7 +71,7 @@ class MaskRCNNDetector(FasterRCNNDetector):
 
     @torch.no_grad()
     def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
-        """See ``BoxDetector.read_heads``; where there are masks, also the ``mask IoU`` of the mask within that box."""
+        """See ``TorchvisionDetector.read_heads``; where there are masks, also the ``mask IoU`` within the box."""
         from torchvision.models.detection.roi_heads import paste_masks_in_image
 
         said = super().read_heads(raw, targets)

@@ -179,8 +179,7 @@ class QueryDetector(BoxDetector):
         """The ``classification_loss`` of the queries that must change, and distance and generalized IoU loss of those
         that become objects, all divided by the number of objects. Raises ValueError for another divisor: there are no
         slots."""
-        if per != "object":
-            raise ValueError(f"the losses of {self.network} are divided by the number of objects: per is not {per}")
+        self.check_per(per)
         found = torch.take_along_dim(raw["pred_boxes"], assigned["queries"][..., None], 1)
         of_class = self.classification_loss(raw["logits"], assigned["labels"])
         return {self.classification: per_object(of_class, assigned), **self.box_losses(found, assigned)}

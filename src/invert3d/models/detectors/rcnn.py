@@ -173,8 +173,7 @@ class FasterRCNNDetector(TorchvisionDetector):
         divisor: there are no slots."""
         from torchvision.ops import generalized_box_iou_loss
 
-        if per != "object":
-            raise ValueError(f"the losses of {self.network} are divided by the number of objects: per is not {per}")
+        self.check_per(per)
         asked, labels, boxes = (assigned[name] for name in ("asked", "labels", "boxes"))
         count = asked.sum(1).clamp_min(1)
         objectness, candidates = raw["objectness"][..., 0], assigned["candidates"]
@@ -194,7 +193,7 @@ class FasterRCNNDetector(TorchvisionDetector):
     def object_readings(
         self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
-        """See ``BoxDetector.object_readings``; of stage 2."""
+        """See ``TorchvisionDetector.object_readings``; of stage 2."""
         logits, found = self._objects(raw, assigned)
         scores = rows_at(logits.softmax(-1), assigned["rows"])
         return scores.gather(2, kinds[..., None])[..., 0], found

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from invert3d.models.detectors.box_detector import in_ignored
-from invert3d.ops.layouts import Layout
 
 
 def smallest_change(
@@ -70,23 +69,6 @@ def _free(
     suppressed = (torch.vmap(box_iou)(found, boxes) > suppression) & objects
     of_kind = suppressed.float() @ kinds.float() > 0  # (B, A, K): paired with some object of the kind
     return of_kind | in_ignored(found, boxes, targets, kinds.shape[-1])
-
-
-def never_found(layout: Layout, background: str, suppression: float) -> str:
-    """What is never left of a layout: the background, and one of two boxes of a kind that overlap by more than
-    ``suppression``. Nothing if all is."""
-    from torchvision.ops import box_iou
-
-    if background in layout.kinds:
-        return f"object {layout.kinds.index(background) + 1} is {background}, which this detector never finds"
-    shares = box_iou(layout.boxes, layout.boxes).triu(1)
-    for i, j in (shares > suppression).nonzero().tolist():
-        if layout.kinds[i] == layout.kinds[j] != "DontCare":
-            return (
-                f"objects {i + 1} and {j + 1}, both {layout.kinds[i]}, overlap by {shares[i, j]:.2f}: above "
-                f"{suppression:g} this detector removes one of them"
-            )
-    return ""
 
 
 def chosen(raw: dict[str, Tensor], assigned: dict[str, Tensor], *names: str) -> list[Tensor]:

@@ -8,12 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from invert3d.models.detectors.box_detector import BoxDetector, paired_iou
-from invert3d.models.detectors.smallest_change import never_found
+from invert3d.models.detectors.suppressing import SuppressingDetector
 from invert3d.ops.layouts import Layout
 
 
-class TorchvisionDetector(BoxDetector):
+class TorchvisionDetector(SuppressingDetector):
     """A detector of ``torchvision.models.detection``, which is called part by part.
 
     Normalizing and resizing are the network's own (``GeneralizedRCNNTransform``) and belong to ``raw``, so pictures are
@@ -50,18 +49,9 @@ class TorchvisionDetector(BoxDetector):
         raise NotImplementedError
 
     @property
-    def suppression(self) -> float:
-        """The overlap of two boxes of a kind above which post-processing removes one."""
-        raise NotImplementedError
-
-    @property
     def mean_color(self) -> Sequence[float]:
         """See ``BoxDetector.mean_color``."""
         return self.model.transform.image_mean
-
-    def count_assignable(self, layout: Layout) -> int:
-        """See ``BoxDetector.count_assignable``. The background cannot be asked for."""
-        return super().count_assignable(layout.of_kinds(self.kinds[1:]))
 
     def scaled(self, images: Float[Tensor, "b 3 h w"]) -> tuple[Any, Tensor]:
         """The ``ImageList`` that the network makes of pictures of one size, and the ``sizes`` (B, 4) of each: height
@@ -75,10 +65,6 @@ class TorchvisionDetector(BoxDetector):
         probability above 1/2) where it found some."""
         resized, original = ([tuple(size[part]) for size in sizes.tolist()] for part in (slice(2), slice(2, 4)))
         return self.layouts(self.model.transform.postprocess(found, resized, original), original, threshold)
-
-    def impossible(self, layout: Layout) -> str:
-        """See ``BoxDetector.impossible``: the background, and two boxes of which one would be removed."""
-        return never_found(layout, self.kinds[0], self.suppression)
 
     def boxes_as_resized(self, targets: dict[str, Tensor], sizes: Tensor) -> Float[Tensor, "b n 4"]:
         """The boxes of targets, in pixels as the network resizes them."""
@@ -97,10 +83,12 @@ class TorchvisionDetector(BoxDetector):
 
     @torch.no_grad()
     def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
-        """What the heads say of each asked object where ``assign`` has it, at the candidate that overlaps it most: the
+        """What the heads say of each asked object where ``assign`` has it, at the candidate that is to become it: the
         ``score`` of its kind, and the ``IoU`` of the box. NaN where nothing is asked."""
+        from torchvision.ops import box_iou
+
         assigned = self.assign(raw, targets)
         scores, found = self.object_readings(raw, assigned, targets["kinds"].clamp_min(0))
-        shares = paired_iou(found, assigned["boxes"])
+        shares = torch.vmap(box_iou)(found, assigned["boxes"]).diagonal(dim1=1, dim2=2)
         asked = assigned["asked"]
         return {name: each.masked_fill(~asked, torch.nan) for name, each in (("score", scores), ("IoU", shares))}

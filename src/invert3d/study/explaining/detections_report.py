@@ -18,7 +18,7 @@ from invert3d.view.page import Table
 
 READING = (
     "Gray: no effect. From indigo to yellow: supports the detection more and more. The last color is for the largest "
-    "hundredth of each map; what spoke against it is not shown. The box is that of the detection."
+    "hundredth of each map; what speaks against it is not shown. The box is that of the detection."
 )
 TESTED = (HIGHEST, INSIDE, OUTSIDE)
 

@@ -16,7 +16,7 @@ import numpy as np
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
-from invert3d.models.detectors import Detector
+from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.registry import unknown
 from invert3d.study.layouts.context import SURE, context_of, single_layouts
@@ -88,7 +88,7 @@ def measure_scales(
         ValueError: a category that the detector does not know, or no length between 0 and 1.
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
-    known = detector.kinds[1:]
+    known = categories(detector)
     for kind in kinds:
         if kind not in known:
             raise ValueError(unknown("category", kind, known))

@@ -265,7 +265,7 @@ def write(outcome: Outcome, title: str, made: Sequence[Made], note: str) -> dict
         for each in made
         for cloud in page_clouds(each.result, each.scored)
     ]
-    return report(outcome, title, [each.row(i) for i in range(len(CLASSES)) for each in made], note, clouds=clouds)
+    return report(outcome.path, title, [each.row(i) for i in range(len(CLASSES)) for each in made], note, clouds=clouds)
 
 
 def in_unit_sphere(points: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from invert3d.evaluate.layouts import errors
 from invert3d.jobs.execute import execute
-from invert3d.jobs.report import write_report
+from invert3d.jobs.report import report
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector
 from invert3d.models.weights import bundled
@@ -55,7 +55,7 @@ def finished(
 ) -> dict[str, Any]:
     """The table and the page, with the pictures that were drawn."""
     drawn = [(path.stem, path) for path in sorted(options.folder.glob("*.png"))]
-    return write_report(options.folder, f"{title} ({PAPER}, {figure})", rows, note, drawn)
+    return report(options.folder, f"{title} ({PAPER}, {figure})", rows, note, drawn)
 
 
 @register("figure", "layout-inversion/fig4")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from invert3d.data.worlds.room_plan import SCALES
-from invert3d.models.detectors import Detector
+from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.registry import register
 from invert3d.study.layouts.context import SIDES, Context, context_of, measure_context, single_layouts
@@ -50,7 +50,7 @@ def figure8(options: FigureOptions) -> dict[str, Any]:
     )
     rows = []
     for (name, run), detector in zip(runs.items(), detectors.values(), strict=True):
-        context = context_of(run, detector.kinds[1:], seeds)
+        context = context_of(run, categories(detector), seeds)
         rows += [{"inverted": name, **row} for row in context_rows(context) if row["object"] in kinds]
     return finished(options, "figures 8 and 9", "Single objects", rows)
 
@@ -66,7 +66,7 @@ def own(found: Layout, asked: Layout) -> Layout:
 
 def kinds_of(detector: Detector) -> tuple[str, ...]:
     """The categories that figures of single objects show."""
-    return tuple(kind for kind in SHOWN_KINDS if kind in detector.kinds) or detector.kinds[1:5]
+    return tuple(kind for kind in SHOWN_KINDS if kind in detector.kinds) or categories(detector)[:4]
 
 
 def context_rows(context: Context, most: int = 6) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ def prune_and_save(
         f"Shares of {len(shapes.test)} held-out shapes classified right. The paper, VRN: {PAPER[0]} whole, {PAPER[1]} "
         f"pruned, {PAPER[2]} after one epoch, {PAPER[3]:g} % of the weights left."
     )
-    table = report(outcome, f"{network.name}, pruned", [row], note, [("Filters", outcome.path / "filters.png")])
+    table = report(outcome.path, f"{network.name}, pruned", [row], note, [("Filters", outcome.path / "filters.png")])
     paper = epochs == 1 and "VRN" in type(network.frozen.model).__name__
     headline = headline_of(made.facts, density) if paper else {}
     return table, headline, [{"table": f"pruning {network.name} {unit.name.replace('-', ' ')}", **row}]
