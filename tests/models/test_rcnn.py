@@ -261,7 +261,7 @@ def test_losses_are_torchvisions_own_on_what_is_assigned() -> None:
         crossed = F.cross_entropy(logits[one], allowed[one].float().argmax(1), reduction="sum") / count
         either = -(logits[~one].softmax(1) * allowed[~one]).sum(1).log().sum() / count
         assert one.any() and torch.allclose(losses["classifier"][i], crossed + either, rtol=1e-4)
-    with pytest.raises(ValueError, match="losses of MaskRCNN are divided by the number of objects: per is object, not slot"):
+    with pytest.raises(ValueError, match="MaskRCNN are divided by the number of objects: per is object, not slot"):
         detector.losses(raw, assigned, "slot")
 
 
