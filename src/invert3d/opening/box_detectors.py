@@ -7,6 +7,7 @@ from typing import Any
 from invert3d.models.detectors import Detector
 from invert3d.models.detectors.pretrained import is_pretrained, pretrained
 from invert3d.models.detectors.thin import thin_adapter
+from invert3d.models.detectors.together import Together
 from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
 from invert3d.opening.factories import made
 from invert3d.opening.networks import checked_device
@@ -28,18 +29,22 @@ def open_box_detector(
     Args:
         name: a bundled one; the path of a card (``.json``) beside its weights; one of torchvision's (``retinanet``,
             ``fasterrcnn_v2``, ...) with a ``checkpoint``; a folder, or an id in the local cache, of a DETR or RT-DETR
-            that transformers saved; or ``package.module:factory``, which returns a ``Detector``.
+            that transformers saved; or ``package.module:factory``, which returns a ``Detector``. Several of these,
+            joined by ``+``, are inverted together (``Together``).
         checkpoint: a state dict for one of torchvision's, opened without running code.
         classes: names of its classes, the background's first; COCO's by default. Only for torchvision's.
         args: keyword arguments of the factory.
         height, width: pictures that one of torchvision's or transformers' takes.
 
     Raises:
-        ValueError: an unknown name, a checkpoint that does not fit, one of torchvision's without a checkpoint, or a
+        ValueError: an unknown name, a checkpoint that does not fit, detectors that cannot be inverted together, one of torchvision's without a checkpoint, or a
             factory whose result is no ``Detector``.
         ModuleNotFoundError: one of transformers' without the extra ``hf``.
     """
     where = checked_device(device)
+    if "+" in name and not Path(name).exists():
+        size = {"height": height, "width": width, "device": device}
+        return Together({each.strip(): open_box_detector(each.strip(), **size) for each in name.split("+")})
     if ":" in name:
         detector = made(name, dict(args or {}))
         if not isinstance(detector, Detector):

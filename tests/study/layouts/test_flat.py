@@ -22,8 +22,9 @@ from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.context import only
 from invert3d.study.layouts.files import read_picture
 from invert3d.study.layouts.flat import invert_layouts
-from invert3d.study.layouts.flat_transfer import flat_transfer, scored
+from invert3d.study.layouts.flat_transfer import flat_transfer, higher, scored
 from invert3d.study.layouts.scenes import Scenes
+from invert3d.study.transfer import Matrix
 from tests.cli.calls import command
 
 KINDS = ("background", "chair", "table")
@@ -187,13 +188,31 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
     real = {name: torch.rand(3, 64, 64) for name in names}
     scenes = Scenes(names, (ASKED, boxed(("table", 10, 10, 50, 50))), real)
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    found = flat_transfer(cards, scenes, options, steps=2)
-    assert found.matrix.rows == cards and set(cards) <= set(found.matrix.columns)
-    assert len(found.diagonal) == 2 and len(found.apart) == 2 and len(found.rows()) == 3
-    published = flat_transfer(cards, scenes, replace(options, out=tmp_path / "published"), recipe="published", steps=2)
-    assert published.matrix.label == "published" and published.matrix.rows == cards
-    control = flat_transfer(cards[:1], scenes, replace(options, out=tmp_path / "control"), steps=2, control=True)
-    assert control.matrix.label == "ours on shuffled weights" and control.apart == []
+    recipes = [("ours", False), ("published", False), ("ours", True)]
+    ours, published, control = flat_transfer(cards, scenes, options, recipes=recipes, rooms=[2, 1, 1], steps=2)
+    assert ours.matrix.rows == cards and [name for name in ours.matrix.columns if "masks" not in name] == list(cards)
+    assert len(ours.diagonal) == 2 and len(ours.apart) == 2 and len(ours.rows()) == 3
+    assert [each.rooms for each in (ours, published, control)] == [2, 1, 1]
+    assert [each.matrix.label for each in (published, control)] == ["published", "ours on shuffled weights"]
+    assert set(ours.above) == {"published", "ours on shuffled weights"} and 0 <= ours.above["published"] <= 1
+
+
+def test_detectors_are_inverted_together(cards, tmp_path: Path) -> None:
+    both, scenes = "+".join(cards), Scenes(("one",), (ASKED,), {"one": torch.rand(3, 64, 64)})
+    options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
+    (found,) = flat_transfer([cards[0], both], scenes, options, steps=2)
+    assert found.matrix.rows == (cards[0], both) and found.matrix.columns == cards
+    assert len(found.diagonal) == 3 and len(found.apart) == 1, "what is inverted together is no stranger to its parts"
+    with pytest.raises(ValueError, match="no published rule for Together"):
+        flat_transfer([both], scenes, options.into(tmp_path / "no"), recipes=[("published", False)], steps=2)
+
+
+def test_the_share_of_higher_cells() -> None:
+    one, other = (
+        Matrix(label="", rows=("a", "b"), columns=("a", "b"), values=each)
+        for each in (((3.0, 1.0), (2.0, 2.0)), ((2.0, 1.0), (0.0, 3.0)))
+    )
+    assert higher(one, other) == 0.5 and higher(other, one) == 0.25
 
 
 def test_heads_of_2d_detectors_are_asked_one_by_one(cards, tmp_path: Path, capsys) -> None:

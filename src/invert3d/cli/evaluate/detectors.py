@@ -1,4 +1,4 @@
-"""Measure how layout inversion transfers between 2-D detectors."""
+"""Measure how layout inversion transfers between 2-D detectors, for one or more recipes."""
 
 from dataclasses import dataclass
 from statistics import mean
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, split_names
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
 from invert3d.cli.show import print_recorded, print_table
 
 if TYPE_CHECKING:
@@ -20,19 +20,16 @@ class RoomOptions:
     """Which layouts are inverted, and how.
 
     Attributes:
-        rooms: Number of held-out rooms.
-        control: Shuffle the weights of the detectors that are inverted.
+        rooms: Number of held-out rooms, or one number for each recipe, comma separated.
         steps: Steps in all, instead of the recipe's.
     """
 
-    rooms: Count = 64
-    control: bool = False
+    rooms: str = "64"
     steps: Count | None = None
 
 
 def evaluate_detectors(
-    recipe: str = "ours",
-    *,
+    *recipes: str,
     models: Names | None = None,
     rooms: Annotated[RoomOptions, Parameter(name="*")] = RoomOptions(),
     measuring: Measuring = MeasureOptions(),
@@ -41,8 +38,10 @@ def evaluate_detectors(
     """Invert each 2-D detector for the layouts of held-out rooms, and run every detector on the saved pictures.
 
     Args:
-        recipe: ours, published, or published_as_configured.
-        models: 2-D detectors, comma separated; by default the bundled ones.
+        recipes: Recipes to compare, by default ours: ours, published, published_as_configured, or a TOML file. A recipe
+            followed by :shuffled is the control: it inverts the same detectors with their weights shuffled.
+        models: 2-D detectors, comma separated; by default the bundled ones. Names joined by + are inverted together:
+            the picture must show its layout to all of them.
         run.out: The run folder; by default runs/detectors.
     """
     from invert3d.models.weights import bundled
@@ -50,29 +49,59 @@ def evaluate_detectors(
     from invert3d.study.layouts.flat_scenes import flat_scenes
     from invert3d.study.layouts.flat_transfer import flat_transfer
 
+    asked = [asked_recipe(text) for text in distinct(recipes or ("ours",))]
+    counts = numbers(rooms.rooms, len(asked))
     names = split_names(models) or list(bundled("2-D detector"))
     run = run.at("runs/detectors")
-    scenes = flat_scenes(open_box_detector(names[0], device=measuring.device), rooms=rooms.rooms, first=FIRST)
-    found = flat_transfer(
-        names, scenes, run, recipe=recipe, control=rooms.control, steps=rooms.steps, device=measuring.device
+    scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
+    measured = flat_transfer(
+        names, scenes, run, recipes=asked, rooms=counts, steps=rooms.steps, device=measuring.device
     )
+    for found, (recipe, control) in zip(measured, asked, strict=True):
+        print_matrix(found)
+        label = found.matrix.label
+        found.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", most=100.0, note="COCO's AP, percent")
+        if measuring.record:
+            tagged = [{"table": f"transfer {label}", **row} for row in found.rows()]
+            print_recorded("layout", headline(found, recipe, control), tagged)
+
+
+def asked_recipe(text: str) -> tuple[str, bool]:
+    """A recipe, and whether its control is asked for. Raises ValueError for an unknown mark."""
+    name, _, mark = text.partition(":")
+    if mark not in ("", "shuffled"):
+        raise ValueError(f"{name}: a recipe may be followed by :shuffled, not by :{mark}")
+    return name, bool(mark)
+
+
+def numbers(text: str, count: int) -> list[int]:
+    """One number for each of ``count`` recipes, or one for all. Raises ValueError for anything else."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words) or len(words) not in (1, count):
+        raise ValueError(f"--rooms takes a number, or one for each of the {count} recipes, such as 64,16, not {text!r}")
+    return [int(word) for word in words] * (1 if len(words) == count else count)
+
+
+def print_matrix(found: "FlatTransfer") -> None:
+    """Print a transfer matrix."""
     columns = found.matrix.columns
     rows = [[row["inverted"], *(f"{row[column]:.1f}" for column in columns)] for row in found.rows()]
     rows[-1][0] = "real pictures"
     note = f"mean of boxes off the diagonal {mean(found.apart):.1f}, " if found.apart else ""
     note += f"agreement on real pictures {found.agreement:.1f}" if found.apart else ""
-    title = f"{found.matrix.label}, {len(scenes.names)} rooms: AP of each detector on the saved pictures"
+    note += "".join(f", {share:.0%} of cells above {other}" for other, share in found.above.items())
+    title = f"{found.matrix.label}, {found.rooms} rooms: AP of each detector on the saved pictures"
     print_table(title, ["inverted", *columns], rows, note)
-    found.matrix.draw(run.folder() / "matrix.png", most=100.0, note="COCO's AP, percent")
-    tagged = [{"table": f"transfer {found.matrix.label}", **row} for row in found.rows()]
-    if measuring.record:
-        print_recorded("layout", headline(found, recipe, rooms.control), tagged)
 
 
 def headline(found: "FlatTransfer", recipe: str, control: bool) -> dict[str, float]:
     """The numbers that README and docs quote: of boxes."""
     if control:
-        return {"control_mean": round(mean([*found.diagonal, *found.apart]), 2)}
-    numbers = {f"diagonal_{recipe}_min": round(min(found.diagonal), 2)}
-    numbers |= {f"off_diagonal_{recipe}_mean": round(mean(found.apart), 2)} if found.apart else {}
-    return numbers | ({"agreement_rooms_mean": round(found.agreement, 2)} if recipe == "ours" and found.apart else {})
+        return {"control_mean": round(mean([*found.diagonal, *found.apart]), 2)} if recipe == "ours" else {}
+    told = {f"diagonal_{recipe}_min": round(min(found.diagonal), 2)}
+    told |= {f"off_diagonal_{recipe}_mean": round(mean(found.apart), 2)} if found.apart else {}
+    if recipe == "ours":
+        told |= {"agreement_rooms_mean": round(found.agreement, 2)} if found.apart else {}
+        above = found.above.get("published")
+        told |= {} if above is None else {"cells_ours_above_published": round(above, 3)}
+    return told

@@ -78,18 +78,19 @@ def invert_layout(
     Args:
         model: A bundled 2-D detector (invert3d models), a card (.json) beside its weights, one of torchvision's with
             --checkpoint, a folder or cached id of a DETR or RT-DETR of Hugging Face's transformers, or
-            package.module:factory.
+            package.module:factory. Several, joined by +, are inverted together.
         checkpoint: Weights of one of torchvision's.
         class_names: Names of its classes, the background's first, comma separated or one a line of a file.
         run.out: The run folder; by default runs/layouts.
     """
     from invert3d.jobs.execute import execute
     from invert3d.methods.layouts import layout_recipe, within_ball
+    from invert3d.models.detectors.together import Together
     from invert3d.opening.box_detectors import open_box_detector
     from invert3d.study.layouts.flat import write_flat_files
-    from invert3d.study.layouts.flat_report import HEADER, flat_report, table_rows
+    from invert3d.study.layouts.flat_report import HEADER, flat_report, read_by, table_rows
     from invert3d.study.layouts.flat_scenes import flat_scenes
-    from invert3d.study.layouts.job import FROM_PICTURES, agreeing, asked_of, layouts_job, run_of
+    from invert3d.study.layouts.job import FROM_PICTURES, asked_of, layouts_job, run_of
 
     run = run.at("runs/layouts")
     classes = tuple(split_names(class_names) or ())
@@ -116,8 +117,10 @@ def invert_layout(
     outcome = execute(layouts_job({"": wanted}, making.bf16), run)
     done = run_of(outcome, wanted, scenes.originals)
     write_flat_files(outcome.path, done, detector.kinds)
-    agrees = agreeing(detector, list(done.pictures), list(done.asked))
-    print_table(f"{len(done.names)} pictures, as {model} reads the saved 8-bit files", HEADER, table_rows(done, agrees))
-    page = flat_report(done, run.folder(), detector=detector, model=model)
+    readers = {model: detector} if not isinstance(detector, Together) else detector.members
+    for name, reader in readers.items():
+        title = f"{len(done.names)} pictures, as {name} reads the saved 8-bit files"
+        print_table(title, HEADER, table_rows(*read_by(done, reader)))
+    page = flat_report(done, run.folder(), readers=readers, model=model)
     print(f"{done.seconds:.0f} s, {sum(done.steps) / max(1, len(done.steps)):.0f} steps per picture; open {page}")
     outcome.whole()

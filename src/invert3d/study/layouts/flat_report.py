@@ -1,9 +1,12 @@
 """What a run of inverted 2-D layouts shows: a figure for each picture, a table and a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from invert3d.evaluate.layouts import errors
 from invert3d.models.detectors import Detector
@@ -12,7 +15,7 @@ from invert3d.ops.shares import share
 from invert3d.study.layouts.files import BoxesRun, pixels
 from invert3d.study.layouts.job import agreeing, redetected
 from invert3d.study.layouts.report import about_run, write_differences
-from invert3d.study.layouts.score import SHOWN, sure
+from invert3d.study.layouts.score import SHOWN, short, sure
 from invert3d.view.boxfigures import strip
 from invert3d.view.page import Table, write_page
 
@@ -20,18 +23,26 @@ MOST = 24  # pictures with a figure
 MOST_BOXES = 30  # of a picture that are drawn
 
 
-def flat_report(run: BoxesRun, folder: Path, *, detector: Detector, model: str) -> Path:
-    """Write the figures and the page of a run into its folder, and return the page."""
-    agrees = agreeing(detector, list(run.pictures), list(run.asked))
-    figures = [(_words(run, i, agrees[i]), _figure(run, i, folder, detector)) for i in range(min(len(run.names), MOST))]
+def flat_report(run: BoxesRun, folder: Path, *, readers: Mapping[str, Detector], model: str) -> Path:
+    """Write the figures and the page of a run into its folder, and return the page.
+
+    ``readers`` are the detectors that were asked, by name: one, or those that were inverted together.
+    """
+    read = {name: read_by(run, detector) for name, detector in readers.items()}
+    agrees = [all(each) for each in zip(*(seen for _, seen in read.values()), strict=True)]
+    figures = [(_words(run, i, agrees[i]), _figure(run, i, folder, readers)) for i in range(min(len(run.names), MOST))]
     figures += [("What must change", path) for path in write_differences(run, folder)[:MOST]]
     about, recipe = about_run(folder, model)
+    words = " ".join(f"{short(name)}: {judgment(own, seen)}" for name, (own, seen) in read.items())
     return write_page(
         folder,
         title="Inverted layouts",
-        subtitle=f"Detections of {Path(model).stem} in the saved 8-bit pictures. {judgment(run, agrees)}",
+        subtitle=f"Detections in the saved 8-bit pictures. {words}",
         pictures=figures,
-        tables=[Table(title="Pictures", columns=HEADER, rows=table_rows(run, agrees))],
+        tables=[
+            Table(title=f"Pictures, as {short(name)} reads them", columns=HEADER, rows=table_rows(own, seen))
+            for name, (own, seen) in read.items()
+        ],
         recipe=recipe,
         provenance=about,
         notes=[
@@ -41,6 +52,12 @@ def flat_report(run: BoxesRun, folder: Path, *, detector: Detector, model: str) 
             "A picture that only its own detector understands is an adversarial example: show it to another detector.",
         ],
     )
+
+
+def read_by(run: BoxesRun, detector: Detector) -> tuple[BoxesRun, tuple[bool, ...]]:
+    """The run with what a detector finds in its pictures, and where that is exactly what was asked."""
+    pictures, asked = list(run.pictures), list(run.asked)
+    return replace(run, found=tuple(redetected(detector, pictures, asked))), agreeing(detector, pictures, asked)
 
 
 HEADER = ["picture", "objects", "found", "mean overlap", "extra objects", "requested layout seen", "steps"]
@@ -81,18 +98,21 @@ def _words(run: BoxesRun, i: int, agreed: bool) -> str:
     return f"{run.names[i]}: {seen}; {found} objects found{mean}, {read.false or 'no'} extra"
 
 
-def _figure(run: BoxesRun, i: int, folder: Path, detector: Detector) -> Path:
-    """The real picture with what is asked, the inverted picture, and what the detector reads from it."""
-    name, inverted = run.names[i], pixels(run.pictures[i])
-    images, layouts, captions = [inverted, inverted], [None, drawn(run.found[i])], ["inverted", "detections in it"]
-    if name in run.originals:
-        original = pixels(run.originals[name])
-        seen = redetected(detector, [run.originals[name]], [run.asked[i]])[0]
-        images = [original, original, *images]
-        layouts = [run.asked[i], drawn(seen), *layouts]
-        captions = ["real picture, requested layout", "detections in the real picture", *captions]
+def _figure(run: BoxesRun, i: int, folder: Path, readers: Mapping[str, Detector]) -> Path:
+    """The real picture with what is asked, the inverted picture, and what each reader finds in both."""
+    name, inverted, asked = run.names[i], pixels(run.pictures[i]), run.asked[i]
+    said = [f"detections of {short(each)}" if len(readers) > 1 else "detections" for each in readers]
+
+    def found_in(picture: Tensor) -> list[Layout]:
+        return [drawn(redetected(each, [picture], [asked])[0]) for each in readers.values()]
+
+    rows: list[tuple[np.ndarray, Layout | None, str]] = []
+    if (real := run.originals.get(name)) is not None:
+        rows.append((pixels(real), asked, "real picture, requested layout"))
+        rows += [(pixels(real), each, f"{w} in the real picture") for each, w in zip(found_in(real), said, strict=True)]
     else:
-        images, layouts, captions = [inverted, *images], [run.asked[i], *layouts], ["requested layout", *captions]
-    return strip(
-        folder / "figures" / f"{name}.png", images, layouts, captions, columns=2 if len(images) == 4 else 3, title=name
-    )
+        rows.append((inverted, asked, "requested layout"))
+    rows.append((inverted, None, "inverted"))
+    rows += [(inverted, each, f"{w} in it") for each, w in zip(found_in(run.pictures[i]), said, strict=True)]
+    columns = len(rows) // 2 if real is not None else len(rows)
+    return strip(folder / "figures" / f"{name}.png", *map(list, zip(*rows, strict=True)), columns=columns, title=name)

@@ -26,40 +26,51 @@ from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.layouts.score import sure
 from invert3d.study.transfer import Matrix
 
+#: what the column of the masks of a detector is called, after its name
+MASKS = " masks"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FlatTransfer:
     """COCO's AP in percent: of every detector (columns) on the pictures inverted from every other (rows).
 
-    A detector that makes masks has a second column, ``NAME masks``. ``real`` is the AP on the real pictures, by column;
-    ``agreement`` the mean over pairs of the AP on the real pictures with what another detector finds there as truth.
+    A detector that makes masks has a second column, ``NAME masks``. ``rooms`` is the number of layouts; ``real`` the AP
+    on the real pictures, by column; ``agreement`` the mean over pairs of the AP on the real pictures with what another
+    detector finds there as truth; ``above`` the share of cells that are higher than those of each other recipe on the
+    layouts that both were asked for, by its label.
     """
 
     matrix: Matrix
+    rooms: int
     real: dict[str, float]
     agreement: float
     steps: dict[str, float]
+    above: dict[str, float]
 
     @property
     def diagonal(self) -> list[float]:
-        """The AP of boxes of each detector on its own pictures."""
-        return [self._cell(name, name) for name in self.matrix.rows]
+        """The AP of boxes of each detector on pictures inverted from it, alone or with others."""
+        return self._cells(own=True)
 
     @property
     def apart(self) -> list[float]:
-        """The AP of boxes of every detector on every other's pictures."""
-        return [self._cell(*pair) for pair in permutations(self.matrix.rows, 2)]
+        """The AP of boxes of every detector on pictures inverted from others."""
+        return self._cells(own=False)
 
-    def _cell(self, inverted: str, reader: str) -> float:
-        row, column = self.matrix.rows.index(inverted), self.matrix.columns.index(reader)
-        return self.matrix.values[row][column]
+    def _cells(self, own: bool) -> list[float]:
+        return [
+            value
+            for inverted, line in zip(self.matrix.rows, self.matrix.values, strict=True)
+            for reader, value in zip(self.matrix.columns, line, strict=True)
+            if not reader.endswith(MASKS) and (reader in parts_of(inverted)) == own
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """Plain values, a row for each set of pictures."""
-        table = self.matrix.table()
+        table = self.matrix.table(rooms=self.rooms)
         for row in table:
             row["steps"] = round(self.steps[row["inverted"]], 1)
-        return [*table, {"recipe": "real pictures", "inverted": "-", **self.real}]
+        return [*table, {"recipe": "real pictures", "inverted": "-", "rooms": self.rooms, **self.real}]
 
 
 def flat_transfer(
@@ -67,64 +78,94 @@ def flat_transfer(
     scenes: Scenes,
     options: RunOptions,
     *,
-    recipe: str = "ours",
-    control: bool = False,
+    recipes: Sequence[tuple[str, bool]] = (("ours", False),),
+    rooms: Sequence[int] | None = None,
     steps: int | None = None,
     device: str = "cpu",
-) -> FlatTransfer:
-    """Invert layouts from each detector, in one job, and let all of them read the saved pictures.
+) -> list[FlatTransfer]:
+    """Invert layouts from each detector by each recipe, in one job, and let all detectors read the saved pictures.
 
     Args:
-        names: detectors, see ``open_box_detector``.
+        names: detectors to invert, see ``open_box_detector``. All of them, and all parts of those that are inverted
+            together (``a+b``), read the pictures.
         scenes: layouts with their real pictures, of the size that all detectors take.
         options: how the job is run; ``resume`` goes on from its folder.
-        recipe: of ``recipes/layouts``.
-        control: shuffle the weights of those that are inverted, with their batch norms measured again on real pictures.
-        steps: override the recipe's.
+        recipes: of ``recipes/layouts``, each with whether it is the control, which inverts the same detectors with
+            their weights shuffled and their batch norms measured again on real pictures.
+        rooms: how many of the layouts each recipe is asked for, from the first on; by default all.
+        steps: override the recipes'.
         device: where the detectors are.
 
     Raises:
         ValueError: the detectors take pictures of different sizes.
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
-    detectors = {name: open_box_detector(name, device=device) for name in names}
+    inverted = {name: open_box_detector(name, device=device) for name in names}
+    detectors = {part: open_box_detector(part, device=device) for name in names for part in parts_of(name)}
     sizes = sorted({(each.height, each.width) for each in detectors.values()})
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     real = [scenes.originals[name] for name in scenes.names]
+    labels, counts = [label_of(*pair) for pair in recipes], list(rooms or [len(real)] * len(recipes))
     sources = {}
-    for name, detector in detectors.items():
-        inverted = randomized_detector(detector, torch.stack(real[:16]), options.seed) if control else detector
-        chosen = layout_recipe(f"layouts/{recipe}", inverted, steps=steps)
-        sources[name] = asked_of(inverted, scenes.layouts, scenes.names, chosen, model=name)
+    for label, (recipe, control), count in zip(labels, recipes, counts, strict=True):
+        for name, detector in inverted.items():
+            asked = randomized_detector(detector, torch.stack(real[:16]), options.seed) if control else detector
+            chosen = layout_recipe(f"layouts/{recipe}", asked, steps=steps)
+            key = f"{label}, {name}"
+            sources[key] = asked_of(asked, scenes.layouts[:count], scenes.names[:count], chosen, model=name)
     outcome = execute(layouts_job(sources), options).whole()
-    lines, taken = [], {}
+    runs = {key: run_of(outcome, asked, {}, key, reads=False) for key, asked in sources.items()}
+
+    def matrix(label: str, count: int) -> Matrix:
+        cells = [ap_of(detectors, list(runs[f"{label}, {name}"].pictures[:count]), scenes.layouts) for name in names]
+        values = tuple(tuple(line.values()) for line in cells)
+        return Matrix(label=label, rows=tuple(names), columns=tuple(cells[0]), values=values)
+
+    found = []
     with Meter("reading the pictures", show=options.progress):
-        for name, asked in sources.items():
-            run = run_of(outcome, asked, {}, name, reads=False)
-            taken[name] = float(np.mean(run.steps))
-            cells = [scored(each, list(run.pictures), scenes.layouts) for each in detectors.values()]
-            lines.append([value for cell in cells for value in cell.values()])
-        read = {name: scored(each, real, scenes.layouts) for name, each in detectors.items()}
-        agreed = agreement(detectors, real, scenes.layouts)
-    columns = [name + kind for name, cell in read.items() for kind in cell]
-    values = tuple(tuple(line) for line in lines)
-    label = f"{recipe} on shuffled weights" if control else recipe
-    return FlatTransfer(
-        matrix=Matrix(label=label, rows=tuple(names), columns=tuple(columns), values=values),
-        real={name + kind: round(value, 2) for name, cell in read.items() for kind, value in cell.items()},
-        agreement=agreed,
-        steps=taken,
-    )
+        for label, count in zip(labels, counts, strict=True):
+            shared = {other: min(count, most) for other, most in zip(labels, counts, strict=True) if other != label}
+            one = FlatTransfer(
+                matrix=matrix(label, count),
+                rooms=count,
+                real={name: round(value, 2) for name, value in ap_of(detectors, real[:count], scenes.layouts).items()},
+                agreement=agreement(detectors, real[:count], scenes.layouts[:count]),
+                steps={name: float(np.mean(runs[f"{label}, {name}"].steps)) for name in names},
+                above={other: higher(matrix(label, most), matrix(other, most)) for other, most in shared.items()},
+            )
+            found.append(one)
+    return found
+
+
+def parts_of(name: str) -> list[str]:
+    """The names of the detectors that a name stands for: several where they are joined by ``+``."""
+    return [part.strip() for part in name.split("+")]
+
+
+def label_of(recipe: str, control: bool) -> str:
+    """What the matrix of a recipe, or of its control, is called."""
+    return f"{recipe} on shuffled weights" if control else recipe
+
+
+def higher(one: Matrix, other: Matrix) -> float:
+    """The share of the cells of a matrix that are higher than the same cells of another."""
+    return float(np.mean(np.array(one.values) > np.array(other.values)))
+
+
+def ap_of(detectors: dict[str, Any], pictures: Sequence[torch.Tensor], truth: Sequence[Layout]) -> dict[str, float]:
+    """The AP of every detector on pictures of the first layouts, by column (see ``FlatTransfer``)."""
+    cells = {name: scored(each, pictures, truth[: len(pictures)]) for name, each in detectors.items()}
+    return {name + kind: value for name, cell in cells.items() for kind, value in cell.items()}
 
 
 def scored(detector: Any, pictures: Sequence[torch.Tensor], truth: Sequence[Layout]) -> dict[str, float]:
-    """The AP of boxes ("") and, where there are masks on both sides, of masks (" masks")."""
+    """The AP of boxes ("") and, where there are masks on both sides, of masks (``MASKS``)."""
     found = redetected(detector, pictures, truth)
     kinds = categories(detector)
     scores = {"": coco_ap(truth, found, kinds)["AP"]}
     if any(each.masks is not None for each in found) and all(each.masks is not None for each in truth):
-        scores[" masks"] = coco_ap(truth, found, kinds, "masks")["AP"]
+        scores[MASKS] = coco_ap(truth, found, kinds, "masks")["AP"]
     return scores
 
 

@@ -116,7 +116,7 @@ def table1(options: FigureOptions) -> dict[str, Any]:
     """Inversion transfer: what each detector reads from the pictures of every other."""
     detectors = opened(options)
     scenes = flat_scenes(next(iter(detectors.values())), rooms=options.pictures or 3, first=FIRST)
-    found = flat_transfer(list(detectors), scenes, options.run, steps=options.steps, device=options.device)
+    found = flat_transfer(list(detectors), scenes, options.run, steps=options.steps, device=options.device)[0]
     found.matrix.draw(options.folder / "figure.png", most=100.0, note=f"COCO's AP, percent. {PAPER}, table 1.")
     note = f"COCO's AP in percent on {len(scenes.names)} rooms. Below: the real pictures of the same layouts."
     return finished(options, "table 1", "Inversion transfer", found.rows(), note)
