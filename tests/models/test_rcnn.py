@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import maskrcnn_loss
+from torchvision.models.detection.roi_heads import maskrcnn_loss, paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign, box_iou, generalized_box_iou_loss
 
 from invert3d.engine.loop import optimize
@@ -320,7 +321,26 @@ def test_the_loss_of_masks_is_torchvisions_own_also_where_pictures_are_resized()
             names = [torch.tensor([KINDS.index(kind) for kind in layouts[i].kinds])]
             masks, own = layouts[i].masks.byte(), layouts[i].boxes
             wanted = maskrcnn_loss(part, [own], [masks], names, [torch.arange(len(own))])
-            assert torch.allclose(detector.losses(raw, assigned)["mask"][i], wanted, rtol=1e-4)
+            assert torch.allclose(detector.mask_losses(raw, assigned)["mask"][i], wanted, rtol=1e-4)
+
+
+def test_masks_are_asked_for_in_the_pixels_of_the_picture() -> None:
+    """Pixel by pixel of torchvision's own pasted masks, also where the detector resizes pictures."""
+    for size in ((HEIGHT, WIDTH), (HEIGHT // 2, WIDTH // 2)):
+        detector, layout = tiny(1, *size, masks=True), asked(CAR, TRAM, masks=True).resized(*size)
+        raw = detector.raw(pictures(1, 1, *size))
+        assigned = detector.assign(raw, detector.targets([layout]))
+        kinds = torch.tensor([KINDS.index(kind) for kind in layout.kinds])
+        masks = detector.mask_logits(raw, [assigned["boxes"][0]], kinds).sigmoid().detach()
+        total = 0.0
+        for mask, wanted, box in zip(masks, layout.masks, layout.boxes, strict=True):
+            pasted = paste_masks_in_image(mask[None, None], box[None], size)[0, 0]
+            costs = [
+                -math.log(float(pasted[y, x] if wanted[y, x] else 1 - pasted[y, x]))
+                for y, x in (pasted > 0).nonzero().tolist()
+            ]
+            total += sum(costs) / float((box[2:] - box[:2]).prod())
+        assert float(detector.losses(raw, assigned)["mask"]) == pytest.approx(total / 2, rel=1e-3)
 
 
 def test_masks_are_asked_for_where_there_are_some() -> None:

@@ -37,8 +37,8 @@ def open_box_detector(
         height, width: pictures that one of torchvision's or transformers' takes.
 
     Raises:
-        ValueError: an unknown name, a checkpoint that does not fit, detectors that cannot be inverted together, one of torchvision's without a checkpoint, or a
-            factory whose result is no ``Detector``.
+        ValueError: an unknown name, a checkpoint that does not fit, one of torchvision's without a checkpoint, a
+            factory whose result is no ``Detector``, or detectors that cannot be inverted together.
         ModuleNotFoundError: one of transformers' without the extra ``hf``.
     """
     where = checked_device(device)

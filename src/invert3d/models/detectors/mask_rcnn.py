@@ -12,6 +12,8 @@ from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import mask_iou
 
+SMALLEST = 1e-6  #: a probability that is compared is at least so far from 0 and 1
+
 
 class MaskRCNNDetector(FasterRCNNDetector):
     """A ``torchvision.models.detection.MaskRCNN``, yours or one from ``maskrcnn``; see ``FasterRCNNDetector``.
@@ -50,12 +52,38 @@ class MaskRCNNDetector(FasterRCNNDetector):
         return {"masks": targets["masks"], "crops": targets["boxes"]} if "masks" in targets else {}
 
     def losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor], per: Per = "object") -> dict[str, Tensor]:
-        """Those of ``FasterRCNNDetector`` and ``mask_losses``."""
-        return super().losses(raw, assigned, per) | self.mask_losses(raw, assigned)
+        """Those of ``FasterRCNNDetector``, and ``mask``: the binary cross-entropy of each mask in the pixels of the
+        picture, as post-processing pastes it into the asked box; a sum over the pixels divided by the area of the box,
+        and a mean over the objects (B,). No ``mask`` without masks.
+
+        The loss of training compares it in the cells of the box, whose number is fixed, and the masks of small objects
+        are then pasted inexactly.
+        """
+        losses = super().losses(raw, assigned, per)
+        if "masks" not in assigned:
+            return losses
+        asked, crops = assigned["asked"], assigned["crops"]
+        said = self.pasted(raw, assigned["boxes"], asked, assigned["kinds"][asked])
+        wanted, area = assigned["masks"][asked].to(said), (crops[..., 2:] - crops[..., :2]).prod(-1)[asked]
+        gaps = F.binary_cross_entropy(said * (1 - 2 * SMALLEST) + SMALLEST, wanted, reduction="none")
+        missed = torch.where(said > 0, gaps, 0).sum((1, 2)) / area.clamp_min(1)  # 0 where nothing is pasted
+        return losses | {"mask": put(missed, asked).sum(1) / asked.sum(1).clamp_min(1)}
+
+    def pasted(
+        self, raw: dict[str, Tensor], boxes: Float[Tensor, "b n 4"], there: Bool[Tensor, "b n"], kinds: Tensor
+    ) -> Float[Tensor, "r h w"]:
+        """The probability that a pixel of the picture shows an object: of the objects that are ``there``, one after the
+        other, and of their ``kinds`` (R,); 0 outside of their boxes, which are in pixels as resized."""
+        from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+        sizes = raw["sizes"]
+        masks = self.mask_logits(raw, [each[rows] for each, rows in zip(boxes, there, strict=True)], kinds).sigmoid()
+        scale = (sizes[:, 2:] / sizes[:, :2]).flip(1)[:, None].repeat(1, 1, 2)
+        return paste_masks_in_image(masks[:, None], (boxes * scale)[there], tuple(sizes[0, 2:].tolist()))[:, 0]
 
     def mask_losses(self, raw: dict[str, Tensor], assigned: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``mask``: the binary cross-entropy of the mask within each asked box, a mean over its pixels and over the
-        objects (B,). Nothing without masks."""
+        """``mask``, as it is trained: the binary cross-entropy of the mask in the cells of each asked box, a mean over
+        them and over the objects (B,). Nothing without masks."""
         from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
         if "masks" not in assigned:
@@ -72,19 +100,15 @@ class MaskRCNNDetector(FasterRCNNDetector):
     @torch.no_grad()
     def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
         """See ``TorchvisionDetector.read_heads``; where there are masks, also the ``mask IoU`` within the box."""
-        from torchvision.models.detection.roi_heads import paste_masks_in_image
-
         said = super().read_heads(raw, targets)
         if "masks" not in targets:
             return said
-        assigned, sizes = self.assign(raw, targets), raw["sizes"]
+        assigned = self.assign(raw, targets)
         asked, kinds = assigned["asked"], assigned["kinds"]
         found = self.object_readings(raw, assigned, kinds)[1]
-        masks = self.mask_logits(raw, [each[rows] for each, rows in zip(found, asked, strict=True)], kinds[asked])
-        scale = (sizes[:, 2:] / sizes[:, :2]).flip(1)[:, None].repeat(1, 1, 2)
-        pasted = paste_masks_in_image(masks.sigmoid()[:, None], (found * scale)[asked], tuple(sizes[0, 2:].tolist()))
+        pasted = self.pasted(raw, found, asked, kinds[asked])
         shares = torch.full_like(said["IoU"], torch.nan)
-        shares[asked] = mask_iou(targets["masks"][asked], pasted[:, 0] > 0.5).diagonal()
+        shares[asked] = mask_iou(targets["masks"][asked], pasted > 0.5).diagonal()
         return said | {"mask IoU": shares}
 
     def same(self, layout: Layout, target: dict[str, Tensor], within: float) -> Bool[Tensor, ""]:

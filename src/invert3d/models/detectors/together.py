@@ -5,7 +5,8 @@ in common, and more of that is seen by others, too (Liu et al., *Delving into Tr
 Black-box Attacks*, 2017, section 5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,14 +20,14 @@ from invert3d.ops.layouts import Layout
 class Together(BoxDetector):
     """Detectors (``BoxDetector``) of pictures of one size, as one detector.
 
-    Its ``kinds`` are those that all of them know. A head has the mean of the losses of the members that have it, divided
-    by their share: the loss of a layout is the mean of the members' losses. ``agrees`` is true where all agree.
+    Its ``kinds`` are those that all of them know. The loss of a head is the sum over the members that have it, divided
+    by the number of all, so that the loss of a layout is the mean of the members'. ``agrees`` is true where all agree.
 
     Everything between ``raw`` and ``losses`` is named ``MEMBER/name``. What is *found* in a picture is what the first
     member finds: read the pictures with each of ``members``.
     """
 
-    def __init__(self, members: Mapping[str, BoxDetector]) -> None:
+    def __init__(self, members: Mapping[str, Any]) -> None:
         """Raises ValueError for fewer than two members, pictures of several sizes, or no kind that all of them know."""
         super().__init__()
         sizes = sorted({(each.height, each.width) for each in members.values()})
@@ -39,13 +40,13 @@ class Together(BoxDetector):
         if not self.kinds:
             raise ValueError(f"{' and '.join(members)} know no common category")
         self.names = tuple(members)
-        self.model = nn.ModuleList(members.values())
+        self.model: Any = nn.ModuleList(members.values())
         (self.height, self.width), self.mean_color = sizes[0], first.mean_color
         self.heads = {name: weight for each in members.values() for name, weight in each.heads.items()}
         self.roles = {name: role for each in members.values() for name, role in each.roles.items()}
 
     @property
-    def members(self) -> dict[str, BoxDetector]:
+    def members(self) -> dict[str, Any]:
         """The detectors, by name."""
         return dict(zip(self.names, self.model, strict=True))
 
@@ -88,12 +89,12 @@ class Together(BoxDetector):
         said = [each.agrees(part, self._told(each, targets), threshold, within) for each, part in pairs]
         return torch.stack(said).all(0)
 
-    def _told(self, member: BoxDetector, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _told(self, member: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The targets with the member's own numbers of the kinds; -1 stays, which is any kind."""
         own = targets["kinds"].new_tensor([*(member.kinds.index(kind) for kind in self.kinds), -1])
         return targets | {"kinds": own[targets["kinds"]]}
 
-    def _joined(self, parts) -> dict[str, Tensor]:
+    def _joined(self, parts: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
         named = zip(self.names, parts, strict=True)
         return {f"{member}/{name}": value for member, part in named for name, value in part.items()}
 
