@@ -340,7 +340,7 @@ def test_masks_are_asked_for_in_the_pixels_of_the_picture() -> None:
                 for y, x in (pasted > 0).nonzero().tolist()
             ]
             total += sum(costs) / float((box[2:] - box[:2]).prod())
-        assert float(detector.losses(raw, assigned)["mask"]) == pytest.approx(total / 2, rel=1e-3)
+        assert detector.losses(raw, assigned)["mask"].item() == pytest.approx(total / 2, rel=1e-3)
 
 
 def test_masks_are_asked_for_where_there_are_some() -> None:

@@ -18,7 +18,7 @@ def reproduce(
 
     Args:
         figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1;
-            layout-inversion/fig4, fig5, fig8, fig9, fig10, fig11, fig12, fig13, table1.
+            layout-inversion/fig4 to fig13 and table1.
         model: Bundled weights; by default a network as in the figure. Figures of layout-inversion take several, comma
             separated, and by default all bundled 2-D detectors.
         steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3); for layout-inversion,

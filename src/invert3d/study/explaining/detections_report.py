@@ -49,12 +49,15 @@ def write_detections(outcome: Outcome, model: str) -> dict[str, Any]:
         ],
         provenance={"command": command_line(), **environment()},
     )
-    panels = [[Panel(image=card.picture, caption=card.name) for card in row.cards] for row in rows]
-    save_png(
-        contact_sheet(panels, row_titles=[row.title for row in rows], title=title, note=READING),
-        outcome.path / "figure.png",
-    )
+    draw_detections(outcome, title, outcome.path / "figure.png")
     return table
+
+
+def draw_detections(outcome: Outcome, title: str, path: Path) -> Path:
+    """The maps of a job's explained detections on one sheet."""
+    rows = [row for unit, made in outcome.each() for row in heat_rows(unit, made)]
+    panels = [[Panel(image=card.picture, caption=card.name) for card in row.cards] for row in rows]
+    return save_png(contact_sheet(panels, row_titles=[row.title for row in rows], title=title, note=READING), path)
 
 
 def heat_rows(unit: Unit, made: Made) -> list[HeatRow]:

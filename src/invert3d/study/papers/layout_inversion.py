@@ -1,7 +1,7 @@
 """The figures and the table of *Inverting and Understanding Object Detectors* (Cao & Johnson 2021), remade on rooms.
 
-Layouts of several objects: figures 4 and 5 and table 1. Figures 8 to 13 are in ``layout_inversion_objects``; figures 6
-and 7 (attribution of heads) are not here. All bundled 2-D detectors are inverted unless some are named.
+Layouts of several objects: figures 4 and 5 and table 1. Figures 6 and 7 are in ``layout_inversion_attribution``, 8 to
+13 in ``layout_inversion_objects``. All bundled 2-D detectors are inverted unless some are named.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,11 @@ def opened(options: FigureOptions) -> dict[str, Detector]:
     """The detectors that are asked for, or all bundled ones."""
     names = options.model.split(",") if options.model else list(bundled("2-D detector"))
     return {name.strip(): open_box_detector(name.strip(), device=options.device) for name in names}
+
+
+def with_most_heads(options: FigureOptions) -> tuple[str, Detector]:
+    """The one of them that has the most heads, for figures of heads: Mask R-CNN, where it is there."""
+    return max(opened(options).items(), key=lambda pair: len(pair[1].heads))
 
 
 def inverted(
@@ -98,8 +103,8 @@ def found_words(_: str, run: BoxesRun, i: int) -> str:
 
 @register("figure", "layout-inversion/fig5")
 def figure5(options: FigureOptions) -> dict[str, Any]:
-    """Rooms inverted for some heads only, of the last detector: of Mask R-CNN where it is there."""
-    name, detector = list(opened(options).items())[-1]
+    """Rooms inverted for some heads only."""
+    name, detector = with_most_heads(options)
     reader = head_reader(detector)
     scenes = flat_scenes(detector, rooms=options.pictures or 2, first=FIRST)
     subsets = usual_subsets(detector.heads)
