@@ -1,6 +1,7 @@
 """``Frozen``: somebody's model, in eval mode with its weights frozen, left exactly as it was afterwards."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import torch
@@ -11,6 +12,7 @@ from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.packed import run
 from invert3d.engine.space import Space
 from invert3d.engine.tree import leaves, mapped
+from invert3d.ops.norms import contiguous_gradients
 
 OutputKind = Literal["auto", "logits", "log_probabilities", "probabilities", "raw"]
 
@@ -54,6 +56,7 @@ class Frozen:
         self._modes: list[tuple[nn.Module, bool]] = []
         self._flags: list[tuple[Tensor, bool]] = []
         self._taps = Taps(model)
+        self._guard = ExitStack()
 
     def on(self, space: Space, model: nn.Module | None = None) -> "Frozen":
         """The same model on another space, or another model read the same way."""
@@ -65,6 +68,7 @@ class Frozen:
             self._modes = [(module, module.training) for module in self.model.modules()]
             self._flags = [(parameter, parameter.requires_grad) for parameter in self.model.parameters()]
             self.model.eval()
+            self._guard.enter_context(contiguous_gradients(self.model))
             for parameter, _ in self._flags:
                 parameter.requires_grad_(False)
         self._depth += 1
@@ -74,6 +78,7 @@ class Frozen:
         self._depth -= 1
         if self._depth == 0:
             self._taps.remove()
+            self._guard.close()
             for module, mode in self._modes:
                 module.training = mode
             for parameter, flag in self._flags:

@@ -10,9 +10,11 @@ import torch
 
 from invert3d.data.worlds import room_places
 from invert3d.data.worlds.room_plan import CATEGORIES, NAMES
+from invert3d.jobs.execute import execute
+from invert3d.jobs.options import RunOptions
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.ops.layouts import Layout
-from invert3d.study.layouts.texture import GROUPS, Change, new_textures, said_of, table_of, texture_changes
+from invert3d.study.layouts.texture import GROUPS, Change, changes_of, new_textures, said_of, table_of, texture_job
 
 LAYOUT = Layout.of_boxes(
     ["striped cup", "chair"], torch.tensor([[10.0, 10.0, 30.0, 30.0], [40.0, 40.0, 60.0, 60.0]]), 64, 64
@@ -67,9 +69,10 @@ def test_rooms_are_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     detector = thin_adapter("retinanet", ("background", *NAMES), size=64, width=8, features=32)
     torch.nn.init.zeros_(detector.model.head.classification_head.cls_logits.bias)  # it sees something
-    changes = texture_changes(detector, 2, progress=False)
-    assert changes and all(each.name in NAMES for each in changes)
+    outcome = execute(texture_job({"one": detector, "two": detector}, 2), RunOptions(progress=False)).whole()
+    changes, again = changes_of(outcome).values()
+    assert changes == again and all(each.name in NAMES for each in changes)
     assert any(each.overlap[0] != each.overlap[1] for each in changes)
     other = thin_adapter("retinanet", ("background", "chair"), size=64, width=8, features=32)
-    with pytest.raises(ValueError, match="that the detector does not know: airplane"):
-        texture_changes(other, 1)
+    with pytest.raises(ValueError, match="that other does not know: airplane"):
+        texture_job({"other": other}, 1)

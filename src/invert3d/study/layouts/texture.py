@@ -5,8 +5,8 @@ photographs by style transfer. In rooms the same picture is rendered again: geom
 stay, and it is known for which categories texture is a cue.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,10 @@ from invert3d.data.worlds.colors import pick
 from invert3d.data.worlds.finishes import TEXTURES
 from invert3d.data.worlds.room_plan import CATEGORIES, SCALES, SHAPE_PAIRS, TEXTURE_PAIRS
 from invert3d.data.worlds.rooms import Room, make_room
-from invert3d.engine.progress import Meter
+from invert3d.jobs.execute import Outcome
+from invert3d.jobs.job import Job
+from invert3d.jobs.provenance import fingerprint
+from invert3d.jobs.rows import rows_job
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT, seed_of
@@ -73,20 +76,34 @@ def said_of(found: Layout, layout: Layout, row: int) -> tuple[float, float, floa
     return highest[0], float(shares.max()) if len(shares) else 0.0, highest[1]
 
 
-def texture_changes(detector: Detector, rooms: int, *, seed: int = 0, progress: bool = True) -> list[Change]:
-    """What a detector of rooms says of every object in the first held-out rooms, before and after another texture.
+def texture_job(detectors: Mapping[str, Detector], rooms: int, device: str = "cpu") -> Job:
+    """The job of asking detectors, by name, about every object in the first held-out rooms, before and after another
+    texture; a unit for each detector and room.
 
     Raises ValueError for a detector that does not know the categories of rooms.
     """
-    if missing := sorted(set(_USUAL) - set(detector.kinds)):
-        raise ValueError(f"rooms have categories that the detector does not know: {', '.join(missing[:5])}")
-    changes = []
-    with frozen(detector), Meter("rendering rooms again", rooms, show=progress) as meter:
-        for index in range(rooms):
-            room = make_room(index, size=detector.height, seed=HELD_OUT)
-            changes += _of_room(detector, room, index, seed)
-            meter.update(index + 1)
+    for name, detector in detectors.items():
+        if missing := sorted(set(_USUAL) - set(detector.kinds)):
+            raise ValueError(f"rooms have categories that {name} does not know: {', '.join(missing[:5])}")
+    rows = [{"model": name, "room": index} for name in detectors for index in range(rooms)]
+    job = rows_job("texture", of_room, rows, detectors=dict(detectors), device=device)
+    weights = {name: fingerprint(detector) for name, detector in detectors.items()}  # type: ignore[arg-type]
+    return replace(job, settings={"weights": weights}, label=f"rendering {len(rows)} rooms again")
+
+
+def changes_of(outcome: Outcome) -> dict[str, list[Change]]:
+    """What a job of textures found, by detector."""
+    changes: dict[str, list[Change]] = {}
+    for unit, made in outcome.each():
+        changes.setdefault(unit.values["model"], []).extend(Change(**each) for each in made.facts["objects"])
     return changes
+
+
+def of_room(model: str, room: int, *, detectors: Mapping[str, Any], device: str, seed: int) -> dict[str, Any]:
+    """What a detector says of the objects in a room, before and after: the fields of ``Change``, a list of rows."""
+    detector = detectors[model]
+    made = make_room(room, size=detector.height, seed=HELD_OUT)
+    return {"objects": [asdict(each) for each in _of_room(detector, made, room, seed)]}
 
 
 @torch.no_grad()
@@ -102,7 +119,8 @@ def _of_room(detector: Detector, room: Room, index: int, seed: int) -> list[Chan
     for row, texture in replaced:
         images.append(make_room(index, size=detector.height, seed=HELD_OUT, textures={row: texture}).image)
     pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().to(device_of(detector)) / 255
-    found = detector.finalize(detector.raw(pictures))
+    with frozen(detector):
+        found = detector.finalize(detector.raw(pictures))
     changes = []
     for (row, texture), after in zip(replaced, found[1:], strict=True):
         pairs = zip(said_of(found[0], room.layout, row), said_of(after, room.layout, row), strict=True)

@@ -1,8 +1,8 @@
 """Figures 6 and 7 of *Inverting and Understanding Object Detectors*, remade: which pixels each head depends on.
 
 Figure 6 shows Grad-CAM inside the box, figure 7 the half of the object that keeps the evidence of a head highest. Here
-both are of real pictures of rooms, in which it is known where the object and its outline are: the table counts the shares
-of the evidence on them.
+both are of real pictures of rooms, in which it is known where the object and its outline are: the table counts how much
+of the evidence lies on them.
 """
 
 from collections.abc import Mapping
@@ -55,6 +55,8 @@ def _heads(options: FigureOptions, figure: str, method: str, words: str) -> dict
 def counted(unit: Unit, made: Made, truths: Mapping[str, Layout]) -> list[dict[str, Any]]:
     """Where the evidence for the right detections of a picture lies, of class and box."""
     truth, found = truths[unit.values["label"]], unit.values["layout"]
+    if truth.masks is None:
+        return []
     rows = []
     for i, j in match(truth, found).tolist():
         mine = [row for row in made.facts["rows"] if row["detection"] == j and row["about"] in ("class", "box")]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from invert3d.data.worlds.room_plan import SCALES
+from invert3d.jobs.execute import execute
 from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.registry import register
@@ -12,7 +13,7 @@ from invert3d.study.layouts.context import SIDES, Context, context_of, measure_c
 from invert3d.study.layouts.scale import beside, confident, draw_scales, measure_scales
 from invert3d.study.layouts.score import short
 from invert3d.study.layouts.sheets import every, run_sheet
-from invert3d.study.layouts.texture import said_of, table_of, texture_changes
+from invert3d.study.layouts.texture import changes_of, said_of, table_of, texture_job
 from invert3d.study.papers.figure import FigureOptions
 from invert3d.study.papers.layout_inversion import PAPER, finished, inverted, opened
 from invert3d.view.figures import save_png
@@ -130,12 +131,9 @@ def figure12(options: FigureOptions) -> dict[str, Any]:
 @register("figure", "layout-inversion/fig13")
 def figure13(options: FigureOptions) -> dict[str, Any]:
     """Another texture: how the score and the overlap change with the length of the object, for each detector."""
-    rows = []
-    for name, detector in opened(options).items():
-        changes = texture_changes(
-            detector, options.pictures or 60, seed=options.run.seed, progress=options.run.progress
-        )
-        rows += [{"detector": short(name), **row} for row in table_of(changes)]
+    outcome = execute(texture_job(opened(options), options.pictures or 60, options.device), options.run).whole()
+    changes = changes_of(outcome)
+    rows = [{"detector": short(name), **row} for name, each in changes.items() for row in table_of(each)]
     if not rows:
         raise ValueError("too few objects of any group are found: give more --pictures")
     for file, column in {"figure.png": "change of score", "overlap.png": "change of IoU"}.items():
