@@ -28,6 +28,7 @@ from invert3d.models.detectors.mask_rcnn import MaskRCNNDetector
 from invert3d.models.detectors.rcnn import FasterRCNNDetector
 from invert3d.objectives.detection import DetectionLoss
 from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import mask_iou
 from invert3d.parameterizations.images import Fourier
 from invert3d.registry import lookup
 from tests.models.dense import KINDS, TwoLevels
@@ -341,6 +342,16 @@ def test_masks_are_asked_for_in_the_pixels_of_the_picture() -> None:
             ]
             total += sum(costs) / float((box[2:] - box[:2]).prod())
         assert detector.losses(raw, assigned)["mask"].item() == pytest.approx(total / 2, rel=1e-3)
+
+
+def test_exact_masks_are_those_that_cells_leave_of_them() -> None:
+    """Of a large mask nearly all is left, of one of three pixels not."""
+    detector = tiny(masks=True)
+    large = detector.exactly(layout := asked(("Car", 2, 2, 90, 46), masks=True))
+    assert large.scores.tolist() == [1.0] and float(mask_iou(large.masks, layout.masks)) > 0.95
+    small = detector.exactly(layout := asked(("Car", 10.5, 8.5, 13.5, 11.5), masks=True))
+    assert float(mask_iou(small.masks, layout.masks)) < 0.9
+    assert detector.exactly(asked(CAR)).masks is None and len(detector.exactly(asked(masks=True))) == 0
 
 
 def test_masks_are_asked_for_where_there_are_some() -> None:

@@ -85,13 +85,20 @@ def numbers(text: str, count: int) -> list[int]:
 def print_matrix(found: "FlatTransfer") -> None:
     """Print a transfer matrix."""
     columns = found.matrix.columns
-    rows = [[row["inverted"], *(f"{row[column]:.1f}" for column in columns)] for row in found.rows()]
-    rows[-1][0] = "real pictures"
+    rows = [
+        [row["recipe"] if row["inverted"] == "-" else row["inverted"], *(rounded(row.get(name)) for name in columns)]
+        for row in found.rows()
+    ]
     note = f"mean of boxes off the diagonal {mean(found.apart):.1f}, " if found.apart else ""
     note += f"agreement on real pictures {found.agreement:.1f}" if found.apart else ""
     note += "".join(f", {share:.0%} of cells above {other}" for other, share in found.above.items())
     title = f"{found.matrix.label}, {found.rooms} rooms: AP of each detector on the saved pictures"
     print_table(title, ["inverted", *columns], rows, note)
+
+
+def rounded(value: float | None) -> str:
+    """An AP, where there is one."""
+    return "-" if value is None else f"{value:.1f}"
 
 
 def headline(found: "FlatTransfer", recipe: str, control: bool) -> dict[str, float]:

@@ -34,15 +34,23 @@ MASKS = " masks"
 class FlatTransfer:
     """COCO's AP in percent: of every detector (columns) on the pictures inverted from every other (rows).
 
-    A detector that makes masks has a second column, ``NAME masks``. ``rooms`` is the number of layouts; ``real`` the AP
-    on the real pictures, by column; ``agreement`` the mean over pairs of the AP on the real pictures with what another
-    detector finds there as truth; ``above`` the share of cells that are higher than those of each other recipe on the
-    layouts that both were asked for, by its label.
+    A detector that makes masks has a second column, ``NAME masks``.
+
+    Attributes:
+        matrix: of boxes and masks.
+        rooms: the number of layouts.
+        real: the AP on the real pictures, by column.
+        exact: the AP of masks that are right in every cell of their boxes, as post-processing pastes them.
+        agreement: the mean over pairs of the AP on the real pictures with what another detector finds there as truth.
+        steps: the mean number of steps, by the detector that is inverted.
+        above: the share of cells that are higher than those of each other recipe, by its label, on the layouts that
+            both were asked for.
     """
 
     matrix: Matrix
     rooms: int
     real: dict[str, float]
+    exact: dict[str, float]
     agreement: float
     steps: dict[str, float]
     above: dict[str, float]
@@ -70,7 +78,8 @@ class FlatTransfer:
         table = self.matrix.table(rooms=self.rooms)
         for row in table:
             row["steps"] = round(self.steps[row["inverted"]], 1)
-        return [*table, {"recipe": "real pictures", "inverted": "-", "rooms": self.rooms, **self.real}]
+        others = {"real pictures": self.real} | ({"exact masks": self.exact} if self.exact else {})
+        return [*table, *({"recipe": k, "inverted": "-", "rooms": self.rooms, **row} for k, row in others.items())]
 
 
 def flat_transfer(
@@ -130,6 +139,7 @@ def flat_transfer(
                 matrix=matrix(label, count),
                 rooms=count,
                 real={name: round(value, 2) for name, value in ap_of(detectors, real[:count], scenes.layouts).items()},
+                exact=exact(detectors, scenes.layouts[:count]),
                 agreement=agreement(detectors, real[:count], scenes.layouts[:count]),
                 steps={name: float(np.mean(runs[f"{label}, {name}"].steps)) for name in names},
                 above={other: higher(matrix(label, most), matrix(other, most)) for other, most in shared.items()},
@@ -167,6 +177,18 @@ def scored(detector: Any, pictures: Sequence[torch.Tensor], truth: Sequence[Layo
     if any(each.masks is not None for each in found) and all(each.masks is not None for each in truth):
         scores[MASKS] = coco_ap(truth, found, kinds, "masks")["AP"]
     return scores
+
+
+def exact(detectors: dict[str, Any], truth: Sequence[Layout]) -> dict[str, float]:
+    """The AP of masks that are right in every cell of their boxes, by column (see ``MaskRCNNDetector.exactly``)."""
+    able = {name: each for name, each in detectors.items() if hasattr(each, "exactly")}
+    if any(each.masks is None for each in truth):
+        return {}
+    scores = {
+        name + MASKS: coco_ap(truth, [each.exactly(layout) for layout in truth], categories(each), "masks")["AP"]
+        for name, each in able.items()
+    }
+    return {name: round(value, 2) for name, value in scores.items()}
 
 
 def agreement(detectors: dict[str, Any], real: Sequence[torch.Tensor], asked: Sequence[Layout]) -> float:
