@@ -149,6 +149,23 @@ def test_another_texture_changes_that_object_alone(small) -> None:
     same(make_room(index, size=64, seed=5, textures={}), small[index])
 
 
+def test_an_object_is_taken_away_with_its_shadow_and_nothing_else(small) -> None:
+    """What does not change at all is at least half of the picture; the others keep their labels, or show more."""
+    index, room = next((k, room) for k, room in enumerate(small) if len(room.layout) >= 2)
+    for row in range(len(room.layout)):
+        after = make_room(index, size=64, seed=5, without=[row])
+        mask = room.layout.masks[row].numpy()
+        changed = (room.image != after.image).any(-1)
+        assert changed[mask].mean() > 0.5 and changed.mean() < 0.5
+        names = [item.name for item in room.items]
+        assert [item.name for item in after.items].count(names[row]) <= names.count(names[row])
+        others = [k for k in range(len(names)) if k != row]
+        kept = [after.items.index(room.items[k]) for k in others]
+        assert (after.layout.masks[kept] | ~room.layout.masks[others]).all(), "what was visible of them still is"
+    nothing = make_room(index, size=64, seed=5, without=range(len(room.layout)))
+    assert len(nothing.layout) <= len(small[index].layout) and not nothing.instances[room.instances > 0].all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -158,6 +175,7 @@ def test_another_texture_changes_that_object_alone(small) -> None:
         ({"textures": {0: "stripe"}}, "unknown texture 'stripe'; did you mean stripes"),
         ({"textures": {99: "stripes"}}, "row 99 is not one of the"),
         ({"textures": {-1: "stripes"}}, "row -1 is not one of the"),
+        ({"without": [99]}, "without: row 99 is not one of the"),
     ],
 )
 def test_bad_rooms_are_refused(wrong: dict, says: str) -> None:

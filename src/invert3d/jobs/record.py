@@ -89,6 +89,9 @@ MEANINGS = {
         "loop_overhead_fasterrcnn": "time of one loop step / bare forward, losses and backward (Faster R-CNN of rooms)",
         "rooms_frames_per_second": "rooms generated per second at 160 x 160 on one core",
         "context_rank_correlation": "rank correlation of what appears beside a single object with what is planted",
+        "context_rank_correlation_control": "the same of pictures inverted from shuffled weights (the control)",
+        "cells_ours_above_published": "share of cells of the transfer matrix that are higher by our recipe than by the "
+        "published one",
         "evidence_class_object_grad_cam": "evidence for the class by Grad-CAM: share on the object, less that of a "
         "uniform map over the box",
         "evidence_class_object_d_rise": "evidence for the class by D-RISE: share on the object, less that of a uniform "

@@ -26,6 +26,7 @@ from invert3d.study.layouts.context import (
 )
 from invert3d.study.layouts.context_report import draw_context
 from invert3d.study.layouts.files import BoxesRun
+from invert3d.study.layouts.job import redetected
 
 BOX = torch.tensor([40.0, 40.0, 60.0, 60.0])
 
@@ -113,4 +114,8 @@ def test_single_objects_are_inverted_and_drawn(tmp_path: Path) -> None:
     context, run = measure_context(detector, options, seeds=2, steps=2)
     assert context.kinds == ("chair", "table") and len(run.names) == 4 and context.together.shape == (2, 2)
     draw_context(tmp_path, context, run, None)
+    control, other = measure_context(detector, options.into(tmp_path / "control"), seeds=2, steps=2, control=True)
+    assert not torch.equal(other.pictures, run.pictures) and control.kinds == context.kinds
+    again = redetected(detector, list(other.pictures), list(other.asked))
+    assert all(torch.equal(a.boxes, b.boxes) for a, b in zip(again, other.found, strict=True)), "read by the detector"
     assert {path.name for path in tmp_path.glob("*.png")} == {"together.png", "singles.png"}

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Share, between
+from invert3d.cli.evaluate.detectors import asked_recipe
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Share, Switch, between
 from invert3d.cli.show import print_recorded, print_table
 
 
@@ -14,6 +15,7 @@ def evaluate_context(
     share: Share = 0.28,
     recipe: str = "ours",
     steps: Count | None = None,
+    bf16: Switch = True,
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
@@ -24,8 +26,10 @@ def evaluate_context(
         model: A bundled 2-D detector, or a card (.json) beside its weights.
         seeds: Pictures of each category.
         share: Length of the object as a share of the side of the picture.
-        recipe: ours, published, or published_as_configured.
+        recipe: ours, published, or published_as_configured. Followed by :shuffled it is the control: the detector that
+            is inverted has its weights shuffled, and what the detector itself finds comes from the recipe.
         steps: Steps in all, instead of the recipe's.
+        bf16: Use half precision, where the processor has it, to make pictures; reading them is in full precision.
         run.out: The run folder; by default runs/context.
     """
     from pathlib import Path
@@ -38,7 +42,9 @@ def evaluate_context(
 
     run = run.at("runs/context")
     detector = open_box_detector(model, device=measuring.device)
-    context, made = measure_context(detector, run, model=model, seeds=seeds, share=share, recipe=recipe, steps=steps)
+    name, control = asked_recipe(recipe)
+    words = {"model": model, "seeds": seeds, "share": share, "recipe": name, "control": control}
+    context, made = measure_context(detector, run, steps=steps, bf16=bf16, **words)
     folder = run.folder()
     write_flat_files(folder, made, detector.kinds)
     rooms = set(context.kinds) == set(NAMES)
@@ -61,10 +67,11 @@ def evaluate_context(
     )
     print(f"rank correlation with the planted probabilities: {found['context_rank_correlation']:.2f}")
     if measuring.record:
-        name = Path(model).stem
-        parts = {f"context {name}": found["motifs"], f"never {name}": found["never"]}
+        label = Path(model).stem + (" on shuffled weights" if control else "")
+        parts = {f"context {label}": found["motifs"], f"never {label}": found["never"]}
         tagged = [{"table": table, **row} for table, rows in parts.items() for row in rows]
-        print_recorded("layout", {"context_rank_correlation": found["context_rank_correlation"]}, tagged)
+        key = "context_rank_correlation" + ("_control" if control else "")
+        print_recorded("layout", {key: found["context_rank_correlation"]}, tagged)
 
 
 def most_frequent(kinds: "Sequence[str]", shares: "Sequence[float]") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, Switch, distinct, split_names
 from invert3d.cli.show import print_recorded, print_table
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ class RoomOptions:
     Attributes:
         rooms: Number of held-out rooms, or one number for each recipe, comma separated.
         steps: Steps in all, instead of the recipe's.
+        bf16: Use half precision, where the processor has it, to make pictures; reading them is in full precision.
     """
 
     rooms: str = "64"
     steps: Count | None = None
+    bf16: Switch = True
 
 
 def evaluate_detectors(
@@ -54,9 +56,8 @@ def evaluate_detectors(
     names = split_names(models) or list(bundled("2-D detector"))
     run = run.at("runs/detectors")
     scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
-    measured = flat_transfer(
-        names, scenes, run, recipes=asked, rooms=counts, steps=rooms.steps, device=measuring.device
-    )
+    words = {"steps": rooms.steps, "bf16": rooms.bf16, "device": measuring.device}
+    measured = flat_transfer(names, scenes, run, recipes=asked, rooms=counts, **words)
     for found, (recipe, control) in zip(measured, asked, strict=True):
         print_matrix(found)
         label = found.matrix.label

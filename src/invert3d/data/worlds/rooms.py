@@ -5,7 +5,7 @@ shows. It is ray cast, lit by one lamp with shadows. Every object has a box, a m
 share of it that is visible.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -57,7 +57,14 @@ def check_room(index: int, size: int, seed: int) -> None:
         raise ValueError(f"size: got {size}, accepted are 64 pixels and more")
 
 
-def make_room(index: int, *, size: int = 160, seed: int = 0, textures: Mapping[int, str] | None = None) -> Room:
+def make_room(
+    index: int,
+    *,
+    size: int = 160,
+    seed: int = 0,
+    textures: Mapping[int, str] | None = None,
+    without: Collection[int] = (),
+) -> Room:
     """Picture ``index`` of a seed.
 
     Args:
@@ -65,6 +72,7 @@ def make_room(index: int, *, size: int = 160, seed: int = 0, textures: Mapping[i
         size: its height and width in pixels.
         seed: not negative; fixes all pictures.
         textures: other textures for some objects, by their rows in the layout: the same picture otherwise.
+        without: rows of objects that are taken away, with their shadows: the same picture otherwise.
 
     Raises:
         ValueError: a negative index or seed, a picture smaller than 64 pixels, an unknown texture or row.
@@ -72,15 +80,17 @@ def make_room(index: int, *, size: int = 160, seed: int = 0, textures: Mapping[i
     check_room(index, size, seed)
     camera, placed, finishes = _plan(index, size, seed)
     room, rows = _render(camera, placed, finishes, (seed, index))
-    if not textures:
+    if not textures and not without:
         return room
-    for row, texture in textures.items():
+    for name, asked in {"textures": textures or {}, "without": without}.items():
+        for row in asked:
+            if not 0 <= row < len(rows):
+                raise ValueError(f"{name}: row {row} is not one of the {len(rows)} objects")
+    for row, texture in (textures or {}).items():
         if texture not in TEXTURES:
             raise ValueError(unknown("texture", texture, TEXTURES))
-        if not 0 <= row < len(rows):
-            raise ValueError(f"textures: row {row} is not one of the {len(rows)} objects")
         finishes[rows[row]] = replace(finishes[rows[row]], texture=texture)
-    return _render(camera, placed, finishes, (seed, index))[0]
+    return _render(camera, placed, finishes, (seed, index), {int(rows[row]) for row in without})[0]
 
 
 def _plan(index: int, size: int, seed: int) -> tuple[Camera, list[Placed], list[Finish]]:
@@ -91,14 +101,19 @@ def _plan(index: int, size: int, seed: int) -> tuple[Camera, list[Placed], list[
 
 
 def _render(
-    camera: Camera, placed: Sequence[Placed], finishes: Sequence[Finish], seed: tuple[int, int]
+    camera: Camera,
+    placed: Sequence[Placed],
+    finishes: Sequence[Finish],
+    seed: tuple[int, int],
+    without: Collection[int] = (),
 ) -> tuple[Room, np.ndarray]:
-    """The picture, and which of the placed objects (places, from 0) are in its layout."""
+    """The picture without some of the placed objects (places, from 0), and which of them are in its layout."""
     rng = np.random.default_rng([*seed, 112])
     objects = [each.instance(k + 1) for k, each in enumerate(placed)]
     scenery = _scenery(rng, camera, placed)
     light = make_light(rng)
-    stage = RoomStage([*objects, *(each for each, _ in scenery)], [*finishes, *(f for _, f in scenery)], light)
+    there = [pair for k, pair in enumerate(zip(objects, finishes, strict=True)) if k not in without] + scenery
+    stage = RoomStage([each for each, _ in there], [finish for _, finish in there], light)
     radiance, hits = photograph(stage, camera.projection, camera.size, camera.size)
     numbers = stage.numbers_of(hits).reshape(camera.size, camera.size)
     room, rows = _labeled(develop(light, radiance, rng), numbers, placed, objects, camera)

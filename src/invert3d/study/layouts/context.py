@@ -6,7 +6,7 @@ be compared with what was planted.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -16,11 +16,14 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from invert3d.data.worlds.room_plan import MOTIFS, NAMES, NEVER, OPPOSITE, SCALES, probability_together
+from invert3d.data.worlds.rooms import make_room
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
+from invert3d.ops.seeds import HELD_OUT
+from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
 
@@ -114,7 +117,9 @@ def measure_context(
     seeds: int = 8,
     share: float = SCALES[3],
     recipe: str = "ours",
+    control: bool = False,
     steps: int | None = None,
+    bf16: bool = False,
     threshold: float = SURE,
 ) -> tuple[Context, BoxesRun]:
     """Invert single objects of every category and count what else appears.
@@ -126,6 +131,9 @@ def measure_context(
         seeds: pictures of each category.
         share: length of the object as a share of the picture's side.
         recipe, steps: of ``recipes/layouts``.
+        control: invert the detector with its weights shuffled, and read the pictures with the detector itself: what it
+            finds in them comes from the recipe.
+        bf16: see ``invert_layouts``.
         threshold: the score above which something appears. Where nothing is asked, weak detections are everywhere.
 
     Raises:
@@ -133,11 +141,20 @@ def measure_context(
     """
     kinds = categories(detector)
     layouts = single_layouts(kinds, seeds, detector.height, share)
-    chosen = layout_recipe(f"layouts/{recipe}", detector, steps=steps)
-    asked = asked_of(detector, list(layouts.values()), list(layouts), chosen, None, model)
-    outcome = execute(layouts_job({"": asked}), options).whole()
-    run = run_of(outcome, asked, {})
+    inverted: Any = detector
+    if control:
+        inverted = randomized_detector(inverted, room_pictures(detector.height), options.seed)
+    chosen = layout_recipe(f"layouts/{recipe}", inverted, steps=steps)
+    asked = asked_of(inverted, list(layouts.values()), list(layouts), chosen, None, model)
+    outcome = execute(layouts_job({"": asked}, bf16), options).whole()
+    run = run_of(outcome, replace(asked, detector=detector), {})
     return context_of(run, kinds, seeds, threshold), run
+
+
+def room_pictures(size: int, count: int = 16) -> Tensor:
+    """Pictures (count, 3, size, size) of the first held-out rooms."""
+    images = np.stack([make_room(k, size=size, seed=HELD_OUT).image for k in range(count)])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 def planted_table(kinds: Sequence[str]) -> np.ndarray:

@@ -90,6 +90,7 @@ def flat_transfer(
     recipes: Sequence[tuple[str, bool]] = (("ours", False),),
     rooms: Sequence[int] | None = None,
     steps: int | None = None,
+    bf16: bool = False,
     device: str = "cpu",
 ) -> list[FlatTransfer]:
     """Invert layouts from each detector by each recipe, in one job, and let all detectors read the saved pictures.
@@ -103,6 +104,7 @@ def flat_transfer(
             their weights shuffled and their batch norms measured again on real pictures.
         rooms: how many of the layouts each recipe is asked for, from the first on; by default all.
         steps: override the recipes'.
+        bf16: see ``invert_layouts``.
         device: where the detectors are.
 
     Raises:
@@ -123,7 +125,7 @@ def flat_transfer(
             chosen = layout_recipe(f"layouts/{recipe}", asked, steps=steps)
             key = f"{label}, {name}"
             sources[key] = asked_of(asked, scenes.layouts[:count], scenes.names[:count], chosen, model=name)
-    outcome = execute(layouts_job(sources), options).whole()
+    outcome = execute(layouts_job(sources, bf16), options).whole()
     runs = {key: run_of(outcome, asked, {}, key, reads=False) for key, asked in sources.items()}
 
     def matrix(label: str, count: int) -> Matrix:

@@ -1,0 +1,127 @@
+"""Does a detector use what stands beside an object? The object beside it is taken away, and the picture rendered again.
+
+Single objects that are inverted show what a detector expects beside them (``context``), which is a claim. In rooms it
+can be tested: without its partner, or as the control without another object of the same room, is an object found less
+surely? Everything else in the picture stays as it is, but for shadows and what was hidden.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from invert3d.data.worlds.room_plan import MOTIFS, NAMES
+from invert3d.data.worlds.rooms import make_room
+from invert3d.evaluate.attribution import interval
+from invert3d.jobs.job import Job
+from invert3d.jobs.provenance import fingerprint
+from invert3d.jobs.rows import rows_job
+from invert3d.models.detectors import Detector
+from invert3d.ops.layouts import Layout
+from invert3d.ops.seeds import HELD_OUT, seed_of
+from invert3d.study.layouts.job import device_of, frozen
+from invert3d.study.layouts.texture import said_of
+
+#: an object counts if it is found with this score while everything is there
+SURE = 0.3
+PARTNER, ANOTHER = "its partner", "another object"
+#: pairs that stand together: the object that is looked at, and the one that is taken away
+PAIRS = tuple(dict.fromkeys(pair for m in MOTIFS for pair in ((m.category, m.brings), (m.brings, m.category))))
+
+
+def partners_job(detector: Detector, rooms: int, device: str = "cpu") -> Job:
+    """The job of taking partners away, a unit for each held-out room.
+
+    Raises ValueError for a detector that does not know the categories of rooms.
+    """
+    if missing := sorted(set(NAMES) - set(detector.kinds)):
+        raise ValueError(f"rooms have categories that the detector does not know: {', '.join(missing[:5])}")
+    job = rows_job("partners", of_room, [{"room": k} for k in range(rooms)], detector=detector, device=device)
+    weights = fingerprint(detector)  # type: ignore[arg-type]
+    return replace(job, settings={"weights": weights}, label=f"rendering {rooms} rooms again")
+
+
+def of_room(room: int, *, detector: Any, device: str, seed: int) -> dict[str, Any]:
+    """The scores of the objects in a room that stand beside a partner, before and after: a list of rows."""
+    made = make_room(room, size=detector.height, seed=HELD_OUT)
+    rng = np.random.default_rng(seed_of(seed, "partners", room))
+    todo = removals(made.partners, rng)
+    if not todo:
+        return {"objects": []}
+    images = [made.image]
+    images += [make_room(room, size=detector.height, seed=HELD_OUT, without=[gone]).image for _, gone in todo]
+    found = read(detector, images)
+    return {
+        "objects": [
+            {
+                "object": made.items[row].name,
+                "beside": made.items[partner_of(made.partners, row)].name,
+                "taken away": PARTNER if gone == partner_of(made.partners, row) else ANOTHER,
+                "before": said_of(found[0], made.layout, row)[0],
+                "after": said_of(after, made.layout, row)[0],
+            }
+            for (row, gone), after in zip(todo, found[1:], strict=True)
+        ]
+    }
+
+
+def partner_of(partners: Sequence[int] | np.ndarray, row: int) -> int:
+    """The row of the object that brought this one, or that it brought; -1 if there is none."""
+    if partners[row] >= 0:
+        return int(partners[row])
+    brought = [k for k, each in enumerate(partners) if each == row]
+    return brought[0] if brought else -1
+
+
+def removals(partners: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Rows of what to look at, and of what to take away: for each object beside a partner the partner, and one of the
+    others, if there is one."""
+    todo = []
+    for row in range(len(partners)):
+        partner = partner_of(partners, row)
+        if partner < 0:
+            continue
+        todo.append((row, partner))
+        others = [k for k in range(len(partners)) if k not in (row, partner)]
+        if others:
+            todo.append((row, others[int(rng.integers(len(others)))]))
+    return todo
+
+
+@torch.no_grad()
+def read(detector: Detector, images: Sequence[np.ndarray]) -> list[Layout]:
+    """What a detector finds in pictures (S, S, 3) of bytes."""
+    pictures = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().to(device_of(detector)) / 255
+    with frozen(detector):
+        return detector.finalize(detector.raw(pictures))
+
+
+def table_of(objects: Sequence[Mapping[str, Any]], least: int = 5) -> list[dict[str, Any]]:
+    """A row for each pair that stands together: means over the objects that are found with a score of at least ``SURE``
+    while all is there, and 95 % bootstrap intervals. Pairs of fewer than ``least`` are left out."""
+    rows = []
+    for name, beside in PAIRS:
+        for gone in (PARTNER, ANOTHER):
+            some = [
+                each
+                for each in objects
+                if (each["object"], each["beside"], each["taken away"]) == (name, beside, gone)
+                and each["before"] >= SURE
+            ]
+            if len(some) < least:
+                continue
+            center, low, high = interval(torch.tensor([each["after"] - each["before"] for each in some]))
+            rows.append(
+                {
+                    "object": name,
+                    "beside": beside,
+                    "taken away": gone,
+                    "objects": len(some),
+                    "score before": round(float(np.mean([each["before"] for each in some])), 3),
+                    "change of score": round(center, 3),
+                    "interval": f"{low:+.3f} to {high:+.3f}",
+                }
+            )
+    return rows

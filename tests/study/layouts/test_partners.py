@@ -1,0 +1,57 @@
+"""Objects without the one that stands beside them: what is taken away, and the table."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from invert3d.data.worlds import room_places
+from invert3d.data.worlds.room_plan import NAMES
+from invert3d.models.detectors.thin import thin_adapter
+from invert3d.study.layouts import partners
+from invert3d.study.layouts.partners import ANOTHER, PARTNER, of_room, partner_of, partners_job, removals, table_of
+
+
+def test_the_partner_is_the_one_that_brought_an_object_or_was_brought() -> None:
+    brought = np.array([-1, 0, -1, -1, 3])  # 0 brought 1, 3 brought 4
+    assert [partner_of(brought, row) for row in range(5)] == [1, 0, -1, 4, 3]
+    for seed in range(5):
+        todo = removals(brought, np.random.default_rng(seed))
+        assert [row for row, _ in todo] == [0, 0, 1, 1, 3, 3, 4, 4]
+        assert [gone for _, gone in todo[::2]] == [1, 0, 4, 3]
+        assert all(gone not in (row, partner_of(brought, row)) for row, gone in todo[1::2])
+    assert removals([-1, 0], np.random.default_rng(0)) == [(0, 1), (1, 0)], "there is no other object"
+    assert removals([-1, -1], np.random.default_rng(0)) == []
+
+
+def row(name: str, beside: str, gone: str, before: float, after: float) -> dict:
+    return {"object": name, "beside": beside, "taken away": gone, "before": before, "after": after}
+
+
+def test_the_table_has_the_partner_and_the_control() -> None:
+    objects = [row("person", "lamp", PARTNER, 0.8, 0.1 * k) for k in range(6)]
+    objects += [row("person", "lamp", ANOTHER, 0.8, 0.8)] * 5 + [row("person", "lamp", ANOTHER, 0.1, 0.9)]
+    objects += [row("chair", "table", PARTNER, 0.9, 0.0)] * 4  # too few
+    lost, control = table_of(objects)
+    assert (lost["object"], lost["taken away"], lost["objects"]) == ("person", "its partner", 6)
+    assert lost["change of score"] == pytest.approx(-0.55) and lost["score before"] == 0.8
+    assert control["taken away"] == "another object" and control["objects"] == 5 and control["change of score"] == 0
+
+
+def test_rooms_are_rendered_without_the_partner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_places, "POOL", 2)
+    torch.manual_seed(0)
+    detector = thin_adapter("retinanet", ("background", *NAMES), size=64, width=8, features=32)
+    without: list[list[int]] = []
+    real = partners.make_room
+    monkeypatch.setattr(partners, "make_room", lambda *a, **k: without.append(k.get("without", [])) or real(*a, **k))
+    objects = [each for k in range(6) for each in of_room(k, detector=detector, device="cpu", seed=0)["objects"]]
+    assert len(objects) == sum(map(len, without)) > 0 and {each["taken away"] for each in objects} == {PARTNER, ANOTHER}
+    assert all((each["object"], each["beside"]) in partners.PAIRS for each in objects)
+    assert json.loads(json.dumps(objects)) == objects
+    assert len(partners_job(detector, 3).units) == 3
+    with pytest.raises(ValueError, match="that the detector does not know: airplane"):
+        partners_job(thin_adapter("retinanet", ("background", "chair"), size=64, width=8, features=32), 1)
