@@ -32,7 +32,7 @@ def command_line_app() -> App:
 def add_commands(app: App, folder: Path, path: tuple[str, ...]) -> None:
     """Add the commands in a folder, and its groups. ``class`` is no name for a module: it is called ``classes``."""
     for _, module, is_group in iter_modules([str(folder)]):
-        here, name = (*path, module), module.replace("classes", "class")
+        here, name = (*path, module), module.replace("classes", "class").replace("_", "-")
         file = folder / module / "__init__.py" if is_group else folder / f"{module}.py"
         words = ast.get_docstring(ast.parse(file.read_bytes()))
         if is_group:

@@ -348,6 +348,28 @@ class FlatOptions(CocoOptions):
     layout: File | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangeOptions:
+    """Which detections are looked at, and how far pictures may change.
+
+    Attributes:
+        rooms: Number of held-out rooms to look in, without --coco.
+        objects: Number of pairs to take, the first that are found.
+        within: Largest changes to try, comma separated, in levels of 255.
+        norm: linf, the change of any value, or l2, the root mean square of all changes.
+        recipe: accentuate, whose change has to survive random views, or smallest_change, whose change need not, and is
+            more often a pattern that only this detector sees.
+        steps: Steps in all, instead of the recipe's.
+    """
+
+    rooms: Count = 16
+    objects: Count = 12
+    within: Names = "1,2,4,8,16"
+    norm: Literal["linf", "l2"] = "linf"
+    recipe: Literal["smallest_change", "accentuate"] = "accentuate"
+    steps: Count | None = None
+
+
 Running = Annotated[Run, Parameter(name="*")]
 Opening = Annotated[ModelOptions, Parameter(name="*")]
 Measuring = Annotated[MeasureOptions, Parameter(name="*")]

@@ -17,11 +17,13 @@ from invert3d.models.detectors.thin import thin_adapter, thin_detector
 from invert3d.models.weights import WeightCard, save_network
 from invert3d.ops.layouts import Layout
 from invert3d.projections.bounds import Ball
-from invert3d.study.layouts import missed
+from invert3d.study.layouts import changes, false_positives, missed
+from invert3d.study.layouts.changes import Changes, Pair, Question, measure_changes
+from invert3d.study.layouts.changes_report import draw_changes
+from invert3d.study.layouts.false_positives import FALSE, false_pairs, score_of
 from invert3d.study.layouts.files import levels_between, png, read_picture
 from invert3d.study.layouts.flat import invert_layouts
-from invert3d.study.layouts.missed import Missed, Pair, empty_place, measure_missed, missed_pairs
-from invert3d.study.layouts.missed_report import draw_missed
+from invert3d.study.layouts.missed import MISSED, empty_place, missed_pairs
 from invert3d.study.layouts.scenes import Scenes
 from tests.cli.calls import command
 
@@ -45,8 +47,8 @@ def test_missed_is_what_no_sure_detection_overlaps_by_half(monkeypatch: pytest.M
     monkeypatch.setattr(missed, "redetected", lambda *_: [found])
     (pair,) = missed_pairs(detector(), scene(), 5)
     assert pair.name == "a-1", "another category in its place is no miss, a weak detection is"
-    assert pair.missed.kinds == pair.empty.kinds == ("table", "DontCare")
-    box = pair.empty.boxes[0]
+    assert all(each.asked.kinds == ("table", "DontCare") and each.about.kinds == ("table",) for each in pair.both)
+    box = pair.control.about.boxes[0]
     assert torch.allclose(box[2:] - box[:2], torch.tensor([20.0, 30.0]))
     monkeypatch.setattr(missed, "redetected", lambda *_: [replace(found, scores=torch.ones(2))])
     with pytest.raises(ValueError, match="misses nothing"):
@@ -86,15 +88,18 @@ def test_levels_are_those_of_the_files() -> None:
     assert levels_between(one, other) == (255, pytest.approx(np.sqrt(np.mean(np.square(values)))))
 
 
-def pairs_seen(seen: list[list[list[bool]]]) -> Missed:
-    """What is said of pairs where only ``seen`` (R, 2, M) matters."""
+def pairs_seen(answered: list[list[list[bool]]]) -> Changes:
+    """What is said of pairs where only ``answered`` (R, 2, M) matters."""
     blank = scene()
     one = blank.layouts[0].select(torch.tensor([0]))
-    count = len(seen[0][0])
-    pair = Pair(name="a-0", picture=blank.originals["a"], missed=one, empty=one)
+    count = len(answered[0][0])
+    question = Question(picture=blank.originals["a"], asked=one, about=one)
+    pair = Pair(name="a-0", question=question, control=question)
     run = invert_layouts(detector(), [one] * 2 * count, recipe=layout_recipe("layouts/ours", detector(), steps=1))
-    radii = tuple(2.0**r for r in range(len(seen)))
-    return Missed(pairs=(pair,) * count, radii=radii, norm="linf", seen=np.array(seen), runs=(run,) * len(seen))
+    radii, many = tuple(2.0**r for r in range(len(answered))), (run,) * len(answered)
+    return Changes(
+        words=MISSED, pairs=(pair,) * count, radii=radii, norm="linf", answered=np.array(answered), runs=many
+    )
 
 
 def test_pairs_are_compared_by_their_smallest_radius() -> None:
@@ -109,17 +114,49 @@ def test_pairs_are_compared_by_their_smallest_radius() -> None:
 
 
 def test_every_radius_is_tried_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(missed, "SHOWN", 0.0)  # nearly everything counts as seen
+    monkeypatch.setattr(changes, "SHOWN", 0.0)  # nearly everything counts as seen
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
     pairs = missed_pairs(detector(), scene(), 5)
-    found = measure_missed(detector(), pairs, options, radii=[4.0, 1.0], steps=2)
-    assert found.radii == (1.0, 4.0) and found.seen.shape == (2, 2, len(pairs))
-    after, asked, _ = found.changed(1, 0)
-    assert levels_between(pairs[0].picture, after)[0] <= found.radii[found.place(1, 0)]
-    assert torch.equal(asked.boxes[0], pairs[0].empty.boxes[0])
-    assert draw_missed(tmp_path / "missed.png", found, "missed").is_file()
+    found = measure_changes(detector(), pairs, MISSED, options, radii=[4.0, 1.0], steps=2)
+    assert found.radii == (1.0, 4.0) and found.answered.shape == (2, 2, len(pairs))
+    after, _ = found.changed(1, 0)
+    assert levels_between(pairs[0].control.picture, after)[0] <= found.radii[found.place(1, 0)]
+    assert draw_changes(tmp_path / "missed.png", found, "missed").is_file()
     with pytest.raises(ValueError, match="at least one radius"):
-        measure_missed(detector(), pairs, options, radii=[])
+        measure_changes(detector(), pairs, MISSED, options, radii=[])
+
+
+def test_false_detections_are_paired_with_right_ones_of_like_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = torch.tensor([[30.0, 30, 50, 60], [4, 4, 20, 20], [40, 2, 60, 20], [41, 2, 60, 20], [2, 40, 20, 60]])
+    scores = torch.tensor([0.9, 0.6, 0.5, 0.2, 0.1])
+    found = Layout.of_boxes(["table", "chair", "chair", "table", "chair"], boxes, 64, 64, scores)
+    monkeypatch.setattr(false_positives, "all_found", lambda *_: found)
+    (pair,) = false_pairs(detector(), scene(), 5)
+    question, control = pair.both
+    assert pair.name == "a-2" and question.about.kinds == ("chair",) and score_of(question) == pytest.approx(0.5)
+    assert score_of(control) == pytest.approx(0.6), "the right one whose score is nearest"
+    assert question.asked.kinds == ("table", "chair", "DontCare"), "a weak one in its place is not to be spared"
+    assert torch.equal(question.asked.boxes, boxes[[0, 1, 4]])
+    assert not question.answered(found, seen=False) and question.answered(found, seen=True)
+    assert question.answered(found.select(torch.tensor([0, 1, 3])), seen=False)
+    monkeypatch.setattr(false_positives, "all_found", lambda *_: found.select(torch.tensor([2])))
+    with pytest.raises(ValueError, match="nothing false is found beside something right"):
+        false_pairs(detector(), scene(), 5)
+
+
+def test_a_false_detection_is_taken_out_of_a_picture(tmp_path: Path) -> None:
+    """What random weights see in noise: a change of any size, and the smallest that does it is in the table."""
+    whole = detector()
+    torch.nn.init.zeros_(whole.model.head.classification_head.cls_logits.bias)  # it sees something
+    picture = scene().originals["a"]
+    found = false_positives.all_found(whole, picture)
+    truth = found.select(torch.tensor([1]))
+    scenes = Scenes(("a",), (replace(truth, scores=torch.full((1,), torch.nan)),), {"a": picture})
+    pairs = false_pairs(whole, scenes, 1)
+    options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
+    gone = measure_changes(whole, pairs, FALSE, options, radii=[64.0], steps=12)
+    assert gone.rows()[0]["false detections gone"] == gone.answered[0, 0].mean()
+    assert "less than the right detection" in gone.comparison()
 
 
 def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -132,10 +169,15 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -
     words = {"rooms": 2, "objects": 1, "steps": 1, "progress": False}
     command("evaluate", "missed", tmp_path / "rooms.json", **words, within="2", out=tmp_path / "run")
     said = capsys.readouterr().out
-    assert "missed objects seen" in said and (tmp_path / "run" / "missed.png").is_file()
+    assert "missed objects seen" in said and (tmp_path / "run" / "figure.png").is_file()
+    command(
+        "evaluate", "false-positives", "retinanet-rooms", rooms=2, objects=1, steps=1, within="2", out=tmp_path / "f"
+    )
+    said = capsys.readouterr().out
+    assert "false detections gone" in said and (tmp_path / "f" / "figure.png").is_file()
     for within in ("0", "two", "300"):
         with pytest.raises(ValueError, match="levels above 0"):
-            command("evaluate", "missed", tmp_path / "rooms.json", **words, within=within, out=tmp_path / "no")
+            command("evaluate", "missed", tmp_path / "rooms.json", **words | {"within": within, "out": tmp_path / "no"})
 
     picture = scene().originals["a"]
     (tmp_path / "photo.png").write_bytes(png(picture))

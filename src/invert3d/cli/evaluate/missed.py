@@ -1,43 +1,26 @@
 """Measure how little must change until a 2-D detector sees what it missed."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import CocoOptions, Count, MeasureOptions, Measuring, Names, Run, Running, split_names
+from invert3d.cli.options import ChangeOptions, CocoOptions, MeasureOptions, Measuring, Run, Running, split_names
 from invert3d.cli.show import print_recorded, print_table
 
+if TYPE_CHECKING:
+    from invert3d.models.detectors import Detector
+    from invert3d.study.layouts.changes import Pair, Words
+    from invert3d.study.layouts.scenes import Scenes
+
 FIRST = 100  # rooms before this one are for choosing recipes
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissedOptions:
-    """Which objects are looked for, and how far pictures may change.
-
-    Attributes:
-        rooms: Number of held-out rooms in which missed objects are looked for, without --coco.
-        objects: Number of missed objects to take, the first that are found.
-        within: Largest changes to try, comma separated, in levels of 255.
-        norm: linf, the change of any value, or l2, the root mean square of all changes.
-        recipe: accentuate, whose change has to survive random views, or smallest_change, whose change need not, and is
-            more often a pattern that only this detector sees.
-        steps: Steps in all, instead of the recipe's.
-    """
-
-    rooms: Count = 16
-    objects: Count = 12
-    within: Names = "1,2,4,8,16"
-    norm: Literal["linf", "l2"] = "linf"
-    recipe: Literal["smallest_change", "accentuate"] = "accentuate"
-    steps: Count | None = None
 
 
 def evaluate_missed(
     model: str = "fcos-rooms",
     *,
     files: Annotated[CocoOptions, Parameter(name="*")] = CocoOptions(),
-    making: Annotated[MissedOptions, Parameter(name="*")] = MissedOptions(),
+    making: Annotated[ChangeOptions, Parameter(name="*")] = ChangeOptions(),
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
@@ -48,40 +31,60 @@ def evaluate_missed(
         model: A bundled 2-D detector, or a card (.json) beside its weights.
         run.out: The run folder, which also gets a figure; by default runs/missed.
     """
-    from invert3d.opening.box_detectors import open_box_detector
-    from invert3d.study.layouts.flat_scenes import flat_scenes
-    from invert3d.study.layouts.missed import measure_missed, missed_pairs
-    from invert3d.study.layouts.missed_report import draw_missed
+    from invert3d.study.layouts.missed import MISSED, missed_pairs
     from invert3d.study.layouts.score import short
 
-    radii = [level(text) for text in split_names(making.within) or []]
     run = run.at("runs/missed")
-    detector = open_box_detector(model, device=measuring.device)
-    scenes = flat_scenes(
-        detector,
-        coco=files.coco,
-        images=files.images,
-        image_ids=split_names(files.image_id) or [],
-        rooms=None if files.coco else making.rooms,
-        first=FIRST,
-    )
+    detector, scenes = opened(model, files, making, measuring)
     pairs = missed_pairs(detector, scenes, making.objects, run.seed)
-    found = measure_missed(
-        detector, pairs, run, radii=radii, norm=making.norm, recipe=making.recipe, steps=making.steps, model=model
-    )
-    rows, compared = found.rows(), found.comparison()
     name = short(model)
-    print_table(f"{name}: what is seen after a change", list(rows[0]), [list(row.values()) for row in rows])
+    title = f"What {name} missed, and how little must change"
+    measure(detector, pairs, MISSED, model, making, measuring, run, title, f"missed {name}")
+
+
+def opened(
+    model: str, files: CocoOptions, making: ChangeOptions, measuring: MeasureOptions
+) -> "tuple[Detector, Scenes]":
+    """The detector, and the pictures to look in."""
+    from invert3d.opening.box_detectors import open_box_detector
+    from invert3d.study.layouts.flat_scenes import flat_scenes
+
+    detector = open_box_detector(model, device=measuring.device)
+    chosen, rooms = split_names(files.image_id) or [], None if files.coco else making.rooms
+    scenes = flat_scenes(detector, coco=files.coco, images=files.images, image_ids=chosen, rooms=rooms, first=FIRST)
+    return detector, scenes
+
+
+def measure(
+    detector: "Detector",
+    pairs: "Sequence[Pair]",
+    words: "Words",
+    model: str,
+    making: ChangeOptions,
+    measuring: MeasureOptions,
+    run: Run,
+    title: str,
+    table: str,
+) -> None:
+    """Measure how little must change for some pairs, print and draw it, and record it in tables of this name."""
+    from invert3d.study.layouts.changes import measure_changes
+    from invert3d.study.layouts.changes_report import draw_changes
+
+    radii = [level(text) for text in split_names(making.within) or []]
+    how = {"norm": making.norm, "recipe": making.recipe, "steps": making.steps}
+    found = measure_changes(detector, pairs, words, run, radii=radii, model=model, **how)
+    rows, compared = found.rows(), found.comparison()
+    print_table(title, list(rows[0]), [list(row.values()) for row in rows])
     print_table(
-        "\nEach missed object needs, beside the empty place",
+        f"\nEach {words.question} needs, beside its control, the {words.control}",
         list(compared),
         [list(compared.values())],
-        "p: of a sign test. Change inside: the share of the squared change that is inside the requested box.",
+        "p: of a sign test. Change inside: the share of the squared change that is inside the box.",
     )
-    print(draw_missed(run.folder() / "missed.png", found, f"What {name} missed, and how little must change"))
+    print(draw_changes(run.folder() / "figure.png", found, title))
     if measuring.record:
-        tagged = [{"table": f"missed {name}", **row} for row in rows] + [{"table": f"missed pairs {name}", **compared}]
-        print_recorded("layout", {}, tagged)
+        pairs_name = table.replace(" ", " pairs ", 1)
+        print_recorded("layout", {}, [{"table": table, **row} for row in rows] + [{"table": pairs_name, **compared}])
 
 
 def level(text: str) -> float:

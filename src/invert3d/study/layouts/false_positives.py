@@ -1,0 +1,85 @@
+"""False detections: how little must change until they are gone? The control is a right detection of like score.
+
+Where a false detection needs less, it depends on a detail of the picture. Where it needs as much as a right one, what
+the detector sees there is as much of an object to it.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.layouts import match
+from invert3d.models.detectors import Detector, categories, detect
+from invert3d.ops.layouts import Layout
+from invert3d.study.layouts.changes import Pair, Question, Words
+from invert3d.study.layouts.job import device_of, frozen
+from invert3d.study.layouts.scenes import Scenes
+from invert3d.study.layouts.score import sure
+
+FALSE = Words(
+    question="false detection",
+    control="right detection",
+    questions="false detections",
+    controls="right detections",
+    seen=False,
+)
+
+
+def false_pairs(detector: Detector, scenes: Scenes, most: int) -> list[Pair]:
+    """Detections above ``SHOWN`` that no labeled object of their category overlaps by half, each with the right one of
+    the nearest score, which is taken once; at most ``most``, in order.
+
+    Another detection must be left in the picture, which has to stay. Raises ValueError if there is none.
+    """
+    real = scenes.real()
+    if real is None:
+        raise ValueError("false detections are looked for in real pictures: these layouts have none")
+    wrong: list[tuple[str, Question]] = []
+    right: list[Question] = []
+    for name, picture, truth in zip(scenes.names, real, scenes.layouts, strict=True):
+        found = all_found(detector, picture)
+        count = len(sure(found))
+        hits = set(match(truth, sure(found))[:, 1].tolist())
+        for row in range(count if count > 1 else 0):
+            question = gone(picture, found, row)
+            if row in hits:
+                right.append(question)
+            else:
+                wrong.append((f"{name}-{row}", question))
+    pairs = []
+    for name, question in wrong[:most]:
+        if right:
+            near = min(range(len(right)), key=lambda k: abs(score_of(right[k]) - score_of(question)))
+            pairs.append(Pair(name=name, question=question, control=right.pop(near)))
+    if not pairs:
+        raise ValueError(f"nothing false is found beside something right in {len(scenes.names)} pictures")
+    return pairs
+
+
+def all_found(detector: Detector, picture: Tensor) -> Layout:
+    """All detections in a picture (3, h, w), best first, also weak ones, of categories that can be asked for."""
+    with frozen(detector):
+        found = detect(detector, picture[None].to(device_of(detector)), threshold=0.0)[0].to("cpu")
+    return found.of_kinds(categories(detector))
+
+
+def gone(picture: Tensor, found: Layout, row: int) -> Question:
+    """The question for a picture without one of the detections. The other sure ones stay, and those that are not sure
+    may."""
+    from torchvision.ops import box_iou
+
+    there = len(sure(found))
+    about = found.select(torch.tensor([row]))
+    others = torch.arange(len(found)) != row
+    weak = others & (torch.arange(len(found)) >= there) & (box_iou(found.boxes, about.boxes)[:, 0] < 0.5)
+    kept, spared = found.select(others & (torch.arange(len(found)) < there)), found.select(weak)
+    boxes = torch.cat([kept.boxes, spared.boxes])
+    kinds = [*kept.kinds, *["DontCare"] * len(spared)]
+    asked = Layout.of_boxes(kinds, boxes, found.height, found.width)
+    return Question(picture=picture, asked=asked, about=replace(about, masks=None))
+
+
+def score_of(question: Question) -> float:
+    """The score of what a question is about."""
+    return float(question.about.scores[0])
