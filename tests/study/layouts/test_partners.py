@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,19 @@ import torch
 
 from invert3d.data.worlds import room_places
 from invert3d.data.worlds.room_plan import NAMES
+from invert3d.data.worlds.rooms import make_room
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.study.layouts import partners
-from invert3d.study.layouts.partners import ANOTHER, PARTNER, of_room, partner_of, partners_job, removals, table_of
+from invert3d.study.layouts.partners import (
+    ANOTHER,
+    PARTNER,
+    as_visible,
+    of_room,
+    partner_of,
+    partners_job,
+    removals,
+    table_of,
+)
 
 
 def test_the_partner_is_the_one_that_brought_an_object_or_was_brought() -> None:
@@ -41,6 +52,17 @@ def test_the_table_has_the_partner_and_the_control() -> None:
     assert control["taken away"] == "another object" and control["objects"] == 5 and control["change of score"] == 0
 
 
+def test_what_was_hidden_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_places, "POOL", 2)
+    room = next(each for each in (make_room(k, size=64, seed=5) for k in range(9)) if len(each.layout) > 1)
+    assert as_visible(room, room, 0)
+    masks = room.layout.masks.clone()
+    masks[0, :, : int(masks[0].any(0).nonzero().float().mean())] = False
+    hidden = replace(room, layout=replace(room.layout, masks=masks))
+    assert not as_visible(hidden, room, 0) and as_visible(hidden, room, 1)
+    assert not as_visible(room, replace(room, items=room.items[1:]), 0), "it is gone itself"
+
+
 def test_rooms_are_rendered_without_the_partner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room_places, "POOL", 2)
     torch.manual_seed(0)
@@ -49,7 +71,7 @@ def test_rooms_are_rendered_without_the_partner(monkeypatch: pytest.MonkeyPatch)
     real = partners.make_room
     monkeypatch.setattr(partners, "make_room", lambda *a, **k: without.append(k.get("without", [])) or real(*a, **k))
     objects = [each for k in range(6) for each in of_room(k, detector=detector, device="cpu", seed=0)["objects"]]
-    assert len(objects) == sum(map(len, without)) > 0 and {each["taken away"] for each in objects} == {PARTNER, ANOTHER}
+    assert 0 < len(objects) <= sum(map(len, without)) and {each["taken away"] for each in objects} == {PARTNER, ANOTHER}
     assert all((each["object"], each["beside"]) in partners.PAIRS for each in objects)
     assert json.loads(json.dumps(objects)) == objects
     assert len(partners_job(detector, 3).units) == 3

@@ -67,8 +67,8 @@ def evaluate_context(
     )
     print(f"rank correlation with the planted probabilities: {found['context_rank_correlation']:.2f}")
     if measuring.record:
-        label = Path(model).stem + (" on shuffled weights" if control else "")
-        parts = {f"context {label}": found["motifs"], f"never {label}": found["never"]}
+        before, label = "control " if control else "", Path(model).stem
+        parts = {f"{before}context {label}": found["motifs"], f"{before}never {label}": found["never"]}
         tagged = [{"table": table, **row} for table, rows in parts.items() for row in rows]
         key = "context_rank_correlation" + ("_control" if control else "")
         print_recorded("layout", {key: found["context_rank_correlation"]}, tagged)

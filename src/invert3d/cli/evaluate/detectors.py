@@ -63,7 +63,8 @@ def evaluate_detectors(
         label = found.matrix.label
         found.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", most=100.0, note="COCO's AP, percent")
         if measuring.record:
-            tagged = [{"table": f"transfer {label}", **row} for row in found.rows()]
+            table = f"control transfer {recipe}" if control else f"transfer {recipe}"
+            tagged = [{"table": table, **row} for row in found.rows()]
             print_recorded("layout", headline(found, recipe, control), tagged)
 
 

@@ -2,7 +2,8 @@
 
 Single objects that are inverted show what a detector expects beside them (``context``), which is a claim. In rooms it
 can be tested: without its partner, or as the control without another object of the same room, is an object found less
-surely? Everything else in the picture stays as it is, but for shadows and what was hidden.
+surely? Everything else in the picture stays as it is, but for shadows. Objects that were partly hidden by what is taken
+away do not count: they look different afterwards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,21 @@ import numpy as np
 import torch
 
 from invert3d.data.worlds.room_plan import MOTIFS, NAMES
-from invert3d.data.worlds.rooms import make_room
+from invert3d.data.worlds.rooms import Room, make_room
 from invert3d.evaluate.attribution import interval
 from invert3d.jobs.job import Job
 from invert3d.jobs.provenance import fingerprint
 from invert3d.jobs.rows import rows_job
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import mask_iou
 from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.study.layouts.job import device_of, frozen
 from invert3d.study.layouts.texture import said_of
 
 #: an object counts if it is found with this score while everything is there
 SURE = 0.3
+SAME = 0.95  #: the overlap of what is visible of an object before and after
 PARTNER, ANOTHER = "its partner", "another object"
 #: pairs that stand together: the object that is looked at, and the one that is taken away
 PAIRS = tuple(dict.fromkeys(pair for m in MOTIFS for pair in ((m.category, m.brings), (m.brings, m.category))))
@@ -50,9 +53,8 @@ def of_room(room: int, *, detector: Any, device: str, seed: int) -> dict[str, An
     todo = removals(made.partners, rng)
     if not todo:
         return {"objects": []}
-    images = [made.image]
-    images += [make_room(room, size=detector.height, seed=HELD_OUT, without=[gone]).image for _, gone in todo]
-    found = read(detector, images)
+    rooms = [make_room(room, size=detector.height, seed=HELD_OUT, without=[gone]) for _, gone in todo]
+    found = read(detector, [made.image, *(each.image for each in rooms)])
     return {
         "objects": [
             {
@@ -62,9 +64,19 @@ def of_room(room: int, *, detector: Any, device: str, seed: int) -> dict[str, An
                 "before": said_of(found[0], made.layout, row)[0],
                 "after": said_of(after, made.layout, row)[0],
             }
-            for (row, gone), after in zip(todo, found[1:], strict=True)
+            for (row, gone), other, after in zip(todo, rooms, found[1:], strict=True)
+            if as_visible(made, other, row)
         ]
     }
+
+
+def as_visible(before: Room, after: Room, row: int) -> bool:
+    """Whether as much of an object can be seen as before: what is taken away did not hide it."""
+    item = before.items[row]
+    if item not in after.items or before.layout.masks is None or after.layout.masks is None:
+        return False
+    masks = before.layout.masks[row], after.layout.masks[after.items.index(item)]
+    return float(mask_iou(*(mask[None] for mask in masks))) >= SAME
 
 
 def partner_of(partners: Sequence[int] | np.ndarray, row: int) -> int:
