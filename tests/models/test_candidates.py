@@ -25,7 +25,7 @@ from invert3d import (
     optimize,
 )
 from invert3d.engine.schedule import Cosine
-from invert3d.models.detectors import Detector, detect
+from invert3d.models.detectors import Detector, HeadReader, detect
 from invert3d.ops.layouts import Layout
 
 KINDS = ("cup", "car", "sofa")
@@ -244,3 +244,15 @@ def test_the_background_is_not_asked_for_and_duplicates_are_refused() -> None:
     assert detector.count_assignable(asked(("background", 3, 4, 18, 20), ("cup", 3, 4, 18, 20))) == 1
     with pytest.raises(ValueError, match="removes one of them"):
         detector.targets([asked(("cup", 3, 4, 18, 20), ("cup", 3, 4, 18, 21))])
+
+
+def test_the_heads_read_what_post_processing_finds() -> None:
+    detector, raw = tiny(), {name: value[:1] for name, value in tiny().raw(pictures()).items()}
+    (found,) = detector.finalize(raw)
+    assert isinstance(detector, HeadReader) and len(found) > 1
+    inside = (found.boxes > 0).all(1) & (found.boxes < torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])).all(1)
+    for one in (found.select(torch.tensor([k])) for k in inside.nonzero()[:3, 0].tolist()):
+        plain = Layout.of_boxes(one.kinds, one.boxes, HEIGHT, WIDTH)
+        said = detector.read_heads(raw, detector.targets([plain]))
+        assert said["score"].item() == pytest.approx(one.scores.item(), abs=1e-4)
+        assert said["IoU"].item() == pytest.approx(1, abs=1e-3)

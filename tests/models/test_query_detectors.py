@@ -139,6 +139,19 @@ def test_the_gradient_of_the_loss_is_right(family: str, head: str) -> None:
 
 
 @every
+def test_the_heads_read_the_queries_that_become_the_objects(family: str) -> None:
+    """Of candidates that already say the layout: scores near 1, and the boxes themselves."""
+    detector = tiny(family)
+    raw, targets = candidates(detector), detector.targets(LAYOUTS)
+    said = detector.read_heads(changed(detector, raw, detector.assign(raw, targets)), targets)
+    asked = targets["states"] == 1
+    assert (said["IoU"][asked] > 0.99).all() and (said["score"][asked] > 0.9).all()
+    assert said["score"][~asked].isnan().all()
+    before = detector.read_heads(raw, targets)
+    assert (before["IoU"][asked] < 0.99).all() and (before["score"][asked] < said["score"][asked]).all()
+
+
+@every
 @pytest.mark.parametrize("seed", range(2))
 def test_the_pseudo_targets_are_exactly_the_layout_after_post_processing(family: str, seed: int) -> None:
     """f(Z) = L (Cao & Johnson, section 3.2)."""

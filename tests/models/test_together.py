@@ -48,6 +48,16 @@ def test_the_losses_are_the_mean_of_those_of_the_members() -> None:
             assert torch.allclose(losses[name], loss / 2, atol=1e-5), name
 
 
+def test_the_heads_read_the_mean_of_what_the_members_read() -> None:
+    detector, x = both(), pictures(SIZE)
+    said = detector.read_heads(detector.raw(x), detector.targets(LAYOUTS))
+    parts = [each.read_heads(each.raw(x), each.targets(LAYOUTS)) for each in detector.members.values()]
+    assert {*said} == {"score", "IoU"}
+    for name, values in said.items():
+        mean = (parts[0][name] + parts[1][name]) / 2
+        assert torch.allclose(values, mean, atol=1e-5, equal_nan=True) and values.isfinite().any()
+
+
 def test_heads_of_the_same_name_are_added() -> None:
     detector, x = Together({"a": thin("fcos", FORWARD), "b": thin("retinanet", FORWARD)}), pictures(SIZE)
     assert type(detector.members["b"]) is RetinaNetDetector

@@ -26,10 +26,10 @@ from invert3d.priors.statistics import norm_layers
 from invert3d.projections.bounds import Ball
 from invert3d.registry import plain
 
-#: what papers call the heads of 2-D detectors, and what torchvision calls them in each family
+#: what papers call the heads of 2-D detectors, and what torchvision and transformers call them in each family
 SHORT: Mapping[str, tuple[str, ...]] = {
-    "cls": ("classification", "classifier"),
-    "reg": ("bbox_regression", "box_reg"),
+    "cls": ("classification", "classifier", "loss_ce", "loss_vfl", "loss_vfl_enc"),
+    "reg": ("bbox_regression", "box_reg", "loss_bbox", "loss_giou", "loss_bbox_enc", "loss_giou_enc"),
     "mask": ("mask",),
     "ctr": ("bbox_ctrness",),
     "rpn": ("objectness", "rpn_box_reg"),

@@ -76,6 +76,10 @@ class BoxDetector(PictureDetector):
         """What this detector can never say of a layout; nothing if it can say it all."""
         return ""
 
+    def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See ``Detector.assign``."""
+        raise NotImplementedError
+
     def asked(self, targets: dict[str, Tensor]) -> Bool[Tensor, "*b n"]:
         """The objects of targets that are asked for: those with a box that is not empty, e.g. moved out of view."""
         boxes = targets["boxes"]
@@ -110,6 +114,29 @@ class BoxDetector(PictureDetector):
         taken = torch.zeros_like(hits)
         taken[rows, columns] = hits[rows, columns]
         return (taken.any(1) | ~asked).all() & (taken.any(0) | free).all()
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """The score for its kind, and the box, of the candidate that is to become each object, in the units of
+        ``asked_boxes``."""
+        raise NotImplementedError
+
+    def asked_boxes(self, assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
+        """The boxes of the objects, left, top, right, bottom, in the units that the candidates have."""
+        return assigned["boxes"]
+
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """What the heads say of each asked object where ``assign`` has it, at the candidate that is to become it: the
+        ``score`` of its kind, and the ``IoU`` of the box. NaN where nothing is asked."""
+        from torchvision.ops import box_iou
+
+        assigned = self.assign(raw, targets)
+        scores, found = self.object_readings(raw, assigned, targets["kinds"].clamp_min(0))
+        shares = torch.vmap(box_iou)(found, self.asked_boxes(assigned)).diagonal(dim1=1, dim2=2)
+        asked = assigned["asked"]
+        return {name: each.masked_fill(~asked, torch.nan) for name, each in (("score", scores), ("IoU", shares))}
 
     def check_per(self, per: Per) -> None:
         """Raise ValueError for losses per slot: there are no slots, so they are divided by the number of objects."""

@@ -146,6 +146,13 @@ class CandidateDetector(SuppressingDetector):
             "bbox_regression": torch.where(asked, gaps, 0).sum(1) / count,
         }
 
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``."""
+        scores, found = chosen(raw, assigned, "scores", "boxes")
+        return scores.gather(2, (kinds - 1).clamp_min(0)[..., None])[..., 0], found
+
 
 def _entropy(scores: Float[Tensor, "b a k"], labels: Int[Tensor, "b a k"]) -> Float[Tensor, "b a k"]:
     """Binary cross-entropy where a score must change, else 0."""

@@ -176,7 +176,7 @@ class DenseDetector(TorchvisionDetector):
     def object_readings(
         self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
-        """See ``TorchvisionDetector.object_readings``."""
+        """See ``BoxDetector.object_readings``."""
         scores = chosen(raw | {"scores": self.scores(raw)}, assigned, "scores")[0]
         found = self.decoded(*chosen(raw, assigned, "bbox_regression", "anchors"))
         return scores.gather(2, kinds[..., None])[..., 0], found

@@ -30,14 +30,18 @@ class DetrDetector(QueryDetector):
         """See ``QueryDetector.box_weights``."""
         return self.model.config.bbox_loss_coefficient, self.model.config.giou_loss_coefficient
 
+    def scores(self, logits: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
+        """See ``QueryDetector.scores``."""
+        return logits.softmax(-1)[..., :-1]
+
     def fires(self, logits: Float[Tensor, "b q c"]) -> Bool[Tensor, "b q k"]:
         """See ``QueryDetector.fires``."""
-        scores = logits.softmax(-1)[..., :-1]
+        scores = self.scores(logits)
         return F.one_hot(scores.argmax(-1), scores.shape[-1]).bool() & (scores > self.score_thresh)
 
     def class_costs(self, logits: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
         """See ``QueryDetector.class_costs``."""
-        return -logits.softmax(-1)[..., :-1]
+        return -self.scores(logits)
 
     def classification_loss(self, logits: Float[Tensor, "b q c"], labels: Int[Tensor, "b q k"]) -> Float[Tensor, "b"]:
         """Cross entropy to the object's class, or to no object, which in training counts a tenth."""

@@ -116,6 +116,10 @@ class QueryDetector(BoxDetector):
                 raise ValueError(f"layout {number} asks for {count} objects; with {queries} queries no more are found")
         return super().targets(layouts)
 
+    def scores(self, logits: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
+        """The score of each class of each query, as post-processing has it."""
+        raise NotImplementedError
+
     def fires(self, logits: Float[Tensor, "b q c"]) -> Bool[Tensor, "b q k"]:
         """Which classes of which queries post-processing would keep above ``score_thresh``."""
         raise NotImplementedError
@@ -181,6 +185,19 @@ class QueryDetector(BoxDetector):
         found = torch.take_along_dim(raw["pred_boxes"], assigned["queries"][..., None], 1)
         of_class = self.classification_loss(raw["logits"], assigned["labels"])
         return {self.classification: per_object(of_class, assigned), **self.box_losses(found, assigned)}
+
+    def object_readings(
+        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
+        """See ``BoxDetector.object_readings``; boxes are shares of the picture."""
+        query = assigned["queries"][..., None]
+        scores = torch.take_along_dim(self.scores(raw["logits"]), query, 1)
+        found = corners(torch.take_along_dim(raw["pred_boxes"], query, 1))
+        return scores.gather(2, kinds[..., None])[..., 0], found
+
+    def asked_boxes(self, assigned: dict[str, Tensor]) -> Float[Tensor, "b n 4"]:
+        """See ``BoxDetector.asked_boxes``."""
+        return corners(assigned["boxes"])
 
     def box_losses(self, found: Float[Tensor, "b n 4"], assigned: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of the boxes of candidates that become objects: distance (L1) and generalized IoU loss."""

@@ -193,7 +193,7 @@ class FasterRCNNDetector(TorchvisionDetector):
     def object_readings(
         self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
     ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
-        """See ``TorchvisionDetector.object_readings``; of stage 2."""
+        """See ``BoxDetector.object_readings``; of stage 2."""
         logits, found = self._objects(raw, assigned)
         scores = rows_at(logits.softmax(-1), assigned["rows"])
         return scores.gather(2, kinds[..., None])[..., 0], found

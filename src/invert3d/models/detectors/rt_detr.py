@@ -63,9 +63,13 @@ class RTDetrDetector(QueryDetector):
         """Scaled to the whole size, each side by its own factor, as RT-DETR is trained."""
         return self.height, self.width, 0
 
+    def scores(self, logits: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
+        """See ``QueryDetector.scores``."""
+        return logits.sigmoid()
+
     def fires(self, logits: Float[Tensor, "b q c"]) -> Bool[Tensor, "b q k"]:
         """See ``QueryDetector.fires``."""
-        return logits.sigmoid() > self.score_thresh
+        return self.scores(logits) > self.score_thresh
 
     def class_costs(self, logits: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
         """See ``QueryDetector.class_costs``: focal loss of the class less that of its absence."""

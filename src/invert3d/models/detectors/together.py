@@ -89,6 +89,13 @@ class Together(BoxDetector):
         said = [each.agrees(part, self._told(each, targets), threshold, within) for each, part in pairs]
         return torch.stack(said).all(0)
 
+    @torch.no_grad()
+    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
+        """The mean of what the heads of all members say, where all say it."""
+        pairs = zip(self.model, self._parts(raw), strict=True)
+        said = [each.read_heads(part, self._told(each, targets)) for each, part in pairs]
+        return {name: torch.stack([each[name] for each in said]).mean(0) for name in set.intersection(*map(set, said))}
+
     def _told(self, member: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The targets with the member's own numbers of the kinds; -1 stays, which is any kind."""
         own = targets["kinds"].new_tensor([*(member.kinds.index(kind) for kind in self.kinds), -1])

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from invert3d.models.detectors.suppressing import SuppressingDetector
@@ -70,25 +70,3 @@ class TorchvisionDetector(SuppressingDetector):
         """The boxes of targets, in pixels as the network resizes them."""
         scale = (sizes[:, :2] / sizes[:, 2:]).flip(1)
         return targets["boxes"] * torch.cat([scale, scale], 1)[:, None]
-
-    def assign(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Tensor]:
-        """See ``Detector.assign``."""
-        raise NotImplementedError
-
-    def object_readings(
-        self, raw: dict[str, Tensor], assigned: dict[str, Tensor], kinds: Int[Tensor, "b n"]
-    ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n 4"]]:
-        """The score for its kind, and the box in pixels as resized, of the candidate that is to become each object."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
-        """What the heads say of each asked object where ``assign`` has it, at the candidate that is to become it: the
-        ``score`` of its kind, and the ``IoU`` of the box. NaN where nothing is asked."""
-        from torchvision.ops import box_iou
-
-        assigned = self.assign(raw, targets)
-        scores, found = self.object_readings(raw, assigned, targets["kinds"].clamp_min(0))
-        shares = torch.vmap(box_iou)(found, assigned["boxes"]).diagonal(dim1=1, dim2=2)
-        asked = assigned["asked"]
-        return {name: each.masked_fill(~asked, torch.nan) for name, each in (("score", scores), ("IoU", shares))}
