@@ -200,6 +200,8 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
 def test_detectors_are_inverted_together(cards, tmp_path: Path) -> None:
     both, scenes = "+".join(cards), Scenes(("one",), (ASKED,), {"one": torch.rand(3, 64, 64)})
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
+    (read,) = flat_transfer([cards[0]], scenes, options.into(tmp_path / "one"), readers=cards, steps=2)
+    assert read.matrix.rows == (cards[0],) and read.matrix.columns == cards and len(read.apart) == 1
     (found,) = flat_transfer([cards[0], both], scenes, options, steps=2)
     assert found.matrix.rows == (cards[0], both) and found.matrix.columns == cards
     assert len(found.diagonal) == 3 and len(found.apart) == 1, "what is inverted together is no stranger to its parts"

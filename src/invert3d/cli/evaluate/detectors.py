@@ -33,6 +33,7 @@ class RoomOptions:
 def evaluate_detectors(
     *recipes: str,
     models: Names | None = None,
+    readers: Names | None = None,
     rooms: Annotated[RoomOptions, Parameter(name="*")] = RoomOptions(),
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
@@ -44,6 +45,7 @@ def evaluate_detectors(
             followed by :shuffled is the control: it inverts the same detectors with their weights shuffled.
         models: 2-D detectors, comma separated; by default the bundled ones. Names joined by + are inverted together:
             the picture must show its layout to all of them.
+        readers: Detectors that read the pictures, comma separated; by default those that are inverted.
         run.out: The run folder; by default runs/detectors.
     """
     from invert3d.models.weights import bundled
@@ -57,15 +59,16 @@ def evaluate_detectors(
     run = run.at("runs/detectors")
     scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
     words = {"steps": rooms.steps, "bf16": rooms.bf16, "device": measuring.device}
-    measured = flat_transfer(names, scenes, run, recipes=asked, rooms=counts, **words)
+    measured = flat_transfer(names, scenes, run, readers=split_names(readers), recipes=asked, rooms=counts, **words)
+    together = any("+" in name for name in names)
     for found, (recipe, control) in zip(measured, asked, strict=True):
         print_matrix(found)
         label = found.matrix.label
         found.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", most=100.0, note="COCO's AP, percent")
         if measuring.record:
-            table = f"control transfer {recipe}" if control else f"transfer {recipe}"
+            table = f"{'control ' if control else ''}{'together' if together else 'transfer'} {recipe}"
             tagged = [{"table": table, **row} for row in found.rows()]
-            print_recorded("layout", headline(found, recipe, control), tagged)
+            print_recorded("layout", {} if together else headline(found, recipe, control), tagged)
 
 
 def asked_recipe(text: str) -> tuple[str, bool]:

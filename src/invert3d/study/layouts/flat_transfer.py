@@ -87,6 +87,7 @@ def flat_transfer(
     scenes: Scenes,
     options: RunOptions,
     *,
+    readers: Sequence[str] | None = None,
     recipes: Sequence[tuple[str, bool]] = (("ours", False),),
     rooms: Sequence[int] | None = None,
     steps: int | None = None,
@@ -96,10 +97,11 @@ def flat_transfer(
     """Invert layouts from each detector by each recipe, in one job, and let all detectors read the saved pictures.
 
     Args:
-        names: detectors to invert, see ``open_box_detector``. All of them, and all parts of those that are inverted
-            together (``a+b``), read the pictures.
+        names: detectors to invert, see ``open_box_detector``.
         scenes: layouts with their real pictures, of the size that all detectors take.
         options: how the job is run; ``resume`` goes on from its folder.
+        readers: detectors that read the pictures; by default those that are inverted, and all parts of those that are
+            inverted together (``a+b``).
         recipes: of ``recipes/layouts``, each with whether it is the control, which inverts the same detectors with
             their weights shuffled and their batch norms measured again on real pictures.
         rooms: how many of the layouts each recipe is asked for, from the first on; by default all.
@@ -112,8 +114,9 @@ def flat_transfer(
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
     inverted = {name: open_box_detector(name, device=device) for name in names}
-    detectors = {part: open_box_detector(part, device=device) for name in names for part in parts_of(name)}
-    sizes = sorted({(each.height, each.width) for each in detectors.values()})
+    parts = readers or [part for name in names for part in parts_of(name)]
+    detectors = {part: open_box_detector(part, device=device) for part in parts}
+    sizes = sorted({(each.height, each.width) for each in [*inverted.values(), *detectors.values()]})
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     real = [scenes.originals[name] for name in scenes.names]
