@@ -344,14 +344,14 @@ def test_masks_are_asked_for_in_the_pixels_of_the_picture() -> None:
         assert detector.losses(raw, assigned)["mask"].item() == pytest.approx(total / 2, rel=1e-3)
 
 
-def test_exact_masks_are_those_that_cells_leave_of_them() -> None:
+def test_masks_as_they_are_trained_lose_the_outlines_of_small_objects() -> None:
     """Of a large mask nearly all is left, of one of three pixels not."""
     detector = tiny(masks=True)
-    large = detector.exactly(layout := asked(("Car", 2, 2, 90, 46), masks=True))
+    large = detector.as_trained(layout := asked(("Car", 2, 2, 90, 46), masks=True))
     assert large.scores.tolist() == [1.0] and float(mask_iou(large.masks, layout.masks)) > 0.95
-    small = detector.exactly(layout := asked(("Car", 10.5, 8.5, 13.5, 11.5), masks=True))
+    small = detector.as_trained(layout := asked(("Car", 10.5, 8.5, 13.5, 11.5), masks=True))
     assert float(mask_iou(small.masks, layout.masks)) < 0.9
-    assert detector.exactly(asked(CAR)).masks is None and len(detector.exactly(asked(masks=True))) == 0
+    assert detector.as_trained(asked(CAR)).masks is None and len(detector.as_trained(asked(masks=True))) == 0
 
 
 def test_masks_are_asked_for_where_there_are_some() -> None:

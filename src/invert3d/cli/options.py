@@ -162,6 +162,15 @@ def read_class_names(names: str | None) -> list[str] | None:
     return found
 
 
+def recipe_and_control(text: str) -> tuple[str, bool]:
+    """A recipe, and whether it is followed by ``:shuffled``, which asks for its control. Raises ValueError for another
+    mark."""
+    name, colon, mark = text.partition(":")
+    if colon and mark != "shuffled":
+        raise ValueError(f"{name}: a recipe may be followed by :shuffled, not by :{mark}")
+    return name, bool(colon)
+
+
 def distinct(names: Iterable[str]) -> list[str]:
     """The names as a list. Raises ValueError for one that is there twice."""
     found = list(names)

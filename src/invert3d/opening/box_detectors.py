@@ -42,9 +42,11 @@ def open_box_detector(
         ModuleNotFoundError: one of transformers' without the extra ``hf``.
     """
     where = checked_device(device)
-    if "+" in name and not Path(name).exists():
+    if len(parts := parts_of(name)) > 1:
+        if checkpoint or classes or args:
+            raise ValueError("a checkpoint, class names and arguments are of one detector, not of several")
         size = {"height": height, "width": width, "device": device}
-        return Together({each.strip(): open_box_detector(each.strip(), **size) for each in name.split("+")})
+        return Together({each: open_box_detector(each, **size) for each in parts})
     if ":" in name:
         detector = made(name, dict(args or {}))
         if not isinstance(detector, Detector):
@@ -63,6 +65,11 @@ def open_box_detector(
         raise ValueError(f"{name} has no weights here: give its --checkpoint, a state dict of torchvision's")
     detector = lookup("detector", name)(checkpoint=checkpoint, class_names=classes, height=height, width=width)
     return detector.to(where)
+
+
+def parts_of(name: str) -> list[str]:
+    """The names of the detectors that a name stands for: several where they are joined by ``+``."""
+    return [name] if Path(name).exists() else [part.strip() for part in name.split("+")]
 
 
 def thin_from_card(card: WeightCard, path: Path) -> Any:

@@ -17,13 +17,18 @@ def contiguous_gradients(model: nn.Module) -> Iterator[None]:
     gradients back. No values change.
     """
 
-    def watch(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        if output.requires_grad:
-            output.register_hook(lambda gradient: None if gradient is None else gradient.contiguous())
-
-    handles = [each.register_forward_hook(watch) for each in model.modules() if isinstance(each, _BatchNorm)]
+    handles = [each.register_forward_hook(_watch) for each in model.modules() if isinstance(each, _BatchNorm)]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _watch(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    if output.requires_grad and output.device.type == "cpu" and len(output) == 1:
+        output.register_hook(_contiguous)
+
+
+def _contiguous(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.contiguous()

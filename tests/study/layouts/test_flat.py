@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,27 @@ def test_detectors_are_inverted_together(cards, tmp_path: Path) -> None:
     assert len(found.diagonal) == 3 and len(found.apart) == 1, "what is inverted together is no stranger to its parts"
     with pytest.raises(ValueError, match="no published rule for Together"):
         flat_transfer([both], scenes, options.into(tmp_path / "no"), recipes=[("published", False)], steps=2)
+
+
+def test_the_command_compares_recipes(cards, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(room_places, "POOL", 2)
+    kinds, options = ("background", *NAMES), {"size": 64, "width": 8, "features": 32}
+    card = WeightCard(name="rooms", kind="2-D detector", architecture="retinanet", classes=kinds, options=options)
+    save_network(thin_detector("retinanet", len(kinds), **options), card, tmp_path)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(resources.files("invert3d").joinpath("recipes/layouts/ours.toml").read_text())
+    words = {"models": tmp_path / "rooms.json", "steps": 3, "progress": False}
+    command("evaluate", "detectors", mine, "ours:shuffled", **words, rooms="2,1", out=tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "mine, 2 rooms" in said and "ours on shuffled weights, 1 rooms" in said
+    assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"mine.png", "ours-on-shuffled-weights.png"}
+    for wrong, says in (("2,1,1", "one for each of the 2 recipes"), ("0", "takes a number"), ("x", "takes a number")):
+        with pytest.raises(ValueError, match=says):
+            command("evaluate", "detectors", "ours", "ours:shuffled", **words, rooms=wrong, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="may be followed by :shuffled, not by :wrong"):
+        command("evaluate", "detectors", "ours:wrong", **words, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="read by one detector at a time"):
+        command("evaluate", "detectors", "ours", **words, rooms=1, readers="a+b", out=tmp_path / "no")
 
 
 def test_the_share_of_higher_cells() -> None:

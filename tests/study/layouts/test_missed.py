@@ -25,6 +25,7 @@ from invert3d.study.layouts.files import levels_between, png, read_picture
 from invert3d.study.layouts.flat import invert_layouts
 from invert3d.study.layouts.missed import MISSED, empty_place, missed_pairs
 from invert3d.study.layouts.scenes import Scenes
+from invert3d.study.layouts.texture import said_of
 from tests.cli.calls import command
 
 KINDS = ("background", "chair", "table")
@@ -128,24 +129,36 @@ def test_every_radius_is_tried_and_drawn(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_false_detections_are_paired_with_right_ones_of_like_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = torch.tensor([[30.0, 30, 50, 60], [4, 4, 20, 20], [40, 2, 60, 20], [41, 2, 60, 20], [2, 40, 20, 60]])
-    scores = torch.tensor([0.9, 0.6, 0.5, 0.2, 0.1])
+    scores = torch.tensor([0.9, 0.54, 0.5, 0.2, 0.1])
     found = Layout.of_boxes(["table", "chair", "chair", "table", "chair"], boxes, 64, 64, scores)
     monkeypatch.setattr(false_positives, "all_found", lambda *_: found)
     (pair,) = false_pairs(detector(), scene(), 5)
     question, control = pair.both
     assert pair.name == "a-2" and question.about.kinds == ("chair",) and score_of(question) == pytest.approx(0.5)
-    assert score_of(control) == pytest.approx(0.6), "the right one whose score is nearest"
+    assert score_of(control) == pytest.approx(0.54), "the right one whose score is nearest"
     assert question.asked.kinds == ("table", "chair", "DontCare"), "a weak one in its place is not to be spared"
     assert torch.equal(question.asked.boxes, boxes[[0, 1, 4]])
     assert not question.answered(found, seen=False) and question.answered(found, seen=True)
     assert question.answered(found.select(torch.tensor([0, 1, 3])), seen=False)
     monkeypatch.setattr(false_positives, "all_found", lambda *_: found.select(torch.tensor([2])))
-    with pytest.raises(ValueError, match="nothing false is found beside something right"):
+    with pytest.raises(ValueError, match="no false detection has a right one of like score"):
+        false_pairs(detector(), scene(), 5)
+    far = replace(found, scores=torch.tensor([0.9, 0.6, 0.5, 0.2, 0.1]))
+    monkeypatch.setattr(false_positives, "all_found", lambda *_: far)
+    with pytest.raises(ValueError, match="no false detection has a right one of like score"):
         false_pairs(detector(), scene(), 5)
 
 
+def test_a_weak_detection_around_a_false_one_does_not_spare_it() -> None:
+    """What lies in a region to be ignored may stay: so the box around it must not become one."""
+    boxes = torch.tensor([[4.0, 4, 20, 20], [40, 30, 52, 42], [34, 24, 58, 48], [2, 40, 20, 60]])
+    kinds, scores = ["chair", "table", "chair", "chair"], torch.tensor([0.9, 0.6, 0.2, 0.1])
+    question = false_positives.gone(torch.rand(3, 64, 64), Layout.of_boxes(kinds, boxes, 64, 64, scores), 1)
+    assert torch.equal(question.asked.boxes, boxes[[0, 3]]) and question.asked.kinds == ("chair", "DontCare")
+
+
 def test_a_false_detection_is_taken_out_of_a_picture(tmp_path: Path) -> None:
-    """What random weights see in noise: a change of any size, and the smallest that does it is in the table."""
+    """What random weights see in noise: it is less sure after a change of any size, and as sure after next to none."""
     whole = detector()
     torch.nn.init.zeros_(whole.model.head.classification_head.cls_logits.bias)  # it sees something
     picture = scene().originals["a"]
@@ -154,8 +167,10 @@ def test_a_false_detection_is_taken_out_of_a_picture(tmp_path: Path) -> None:
     scenes = Scenes(("a",), (replace(truth, scores=torch.full((1,), torch.nan)),), {"a": picture})
     pairs = false_pairs(whole, scenes, 1)
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    gone = measure_changes(whole, pairs, FALSE, options, radii=[64.0], steps=12)
-    assert gone.rows()[0]["false detections gone"] == gone.answered[0, 0].mean()
+    gone = measure_changes(whole, pairs, FALSE, options, radii=[0.5, 255.0, 255], recipe="smallest_change", steps=30)
+    about = pairs[0].question.about
+    before, small, large = (said_of(each, about, 0)[0] for each in (found, *(run.found[0] for run in gone.runs)))
+    assert gone.radii == (0.5, 255.0) and small == pytest.approx(before, abs=0.02) and large < before - 0.02
     assert "less than the right detection" in gone.comparison()
 
 
@@ -170,9 +185,8 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -
     command("evaluate", "missed", tmp_path / "rooms.json", **words, within="2", out=tmp_path / "run")
     said = capsys.readouterr().out
     assert "missed objects seen" in said and (tmp_path / "run" / "figure.png").is_file()
-    command(
-        "evaluate", "false-positives", "retinanet-rooms", rooms=2, objects=1, steps=1, within="2", out=tmp_path / "f"
-    )
+    false = words | {"rooms": 12, "within": "2", "out": tmp_path / "f"}
+    command("evaluate", "false-positives", "retinanet-rooms", **false)
     said = capsys.readouterr().out
     assert "false detections gone" in said and (tmp_path / "f" / "figure.png").is_file()
     for within in ("0", "two", "300"):

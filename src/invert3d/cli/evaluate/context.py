@@ -3,8 +3,17 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from invert3d.cli.evaluate.detectors import asked_recipe
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, Share, Switch, between
+from invert3d.cli.options import (
+    Count,
+    MeasureOptions,
+    Measuring,
+    Run,
+    Running,
+    Share,
+    Switch,
+    between,
+    recipe_and_control,
+)
 from invert3d.cli.show import print_recorded, print_table
 
 
@@ -42,7 +51,7 @@ def evaluate_context(
 
     run = run.at("runs/context")
     detector = open_box_detector(model, device=measuring.device)
-    name, control = asked_recipe(recipe)
+    name, control = recipe_and_control(recipe)
     words = {"model": model, "seeds": seeds, "share": share, "recipe": name, "control": control}
     context, made = measure_context(detector, run, steps=steps, bf16=bf16, **words)
     folder = run.folder()
@@ -70,8 +79,8 @@ def evaluate_context(
         before, label = "control " if control else "", Path(model).stem
         parts = {f"{before}context {label}": found["motifs"], f"{before}never {label}": found["never"]}
         tagged = [{"table": table, **row} for table, rows in parts.items() for row in rows]
-        key = "context_rank_correlation" + ("_control" if control else "")
-        print_recorded("layout", {key: found["context_rank_correlation"]}, tagged)
+        key, value = "context_rank_correlation" + ("_control" if control else ""), found["context_rank_correlation"]
+        print_recorded("layout", {key: value} if value == value else {}, tagged)  # NaN: nothing appeared
 
 
 def most_frequent(kinds: "Sequence[str]", shares: "Sequence[float]") -> list[str]:

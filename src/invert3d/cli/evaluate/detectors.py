@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, Switch, distinct, split_names
+from invert3d.cli.options import (
+    Count,
+    MeasureOptions,
+    Measuring,
+    Names,
+    Run,
+    Running,
+    Switch,
+    distinct,
+    recipe_and_control,
+    split_names,
+)
 from invert3d.cli.show import print_recorded, print_table
 
 if TYPE_CHECKING:
@@ -53,14 +64,14 @@ def evaluate_detectors(
     from invert3d.study.layouts.flat_scenes import flat_scenes
     from invert3d.study.layouts.flat_transfer import flat_transfer
 
-    asked = [asked_recipe(text) for text in distinct(recipes or ("ours",))]
+    asked = [recipe_and_control(text) for text in distinct(recipes or ("ours",))]
     counts = numbers(rooms.rooms, len(asked))
     names = split_names(models) or list(bundled("2-D detector"))
     run = run.at("runs/detectors")
     scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
     words = {"steps": rooms.steps, "bf16": rooms.bf16, "device": measuring.device}
     measured = flat_transfer(names, scenes, run, readers=split_names(readers), recipes=asked, rooms=counts, **words)
-    together = any("+" in name for name in names)
+    together, usual = any("+" in name for name in names), models is None and readers is None
     for found, (recipe, control) in zip(measured, asked, strict=True):
         print_matrix(found)
         label = found.matrix.label
@@ -68,15 +79,7 @@ def evaluate_detectors(
         if measuring.record:
             table = f"{'control ' if control else ''}{'together' if together else 'transfer'} {recipe}"
             tagged = [{"table": table, **row} for row in found.rows()]
-            print_recorded("layout", {} if together else headline(found, recipe, control), tagged)
-
-
-def asked_recipe(text: str) -> tuple[str, bool]:
-    """A recipe, and whether its control is asked for. Raises ValueError for an unknown mark."""
-    name, _, mark = text.partition(":")
-    if mark not in ("", "shuffled"):
-        raise ValueError(f"{name}: a recipe may be followed by :shuffled, not by :{mark}")
-    return name, bool(mark)
+            print_recorded("layout", headline(found, recipe, control) if usual else {}, tagged)
 
 
 def numbers(text: str, count: int) -> list[int]:

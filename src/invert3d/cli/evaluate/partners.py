@@ -8,7 +8,7 @@ def evaluate_partners(
     model: str = "fcos-rooms", *, rooms: Count = 300, measuring: Measuring = MeasureOptions(), run: Running = Run()
 ) -> None:
     """Take away the object that stands beside another in held-out rooms, and see whether the other is still found; as
-    the control, take away an object that does not belong to it.
+    the control, take away the nearest object that does not belong to it.
 
     Args:
         model: A bundled 2-D detector of rooms, or a card (.json) beside its weights.

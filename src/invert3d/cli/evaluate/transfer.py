@@ -2,7 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
+from invert3d.cli.options import (
+    Count,
+    MeasureOptions,
+    Measuring,
+    Names,
+    Run,
+    Running,
+    distinct,
+    recipe_and_control,
+    split_names,
+)
 from invert3d.cli.show import print_recorded, print_table
 
 if TYPE_CHECKING:
@@ -33,14 +43,11 @@ def evaluate_transfer(
     from invert3d.opening.networks import open_networks
     from invert3d.study.classes.transfer import NETWORKS, transfer
 
-    specs = [spec.partition(":") for spec in distinct(recipes or ("published", "search", "ours", "ours:shuffled"))]
-    for name, _, mark in specs:
+    pairs = [recipe_and_control(spec) for spec in distinct(recipes or ("published", "search", "ours", "ours:shuffled"))]
+    for name, _ in pairs:
         load_recipe(name)
-        if mark not in ("", "shuffled"):
-            raise ValueError(f"{name}: a recipe may be followed by :shuffled, not by :{mark}")
     asked = "all" if classes == "all" else split_names(classes) or []
     run = run.at("runs/transfer")
-    pairs = [(name, bool(mark)) for name, _, mark in specs]
     named = split_names(models) or []
     networks = open_networks([each for name in named for each in NETWORKS.get(name, (name,))], device=measuring.device)
     quoted = named[0] if named[0] == "real" or (named == ["shapes"] and asked == "all") else ""

@@ -59,7 +59,7 @@ class MaskRCNNDetector(FasterRCNNDetector):
         and a mean over the objects (B,). No ``mask`` without masks.
 
         The loss of training compares it in the cells of the box, whose number is fixed, and the masks of small objects
-        are then pasted inexactly.
+        are then pasted inexactly. Pixels of an object outside of what is pasted do not count: no mask can show them.
         """
         losses = super().losses(raw, assigned, per)
         if "masks" not in assigned:
@@ -83,9 +83,9 @@ class MaskRCNNDetector(FasterRCNNDetector):
         scale = (sizes[:, 2:] / sizes[:, :2]).flip(1)[:, None].repeat(1, 1, 2)
         return paste_masks_in_image(masks[:, None], (boxes * scale)[there], tuple(sizes[0, 2:].tolist()))[:, 0]
 
-    def exactly(self, layout: Layout) -> Layout:
-        """A layout as it would be detected at best: with scores of 1, and masks that are right in every cell of their
-        boxes, pasted into the picture. Small objects lose a part of their outline in that."""
+    def as_trained(self, layout: Layout) -> Layout:
+        """A layout as a detector finds it that says exactly what it is trained to say: with scores of 1, and the masks
+        in the cells of their boxes, pasted into the picture. Small objects lose a part of their outline in that."""
         from torchvision.models.detection.roi_heads import paste_masks_in_image, project_masks_on_boxes
 
         best = replace(layout, scores=torch.ones_like(layout.scores))
@@ -114,7 +114,7 @@ class MaskRCNNDetector(FasterRCNNDetector):
 
     @torch.no_grad()
     def read_heads(self, raw: dict[str, Tensor], targets: dict[str, Tensor]) -> dict[str, Float[Tensor, "b n"]]:
-        """See ``TorchvisionDetector.read_heads``; where there are masks, also the ``mask IoU`` within the box."""
+        """See ``BoxDetector.read_heads``; where there are masks, also the ``mask IoU`` in the picture."""
         said = super().read_heads(raw, targets)
         if "masks" not in targets:
             return said

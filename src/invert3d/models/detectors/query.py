@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from invert3d.models.detectors.box_detector import BoxDetector, hungarian, in_ignored
 from invert3d.ops.center_losses import Per
 from invert3d.ops.layouts import Layout
+from invert3d.ops.norms import contiguous_gradients
 
 #: more than any cost
 NEVER = 1e6
@@ -96,7 +97,8 @@ class QueryDetector(BoxDetector):
         ``logits`` (B, Q, K), of DETR with one more for no object; ``pred_boxes`` (B, Q, 4): center across and down,
         width and height as shares of the picture. ``sizes`` (B, 2), height and width, are constants.
         """
-        said = self.model(pixel_values=self.normalized(images))
+        with contiguous_gradients(self.model):
+            said = self.model(pixel_values=self.normalized(images))
         sizes = torch.tensor(images.shape[-2:], device=images.device).expand(len(images), -1)
         return {**{name: getattr(said, name).to(images) for name in self.outputs}, "sizes": sizes}
 

@@ -23,6 +23,8 @@ class Together(BoxDetector):
     Its ``kinds`` are those that all of them know. The loss of a head is the sum over the members that have it, divided
     by the number of all, so that the loss of a layout is the mean of the members'. ``agrees`` is true where all agree.
 
+    The default weight of a head that several members have is that of the last.
+
     Everything between ``raw`` and ``losses`` is named ``MEMBER/name``. What is *found* in a picture is what the first
     member finds: read the pictures with each of ``members``.
     """
@@ -35,6 +37,9 @@ class Together(BoxDetector):
             raise ValueError(f"several detectors are inverted together, not {', '.join(members) or 'none'} alone")
         if len(sizes) > 1:
             raise ValueError(f"detectors that are inverted together must take pictures of one size, not {sizes}")
+        for name, each in members.items():
+            if not isinstance(each, BoxDetector):
+                raise ValueError(f"{name} is a {type(each).__name__}: detectors of 2-D boxes are inverted together")
         first, *others = members.values()
         self.kinds = tuple(kind for kind in first.kinds if all(kind in each.kinds for each in others))
         if not self.kinds:
@@ -94,7 +99,11 @@ class Together(BoxDetector):
         """The mean of what the heads of all members say, where all say it."""
         pairs = zip(self.model, self._parts(raw), strict=True)
         said = [each.read_heads(part, self._told(each, targets)) for each, part in pairs]
-        return {name: torch.stack([each[name] for each in said]).mean(0) for name in set.intersection(*map(set, said))}
+        return {
+            name: torch.stack([each[name] for each in said]).mean(0)
+            for name in said[0]
+            if all(name in each for each in said)
+        }
 
     def _told(self, member: Any, targets: dict[str, Tensor]) -> dict[str, Tensor]:
         """The targets with the member's own numbers of the kinds; -1 stays, which is any kind."""

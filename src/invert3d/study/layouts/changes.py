@@ -22,7 +22,7 @@ from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout, area
 from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
-from invert3d.study.layouts.score import SHOWN
+from invert3d.study.layouts.score import SHOWN, sure
 from invert3d.study.layouts.texture import said_of
 
 RADII = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -37,8 +37,10 @@ class Question:
     about: Layout
 
     def answered(self, found: Layout, seen: bool) -> bool:
-        """Whether the object is now seen, or, if it is not to be ``seen``, is not."""
-        return (said_of(found, self.about, 0)[0] > SHOWN) == seen
+        """Whether the object is now seen, or, if it is not to be ``seen``, nothing is: no detection above ``SHOWN``,
+        whatever its category, overlaps it by half."""
+        score, overlap, _ = said_of(found if seen else sure(found), self.about, 0)
+        return score > SHOWN if seen else overlap < 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +118,29 @@ class Changes:
 
     def comparison(self) -> dict[str, Any]:
         """Pair by pair: how often the question needs less than its control, as much, more; the probability of that by
-        chance (sign test, two-sided); and how much of the squared change lies inside the box of the object, against the
-        share of the picture that the box has: medians."""
+        chance (sign test, two-sided); and medians of the share of the squared change that lies inside the box of the
+        object, and of the share of the picture that the box has."""
         words, (question, control) = self.words, self.smallest
         less, more = int((question < control).sum()), int((question > control).sum())
-        inside = [[self._inside(which, i) for i in range(len(self.pairs))] for which in (0, 1)]
-        share = [float(area(pair.question.about.boxes[0])) / pair.question.picture[0].numel() for pair in self.pairs]
+        inside, share = (
+            [float(np.median([of(which, i) for i in range(len(self.pairs))])) for which in (0, 1)]
+            for of in (self._inside, self._share)
+        )
         return {
             f"less than the {words.control}": less,
             "as much": len(self.pairs) - less - more,
             "more": more,
             "p": round(float(binomtest(less, less + more).pvalue), 4) if less + more else 1.0,
-            f"change inside, {words.questions}": round(float(np.median(inside[0])), 3),
-            f"change inside, {words.controls}": round(float(np.median(inside[1])), 3),
-            "share of the picture": round(float(np.median(share)), 4),
+            f"change inside, {words.questions}": round(inside[0], 3),
+            f"area, {words.questions}": round(share[0], 3),
+            f"change inside, {words.controls}": round(inside[1], 3),
+            f"area, {words.controls}": round(share[1], 3),
         }
+
+    def _share(self, which: int, pair: int) -> float:
+        """The share of the picture that the box of the object has."""
+        one = self.pairs[pair].both[which]
+        return float(area(one.about.boxes[0])) / one.picture[0].numel()
 
     def _inside(self, which: int, pair: int) -> float:
         """The share of the squared change that lies inside the box of the object."""
@@ -168,11 +178,12 @@ def measure_changes(
     """
     if not radii:
         raise ValueError("give at least one radius")
+    radii = sorted(set(radii))
     base = layout_recipe(f"layouts/{recipe}", detector, steps=steps)
     asked = [pair.question for pair in pairs] + [pair.control for pair in pairs]
     names = [f"{pair.name}-{which}" for which in ("question", "control") for pair in pairs]
     start, sources = torch.stack([each.picture for each in asked]), {}
-    for radius in sorted(radii):
+    for radius in radii:
         stays = within_ball(base, norm, radius, start[0].numel())
         sources[f"{radius:g}"] = asked_of(detector, [each.asked for each in asked], names, stays, start, model)
     outcome = execute(layouts_job(sources), options).whole()
@@ -181,7 +192,7 @@ def measure_changes(
     return Changes(
         words=words,
         pairs=tuple(pairs),
-        radii=tuple(sorted(radii)),
+        radii=tuple(radii),
         norm=norm,
         answered=np.array(answered).reshape(len(runs), 2, len(pairs)),
         runs=runs,

@@ -12,10 +12,14 @@ from torch import Tensor
 from invert3d.evaluate.layouts import match
 from invert3d.models.detectors import Detector, categories, detect
 from invert3d.ops.layouts import Layout
+from invert3d.ops.overlaps import intersection_over_first
 from invert3d.study.layouts.changes import Pair, Question, Words
 from invert3d.study.layouts.job import device_of, frozen
 from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.layouts.score import sure
+
+NEAR = 0.25  #: the IoU with a labeled object above which a detection is not of nothing
+LIKE = 0.05  #: how far apart scores are at most that are alike
 
 FALSE = Words(
     question="false detection",
@@ -27,11 +31,14 @@ FALSE = Words(
 
 
 def false_pairs(detector: Detector, scenes: Scenes, most: int) -> list[Pair]:
-    """Detections above ``SHOWN`` that no labeled object of their category overlaps by half, each with the right one of
-    the nearest score, which is taken once; at most ``most``, in order.
+    """Detections above ``SHOWN`` where nothing is: no labeled object has an IoU of more than ``NEAR`` with them. Each
+    comes with the right detection of the nearest score, at most ``LIKE`` away, which is taken once; at most ``most``,
+    in order.
 
     Another detection must be left in the picture, which has to stay. Raises ValueError if there is none.
     """
+    from torchvision.ops import box_iou
+
     real = scenes.real()
     if real is None:
         raise ValueError("false detections are looked for in real pictures: these layouts have none")
@@ -39,22 +46,22 @@ def false_pairs(detector: Detector, scenes: Scenes, most: int) -> list[Pair]:
     right: list[Question] = []
     for name, picture, truth in zip(scenes.names, real, scenes.layouts, strict=True):
         found = all_found(detector, picture)
-        count = len(sure(found))
-        hits = set(match(truth, sure(found))[:, 1].tolist())
-        for row in range(count if count > 1 else 0):
-            question = gone(picture, found, row)
+        there = sure(found)
+        hits = set(match(truth, there)[:, 1].tolist())
+        empty = (box_iou(there.boxes, truth.boxes) <= NEAR).all(1).tolist()
+        for row in range(len(there) if len(there) > 1 else 0):
             if row in hits:
-                right.append(question)
-            else:
-                wrong.append((f"{name}-{row}", question))
+                right.append(gone(picture, found, row))
+            elif empty[row]:
+                wrong.append((f"{name}-{row}", gone(picture, found, row)))
     pairs = []
-    for name, question in wrong[:most]:
-        if right:
-            near = min(range(len(right)), key=lambda k: abs(score_of(right[k]) - score_of(question)))
-            pairs.append(Pair(name=name, question=question, control=right.pop(near)))
+    for name, question in wrong:
+        away = [abs(score_of(each) - score_of(question)) for each in right]
+        if away and min(away) <= LIKE:
+            pairs.append(Pair(name=name, question=question, control=right.pop(away.index(min(away)))))
     if not pairs:
-        raise ValueError(f"nothing false is found beside something right in {len(scenes.names)} pictures")
-    return pairs
+        raise ValueError(f"no false detection has a right one of like score in {len(scenes.names)} pictures")
+    return pairs[:most]
 
 
 def all_found(detector: Detector, picture: Tensor) -> Layout:
@@ -66,13 +73,12 @@ def all_found(detector: Detector, picture: Tensor) -> Layout:
 
 def gone(picture: Tensor, found: Layout, row: int) -> Question:
     """The question for a picture without one of the detections. The other sure ones stay, and those that are not sure
-    may."""
-    from torchvision.ops import box_iou
-
+    may, unless the one in question lies in them."""
     there = len(sure(found))
     about = found.select(torch.tensor([row]))
     others = torch.arange(len(found)) != row
-    weak = others & (torch.arange(len(found)) >= there) & (box_iou(found.boxes, about.boxes)[:, 0] < 0.5)
+    weak = others & (torch.arange(len(found)) >= there)
+    weak &= intersection_over_first(about.boxes, found.boxes)[0] <= 0.5  # else it would be spared itself
     kept, spared = found.select(others & (torch.arange(len(found)) < there)), found.select(weak)
     boxes = torch.cat([kept.boxes, spared.boxes])
     kinds = [*kept.kinds, *["DontCare"] * len(spared)]

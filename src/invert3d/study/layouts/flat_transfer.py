@@ -6,7 +6,9 @@ what the detectors read from the real pictures of the same layouts, and beside t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import categories
-from invert3d.opening.box_detectors import open_box_detector
+from invert3d.opening.box_detectors import open_box_detector, parts_of
 from invert3d.ops.layouts import Layout
 from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
@@ -40,7 +42,7 @@ class FlatTransfer:
         matrix: of boxes and masks.
         rooms: the number of layouts.
         real: the AP on the real pictures, by column.
-        exact: the AP of masks that are right in every cell of their boxes, as post-processing pastes them.
+        as_trained: the AP of masks that are what the detector is trained to say, as post-processing pastes them.
         agreement: the mean over pairs of the AP on the real pictures with what another detector finds there as truth.
         steps: the mean number of steps, by the detector that is inverted.
         above: the share of cells that are higher than those of each other recipe, by its label, on the layouts that
@@ -50,7 +52,7 @@ class FlatTransfer:
     matrix: Matrix
     rooms: int
     real: dict[str, float]
-    exact: dict[str, float]
+    as_trained: dict[str, float]
     agreement: float
     steps: dict[str, float]
     above: dict[str, float]
@@ -78,7 +80,7 @@ class FlatTransfer:
         table = self.matrix.table(rooms=self.rooms)
         for row in table:
             row["steps"] = round(self.steps[row["inverted"]], 1)
-        others = {"real pictures": self.real} | ({"exact masks": self.exact} if self.exact else {})
+        others = {"real pictures": self.real} | ({"masks as trained": self.as_trained} if self.as_trained else {})
         return [*table, *({"recipe": k, "inverted": "-", "rooms": self.rooms, **row} for k, row in others.items())]
 
 
@@ -102,8 +104,8 @@ def flat_transfer(
         options: how the job is run; ``resume`` goes on from its folder.
         readers: detectors that read the pictures; by default those that are inverted, and all parts of those that are
             inverted together (``a+b``).
-        recipes: of ``recipes/layouts``, each with whether it is the control, which inverts the same detectors with
-            their weights shuffled and their batch norms measured again on real pictures.
+        recipes: of ``recipes/layouts``, or TOML files, each with whether it is the control, which inverts the same
+            detectors with their weights shuffled and their batch norms measured again on real pictures.
         rooms: how many of the layouts each recipe is asked for, from the first on; by default all.
         steps: override the recipes'.
         bf16: see ``invert_layouts``.
@@ -115,6 +117,8 @@ def flat_transfer(
     """
     inverted = {name: open_box_detector(name, device=device) for name in names}
     parts = readers or [part for name in names for part in parts_of(name)]
+    if together := [part for part in parts if len(parts_of(part)) > 1]:
+        raise ValueError(f"pictures are read by one detector at a time, not by {together[0]}")
     detectors = {part: open_box_detector(part, device=device) for part in parts}
     sizes = sorted({(each.height, each.width) for each in [*inverted.values(), *detectors.values()]})
     if len(sizes) > 1:
@@ -125,12 +129,13 @@ def flat_transfer(
     for label, (recipe, control), count in zip(labels, recipes, counts, strict=True):
         for name, detector in inverted.items():
             asked = randomized_detector(detector, torch.stack(real[:16]), options.seed) if control else detector
-            chosen = layout_recipe(f"layouts/{recipe}", asked, steps=steps)
+            chosen = layout_recipe(recipe if recipe.endswith(".toml") else f"layouts/{recipe}", asked, steps=steps)
             key = f"{label}, {name}"
             sources[key] = asked_of(asked, scenes.layouts[:count], scenes.names[:count], chosen, model=name)
     outcome = execute(layouts_job(sources, bf16), options).whole()
     runs = {key: run_of(outcome, asked, {}, key, reads=False) for key, asked in sources.items()}
 
+    @cache
     def matrix(label: str, count: int) -> Matrix:
         cells = [ap_of(detectors, list(runs[f"{label}, {name}"].pictures[:count]), scenes.layouts) for name in names]
         values = tuple(tuple(line.values()) for line in cells)
@@ -144,7 +149,7 @@ def flat_transfer(
                 matrix=matrix(label, count),
                 rooms=count,
                 real={name: round(value, 2) for name, value in ap_of(detectors, real[:count], scenes.layouts).items()},
-                exact=exact(detectors, scenes.layouts[:count]),
+                as_trained=as_trained(detectors, scenes.layouts[:count]),
                 agreement=agreement(detectors, real[:count], scenes.layouts[:count]),
                 steps={name: float(np.mean(runs[f"{label}, {name}"].steps)) for name in names},
                 above={other: higher(matrix(label, most), matrix(other, most)) for other, most in shared.items()},
@@ -153,14 +158,9 @@ def flat_transfer(
     return found
 
 
-def parts_of(name: str) -> list[str]:
-    """The names of the detectors that a name stands for: several where they are joined by ``+``."""
-    return [part.strip() for part in name.split("+")]
-
-
 def label_of(recipe: str, control: bool) -> str:
     """What the matrix of a recipe, or of its control, is called."""
-    return f"{recipe} on shuffled weights" if control else recipe
+    return f"{Path(recipe).stem} on shuffled weights" if control else Path(recipe).stem
 
 
 def higher(one: Matrix, other: Matrix) -> float:
@@ -184,13 +184,13 @@ def scored(detector: Any, pictures: Sequence[torch.Tensor], truth: Sequence[Layo
     return scores
 
 
-def exact(detectors: dict[str, Any], truth: Sequence[Layout]) -> dict[str, float]:
-    """The AP of masks that are right in every cell of their boxes, by column (see ``MaskRCNNDetector.exactly``)."""
-    able = {name: each for name, each in detectors.items() if hasattr(each, "exactly")}
+def as_trained(detectors: dict[str, Any], truth: Sequence[Layout]) -> dict[str, float]:
+    """The AP of masks that are what detectors are trained to say, by column (see ``MaskRCNNDetector.as_trained``)."""
+    able = {name: each for name, each in detectors.items() if hasattr(each, "as_trained")}
     if any(each.masks is None for each in truth):
         return {}
     scores = {
-        name + MASKS: coco_ap(truth, [each.exactly(layout) for layout in truth], categories(each), "masks")["AP"]
+        name + MASKS: coco_ap(truth, [each.as_trained(layout) for layout in truth], categories(each), "masks")["AP"]
         for name, each in able.items()
     }
     return {name: round(value, 2) for name, value in scores.items()}

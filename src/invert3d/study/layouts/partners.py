@@ -1,9 +1,9 @@
 """Does a detector use what stands beside an object? The object beside it is taken away, and the picture rendered again.
 
 Single objects that are inverted show what a detector expects beside them (``context``), which is a claim. In rooms it
-can be tested: without its partner, or as the control without another object of the same room, is an object found less
-surely? Everything else in the picture stays as it is, but for shadows. Objects that were partly hidden by what is taken
-away do not count: they look different afterwards.
+can be tested: without its partner, or as the control without the nearest other object of the room, is an object found
+less surely? The rest of the room stays as it is. An object that looks different afterwards does not count: the other
+had partly hidden it, or cast a shadow on it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from invert3d.data.worlds.room_plan import MOTIFS, NAMES
 from invert3d.data.worlds.rooms import Room, make_room
@@ -22,14 +24,15 @@ from invert3d.jobs.rows import rows_job
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout
 from invert3d.ops.overlaps import mask_iou
-from invert3d.ops.seeds import HELD_OUT, seed_of
+from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.layouts.job import device_of, frozen
 from invert3d.study.layouts.texture import said_of
 
 #: an object counts if it is found with this score while everything is there
 SURE = 0.3
-SAME = 0.95  #: the overlap of what is visible of an object before and after
-PARTNER, ANOTHER = "its partner", "another object"
+SAME = 0.95  #: the share of an object's pixels that must look the same afterwards, and the overlap of its masks
+LEVELS = 8  #: of 255: pixels that differ by less look the same
+PARTNER, ANOTHER = "its partner", "the nearest other object"
 #: pairs that stand together: the object that is looked at, and the one that is taken away
 PAIRS = tuple(dict.fromkeys(pair for m in MOTIFS for pair in ((m.category, m.brings), (m.brings, m.category))))
 
@@ -49,8 +52,7 @@ def partners_job(detector: Detector, rooms: int, device: str = "cpu") -> Job:
 def of_room(room: int, *, detector: Any, device: str, seed: int) -> dict[str, Any]:
     """The scores of the objects in a room that stand beside a partner, before and after: a list of rows."""
     made = make_room(room, size=detector.height, seed=HELD_OUT)
-    rng = np.random.default_rng(seed_of(seed, "partners", room))
-    todo = removals(made.partners, rng)
+    todo = removals(made.partners, made.layout.boxes)
     if not todo:
         return {"objects": []}
     rooms = [make_room(room, size=detector.height, seed=HELD_OUT, without=[gone]) for _, gone in todo]
@@ -65,18 +67,19 @@ def of_room(room: int, *, detector: Any, device: str, seed: int) -> dict[str, An
                 "after": said_of(after, made.layout, row)[0],
             }
             for (row, gone), other, after in zip(todo, rooms, found[1:], strict=True)
-            if as_visible(made, other, row)
+            if looks_the_same(made, other, row)
         ]
     }
 
 
-def as_visible(before: Room, after: Room, row: int) -> bool:
-    """Whether as much of an object can be seen as before: what is taken away did not hide it."""
+def looks_the_same(before: Room, after: Room, row: int) -> bool:
+    """Whether an object can be seen as before: what is taken away did not hide it, nor cast a shadow on it."""
     item = before.items[row]
     if item not in after.items or before.layout.masks is None or after.layout.masks is None:
         return False
-    masks = before.layout.masks[row], after.layout.masks[after.items.index(item)]
-    return float(mask_iou(*(mask[None] for mask in masks))) >= SAME
+    mask, other = before.layout.masks[row], after.layout.masks[after.items.index(item)]
+    apart = np.abs(before.image.astype(int) - after.image).max(-1)[mask.numpy()]
+    return float(mask_iou(mask[None], other[None])) >= SAME and float((apart < LEVELS).mean()) >= SAME
 
 
 def partner_of(partners: Sequence[int] | np.ndarray, row: int) -> int:
@@ -87,10 +90,11 @@ def partner_of(partners: Sequence[int] | np.ndarray, row: int) -> int:
     return brought[0] if brought else -1
 
 
-def removals(partners: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Rows of what to look at, and of what to take away: for each object beside a partner the partner, and one of the
-    others, if there is one."""
-    todo = []
+def removals(partners: Sequence[int] | np.ndarray, boxes: Float[Tensor, "n 4"]) -> list[tuple[int, int]]:
+    """Rows of what to look at, and of what to take away: for each object beside a partner the partner, and the nearest
+    of the others, if there is one."""
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    apart, todo = torch.cdist(middles, middles), []
     for row in range(len(partners)):
         partner = partner_of(partners, row)
         if partner < 0:
@@ -98,7 +102,7 @@ def removals(partners: Sequence[int] | np.ndarray, rng: np.random.Generator) -> 
         todo.append((row, partner))
         others = [k for k in range(len(partners)) if k not in (row, partner)]
         if others:
-            todo.append((row, others[int(rng.integers(len(others)))]))
+            todo.append((row, others[int(apart[row, others].argmin())]))
     return todo
 
 
