@@ -26,7 +26,7 @@ from invert3d.study.layouts.context import (
 )
 from invert3d.study.layouts.context_report import draw_context
 from invert3d.study.layouts.files import BoxesRun
-from invert3d.study.layouts.job import redetected
+from invert3d.study.layouts.job import How, redetected
 
 BOX = torch.tensor([40.0, 40.0, 60.0, 60.0])
 
@@ -111,10 +111,12 @@ def test_single_objects_are_inverted_and_drawn(tmp_path: Path) -> None:
     detector = thin_adapter("retinanet", ("background", "chair", "table"), size=64, width=8, features=32)
     assert len(single_layouts(("chair", "table"), 2, 64)) == 4
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    context, run = measure_context(detector, options, seeds=2, steps=2)
+    context, run = measure_context(detector, options, seeds=2, how=How(steps=2))
     assert context.kinds == ("chair", "table") and len(run.names) == 4 and context.together.shape == (2, 2)
     draw_context(tmp_path, context, run, None)
-    control, other = measure_context(detector, options.into(tmp_path / "control"), seeds=2, steps=2, control=True)
+    control, other = measure_context(
+        detector, options.into(tmp_path / "control"), seeds=2, how=How(steps=2, control=True)
+    )
     assert not torch.equal(other.pictures, run.pictures) and control.kinds == context.kinds
     again = redetected(detector, list(other.pictures), list(other.asked))
     assert all(torch.equal(a.boxes, b.boxes) for a, b in zip(again, other.found, strict=True)), "read by the detector"

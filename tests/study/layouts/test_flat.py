@@ -24,6 +24,7 @@ from invert3d.study.layouts.context import only
 from invert3d.study.layouts.files import read_picture
 from invert3d.study.layouts.flat import invert_layouts
 from invert3d.study.layouts.flat_transfer import flat_transfer, higher, scored
+from invert3d.study.layouts.job import How
 from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.transfer import Matrix
 from tests.cli.calls import command
@@ -189,8 +190,8 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
     real = {name: torch.rand(3, 64, 64) for name in names}
     scenes = Scenes(names, (ASKED, boxed(("table", 10, 10, 50, 50))), real)
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    recipes = [("ours", False), ("published", False), ("ours", True)]
-    ours, published, control = flat_transfer(cards, scenes, options, recipes=recipes, rooms=[2, 1, 1], steps=2)
+    ways = [How(steps=2), How(recipe="published", steps=2), How(control=True, steps=2)]
+    ours, published, control = flat_transfer(cards, scenes, options, ways=ways, rooms=[2, 1, 1])
     assert ours.matrix.rows == cards and [name for name in ours.matrix.columns if "masks" not in name] == list(cards)
     assert len(ours.diagonal) == 2 and len(ours.apart) == 2 and len(ours.rows()) == 3
     assert [each.rooms for each in (ours, published, control)] == [2, 1, 1]
@@ -201,13 +202,13 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
 def test_detectors_are_inverted_together(cards, tmp_path: Path) -> None:
     both, scenes = "+".join(cards), Scenes(("one",), (ASKED,), {"one": torch.rand(3, 64, 64)})
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    (read,) = flat_transfer([cards[0]], scenes, options.into(tmp_path / "one"), readers=cards, steps=2)
+    (read,) = flat_transfer([cards[0]], scenes, options.into(tmp_path / "one"), readers=cards, ways=[How(steps=2)])
     assert read.matrix.rows == (cards[0],) and read.matrix.columns == cards and len(read.apart) == 1
-    (found,) = flat_transfer([cards[0], both], scenes, options, steps=2)
+    (found,) = flat_transfer([cards[0], both], scenes, options, ways=[How(steps=2)])
     assert found.matrix.rows == (cards[0], both) and found.matrix.columns == cards
     assert len(found.diagonal) == 3 and len(found.apart) == 1, "what is inverted together is no stranger to its parts"
     with pytest.raises(ValueError, match="no published rule for Together"):
-        flat_transfer([both], scenes, options.into(tmp_path / "no"), recipes=[("published", False)], steps=2)
+        flat_transfer([both], scenes, options.into(tmp_path / "no"), ways=[How(recipe="published", steps=2)])
 
 
 def test_the_command_compares_recipes(cards, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -23,6 +23,7 @@ from invert3d.study.layouts.changes_report import draw_changes
 from invert3d.study.layouts.false_positives import FALSE, false_pairs, score_of
 from invert3d.study.layouts.files import levels_between, png, read_picture
 from invert3d.study.layouts.flat import invert_layouts
+from invert3d.study.layouts.job import How
 from invert3d.study.layouts.missed import MISSED, empty_place, missed_pairs
 from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.layouts.texture import said_of
@@ -118,7 +119,8 @@ def test_every_radius_is_tried_and_drawn(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(changes, "SHOWN", 0.0)  # nearly everything counts as seen
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
     pairs = missed_pairs(detector(), scene(), 5)
-    found = measure_changes(detector(), pairs, MISSED, options, radii=[4.0, 1.0], steps=2)
+    quick = How(recipe="accentuate", steps=2)
+    found = measure_changes(detector(), pairs, MISSED, options, radii=[4.0, 1.0], how=quick)
     assert found.radii == (1.0, 4.0) and found.answered.shape == (2, 2, len(pairs))
     after, _ = found.changed(1, 0)
     assert levels_between(pairs[0].control.picture, after)[0] <= found.radii[found.place(1, 0)]
@@ -167,7 +169,8 @@ def test_a_false_detection_is_taken_out_of_a_picture(tmp_path: Path) -> None:
     scenes = Scenes(("a",), (replace(truth, scores=torch.full((1,), torch.nan)),), {"a": picture})
     pairs = false_pairs(whole, scenes, 1)
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
-    gone = measure_changes(whole, pairs, FALSE, options, radii=[0.5, 255.0, 255], recipe="smallest_change", steps=30)
+    how = How(recipe="smallest_change", steps=30)
+    gone = measure_changes(whole, pairs, FALSE, options, radii=[0.5, 255.0, 255], how=how)
     about = pairs[0].question.about
     before, small, large = (said_of(each, about, 0)[0] for each in (found, *(run.found[0] for run in gone.runs)))
     assert gone.radii == (0.5, 255.0) and small == pytest.approx(before, abs=0.02) and large < before - 0.003

@@ -48,12 +48,13 @@ def evaluate_context(
     from invert3d.study.layouts.context import findings, measure_context, planted_table
     from invert3d.study.layouts.context_report import draw_context
     from invert3d.study.layouts.flat import write_flat_files
+    from invert3d.study.layouts.job import How
 
     run = run.at("runs/context")
     detector = open_box_detector(model, device=measuring.device)
     name, control = recipe_and_control(recipe)
-    words = {"model": model, "seeds": seeds, "share": share, "recipe": name, "control": control}
-    context, made = measure_context(detector, run, steps=steps, bf16=bf16, **words)
+    how = How(recipe=name, control=control, steps=steps, bf16=bf16)
+    context, made = measure_context(detector, run, model=model, seeds=seeds, share=share, how=how)
     folder = run.folder()
     write_flat_files(folder, made, detector.kinds)
     rooms = set(context.kinds) == set(NAMES)

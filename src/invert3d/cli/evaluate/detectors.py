@@ -63,16 +63,18 @@ def evaluate_detectors(
     from invert3d.opening.box_detectors import open_box_detector
     from invert3d.study.layouts.flat_scenes import flat_scenes
     from invert3d.study.layouts.flat_transfer import flat_transfer
+    from invert3d.study.layouts.job import How
 
-    asked = [recipe_and_control(text) for text in distinct(recipes or ("ours",))]
-    counts = numbers(rooms.rooms, len(asked))
+    pairs = [recipe_and_control(text) for text in distinct(recipes or ("ours",))]
+    ways = [How(recipe=name, control=control, steps=rooms.steps, bf16=rooms.bf16) for name, control in pairs]
+    counts = numbers(rooms.rooms, len(ways))
     names = split_names(models) or list(bundled("2-D detector"))
     run = run.at("runs/detectors")
     scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
-    words = {"steps": rooms.steps, "bf16": rooms.bf16, "device": measuring.device}
-    measured = flat_transfer(names, scenes, run, readers=split_names(readers), recipes=asked, rooms=counts, **words)
+    chosen = split_names(readers)
+    measured = flat_transfer(names, scenes, run, readers=chosen, ways=ways, rooms=counts, device=measuring.device)
     together, usual = any("+" in name for name in names), models is None and readers is None
-    for found, (recipe, control) in zip(measured, asked, strict=True):
+    for found, (recipe, control) in zip(measured, pairs, strict=True):
         print_matrix(found)
         label = found.matrix.label
         found.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", most=100.0, note="COCO's AP, percent")

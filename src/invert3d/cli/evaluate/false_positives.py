@@ -31,4 +31,4 @@ def evaluate_false_positives(
     pairs = false_pairs(detector, scenes, making.objects)
     name = short(model)
     title = f"What {name} sees that is not there, and how little must change"
-    measure(detector, pairs, FALSE, model, making, measuring, run, title, f"false {name}")
+    measure(detector, pairs, FALSE, model, making, measuring, run, title)

@@ -39,7 +39,7 @@ def evaluate_missed(
     pairs = missed_pairs(detector, scenes, making.objects, run.seed)
     name = short(model)
     title = f"What {name} missed, and how little must change"
-    measure(detector, pairs, MISSED, model, making, measuring, run, title, f"missed {name}")
+    measure(detector, pairs, MISSED, model, making, measuring, run, title)
 
 
 def opened(
@@ -64,27 +64,28 @@ def measure(
     measuring: MeasureOptions,
     run: Run,
     title: str,
-    table: str,
 ) -> None:
-    """Measure how little must change for some pairs, print and draw it, and record it in tables of this name."""
+    """Measure how little must change for some pairs, print and draw it, and record it."""
     from invert3d.study.layouts.changes import measure_changes
     from invert3d.study.layouts.changes_report import draw_changes
+    from invert3d.study.layouts.job import How
+    from invert3d.study.layouts.score import short
 
     radii = [level(text) for text in split_names(making.within) or []]
-    how = {"norm": making.norm, "recipe": making.recipe, "steps": making.steps}
-    found = measure_changes(detector, pairs, words, run, radii=radii, model=model, **how)
+    how = How(recipe=making.recipe, steps=making.steps)
+    found = measure_changes(detector, pairs, words, run, radii=radii, norm=making.norm, how=how, model=model)
     rows, compared = found.rows(), found.comparison()
     print_table(title, list(rows[0]), [list(row.values()) for row in rows])
     print_table(
-        f"\nEach {words.question} needs, beside its control, the {words.control}",
+        f"\nChange that each {words.question} needs, compared with its control, the {words.control}",
         list(compared),
         [list(compared.values())],
         "p: of a sign test. Change inside: the share of the squared change that is inside the box.",
     )
     print(draw_changes(run.folder() / "figure.png", found, title))
     if measuring.record:
-        pairs_name = table.replace(" ", " pairs ", 1)
-        print_recorded("layout", {}, [{"table": table, **row} for row in rows] + [{"table": pairs_name, **compared}])
+        tables = [{"table": f"{words.table} {short(model)}", **row} for row in rows]
+        print_recorded("layout", {}, [*tables, {"table": f"{words.table} pairs {short(model)}", **compared}])
 
 
 def level(text: str) -> float:

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.layouts import layout_recipe, within_ball
+from invert3d.methods.layouts import within_ball
 from invert3d.models.detectors import Detector
 from invert3d.ops.layouts import Layout, area
 from invert3d.study.layouts.files import BoxesRun
-from invert3d.study.layouts.job import asked_of, layouts_job, run_of
+from invert3d.study.layouts.job import How, asked_of, layouts_job, run_of
 from invert3d.study.layouts.score import SHOWN, sure
 from invert3d.study.layouts.texture import said_of
 
@@ -66,6 +66,7 @@ class Words:
     questions: str
     controls: str
     seen: bool  # whether they are to be seen
+    table: str  # what the recorded table is called
 
     @property
     def done(self) -> str:
@@ -158,8 +159,7 @@ def measure_changes(
     *,
     radii: Sequence[float] = RADII,
     norm: Literal["linf", "l2"] = "linf",
-    recipe: str = "accentuate",
-    steps: int | None = None,
+    how: How = How(recipe="accentuate"),
     model: str = "a detector",
 ) -> Changes:
     """Change the pictures of pairs within balls of each radius, in one job, and read the saved pictures.
@@ -169,7 +169,7 @@ def measure_changes(
         options: how the job is run; ``resume`` goes on from its folder.
         radii: in levels of 255: of each value (``linf``), or as a root mean square of all (``l2``).
         norm: of the balls.
-        recipe, steps: of ``recipes/layouts``: ``accentuate``, whose change survives views, or ``smallest_change``.
+        how: the pictures are changed: by ``accentuate``, whose change survives views, or ``smallest_change``.
         model: what the detector is called.
 
     Raises:
@@ -179,14 +179,14 @@ def measure_changes(
     if not radii:
         raise ValueError("give at least one radius")
     radii = sorted(set(radii))
-    base = layout_recipe(f"layouts/{recipe}", detector, steps=steps)
+    base = how.recipe_for(detector)
     asked = [pair.question for pair in pairs] + [pair.control for pair in pairs]
     names = [f"{pair.name}-{which}" for which in ("question", "control") for pair in pairs]
     start, sources = torch.stack([each.picture for each in asked]), {}
     for radius in radii:
         stays = within_ball(base, norm, radius, start[0].numel())
         sources[f"{radius:g}"] = asked_of(detector, [each.asked for each in asked], names, stays, start, model)
-    outcome = execute(layouts_job(sources), options).whole()
+    outcome = execute(layouts_job(sources, how.bf16), options).whole()
     runs = tuple(run_of(outcome, each, {}, key) for key, each in sources.items())
     answered = [[q.answered(found, words.seen) for q, found in zip(asked, run.found, strict=True)] for run in runs]
     return Changes(

@@ -19,13 +19,12 @@ from invert3d.data.worlds.room_plan import MOTIFS, NAMES, NEVER, OPPOSITE, SCALE
 from invert3d.data.worlds.rooms import make_room
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT
 from invert3d.study.controls import randomized_detector
 from invert3d.study.layouts.files import BoxesRun
-from invert3d.study.layouts.job import asked_of, layouts_job, run_of
+from invert3d.study.layouts.job import How, asked_of, layouts_job, run_of
 
 #: what appears beside an object must be seen with at least this score
 SURE = 0.5
@@ -116,11 +115,7 @@ def measure_context(
     model: str = "a detector",
     seeds: int = 8,
     share: float = SCALES[3],
-    recipe: str = "ours",
-    control: bool = False,
-    steps: int | None = None,
-    bf16: bool = False,
-    threshold: float = SURE,
+    how: How = How(),
 ) -> tuple[Context, BoxesRun]:
     """Invert single objects of every category and count what else appears.
 
@@ -130,11 +125,8 @@ def measure_context(
         model: what it is called.
         seeds: pictures of each category.
         share: length of the object as a share of the picture's side.
-        recipe, steps: of ``recipes/layouts``.
-        control: invert the detector with its weights shuffled, and read the pictures with the detector itself: what it
-            finds in them comes from the recipe.
-        bf16: see ``invert_layouts``.
-        threshold: the score above which something appears. Where nothing is asked, weak detections are everywhere.
+        how: pictures are made. Those of a control are read by the detector itself: what it finds in them comes from the
+            recipe.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
@@ -142,13 +134,12 @@ def measure_context(
     kinds = categories(detector)
     layouts = single_layouts(kinds, seeds, detector.height, share)
     inverted: Any = detector
-    if control:
+    if how.control:
         inverted = randomized_detector(inverted, room_pictures(detector.height), options.seed)
-    chosen = layout_recipe(f"layouts/{recipe}", inverted, steps=steps)
-    asked = asked_of(inverted, list(layouts.values()), list(layouts), chosen, None, model)
-    outcome = execute(layouts_job({"": asked}, bf16), options).whole()
+    asked = asked_of(inverted, list(layouts.values()), list(layouts), how.recipe_for(inverted), None, model)
+    outcome = execute(layouts_job({"": asked}, how.bf16), options).whole()
     run = run_of(outcome, replace(asked, detector=detector), {})
-    return context_of(run, kinds, seeds, threshold), run
+    return context_of(run, kinds, seeds), run
 
 
 def room_pictures(size: int, count: int = 16) -> Tensor:

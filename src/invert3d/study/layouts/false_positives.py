@@ -27,6 +27,7 @@ FALSE = Words(
     questions="false detections",
     controls="right detections",
     seen=False,
+    table="false",
 )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,11 @@ from invert3d.engine.progress import Meter
 from invert3d.evaluate.coco import coco_ap
 from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.layouts import layout_recipe
 from invert3d.models.detectors import categories
 from invert3d.opening.box_detectors import open_box_detector, parts_of
 from invert3d.ops.layouts import Layout
 from invert3d.study.controls import randomized_detector
-from invert3d.study.layouts.job import asked_of, layouts_job, redetected, run_of
+from invert3d.study.layouts.job import How, asked_of, layouts_job, redetected, run_of
 from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.layouts.score import sure
 from invert3d.study.transfer import Matrix
@@ -45,8 +43,8 @@ class FlatTransfer:
         as_trained: the AP of masks that are what the detector is trained to say, as post-processing pastes them.
         agreement: the mean over pairs of the AP on the real pictures with what another detector finds there as truth.
         steps: the mean number of steps, by the detector that is inverted.
-        above: the share of cells that are higher than those of each other recipe, by its label, on the layouts that
-            both were asked for.
+        above: the share of cells that are higher than those of each other way, by its label, on the layouts that both
+            were asked for.
     """
 
     matrix: Matrix
@@ -90,13 +88,11 @@ def flat_transfer(
     options: RunOptions,
     *,
     readers: Sequence[str] | None = None,
-    recipes: Sequence[tuple[str, bool]] = (("ours", False),),
+    ways: Sequence[How] = (How(),),
     rooms: Sequence[int] | None = None,
-    steps: int | None = None,
-    bf16: bool = False,
     device: str = "cpu",
 ) -> list[FlatTransfer]:
-    """Invert layouts from each detector by each recipe, in one job, and let all detectors read the saved pictures.
+    """Invert layouts from each detector in one or more ways, in one job, and let all detectors read the saved pictures.
 
     Args:
         names: detectors to invert, see ``open_box_detector``.
@@ -104,11 +100,8 @@ def flat_transfer(
         options: how the job is run; ``resume`` goes on from its folder.
         readers: detectors that read the pictures; by default those that are inverted, and all parts of those that are
             inverted together (``a+b``).
-        recipes: of ``recipes/layouts``, or TOML files, each with whether it is the control, which inverts the same
-            detectors with their weights shuffled and their batch norms measured again on real pictures.
-        rooms: how many of the layouts each recipe is asked for, from the first on; by default all.
-        steps: override the recipes'.
-        bf16: see ``invert_layouts``.
+        ways: how pictures are made. A control has its batch norms measured again on real pictures.
+        rooms: how many of the layouts are inverted in each way, from the first on; by default all.
         device: where the detectors are.
 
     Raises:
@@ -124,15 +117,15 @@ def flat_transfer(
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
     real = [scenes.originals[name] for name in scenes.names]
-    labels, counts = [label_of(*pair) for pair in recipes], list(rooms or [len(real)] * len(recipes))
+    labels, counts = [how.label for how in ways], list(rooms or [len(real)] * len(ways))
     sources = {}
-    for label, (recipe, control), count in zip(labels, recipes, counts, strict=True):
+    for how, count in zip(ways, counts, strict=True):
         for name, detector in inverted.items():
-            asked = randomized_detector(detector, torch.stack(real[:16]), options.seed) if control else detector
-            chosen = layout_recipe(recipe if recipe.endswith(".toml") else f"layouts/{recipe}", asked, steps=steps)
-            key = f"{label}, {name}"
-            sources[key] = asked_of(asked, scenes.layouts[:count], scenes.names[:count], chosen, model=name)
-    outcome = execute(layouts_job(sources, bf16), options).whole()
+            asked = randomized_detector(detector, torch.stack(real[:16]), options.seed) if how.control else detector
+            recipe = how.recipe_for(asked)
+            made = asked_of(asked, scenes.layouts[:count], scenes.names[:count], recipe, model=name)
+            sources[f"{how.label}, {name}"] = made
+    outcome = execute(layouts_job(sources, any(how.bf16 for how in ways)), options).whole()
     runs = {key: run_of(outcome, asked, {}, key, reads=False) for key, asked in sources.items()}
 
     @cache
@@ -156,11 +149,6 @@ def flat_transfer(
             )
             found.append(one)
     return found
-
-
-def label_of(recipe: str, control: bool) -> str:
-    """What the matrix of a recipe, or of its control, is called."""
-    return f"{Path(recipe).stem} on shuffled weights" if control else Path(recipe).stem
 
 
 def higher(one: Matrix, other: Matrix) -> float:

@@ -72,6 +72,33 @@ class InvertLayouts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class How:
+    """How pictures are made of 2-D layouts, in plain values.
+
+    Attributes:
+        recipe: of ``recipes/layouts``, or a TOML file.
+        control: invert the detector with its weights shuffled (``study.controls``).
+        steps: override the recipe's.
+        bf16: see ``invert_layouts``.
+    """
+
+    recipe: str = "ours"
+    control: bool = False
+    steps: int | None = None
+    bf16: bool = False
+
+    @property
+    def label(self) -> str:
+        """What is made in this way is called."""
+        return f"{Path(self.recipe).stem} on shuffled weights" if self.control else Path(self.recipe).stem
+
+    def recipe_for(self, detector: Detector) -> Recipe:
+        """The recipe for a detector."""
+        name = self.recipe if self.recipe.endswith(".toml") else f"layouts/{self.recipe}"
+        return layout_recipe(name, detector, steps=self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What is asked of one detector, and how."""
 

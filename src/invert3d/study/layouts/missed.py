@@ -16,7 +16,12 @@ from invert3d.study.layouts.score import sure
 
 TRIES = 200  # places that are looked at for an empty one
 MISSED = Words(
-    question="missed object", control="empty place", questions="missed objects", controls="empty places", seen=True
+    question="missed object",
+    control="empty place",
+    questions="missed objects",
+    controls="empty places",
+    seen=True,
+    table="missed",
 )
 
 

@@ -23,7 +23,7 @@ from invert3d.study.layouts.files import BoxesRun
 from invert3d.study.layouts.flat_scenes import flat_scenes
 from invert3d.study.layouts.flat_transfer import flat_transfer
 from invert3d.study.layouts.heads import draw_heads, head_reader, head_table, usual_subsets
-from invert3d.study.layouts.job import agreeing, asked_of, layouts_job, run_of
+from invert3d.study.layouts.job import How, agreeing, asked_of, layouts_job, run_of
 from invert3d.study.layouts.score import short, sure
 from invert3d.study.layouts.sheets import run_sheet
 from invert3d.study.papers.figure import FigureOptions
@@ -121,7 +121,9 @@ def table1(options: FigureOptions) -> dict[str, Any]:
     """Inversion transfer: what each detector reads from the pictures of every other."""
     detectors = opened(options)
     scenes = flat_scenes(next(iter(detectors.values())), rooms=options.pictures or 3, first=FIRST)
-    found = flat_transfer(list(detectors), scenes, options.run, steps=options.steps, device=options.device)[0]
+    found = flat_transfer(list(detectors), scenes, options.run, ways=[How(steps=options.steps)], device=options.device)[
+        0
+    ]
     found.matrix.draw(options.folder / "figure.png", most=100.0, note=f"COCO's AP, percent. {PAPER}, table 1.")
     note = f"COCO's AP in percent on {len(scenes.names)} rooms. Below: the real pictures of the same layouts."
     return finished(options, "table 1", "Inversion transfer", found.rows(), note)

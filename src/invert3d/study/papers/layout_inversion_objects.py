@@ -10,6 +10,7 @@ from invert3d.models.detectors import Detector, categories
 from invert3d.ops.layouts import Layout
 from invert3d.registry import register
 from invert3d.study.layouts.context import SIDES, Context, context_of, measure_context, single_layouts
+from invert3d.study.layouts.job import How
 from invert3d.study.layouts.scale import beside, confident, draw_scales, measure_scales
 from invert3d.study.layouts.score import short
 from invert3d.study.layouts.sheets import every, run_sheet
@@ -87,7 +88,9 @@ def figure10(options: FigureOptions) -> dict[str, Any]:
     from invert3d.view.matrix import matrix_plot
 
     name, detector = next(iter(opened(options).items()))
-    context, _ = measure_context(detector, options.run, model=name, seeds=options.pictures or 2, steps=options.steps)
+    context, _ = measure_context(
+        detector, options.run, model=name, seeds=options.pictures or 2, how=How(steps=options.steps)
+    )
     kinds = list(context.kinds)
     note = f"{PAPER}, figure {{}}. {short(name)}; pictures of each object: {context.pictures}."
     together = matrix_plot(
