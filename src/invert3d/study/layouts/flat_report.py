@@ -30,7 +30,8 @@ def flat_report(run: BoxesRun, folder: Path, *, readers: Mapping[str, Detector],
     """
     read = {name: read_by(run, detector) for name, detector in readers.items()}
     agrees = [all(each) for each in zip(*(seen for _, seen in read.values()), strict=True)]
-    figures = [(_words(run, i, agrees[i]), _figure(run, i, folder, readers)) for i in range(min(len(run.names), MOST))]
+    title = _words if len(readers) == 1 else _words_of_all
+    figures = [(title(run, i, agrees[i]), _figure(run, i, folder, readers)) for i in range(min(len(run.names), MOST))]
     figures += [("What must change", path) for path in write_differences(run, folder)[:MOST]]
     about, recipe = about_run(folder, model)
     words = " ".join(f"{short(name)}: {judgment(own, seen)}" for name, (own, seen) in read.items())
@@ -96,6 +97,11 @@ def _words(run: BoxesRun, i: int, agreed: bool) -> str:
     mean = f", mean overlap {read.iou2d.mean():.2f}" if len(read.pairs) else ""
     found = share(len(read.pairs), len(read.pairs) + read.missed)
     return f"{run.names[i]}: {seen}; {found} objects found{mean}, {read.false or 'no'} extra"
+
+
+def _words_of_all(run: BoxesRun, i: int, agreed: bool) -> str:
+    seen = "see the requested layout" if agreed else "do not all see the requested layout exactly"
+    return f"{run.names[i]}: the detectors {seen}"
 
 
 def _figure(run: BoxesRun, i: int, folder: Path, readers: Mapping[str, Detector]) -> Path:

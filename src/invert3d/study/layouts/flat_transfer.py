@@ -124,13 +124,13 @@ def flat_transfer(
             asked = randomized_detector(detector, torch.stack(real[:16]), options.seed) if how.control else detector
             recipe = how.recipe_for(asked)
             made = asked_of(asked, scenes.layouts[:count], scenes.names[:count], recipe, model=name)
-            sources[f"{how.label}, {name}"] = made
+            sources[f"{how.label}-{name}"] = made
     outcome = execute(layouts_job(sources, any(how.bf16 for how in ways)), options).whole()
     runs = {key: run_of(outcome, asked, {}, key, reads=False) for key, asked in sources.items()}
 
     @cache
     def matrix(label: str, count: int) -> Matrix:
-        cells = [ap_of(detectors, list(runs[f"{label}, {name}"].pictures[:count]), scenes.layouts) for name in names]
+        cells = [ap_of(detectors, list(runs[f"{label}-{name}"].pictures[:count]), scenes.layouts) for name in names]
         values = tuple(tuple(line.values()) for line in cells)
         return Matrix(label=label, rows=tuple(names), columns=tuple(cells[0]), values=values)
 
@@ -144,7 +144,7 @@ def flat_transfer(
                 real={name: round(value, 2) for name, value in ap_of(detectors, real[:count], scenes.layouts).items()},
                 as_trained=as_trained(detectors, scenes.layouts[:count]),
                 agreement=agreement(detectors, real[:count], scenes.layouts[:count]),
-                steps={name: float(np.mean(runs[f"{label}, {name}"].steps)) for name in names},
+                steps={name: float(np.mean(runs[f"{label}-{name}"].steps)) for name in names},
                 above={other: higher(matrix(label, most), matrix(other, most)) for other, most in shared.items()},
             )
             found.append(one)
