@@ -18,7 +18,7 @@ from invert3d.data.worlds import room_places
 from invert3d.data.worlds.coco_files import run_lengths
 from invert3d.data.worlds.room_plan import NAMES
 from invert3d.jobs.options import RunOptions
-from invert3d.models.detectors.thin import FAMILIES, thin_adapter, thin_detector
+from invert3d.models.detectors.thin import FAMILIES, thin_adapter, thin_detector, thin_from_card
 from invert3d.models.weights import find_card, load_checkpoint
 from invert3d.ops.layouts import Layout
 from invert3d.training import boxes as training
@@ -243,6 +243,23 @@ def test_a_training_on_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert (card.data, card.licence) == ("mine/instances_train.json", "its own")
 
 
+def test_the_first_layers_and_norms_of_anothers_backbone_are_kept(tmp_path: Path) -> None:
+    train_boxes(BoxTraining(family="fcos", **TINY), TrainRun(name="first", out=tmp_path / "first"))
+    card = tmp_path / "first" / "first.json"
+    first = thin_from_card(*find_card(str(card), "2-D detector")).model.backbone
+    options = BoxTraining(family="maskrcnn", backbone=str(card), **TINY)
+    train_boxes(options, TrainRun(name="second", out=tmp_path / "second"))
+    found = find_card(str(tmp_path / "second" / "second.json"), "2-D detector")
+    second = thin_from_card(*found).model.backbone
+    norms = {f"{name}." for name, each in first.named_modules() if isinstance(each, torch.nn.BatchNorm2d)}
+    given, own = first.state_dict(), second.state_dict()
+    for name in (name for name in given if name.startswith(("stem", "stages"))):
+        kept = name.startswith(("stem", "stages.0", *norms))
+        assert torch.equal(given[name], own[name]) == kept, name
+    with pytest.raises(ValueError, match=r"the backbone of .*first.json is of another width"):
+        train_boxes(replace(options, width=16), TrainRun(name="third", out=tmp_path / "third"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -271,6 +288,7 @@ def test_data_and_starts_that_are_not_there_leave_no_folder(tmp_path: Path) -> N
         ({"data": str(tmp_path / "half")}, "half/instances_train.json: there is no file, expected COCO annotations"),
         ({"data": str(tmp_path / "none")}, "none/instances_train.json: has no pictures"),
         ({"start": tmp_path / "bad.pth"}, "bad.pth is an empty file"),
+        ({"backbone": "fcos-room"}, "unknown detector 'fcos-room'; did you mean fcos-rooms"),
     ):
         options = BoxTraining(**{"family": "retinanet", **TINY, **wrong})
         with pytest.raises(ValueError, match=says):

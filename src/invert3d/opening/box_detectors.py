@@ -6,9 +6,9 @@ from typing import Any
 
 from invert3d.models.detectors import Detector
 from invert3d.models.detectors.pretrained import is_pretrained, pretrained
-from invert3d.models.detectors.thin import thin_adapter
+from invert3d.models.detectors.thin import thin_from_card
 from invert3d.models.detectors.together import Together
-from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
+from invert3d.models.weights import bundled, find_card
 from invert3d.opening.factories import made
 from invert3d.opening.networks import checked_device
 from invert3d.registry import lookup, registered, unknown
@@ -70,13 +70,3 @@ def open_box_detector(
 def parts_of(name: str) -> list[str]:
     """The names of the detectors that a name stands for: several where they are joined by ``+``."""
     return [name] if Path(name).exists() else [part.strip() for part in name.split("+")]
-
-
-def thin_from_card(card: WeightCard, path: Path) -> Any:
-    """The detector that a card describes, with its weights. Raises ValueError if they do not fit."""
-    try:
-        detector = thin_adapter(card.architecture, card.classes, **card.options)
-    except TypeError as error:
-        raise ValueError(f"the card of {card.name} does not fit {card.architecture}: {error}") from error
-    load_checkpoint(detector.model, path)
-    return detector.eval()

@@ -1,7 +1,7 @@
 """Training of torchvision's detectors of boxes and masks, on a thin backbone, with torchvision's own losses."""
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from invert3d.engine.progress import Meter
 from invert3d.evaluate.coco import coco_ap
 from invert3d.models.detectors import detect
-from invert3d.models.detectors.thin import FAMILIES, thin_adapter
+from invert3d.models.detectors.thin import FAMILIES, keep_backbone, thin_adapter
 from invert3d.models.weights import WeightCard, load_checkpoint, round_to_half, save_network
 from invert3d.ops.layouts import Layout
 from invert3d.ops.seeds import HELD_OUT, seed_of
@@ -35,6 +35,7 @@ class BoxTraining:
         width, features: channels of the first stage, and of the pyramid.
         flip: mirror half of the pictures. Rooms have motifs that know left from right.
         start: a checkpoint to begin with.
+        backbone: a detector, by the name of its weights or the path of its card, from whose backbone it starts.
         settings: how.
     """
 
@@ -47,6 +48,7 @@ class BoxTraining:
     features: int = 64
     flip: bool = False
     start: Path | None = None
+    backbone: str | None = None
     settings: FitSettings = field(default_factory=lambda: FitSettings(steps=4000, rate=1e-3))
 
     def __post_init__(self) -> None:
@@ -62,11 +64,18 @@ class BoxTraining:
 
 
 class TrainingLosses(nn.Module):
-    """A torchvision detector that returns its training losses, a table of scalars."""
+    """A torchvision detector that returns its training losses, a table of scalars. ``kept`` stay in eval mode."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, kept: Sequence[nn.Module] = ()) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.kept = model, tuple(kept)
+
+    def train(self, mode: bool = True) -> "TrainingLosses":
+        """Switch all but what is kept."""
+        super().train(mode)
+        for each in self.kept:
+            each.eval()
+        return self
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.model([*batch.images], list(batch.targets))
@@ -84,12 +93,13 @@ def train_detector(
     settings: FitSettings,
     *,
     flip: bool = False,
+    kept: Sequence[nn.Module] = (),
     keep: Checkpoints | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Train in place; see ``fit``. ``kinds`` are the classes, the background first."""
+    """Train in place; see ``fit``. ``kinds`` are the classes, the background first; ``kept`` stay in eval mode."""
     stream = batches(pictures, kinds, settings.batch, settings.seed, flip=flip)
-    fit(TrainingLosses(model), stream, total, settings, keep=keep, report=report)
+    fit(TrainingLosses(model, kept), stream, total, settings, keep=keep, report=report)
 
 
 def detections(detector: Any, pictures: Pictures, batch: int = 16) -> list[Layout]:
@@ -130,9 +140,11 @@ def train_boxes(options: BoxTraining, run: TrainRun) -> WeightCard:
     model = detector.model
     if options.start is not None:
         load_checkpoint(model, options.start)
+    kept = keep_backbone(model, options.backbone) if options.backbone is not None else ()
     detector.to(run.device)
     with run.opened(asked, settings.steps) as opened:
-        train_detector(model, train_on, kinds, settings, flip=options.flip, keep=opened.keep, report=opened.report)
+        how = {"flip": options.flip, "kept": kept, "keep": opened.keep, "report": opened.report}
+        train_detector(model, train_on, kinds, settings, **how)
         opened.meter.stop()
         with Meter(f"measuring on {len(test):,} held-out pictures"):
             round_to_half(model)
@@ -169,6 +181,7 @@ def asked_of(options: BoxTraining, run: TrainRun) -> Mapping[str, Any]:
     """What the weights depend on, as plain values."""
     table = asdict(options)
     settings = table.pop("settings")
-    if table["start"] is not None:
-        table["start"] = Path(table["start"]).name
+    for each in ("start", "backbone"):
+        if table[each] is not None:
+            table[each] = Path(table[each]).name
     return {"name": run.name, **table, **settings}

@@ -19,12 +19,14 @@ class ThinOptions:
         width: Channels of the first stage of the backbone.
         features: Channels of the feature pyramid.
         start: A checkpoint to start from.
+        backbone: A detector to take the backbone from, a name or a card; its first layers and batch norms are kept.
     """
 
     size: Count = 160
     width: Count = 32
     features: Count = 64
     start: File | None = None
+    backbone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

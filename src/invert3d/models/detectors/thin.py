@@ -7,6 +7,7 @@ Everything else, from anchors to post-processing, is torchvision's. Pictures are
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from invert3d.models.detectors.networks import residual_stage
 from invert3d.models.detectors.rcnn import FasterRCNNDetector
 from invert3d.models.detectors.retinanet import RetinaNetDetector
 from invert3d.models.detectors.torchvision_detector import TorchvisionDetector
+from invert3d.models.weights import WeightCard, bundled, find_card, load_checkpoint
 from invert3d.registry import unknown
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -72,6 +74,45 @@ def thin_adapter(family: str, classes: Sequence[str], *, size: int, width: int, 
     """A thin detector with random weights behind the protocol; ``classes`` are names, the background's first."""
     model = thin_detector(family, len(classes), size=size, width=width, features=features)
     return ADAPTERS[family](model, classes, height=size, width=size).eval()
+
+
+def thin_from_card(card: WeightCard, path: Path) -> TorchvisionDetector:
+    """The detector that a card describes, with its weights. Raises ValueError if they do not fit."""
+    try:
+        detector = thin_adapter(card.architecture, card.classes, **card.options)
+    except TypeError as error:
+        raise ValueError(f"the card of {card.name} does not fit {card.architecture}: {error}") from error
+    load_checkpoint(detector.model, path)
+    return detector.eval()
+
+
+def keep_backbone(model: Any, spec: str) -> list[nn.BatchNorm2d]:
+    """Start from the backbone of another detector, and keep of it what torchvision keeps of a pretrained one.
+
+    The stages are copied. The stem, the first stage and all batch norms get no gradient; the pyramid stays the model's.
+
+    Args:
+        model: a thin detector of torchvision's, changed in place.
+        spec: the name of bundled weights or the path of a card, of any family.
+
+    Returns:
+        The batch norms, which must stay in eval mode while the rest is trained.
+
+    Raises:
+        ValueError: no such weights, or stages of other shapes.
+    """
+    if (found := find_card(spec, "2-D detector")) is None:
+        raise ValueError(unknown("detector", spec, bundled("2-D detector")))
+    own, given = model.backbone, thin_from_card(*found).model.backbone
+    for part in ("stem", "stages"):
+        try:
+            own.get_submodule(part).load_state_dict(given.get_submodule(part).state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"the backbone of {spec} is of another width: {spec} has {found[0].options}") from error
+    norms = [each for each in own.modules() if isinstance(each, nn.BatchNorm2d)]
+    for each in (own.stem, own.stages[0], *norms):
+        each.requires_grad_(False)
+    return norms
 
 
 def _anchors(*sizes: tuple[int, ...]) -> Any:
