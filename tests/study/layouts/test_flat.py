@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -23,12 +24,13 @@ from invert3d.ops.layouts import Layout
 from invert3d.study.layouts.context import only
 from invert3d.study.layouts.files import read_picture
 from invert3d.study.layouts.flat import invert_layouts
-from invert3d.study.layouts.flat_transfer import flat_transfer, higher, scored
+from invert3d.study.layouts.flat_transfer import called, flat_transfer, higher, scored
 from invert3d.study.layouts.job import How
 from invert3d.study.layouts.scenes import Scenes
 from invert3d.study.transfer import Matrix
 from tests.cli.calls import command
 
+ROOT = Path(__file__).parents[3]
 KINDS = ("background", "chair", "table")
 
 
@@ -192,7 +194,8 @@ def test_every_detector_reads_the_pictures_of_every_other(cards, tmp_path: Path)
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
     ways = [How(steps=2), How(recipe="published", steps=2), How(control=True, steps=2)]
     ours, published, control = flat_transfer(cards, scenes, options, ways=ways, rooms=[2, 1, 1])
-    assert ours.matrix.rows == cards and [name for name in ours.matrix.columns if "masks" not in name] == list(cards)
+    names = tuple(map(called, cards))
+    assert ours.matrix.rows == names and [name for name in ours.matrix.columns if "masks" not in name] == list(names)
     assert len(ours.diagonal) == 2 and len(ours.apart) == 2 and len(ours.rows()) == 3
     assert [each.rooms for each in (ours, published, control)] == [2, 1, 1]
     assert [each.matrix.label for each in (published, control)] == ["published", "ours on shuffled weights"]
@@ -203,9 +206,10 @@ def test_detectors_are_inverted_together(cards, tmp_path: Path) -> None:
     both, scenes = "+".join(cards), Scenes(("one",), (ASKED,), {"one": torch.rand(3, 64, 64)})
     options = invert3d.RunOptions(out=tmp_path / "run", progress=False)
     (read,) = flat_transfer([cards[0]], scenes, options.into(tmp_path / "one"), readers=cards, ways=[How(steps=2)])
-    assert read.matrix.rows == (cards[0],) and read.matrix.columns == cards and len(read.apart) == 1
+    names = tuple(map(called, cards))
+    assert read.matrix.rows == names[:1] and read.matrix.columns == names and len(read.apart) == 1
     (found,) = flat_transfer([cards[0], both], scenes, options, ways=[How(steps=2)])
-    assert found.matrix.rows == (cards[0], both) and found.matrix.columns == cards
+    assert found.matrix.rows == (names[0], "+".join(names)) and found.matrix.columns == names
     assert len(found.diagonal) == 3 and len(found.apart) == 1, "what is inverted together is no stranger to its parts"
     with pytest.raises(ValueError, match="no published rule for Together"):
         flat_transfer([both], scenes, options.into(tmp_path / "no"), ways=[How(recipe="published", steps=2)])
@@ -219,7 +223,12 @@ def test_the_command_compares_recipes(cards, tmp_path: Path, monkeypatch, capsys
     mine = tmp_path / "mine.toml"
     mine.write_text(resources.files("invert3d").joinpath("recipes/layouts/ours.toml").read_text())
     words = {"models": tmp_path / "rooms.json", "steps": 3, "progress": False}
-    command("evaluate", "detectors", mine, "ours:shuffled", **words, rooms="2,1", out=tmp_path / "run")
+    recorded: list = []
+    monkeypatch.setattr("invert3d.cli.evaluate.detectors.print_recorded", lambda *given: recorded.extend(given[1:]))
+    command("evaluate", "detectors", mine, "ours:shuffled", **words, rooms="2,1", out=tmp_path / "run", record=True)
+    assert recorded[::2] == [{}, {}], "chosen detectors make no headline"
+    assert {row["table"] for rows in recorded[1::2] for row in rows} == {"chosen mine", "control chosen ours"}
+    assert "rooms" in recorded[1][0], "a card is called by its name, without its folder"
     said = capsys.readouterr().out
     assert "mine, 2 rooms" in said and "ours on shuffled weights, 1 rooms" in said
     assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"mine.png", "ours-on-shuffled-weights.png"}
@@ -230,6 +239,13 @@ def test_the_command_compares_recipes(cards, tmp_path: Path, monkeypatch, capsys
         command("evaluate", "detectors", "ours:wrong", **words, out=tmp_path / "no")
     with pytest.raises(ValueError, match="read by one detector at a time"):
         command("evaluate", "detectors", "ours", **words, rooms=1, readers="a+b", out=tmp_path / "no")
+
+
+def test_the_recipe_without_views_is_ours_in_all_else() -> None:
+    ours = tomllib.loads(resources.files("invert3d").joinpath("recipes/layouts/ours.toml").read_text())
+    without = tomllib.loads((ROOT / "benchmarks" / "without_views.toml").read_text())
+    assert without.pop("transforms") == [] and ours.pop("transforms")
+    assert ours.pop("about") != without.pop("about") and ours == without
 
 
 def test_the_share_of_higher_cells() -> None:

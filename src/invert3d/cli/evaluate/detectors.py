@@ -1,6 +1,7 @@
 """Measure how layout inversion transfers between 2-D detectors, for one or more recipes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,7 @@ def evaluate_detectors(
     *recipes: str,
     models: Names | None = None,
     readers: Names | None = None,
+    table: str | None = None,
     rooms: Annotated[RoomOptions, Parameter(name="*")] = RoomOptions(),
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
@@ -57,6 +59,7 @@ def evaluate_detectors(
         models: 2-D detectors, comma separated; by default the bundled ones. Names joined by + are inverted together:
             the picture must show its layout to all of them.
         readers: Detectors that read the pictures, comma separated; by default those that are inverted.
+        table: What the recorded table is called; by default transfer, or, of chosen detectors, chosen or together.
         run.out: The run folder; by default runs/detectors.
     """
     from invert3d.models.weights import bundled
@@ -73,14 +76,15 @@ def evaluate_detectors(
     scenes = flat_scenes(open_box_detector(names[0]), rooms=max(counts), first=FIRST)
     chosen = split_names(readers)
     measured = flat_transfer(names, scenes, run, readers=chosen, ways=ways, rooms=counts, device=measuring.device)
-    together, usual = any("+" in name for name in names), models is None and readers is None
+    usual = models is None and readers is None
+    table = table or ("transfer" if usual else "together" if any("+" in name for name in names) else "chosen")
     for found, (recipe, control) in zip(measured, pairs, strict=True):
         print_matrix(found)
         label = found.matrix.label
         found.matrix.draw(run.folder() / f"{label.replace(' ', '-')}.png", most=100.0, note="COCO's AP, percent")
         if measuring.record:
-            table = f"{'control ' if control else ''}{'together' if together else 'transfer'} {recipe}"
-            tagged = [{"table": table, **row} for row in found.rows()]
+            called = f"{'control ' if control else ''}{table} {Path(recipe).stem}"
+            tagged = [{"table": called, **row} for row in found.rows()]
             print_recorded("layout", headline(found, recipe, control) if usual else {}, tagged)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def flat_transfer(
     parts = readers or [part for name in names for part in parts_of(name)]
     if together := [part for part in parts if len(parts_of(part)) > 1]:
         raise ValueError(f"pictures are read by one detector at a time, not by {together[0]}")
-    detectors = {part: open_box_detector(part, device=device) for part in parts}
+    detectors = {called(part): open_box_detector(part, device=device) for part in parts}
     sizes = sorted({(each.height, each.width) for each in [*inverted.values(), *detectors.values()]})
     if len(sizes) > 1:
         raise ValueError(f"detectors that read each other's pictures must take the same size, not {sizes}")
@@ -132,7 +133,7 @@ def flat_transfer(
     def matrix(label: str, count: int) -> Matrix:
         cells = [ap_of(detectors, list(runs[f"{label}-{name}"].pictures[:count]), scenes.layouts) for name in names]
         values = tuple(tuple(line.values()) for line in cells)
-        return Matrix(label=label, rows=tuple(names), columns=tuple(cells[0]), values=values)
+        return Matrix(label=label, rows=tuple(map(called, names)), columns=tuple(cells[0]), values=values)
 
     found = []
     with Meter("reading the pictures", show=options.progress):
@@ -144,11 +145,16 @@ def flat_transfer(
                 real={name: round(value, 2) for name, value in ap_of(detectors, real[:count], scenes.layouts).items()},
                 as_trained=as_trained(detectors, scenes.layouts[:count]),
                 agreement=agreement(detectors, real[:count], scenes.layouts[:count]),
-                steps={name: float(np.mean(runs[f"{label}-{name}"].steps)) for name in names},
+                steps={called(name): float(np.mean(runs[f"{label}-{name}"].steps)) for name in names},
                 above={other: higher(matrix(label, most), matrix(other, most)) for other, most in shared.items()},
             )
             found.append(one)
     return found
+
+
+def called(name: str) -> str:
+    """What a detector is called in a table: without the folder and ending of its card."""
+    return "+".join(Path(part).stem if part.endswith(".json") else part for part in parts_of(name))
 
 
 def higher(one: Matrix, other: Matrix) -> float:
