@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "invert3d.study.classes.job": ("invert",),
     "invert3d.study.explaining.job": ("explain",),
+    "invert3d.study.attacks.job": ("Attacked", "attack"),
+    "invert3d.methods.attacks": ("attack_recipe",),
     "invert3d.study.explaining.detections": ("Explanation", "explain_detection"),
     "invert3d.attribution.attribution": ("Attribution", "Method"),
     "invert3d.attribution.gradients": ("Gradient", "InputXGradient", "SmoothGrad"),
@@ -70,7 +72,7 @@ _HOMES = {
     "invert3d.engine.stepper": ("Stepper",),
     "invert3d.engine.recorder": ("Best", "ProgressBar", "Recorder", "Snapshots", "StopWhen", "Trace"),
     "invert3d.engine.result": ("Result",),
-    "invert3d.objectives.classes": ("ClassScore", "Contrast", "CrossEntropy", "Margin"),
+    "invert3d.objectives.classes": ("ClassScore", "Contrast", "CrossEntropy", "LogitGap", "Margin"),
     "invert3d.objectives.features": ("FeatureMatch",),
     "invert3d.priors.points": ("Repulsion", "Symmetry", "Uniformity"),
     "invert3d.projections.bounds": ("Ball", "Clip"),

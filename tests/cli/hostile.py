@@ -55,6 +55,7 @@ USUAL: dict[tuple[str, ...], list[str]] = {
     ("reproduce",): ["inverting3d/fig4"],
     ("view",): ["folder"],
     ("explain",): ["cloud.xyz", "--model", "pointnet_vanilla-shapes"],
+    ("attack",): ["cloud.xyz", "--model", "pointnet_vanilla-shapes"],
     ("prune",): ["voxnet-shapes"],
     ("invert", "class"): ["chair", "--model", "pointnet_vanilla-shapes", "--judge", "own"],
     ("invert", "boxes"): ["--streets", "1"],

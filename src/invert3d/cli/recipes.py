@@ -1,10 +1,10 @@
-"""List the inversion recipes, or print one."""
+"""List the recipes of inversions and attacks, or print one."""
 
 from invert3d.cli.show import print_table
 
 
 def recipes(name: str | None = None) -> None:
-    """List the inversion recipes, or print one as TOML, as a start for your own.
+    """List the recipes of inversions and attacks, or print one as TOML, as a start for your own.
 
     Args:
         name: The recipe to print.

@@ -57,10 +57,12 @@ def example_layouts(samples: Sequence[int], height: int = 16, width: int = 24) -
 
 
 def blank_state(x: Tensor, samples: Sequence[int]) -> State:
-    """A state that knows the input and its start only, which lie apart."""
+    """A state that knows the input, its start, which lies apart, and some gradient only."""
     start = Draws.seeded(5, samples).uniform(x, 0.1, 0.5, *x.shape[1:])
     draws = Draws.seeded(0, samples)
-    return State(step=0, steps=10, rows=torch.arange(len(x)), theta={"x": x}, draws=draws, x=x, start=start, view=x)
+    state = State(step=0, steps=10, rows=torch.arange(len(x)), theta={"x": x}, draws=draws, x=x, start=start, view=x)
+    state.gradient = Draws.seeded(6, samples).normal(x, *x.shape[1:])
+    return state
 
 
 def class_state(x: Tensor, samples: Sequence[int]) -> State:

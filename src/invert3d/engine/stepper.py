@@ -1,4 +1,4 @@
-"""Steppers: any ``torch.optim.Optimizer``, and the two that torch lacks: the sign of the gradient, and Langevin's."""
+"""Steppers: any ``torch.optim.Optimizer``, and those that torch lacks: steps of attacks, and Langevin's."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -25,6 +25,49 @@ class SignGradient(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     p.sub_(p.grad.sign(), alpha=group["lr"])
+
+
+class MomentumSign(torch.optim.Optimizer):
+    """``g <- momentum * g + gradient / |gradient|_1`` of each sample, ``x <- x - lr * sign(g)``.
+
+    The step of the momentum iterative fast gradient sign method (Dong et al. 2018, equations 6 and 7).
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 1.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    memory = self.state[p]
+                    before = memory.get("velocity", torch.zeros_like(p))
+                    memory["velocity"] = group["momentum"] * before + unit(p.grad, 1)
+                    p.sub_(memory["velocity"].sign(), alpha=group["lr"])
+
+
+class UnitGradient(torch.optim.Optimizer):
+    """``x <- x - lr * gradient / |gradient|_2`` of each sample: every step is ``lr`` long.
+
+    The step of projected gradient descent in an L2 ball (Madry et al. 2018).
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(unit(p.grad, 2), alpha=group["lr"])
+
+
+def unit(gradient: Tensor, order: int) -> Tensor:
+    """A gradient (B, ...) over its norm of an order, sample by sample; zero where it is zero."""
+    axes = tuple(range(1, gradient.dim()))
+    return gradient / torch.linalg.vector_norm(gradient, order, axes, keepdim=True).clamp_min(1e-30)
 
 
 class Langevin(torch.optim.Optimizer):
@@ -99,6 +142,18 @@ def sgd(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
 def sign(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
     """Every value moves by the rate, against the sign of its gradient."""
     return SignGradient(params, lr=settings.rate)
+
+
+@register("stepper", "momentum_sign")
+def momentum_sign(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """Every value moves by the rate, against the sign of the running sum of its gradients, each of norm 1."""
+    return MomentumSign(params, lr=settings.rate, momentum=settings.momentum)
+
+
+@register("stepper", "unit")
+def unit_gradient(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
+    """Every sample moves by the rate, against its gradient."""
+    return UnitGradient(params, lr=settings.rate)
 
 
 @register("stepper", "langevin")

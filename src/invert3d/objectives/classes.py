@@ -43,7 +43,23 @@ class Margin(Objective):
     margin: float = 5.0
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        wanted = state.outputs.gather(1, state.view_target[:, None])
-        mask = torch.zeros_like(state.outputs).scatter(1, state.view_target[:, None], torch.inf)
-        other = (state.outputs - mask).amax(1)
-        return F.relu(other - wanted[:, 0] + self.margin)
+        return F.relu(gap(state) + self.margin)
+
+
+@plain("objective", "logit_gap")
+class LogitGap(Objective):
+    """The largest other logit less that of the target class: below 0 where the target class is predicted.
+
+    The loss of Carlini & Wagner 2017 without its floor. Unlike cross-entropy it keeps a gradient where the network is
+    certain, and is what tells a robust network from one whose gradient is masked.
+    """
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        return gap(state)
+
+
+def gap(state: State) -> Float[Tensor, "b"]:
+    """The largest other logit less that of the target class."""
+    wanted = state.outputs.gather(1, state.view_target[:, None])
+    mask = torch.zeros_like(state.outputs).scatter(1, state.view_target[:, None], torch.inf)
+    return (state.outputs - mask).amax(1) - wanted[:, 0]

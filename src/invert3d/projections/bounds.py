@@ -62,3 +62,29 @@ class Ball(Projection):
         largest = sizes.topk(min(int(self.radius), sizes.shape[1])).indices
         moves = torch.zeros_like(sizes, dtype=torch.bool).scatter(1, largest, True)
         return torch.where(moves[..., None] if point else moves.view_as(x), x, start)
+
+
+@plain("projection", "scatter")
+class Scatter(Projection):
+    """Another x, uniform in the ball of ``radius`` around the start: the random start of an attack (Madry et al. 2018).
+
+    In the norm ``linf`` every value is uniform by itself; in ``l2`` the direction and the volume within are.
+    """
+
+    norm: str = "linf"
+    radius: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("linf", "l2"):
+            raise ValueError(unknown("norm", self.norm, ("linf", "l2")))
+        if not 0 < self.radius < math.inf:
+            raise ValueError(f"the radius must be positive and finite, not {self.radius}")
+
+    def __call__(self, state: State) -> Tensor:
+        start, shape = state.start, state.start.shape[1:]
+        if self.norm == "linf":
+            return start + state.draws.uniform(start, -self.radius, self.radius, *shape)
+        change = state.draws.normal(start, *shape)
+        length = torch.linalg.vector_norm(change, dim=tuple(range(1, start.dim())), keepdim=True)
+        share = state.draws.uniform(start, 0, 1, *(1 for _ in shape)) ** (1 / shape.numel())
+        return start + change / length * self.radius * share

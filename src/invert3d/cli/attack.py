@@ -1,0 +1,70 @@
+"""Change inputs a little so that a classifier gets them wrong."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import Count, Files, ModelOptions, Opening, Positive, Run, Running, Starts, Up, Weights
+from invert3d.cli.show import print_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackOptions:
+    """How inputs are attacked.
+
+    Attributes:
+        recipe: fgsm, ifgsm, ifgsm_growing, pgd, pgd_l2, momentum; of voxels flips, flips_add, flips_remove,
+            flips_surface; of clouds remove_points, tangent; or a TOML file. invert3d recipes attacks/NAME shows one.
+        budget: How much an input may change, in the norm of the recipe: its largest change of a value, the length of
+            the change, or the number of voxels or points. By default as in the recipe.
+        steps: Steps, in place of the recipe's.
+        restarts: Random starts of each input, in place of the recipe's.
+        target: A class that all inputs shall be classified as; by default any other than their own.
+        label: The class that the files are of; by default what the network predicts. A procedural shape's is known.
+    """
+
+    recipe: str = "pgd"
+    budget: Positive | None = None
+    steps: Count | None = None
+    restarts: Starts | None = None
+    target: str | None = None
+    label: str | None = None
+
+
+def attack(
+    *files: Files,
+    model: Weights = "voxnet-shapes",
+    attacking: Annotated[AttackOptions, Parameter(name="*")] = AttackOptions(),
+    file_up: Up = "z",
+    opening: Opening = ModelOptions(),
+    run: Running = Run(),
+) -> None:
+    """Change clouds, voxel grids or images within a budget so that a frozen classifier gets them wrong.
+
+    What is saved is what a file can hold: voxels are empty or full, pictures have 8 bits. The network is asked again.
+
+    Args:
+        run.out: The run folder; by default runs/RECIPE-MODEL.
+    """
+    from pathlib import Path
+
+    from invert3d.engine.progress import Meter
+    from invert3d.jobs.execute import execute
+    from invert3d.methods.attacks import attack_recipe
+    from invert3d.opening.inputs import read_inputs, true_classes
+    from invert3d.study.attacks.job import attacks_job
+    from invert3d.study.attacks.report import write_attacks
+
+    words = asdict(attacking)
+    name, target, label = words.pop("recipe"), words.pop("target"), words.pop("label")
+    network = opening.open(model)
+    recipe = attack_recipe(name, network.frozen.space, targeted=target is not None, **words)
+    run = run.at(f"runs/{Path(name).stem}-{network.name.split(':')[-1].replace(' ', '-')}")
+    inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
+    truth = dict.fromkeys(inputs, label) if label else true_classes(files, list(inputs))
+    outcome = execute(attacks_job(network, inputs, recipe, truth=truth, target=target), run).whole()
+    with Meter("drawing", show=run.progress):
+        scores = write_attacks(outcome, network)
+    print_scores(scores)
+    print(f"open {run.folder() / 'index.html'}")

@@ -1,0 +1,88 @@
+"""Projections of occupancy grids (B, 1, S, S, S)."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from invert3d.engine.projection import Projection
+from invert3d.engine.state import State
+from invert3d.registry import plain
+
+
+@plain("projection", "flip_voxels")
+class FlipVoxels(Projection):
+    """Flip the ``count`` voxels of each grid whose flip lowers the loss most, to first order.
+
+    Flipping voxel i changes the loss by about ``g_i (1 - 2 x_i)``, g the gradient. No voxel is flipped back, so after n
+    steps n * ``count`` voxels differ from the start: with the stepper ``none`` this is a greedy attack in the L0 norm,
+    its gains evaluated again at every step.
+
+    ``only`` adds or removes voxels; ``surface`` flips those only that have a face in common with a voxel of the other
+    kind; ``connected`` takes, of the 64 best, the first flips after which the full voxels are in no more pieces.
+    """
+
+    spaces = frozenset({"voxels"})
+    needs_gradient = True
+
+    count: int = 1
+    only: Literal["any", "add", "remove"] = "any"
+    surface: bool = False
+    connected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.only not in ("any", "add", "remove"):
+            raise ValueError(f"flips need a count of at least 1 and any, add or remove, not {self.count}, {self.only}")
+
+    def __call__(self, state: State) -> Float[Tensor, "b 1 d h w"]:
+        x, full = state.x, state.x > 0.5
+        change = state.gradient * (1 - 2 * x)
+        change = change.masked_fill(~self.allowed(full, state.start > 0.5), torch.inf).flatten(1)
+        best = change.topk(min(64 if self.connected else self.count, change.shape[1]), largest=False)
+        flips = torch.zeros_like(full).flatten(1)
+        for row, (places, values) in enumerate(zip(best.indices, best.values, strict=True)):
+            places = places[values.isfinite()]
+            flips[row, self._connected(full[row], places) if self.connected else places] = True
+        return torch.where(flips.view_as(full), 1 - x, x)
+
+    def allowed(self, full: Bool[Tensor, "b 1 d h w"], start: Bool[Tensor, "b 1 d h w"]) -> Bool[Tensor, "b 1 d h w"]:
+        """Which voxels may be flipped."""
+        may = full == start
+        if self.only != "any":
+            may = may & (full == (self.only == "remove"))
+        return may & at_surface(full) if self.surface else may
+
+    def _connected(self, full: Tensor, places: Tensor) -> list[int]:
+        """The first ``count`` of the places of one grid (1, S, S, S) that leave the full voxels in no more pieces."""
+        grid, chosen = full[0].numpy(force=True).copy(), []
+        pieces = pieces_of(grid)
+        for place in places.tolist():
+            grid.flat[place] ^= True
+            if (now := pieces_of(grid)) > pieces:
+                grid.flat[place] ^= True
+                continue
+            pieces, chosen = now, [*chosen, place]
+            if len(chosen) == self.count:
+                break
+        return chosen
+
+
+def at_surface(full: Bool[Tensor, "b 1 d h w"]) -> Bool[Tensor, "b 1 d h w"]:
+    """Voxels that have a face in common with one of the other kind."""
+    cross = torch.zeros(1, 1, 3, 3, 3, device=full.device)
+    for axis in range(3):
+        for side in (0, 2):
+            cross[(0, 0, *(side if each == axis else 1 for each in range(3)))] = 1
+    inside = F.conv3d(torch.ones_like(full, dtype=torch.float32), cross, padding=1)
+    beside = F.conv3d(full.float(), cross, padding=1)
+    return torch.where(full, beside < inside, beside > 0)
+
+
+def pieces_of(grid: np.ndarray) -> int:
+    """How many pieces, connected by faces, the full voxels of a grid (S, S, S) are in."""
+    from scipy.ndimage import label
+
+    return label(grid)[1]
