@@ -83,4 +83,5 @@ def pieces_of(grid: np.ndarray) -> int:
     """How many pieces, connected by faces, the full voxels of a grid (S, S, S) are in."""
     from scipy.ndimage import label
 
-    return label(grid)[1]
+    _, count = label(grid)  # type: ignore[misc]  # scipy's stubs say that it may be a number
+    return int(count)
