@@ -1,6 +1,6 @@
 """Change inputs a little so that a classifier gets them wrong."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -56,11 +56,16 @@ def attack(
     from invert3d.study.attacks.job import attacks_job
     from invert3d.study.attacks.report import write_attacks
 
-    words = asdict(attacking)
-    name, target, label = words.pop("recipe"), words.pop("target"), words.pop("label")
-    network = opening.open(model)
-    recipe = attack_recipe(name, network.frozen.space, targeted=target is not None, **words)
-    run = run.at(f"runs/{Path(name).stem}-{network.name.split(':')[-1].replace(' ', '-')}")
+    target, label, network = attacking.target, attacking.label, opening.open(model)
+    recipe = attack_recipe(
+        attacking.recipe,
+        network.frozen.space,
+        budget=attacking.budget,
+        steps=attacking.steps,
+        restarts=attacking.restarts,
+        targeted=target is not None,
+    )
+    run = run.at(f"runs/{Path(attacking.recipe).stem}-{network.name.split(':')[-1].replace(' ', '-')}")
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     truth = dict.fromkeys(inputs, label) if label else true_classes(files, list(inputs))
     outcome = execute(attacks_job(network, inputs, recipe, truth=truth, target=target), run).whole()
