@@ -130,7 +130,8 @@ def test_every_attack_keeps_its_budget_and_the_legal_range(name: str, kind: str)
         return
     counted = budget_of(recipe) > 10
     budget = 10.0 if counted else 0.07
-    said = {} if counted or name == "fgsm" else {"steps": 4}
+    said = {} if counted or name in ("fgsm", "noise") else {"steps": 4}
+    assert budget_of(attack_recipe(name, space, budget=budget, **said)) == pytest.approx(budget)
     x, _, found = attacked(name, space, budget=budget, **said)
     low, high = space.bounds
     assert found.isfinite().all() and found.min() >= low and found.max() <= high

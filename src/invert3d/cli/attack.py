@@ -53,7 +53,7 @@ def attack(
     from invert3d.jobs.execute import execute
     from invert3d.methods.attacks import attack_recipe
     from invert3d.opening.inputs import read_inputs, true_classes
-    from invert3d.study.attacks.job import attacks_job
+    from invert3d.study.attacks.job import Attack, attacks_job
     from invert3d.study.attacks.report import write_attacks
 
     target, label, network = attacking.target, attacking.label, opening.open(model)
@@ -68,7 +68,8 @@ def attack(
     run = run.at(f"runs/{Path(attacking.recipe).stem}-{network.name.split(':')[-1].replace(' ', '-')}")
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     truth = dict.fromkeys(inputs, label) if label else true_classes(files, list(inputs))
-    outcome = execute(attacks_job(network, inputs, recipe, truth=truth, target=target), run).whole()
+    asked = {"": Attack(network=network, recipe=recipe, target=target)}
+    outcome = execute(attacks_job(asked, inputs, truth), run).whole()
     with Meter("drawing", show=run.progress):
         scores = write_attacks(outcome, network)
     print_scores(scores)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from invert3d.engine.model import Frozen
+from invert3d.engine.projection import Projection
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.result import Result
 from invert3d.engine.space import Image, Space, Voxels
@@ -82,7 +83,7 @@ def attack_recipe(
     return recipe
 
 
-def _projections(recipe: Recipe) -> list[object]:
+def _projections(recipe: Recipe) -> list[Projection]:
     return [each for stage in recipe.stages for each in stage.projections]
 
 
@@ -100,7 +101,7 @@ def budget_of(recipe: Recipe) -> float:
     last = recipe.stages[-1]
     if count := _counted(last):
         return float(last.steps * count)
-    return next((each.radius for each in last.projections if isinstance(each, Ball)), last.stepper.rate)
+    return next((each.radius for each in _projections(recipe) if isinstance(each, Ball | Scatter)), last.stepper.rate)
 
 
 def with_budget(recipe: Recipe, budget: float) -> Recipe:

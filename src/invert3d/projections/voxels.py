@@ -21,24 +21,29 @@ class FlipVoxels(Projection):
     its gains evaluated again at every step.
 
     ``only`` adds or removes voxels; ``surface`` flips those only that have a face in common with a voxel of the other
-    kind; ``connected`` takes, of the 64 best, the first flips after which the full voxels are in no more pieces.
+    kind; ``connected`` takes, of the 64 best, the first flips after which the full voxels are in no more pieces;
+    ``at_random`` does not look at the gradient: the control of such an attack.
     """
 
     spaces = frozenset({"voxels"})
-    needs_gradient = True
 
     count: int = 1
     only: Literal["any", "add", "remove"] = "any"
     surface: bool = False
     connected: bool = False
+    at_random: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.only not in ("any", "add", "remove"):
             raise ValueError(f"flips need a count of at least 1 and any, add or remove, not {self.count}, {self.only}")
 
+    @property
+    def needs_gradient(self) -> bool:  # type: ignore[override]
+        return not self.at_random
+
     def __call__(self, state: State) -> Float[Tensor, "b 1 d h w"]:
         x, full = state.x, state.x > 0.5
-        change = state.gradient * (1 - 2 * x)
+        change = state.draws.uniform(x, -1, 0, *x.shape[1:]) if self.at_random else state.gradient * (1 - 2 * x)
         change = change.masked_fill(~self.allowed(full, state.start > 0.5), torch.inf).flatten(1)
         best = change.topk(min(64 if self.connected else self.count, change.shape[1]), largest=False)
         flips = torch.zeros_like(full).flatten(1)

@@ -17,7 +17,7 @@ from invert3d.engine.space import Voxels
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.attacks import attack_recipe
 from invert3d.opening.networks import Network, open_network
-from invert3d.study.attacks.job import attack, attacks_job
+from invert3d.study.attacks.job import Attack, attack, attacks_job
 from invert3d.study.attacks.report import changed
 from tests.cli import calls
 
@@ -149,6 +149,6 @@ def test_inputs_that_are_not_legal_and_recipes_that_are_made_are_refused() -> No
     with pytest.raises(ValueError, match="nothing in the grid is filled"):
         attack(network, grids(0), "flips", options=QUIET)
     with pytest.raises(ValueError, match="there is nothing to attack"):
-        attacks_job(network, {}, recipe)
+        attacks_job({"": Attack(network=network, recipe=recipe)}, {})
     with pytest.raises(ValueError, match="give them to attack_recipe"):
         attack(network, grids(5), recipe, budget=3, options=QUIET)

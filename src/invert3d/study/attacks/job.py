@@ -113,26 +113,45 @@ def attack(
     elif not (budget is None and steps is None and restarts is None):
         raise ValueError("a recipe that is made has its budget, steps and restarts: give them to attack_recipe")
     truth = None if classes is None else dict(zip(named, classes, strict=True))
-    return attacked(execute(attacks_job(network, named, recipe, truth=truth, target=target), options.into(out)).whole())
+    asked = {"": Attack(network=network, recipe=recipe, target=target)}
+    return attacked(execute(attacks_job(asked, named, truth), options.into(out)).whole())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A network, how it is attacked, and the class that is aimed at, if any."""
+
+    network: Network
+    recipe: Recipe
+    target: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What attacked inputs depend on, as plain values."""
+        return {
+            "model": self.network.name,
+            "args": self.network.options,
+            "weights": fingerprint(self.network.frozen.model),
+            "target": self.target,
+            "recipe": recipe_table(self.recipe),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackInputs:
     """The worker: a batch of inputs under one attack."""
 
-    network: Network
-    recipe: Recipe
-    target: str | None = None
+    attacks: Mapping[str, Attack]
 
     @property
     def device(self) -> str:
-        """Where the network is."""
-        return str(self.network.frozen.device)
+        """Where the networks are."""
+        return str(next(iter(self.attacks.values())).network.frozen.device)
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
-        frozen, recipe = self.network.frozen, self.recipe
+        asked = self.attacks[units[0].values["attack"]]
+        network, recipe, frozen = asked.network, asked.recipe, asked.network.frozen
         start = torch.stack([unit.values["x"] for unit in units]).to(frozen.device)
-        aims = [self.network.index(self.target or unit.values["class"]) for unit in units]
+        aims = [network.index(asked.target or unit.values["class"]) for unit in units]
         result, left = attack_batch(
             frozen,
             start,
@@ -151,7 +170,7 @@ class AttackInputs:
         made = [
             Made(
                 facts={
-                    **{name: self.network.classes[int(each[i].argmax())] for name, each in said.items()},
+                    **{name: network.classes[int(each[i].argmax())] for name, each in said.items()},
                     **{f"{name} probability": round(float(each[i].max()), 4) for name, each in said.items()},
                     **{name: float(value[i]) for name, value in sizes.items()},
                     "steps": int(result.steps[i]),
@@ -164,53 +183,66 @@ class AttackInputs:
 
 
 def attacks_job(
-    network: Network,
-    inputs: Mapping[str, Tensor],
-    recipe: Recipe,
-    *,
-    truth: Mapping[str, str] | None = None,
-    target: str | None = None,
+    attacks: Mapping[str, Attack], inputs: Mapping[str, Tensor], truth: Mapping[str, str] | None = None
 ) -> Job:
-    """The job of attacking named inputs (*space.shape), some of which are known (``truth``) to be of a class.
+    """The job of attacking the same named inputs (*space.shape) in one or more ways.
+
+    A unit is called after the attack and the input. Inputs whose class is not known (``truth``) are of the class that
+    the network of the first attack says.
 
     Raises ValueError for no input, an unknown class, an input that is not legal, or that is of the target already.
     """
     if not inputs:
         raise ValueError("there is nothing to attack: give at least one input")
-    x, space = torch.stack(list(inputs.values())), network.frozen.space
-    checked(space, x)
-    if isinstance(space, Voxels) and (empty := [name for name, grid in inputs.items() if not grid.any()]):
-        raise ValueError(f"{empty[0]}: nothing in the grid is filled")
-    said = [network.classes[i] for i in targets_of(network, x, None).tolist()]
-    classes = [(truth or {}).get(name, each) for name, each in zip(inputs, said, strict=True)]
-    for name in {*classes, *(() if target is None else (target,))}:
-        network.index(name)
-    if (already := [name for name, each in zip(inputs, classes, strict=True) if each == target]) and target:
-        raise ValueError(f"{already[0]} is of class {target} already: name another target")
+    x = torch.stack(list(inputs.values()))
+    classes = classes_of(next(iter(attacks.values())).network, inputs, truth or {})
+    for attack in attacks.values():
+        check_attack(attack, inputs, classes)
     return Job(
         kind="attacks",
         units=tuple(
-            Unit(name=file_name(label), values={"x": each, "class": name, "label": label})
+            Unit(
+                name=file_name(f"{key}-{label}" if key else label),
+                group=key,
+                values={"attack": key, "x": each, "class": name, "label": label},
+            )
+            for key in attacks
             for (label, each), name in zip(inputs.items(), classes, strict=True)
         ),
-        worker=AttackInputs(network=network, recipe=recipe, target=target),
+        worker=AttackInputs(attacks=attacks),
         settings={
-            "model": network.name,
-            "args": network.options,
-            "weights": fingerprint(network.frozen.model),
+            "attacks": {key: attack.facts() for key, attack in attacks.items()},
             "inputs": digest(x),
             "classes": classes,
-            "target": target,
-            "recipe": recipe_table(recipe),
         },
         capacity=AT_ONCE,
         label=f"attacking {len(inputs)} input{'s' * (len(inputs) > 1)}",
     )
 
 
-def attacked(outcome: Outcome) -> Attacked:
-    """What a job of attacks left."""
-    units, made = zip(*outcome.each(), strict=True)
+def classes_of(network: Network, inputs: Mapping[str, Tensor], truth: Mapping[str, str]) -> list[str]:
+    """The classes of named inputs, those of ``truth`` or what the network says. Raises ValueError for bad inputs."""
+    x, space = torch.stack(list(inputs.values())), network.frozen.space
+    checked(space, x)
+    if isinstance(space, Voxels) and (empty := [name for name, grid in inputs.items() if not grid.any()]):
+        raise ValueError(f"{empty[0]}: nothing in the grid is filled")
+    said = [network.classes[i] for i in targets_of(network, x, None).tolist()]
+    return [truth.get(name, each) for name, each in zip(inputs, said, strict=True)]
+
+
+def check_attack(attack: Attack, inputs: Mapping[str, Tensor], classes: Sequence[str]) -> None:
+    """Raise ValueError unless the network takes these inputs, and knows their classes and another that is aimed at."""
+    attack.network.frozen.space.validate(torch.stack(list(inputs.values())))
+    for name in {*classes, *(() if attack.target is None else (attack.target,))}:
+        attack.network.index(name)
+    if attack.target in classes:
+        already = list(inputs)[classes.index(attack.target)]
+        raise ValueError(f"{already} is of class {attack.target} already: name another target")
+
+
+def attacked(outcome: Outcome, key: str = "") -> Attacked:
+    """What one of the attacks of a job left."""
+    units, made = zip(*((u, m) for u, m in outcome.each() if u.values["attack"] == key), strict=True)
 
     def stacked(name: str) -> Tensor:
         return torch.stack([each.arrays[name] for each in made])
@@ -224,7 +256,7 @@ def attacked(outcome: Outcome) -> Attacked:
         x=stacked("x"),
         saved=stacked("saved"),
         classes=tuple(unit.values["class"] for unit in units),
-        target=outcome.job.settings["target"],
+        target=outcome.job.settings["attacks"][key]["target"],
         before=said("before"),
         after=said("after"),
         after_saving=said("saved"),

@@ -26,7 +26,7 @@ SIZES: dict[str, tuple[tuple[str, str, str], ...]] = {
 def write_attacks(outcome: Outcome, network: Network) -> dict[str, Any]:
     """table.json, figure.png and index.html of a job of attacks, into its folder. Returns the table."""
     found, space = attacked(outcome), network.frozen.space
-    table = table_of(found, space, outcome.job.settings["recipe"]["name"])
+    table = table_of(found, space, outcome.job.settings["attacks"][""]["recipe"]["name"])
     table["note"] += network.guessed
     write_json(outcome.path / "table.json", table)
     draw(outcome.path, found, space, table, [made.facts for _, made in outcome.each()])
