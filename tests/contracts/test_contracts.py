@@ -48,7 +48,7 @@ EXAMPLES: dict[tuple[str, str], Any] = {
 }
 #: spaces other than a cloud of 64 points, and arguments that make a network small
 SPACES = {"pointnet2_ssg": Points(points=512), "pointnet2_msg": Points(points=512)} | dict.fromkeys(
-    ("vrn", "voxnet", "voxel_nin"), Voxels(size=32)
+    ("vrn", "voxnet", "voxel_nin", "winn3d"), Voxels(size=32)
 )
 PICTURES = Image(height=16, width=24)
 
@@ -102,7 +102,7 @@ SAID: dict[tuple[str, str], dict[str, Any]] = {
     **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},
     ("parameterization", "solid_scene"): {"space": PICTURES, "target": example_layouts},
 }
-SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}}
+SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}, "winn3d": {"width": 4}}
 
 
 def example(kind: str, name: str) -> Any:

@@ -13,6 +13,7 @@ from invert3d.data.voxels import VoxelSplits, padded, read_modelnet10_grids
 from invert3d.models.voxnet import VoxelNIN, VoxNet
 from invert3d.models.vrn import VRN
 from invert3d.models.weights import bundled
+from invert3d.models.winn3d import WINN3D, folded
 from invert3d.opening.networks import open_network
 
 
@@ -30,6 +31,36 @@ def test_voxnet_and_nin_have_theirs() -> None:
     for size in (30, 32):
         features = VoxelNIN(10).eval().features(torch.zeros(1, 1, size, size, size))
         assert features.shape == (1, 4096)
+
+
+def test_winn3d_is_table_1() -> None:
+    """The sizes of the maps and the number of parameters of the paper; FC-1 for one class."""
+    network, x, seen = WINN3D(1).eval(), torch.rand(2, 1, 32, 32, 32), []
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.AvgPool3d):
+            module.register_forward_hook(lambda _, given, out: seen.append(tuple(out.shape[1:3])))
+    assert network.features(x).shape == (2, 2048)
+    assert seen == [(16, 32), (32, 32), (32, 16), (64, 16), (64, 8), (128, 8), (128, 4), (256, 4), (256, 2)]
+    assert sum(p.numel() for p in network.parameters()) == 1_179_009 and network(x).shape == (2, 1)
+
+
+def test_winn3d_in_other_sizes_shares_its_body() -> None:
+    fine, coarse, cheap = WINN3D(5, width=4), WINN3D(5, width=4, size=16), WINN3D(5, width=4, stem="folded")
+    for other in (coarse, cheap):
+        shared = {key: value for key, value in fine.state_dict().items() if not key.startswith("stem")}
+        assert set(other.load_state_dict(shared, strict=False).missing_keys) == {
+            key for key in other.state_dict() if key.startswith("stem")
+        }
+    assert coarse(torch.rand(2, 1, 16, 16, 16)).shape == cheap(torch.rand(2, 1, 32, 32, 32)).shape == (2, 5)
+    x = torch.rand(2, 1, 4, 4, 4)
+    for place in np.ndindex(2, 2, 2):
+        assert torch.equal(folded(x)[:, :, *place], x[:, 0, *(slice(2 * p, 2 * p + 2) for p in place)].flatten(1))
+    with pytest.raises(ValueError, match="32 or 16 voxels a side, not 24"):
+        WINN3D(5, size=24)
+    with pytest.raises(ValueError, match="unknown stem 'fold'; did you mean folded"):
+        WINN3D(5, stem="fold")
+    with pytest.raises(ValueError, match="takes grids of 16 voxels a side, not 32"):
+        open_network(coarse, classes=list("abcde"), size=32)
 
 
 def test_a_width_that_does_not_divide_is_refused() -> None:

@@ -319,7 +319,7 @@ def fitted(architecture: str, checkpoint: Path) -> tuple[nn.Module, dict[str, An
     state = read_checkpoint(checkpoint)
     make = lookup("model", architecture)
     grids = hasattr(make, "grid_sizes")
-    names = ("fc2.weight",) if grids else ("fc3.weight", "linear3.weight")
+    names = ("fc2.weight", "fc.weight") if grids else ("fc3.weight", "linear3.weight")
     last = [key for key in names if key in state]
     if not last:
         raise ValueError(f"{checkpoint.name} does not fit {architecture}: missing: {' or '.join(names)}")
