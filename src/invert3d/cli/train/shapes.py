@@ -60,8 +60,8 @@ def train_shapes(
     """Train a reference network, in a run folder with the weights and their card.
 
     Args:
-        architecture: pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin, winn3d; or
-            one you registered.
+        architecture: pointnet, pointnet_vanilla, pointnet2_ssg, pointnet2_msg, dgcnn; vrn, voxnet, voxel_nin, winn3d;
+            or one you registered.
     """
     from invert3d.training.classifiers import TrainSettings
     from invert3d.training.runs import ClassifierTraining, train_classifier
