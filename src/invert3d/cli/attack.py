@@ -1,7 +1,7 @@
 """Change inputs a little so that a classifier gets them wrong."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -14,20 +14,27 @@ class AttackOptions:
     """How inputs are attacked.
 
     Attributes:
-        recipe: fgsm, ifgsm, ifgsm_growing, pgd, pgd_l2, momentum; of voxels flips, flips_add, flips_remove,
-            flips_surface; of clouds remove_points, tangent; or a TOML file. invert3d recipes attacks/NAME shows one.
-        budget: How much an input may change, in the norm of the recipe: its largest change of a value, the length of
-            the change, or the number of voxels or points. By default as in the recipe.
-        steps: Steps, in place of the recipe's.
+        recipe: fgsm, ifgsm (BIM), ifgsm_growing, momentum (MI-FGSM), pgd, pgd_l2, and noise, their control; of voxels
+            flips, flips_add, flips_remove, flips_surface, and flips_at_random, their control; of clouds remove_points,
+            tangent; or a TOML file. invert3d recipes attacks/NAME shows one.
+        budget: Epsilon, how much an input may change in the norm of the recipe: the largest change of a value, the
+            length of the change, or the number of voxels or points. By default as in the recipe.
+        steps: Steps, in place of the recipe's; inside a ball they are so much shorter or longer.
+        step_size: Alpha, the length of a step; by default a share of the budget.
         restarts: Random starts of each input, in place of the recipe's.
+        loss: cross_entropy, or logit_gap, whose gradient does not vanish where the network is certain; by default as
+            in the recipe.
         target: A class that all inputs shall be classified as; by default any other than their own.
-        label: The class that the files are of; by default what the network predicts. A procedural shape's is known.
+        label: The class that the files are of; by default what the network predicts, or, of a procedural shape whose
+            class it has, that.
     """
 
     recipe: str = "pgd"
     budget: Positive | None = None
     steps: Count | None = None
+    step_size: Positive | None = None
     restarts: Starts | None = None
+    loss: Literal["cross_entropy", "logit_gap"] | None = None
     target: str | None = None
     label: str | None = None
 
@@ -62,12 +69,14 @@ def attack(
         network.frozen.space,
         budget=attacking.budget,
         steps=attacking.steps,
+        step_size=attacking.step_size,
         restarts=attacking.restarts,
-        targeted=target is not None,
+        loss=attacking.loss,
     )
     run = run.at(f"runs/{Path(attacking.recipe).stem}-{network.name.split(':')[-1].replace(' ', '-')}")
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
-    truth = dict.fromkeys(inputs, label) if label else true_classes(files, list(inputs))
+    known = {name: each for name, each in true_classes(files, list(inputs)).items() if each in network.classes}
+    truth = dict.fromkeys(inputs, label) if label else known
     asked = {"": Attack(network=network, recipe=recipe, target=target)}
     outcome = execute(attacks_job(asked, inputs, truth), run).whole()
     with Meter("drawing", show=run.progress):

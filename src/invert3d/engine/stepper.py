@@ -67,7 +67,10 @@ class UnitGradient(torch.optim.Optimizer):
 def unit(gradient: Tensor, order: int) -> Tensor:
     """A gradient (B, ...) over its norm of an order, sample by sample; zero where it is zero."""
     axes = tuple(range(1, gradient.dim()))
-    return gradient / torch.linalg.vector_norm(gradient, order, axes, keepdim=True).clamp_min(1e-30)
+    largest = gradient.abs().amax(axes, keepdim=True)  # first, because squares of small numbers vanish
+    scaled = torch.where(largest > 0, gradient / largest, torch.zeros_like(gradient))
+    length = torch.linalg.vector_norm(scaled, order, axes, keepdim=True)
+    return torch.where(largest > 0, scaled / length, scaled)
 
 
 class Langevin(torch.optim.Optimizer):

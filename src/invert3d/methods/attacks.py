@@ -4,31 +4,38 @@
     result, _ = attack(model, x, labels, recipe)
 
 An attack is a recipe whose stages move x against the loss and project it back into a ball around where it began; an
-attack on voxels flips them one by one in place of a step. Files (``recipes/attacks``) say what an untargeted attack
-minimizes: minus the loss of the true class. A targeted one minimizes that loss for the class that is wanted.
+attack on voxels flips them one by one in place of a step. Recipes (``recipes/attacks``) say what an untargeted attack
+minimizes: minus the loss of the true class. Targeted, the same recipe minimizes that loss for the class that is wanted.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from invert3d.engine.model import Frozen
-from invert3d.engine.projection import Projection
+from invert3d.engine.objective import Objective, WeightedSum, as_terms
+from invert3d.engine.projection import Every, Projection
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.result import Result
-from invert3d.engine.space import Image, Space, Voxels
+from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.engine.state import State
 from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe, Stage, Unfinished, run_stages
+from invert3d.objectives.classes import ClassScore, Contrast, CrossEntropy, LogitGap, Margin
 from invert3d.projections.bounds import Ball, Clip, Scatter
-from invert3d.projections.surfaces import RemovePoints
+from invert3d.projections.surfaces import RemovePoints, TangentPlane
 from invert3d.projections.voxels import FlipVoxels
 from invert3d.registry import plain
 
 #: projections that change so many elements at each step: the budget is how many in all
 COUNTED = (FlipVoxels, RemovePoints)
+#: objectives that a targeted attack turns round; priors stay as they are
+OF_CLASSES = (ClassScore, Contrast, CrossEntropy, LogitGap, Margin)
+Loss = Literal["cross_entropy", "logit_gap"]
 
 
 @plain("stop", "fooled")
@@ -47,67 +54,101 @@ def attack_recipe(
     *,
     budget: float | None = None,
     steps: int | None = None,
+    step_size: float | None = None,
     restarts: int | None = None,
-    targeted: bool = False,
+    loss: Loss | None = None,
 ) -> Recipe:
     """An attack by name, or from a TOML file, on inputs of a space.
 
     Args:
         name: ``fgsm``, ``ifgsm``, ``pgd``, ``flips``, ... (``invert3d recipes``), or a path.
         space: what is attacked; a recipe has other budgets for points and images than for voxels.
-        budget: how much an input may change, in the norm of the recipe: the radius of its ball, in units of x, or how
+        budget: epsilon, how much an input may change in the norm of the recipe (``norm_of``), in units of x, or how
             many voxels are flipped or points removed. Steps grow in proportion.
-        steps: of the last stage, in place of the recipe's.
+        steps: of the last stage, in place of the recipe's. Where there is a ball, steps are so much shorter or longer
+            that all together reach as far.
+        step_size: alpha, the length of a step of the last stage in units of x.
         restarts: random starts of each input; the worst for the network is kept.
-        targeted: minimize the loss of the target rather than maximize it.
+        loss: ``cross_entropy``, or ``logit_gap``, whose gradient does not vanish where the network is certain.
 
     Raises:
-        ValueError: an unknown recipe, one for other inputs, a budget that is not positive, restarts of an attack
-            without a random start, steps of one whose budget is counted in steps, or no step at all.
+        ValueError: an unknown recipe, one for other inputs, a budget that is not positive or more than there is,
+            restarts of an attack without a random start, steps of one whose budget is counted in steps, or no step.
     """
     recipe = load_recipe(name, "attacks", family=space.name)
-    for each in (projection for stage in recipe.stages for projection in stage.projections):
-        if each.spaces is not None and space.name not in each.spaces:
-            theirs = " or ".join(sorted(each.spaces))
-            raise ValueError(f"the attack {recipe.name} is for {theirs}, and this network takes {space.name}")
-    if restarts is not None:
-        if restarts > 1 and not any(isinstance(each, Scatter) for each in _projections(recipe)):
-            raise ValueError(f"the attack {recipe.name} begins at the input itself: further starts would be the same")
-        recipe = replace(recipe, starts=restarts)
+    if loss is not None:
+        recipe = replace(recipe, objective=-{"cross_entropy": CrossEntropy(), "logit_gap": LogitGap()}[loss])
     if budget is not None:
         recipe = with_budget(recipe, budget)
     if steps is not None:
         recipe = with_steps(recipe, steps)
-    if targeted:
-        recipe = replace(recipe, objective=-recipe.objective, stages=tuple(map(_targeted, recipe.stages)))
+    if step_size is not None:
+        recipe = with_step_size(recipe, step_size)
+    if restarts is not None:
+        if restarts > 1 and not any(map(_draws, projections_of(recipe))):
+            raise ValueError(f"the attack {recipe.name} begins at the input itself: further starts would be the same")
+        recipe = replace(recipe, starts=restarts)
+    check_recipe(recipe, space)
     return recipe
 
 
-def _projections(recipe: Recipe) -> list[Projection]:
-    return [each for stage in recipe.stages for each in stage.projections]
+def check_recipe(recipe: Recipe, space: Space) -> None:
+    """Raise ValueError unless an attack fits inputs of a space."""
+    elements = {"voxels": math.prod(space.shape), "points": space.shape[0]}.get(space.name, 0)
+    if isinstance(space, Points) and space.normals:
+        raise ValueError("an attack moves points, and not the normals that this network takes with them")
+    for each in projections_of(recipe):
+        if each.spaces is not None and space.name not in each.spaces:
+            theirs = " or ".join(sorted(each.spaces))
+            raise ValueError(f"the attack {recipe.name} is for {theirs}, and this network takes {space.name}")
+        if isinstance(each, COUNTED) and budget_of(recipe) >= elements:
+            raise ValueError(f"a budget of {budget_of(recipe):g} {space.name} is all there are, or more: {elements}")
+        if isinstance(each, TangentPlane) and each.k >= elements:
+            raise ValueError(f"{each.k} neighbors of a point in clouds of {elements} points: k must be smaller")
+        low, high = space.bounds
+        if isinstance(each, Clip) and (each.low > low or each.high < high):
+            clipped = f"{each.low:g} to {each.high:g}, and inputs may lie in {low:g} to {high:g}"
+            raise ValueError(f"the attack {recipe.name} clips values to {clipped}")
 
 
-def _counted(stage: Stage) -> int:
-    """How many elements a stage changes at each step; 0 if it moves all a little."""
-    return next((each.count for each in stage.projections if isinstance(each, COUNTED)), 0)
+def projections_of(recipe: Recipe) -> list[Projection]:
+    """All projections of a recipe, those inside ``every`` among them."""
+    every = [each for stage in recipe.stages for each in stage.projections]
+    return [each.projection if isinstance(each, Every) else each for each in every]
 
 
-def _targeted(stage: Stage) -> Stage:
-    return replace(stage, stop=Fooled(targeted=True)) if isinstance(stage.stop, Fooled) else stage
+def _draws(projection: Projection) -> bool:
+    return isinstance(projection, Scatter) or (isinstance(projection, FlipVoxels) and projection.at_random)
+
+
+def _counted(recipe: Recipe) -> int:
+    """How many elements the last stage changes at each step; 0 if it moves all a little."""
+    return next((each.count for each in recipe.stages[-1].projections if isinstance(each, COUNTED)), 0)
 
 
 def budget_of(recipe: Recipe) -> float:
     """How much an input may change: the radius of the ball, the number of elements, or, without either, one step."""
-    last = recipe.stages[-1]
-    if count := _counted(last):
-        return float(last.steps * count)
-    return next((each.radius for each in _projections(recipe) if isinstance(each, Ball | Scatter)), last.stepper.rate)
+    if count := _counted(recipe):
+        return float(recipe.stages[-1].steps * count)
+    balls = [each.radius for each in projections_of(recipe) if isinstance(each, Ball | Scatter)]
+    return balls[0] if balls else recipe.stages[-1].stepper.rate
+
+
+def norm_of(recipe: Recipe) -> str:
+    """The norm of the budget: ``linf``, ``l2``, with ``per point`` where each has its own, ``l0`` for elements that are
+    counted, ``step`` where only the length of a step is given."""
+    if _counted(recipe):
+        return "l0"
+    for each in projections_of(recipe):
+        if isinstance(each, Ball | Scatter):
+            return each.norm + (" per point" if getattr(each, "per", "sample") == "point" else "")
+    return "step"
 
 
 def with_budget(recipe: Recipe, budget: float) -> Recipe:
     """The recipe with another budget. Raises ValueError unless it is positive and finite, and where elements are
     counted, so many at each step, a multiple of these."""
-    counted = _counted(recipe.stages[-1])
+    counted = _counted(recipe)
     if not 0 < budget < math.inf or (counted and budget % counted):
         kind = f"a positive multiple of {counted}" if counted else "positive and finite"
         raise ValueError(f"the budget of {recipe.name} must be {kind}, not {budget}")
@@ -115,20 +156,53 @@ def with_budget(recipe: Recipe, budget: float) -> Recipe:
         return replace(recipe, stages=(*recipe.stages[:-1], replace(recipe.stages[-1], steps=int(budget) // counted)))
     factor = budget / budget_of(recipe)
 
-    def scaled(stage: Stage) -> Stage:
-        sizes = (Ball, Scatter)
-        moved = [replace(p, radius=p.radius * factor) if isinstance(p, sizes) else p for p in stage.projections]
-        stepper = replace(stage.stepper, rate=stage.stepper.rate * factor)
-        return replace(stage, stepper=stepper, projections=tuple(moved))
+    def scaled(projection: Projection) -> Projection:
+        if isinstance(projection, Every):
+            return replace(projection, projection=scaled(projection.projection))
+        sized = isinstance(projection, Ball | Scatter)
+        return replace(projection, radius=projection.radius * factor) if sized else projection
 
-    return replace(recipe, stages=tuple(map(scaled, recipe.stages)))
+    stages = [replace(each, projections=tuple(map(scaled, each.projections))) for each in recipe.stages]
+    return _each_stage(replace(recipe, stages=tuple(stages)), lambda rate: rate * factor)
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
-    """The recipe with another number of steps in its last stage. Raises ValueError where they are the budget."""
-    if _counted(recipe.stages[-1]):
+    """The recipe with another number of steps in its last stage, see ``attack_recipe``."""
+    last = recipe.stages[-1]
+    if _counted(recipe):
         raise ValueError(f"the steps of {recipe.name} are its budget: give that")
-    return replace(recipe, stages=(*recipe.stages[:-1], replace(recipe.stages[-1], steps=steps)))
+    if steps < 1:
+        raise ValueError(f"an attack needs at least one step, not {steps}")
+    rate = last.stepper.rate * (1 if norm_of(recipe) == "step" else last.steps / steps)
+    last = replace(last, steps=steps, stepper=replace(last.stepper, rate=rate))
+    return replace(recipe, stages=(*recipe.stages[:-1], last))
+
+
+def with_step_size(recipe: Recipe, length: float) -> Recipe:
+    """The recipe with steps of another length in its last stage."""
+    if _counted(recipe):
+        raise ValueError(f"{recipe.name} has no step size: it changes so many elements at each step")
+    last = recipe.stages[-1]
+    last = replace(last, stepper=replace(last.stepper, rate=length))
+    return replace(recipe, stages=(*recipe.stages[:-1], last))
+
+
+def _each_stage(recipe: Recipe, change: Callable[[float], float]) -> Recipe:
+    """The recipe with another rate in each stage."""
+    steppers = [replace(each.stepper, rate=change(each.stepper.rate)) for each in recipe.stages]
+    pairs = zip(recipe.stages, steppers, strict=True)
+    return replace(recipe, stages=tuple(replace(stage, stepper=stepper) for stage, stepper in pairs))
+
+
+def toward(recipe: Recipe) -> Recipe:
+    """The recipe of an untargeted attack as that of a targeted one: it minimizes the loss of the class it maximized."""
+    terms = [(-w if isinstance(term, OF_CLASSES) else w, term) for w, term in as_terms(recipe.objective)]
+    objective: Objective = WeightedSum(terms=tuple(terms))
+
+    def turned(stage: Stage) -> Stage:
+        return replace(stage, stop=Fooled(targeted=True)) if isinstance(stage.stop, Fooled) else stage
+
+    return replace(recipe, objective=objective, stages=tuple(map(turned, recipe.stages)))
 
 
 def attack(
@@ -137,37 +211,72 @@ def attack(
     target: Tensor,
     recipe: Recipe,
     *,
+    targeted: bool = False,
     samples: Sequence[str] | None = None,
     seed: int = 0,
     recorders: Sequence[Recorder] = (),
     resume: Unfinished | None = None,
 ) -> tuple[Result, Unfinished | None]:
-    """Attack inputs x (B, *space.shape), legal ones, of the classes ``target`` (B,): those they are of, or, by a
-    targeted recipe, those they shall become. All else as ``run_stages``.
+    """Attack inputs x (B, *space.shape), legal ones, of the classes ``target`` (B,): those they are of, or, if
+    ``targeted``, those they shall become. All else as ``run_stages``.
 
-    The result's x is what the last step made; score what is ``kept`` of it.
+    Of several starts of an input one is kept by what the network says of it in the end: one that is fooled before one
+    that is not, then by the gap between the two logits. The result's loss is one step older than its x.
+
+    Raises:
+        ValueError: inputs that are not legal, a recipe that does not fit them, or no class (B,) of each.
     """
-    clip = next((each for each in _projections(recipe) if isinstance(each, Clip)), None)
-    low, high = model.space.bounds
-    if clip is not None and (clip.low > low or clip.high < high):
-        clipped = f"{clip.low:g} to {clip.high:g}, and inputs may lie in {low:g} to {high:g}"
-        raise ValueError(f"the attack {recipe.name} clips values to {clipped}")
-    return run_stages(model, target, recipe, samples=samples, seed=seed, start=x, recorders=recorders, resume=resume)
+    check_recipe(recipe, model.space)
+    model.space.validate(x)
+    if not len(x) or target.shape != (len(x),) or target.is_floating_point():
+        raise ValueError(f"{len(x)} inputs need as many classes, whole numbers ({len(x)},), not {tuple(target.shape)}")
+    x, target = x.detach().to(model.device, model.dtype), target.to(model.device)
+    names = list(map(str, range(len(x)))) if samples is None else list(samples)
+    starts = recipe.starts
+    result, left = run_stages(
+        model,
+        target.repeat_interleave(starts),
+        replace(toward(recipe) if targeted else recipe, starts=1),
+        samples=[f"{name}/{k}" for name in names for k in range(starts)],
+        seed=seed,
+        start=x.repeat_interleave(starts, 0),
+        recorders=recorders,
+        resume=resume,
+    )
+    if starts > 1:
+        result = result.select(worst(model, result, target.repeat_interleave(starts), starts, targeted))
+    return result, left
 
 
-def kept(x: Tensor, space: Space) -> Tensor:
-    """What a file keeps of inputs (B, *space.shape): binary voxels, pictures in 8 bits, points as they are."""
+@torch.no_grad()
+def worst(model: Frozen, result: Result, target: Tensor, starts: int, targeted: bool) -> list[int]:
+    """The rows of a result that are worst for the network, one of each ``starts``: those of the largest gap between the
+    logits of another class and the true one, or, if ``targeted``, the other way round."""
+    outputs = torch.cat([model(part) for part in result.x.split(64)])
+    own = outputs.gather(1, target[:, None])[:, 0]
+    other = outputs.scatter(1, target[:, None], -torch.inf).amax(1)
+    gaps = (own - other if targeted else other - own).view(-1, starts)
+    return (gaps.argmax(1).cpu() + starts * torch.arange(len(gaps))).tolist()
+
+
+def kept(x: Tensor, start: Tensor, space: Space) -> Tensor:
+    """What a file keeps of attacked inputs (B, *space.shape): binary voxels, pictures in 8 bits, points as they are.
+
+    Pictures are rounded toward where they began, so that they stay inside the budget.
+    """
     if isinstance(space, Voxels):
         return (x > 0.5).to(x.dtype)
     if isinstance(space, Image):
-        return (x.clamp(0, 1) * 255).round() / 255
+        levels, slack = 255 * x.clamp(0, 1), 1e-3  # of a level, for what is whole but for rounding
+        inward = torch.where(x > start, (levels + slack).floor(), (levels - slack).ceil())
+        return torch.where(x == start, levels.round(), inward) / 255
     return x.clone()
 
 
 def sizes_of(start: Tensor, x: Tensor) -> dict[str, Tensor]:
     """How far inputs (B, ...) are from where they began, (B,) each: the largest change of a value (``linf``), the
     length of the change (``l2``), and how many values (of a cloud, points) changed (``l0``)."""
-    change = (x - start).flatten(1) if x.dim() != 3 else (x - start)
-    moved = change.any(-1) if x.dim() == 3 else change != 0
+    change = x - start
     flat = change.flatten(1)
+    moved = change.any(-1) if x.dim() == 3 else flat != 0
     return {"linf": flat.abs().amax(1), "l2": flat.norm(dim=1), "l0": moved.sum(1).to(flat.dtype)}

@@ -50,8 +50,8 @@ class Margin(Objective):
 class LogitGap(Objective):
     """The largest other logit less that of the target class: below 0 where the target class is predicted.
 
-    The loss of Carlini & Wagner 2017 without its floor. Unlike cross-entropy it keeps a gradient where the network is
-    certain, and is what tells a robust network from one whose gradient is masked.
+    The loss of Carlini & Wagner 2017 without its floor. Its gradient does not vanish where the network is certain, as
+    that of cross-entropy does.
     """
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:

@@ -50,7 +50,8 @@ class RemovePoints(Projection):
 
     As a point moves to the center c of its cloud, where it says little, the loss changes by about ``<g, c - x>``, g its
     gradient (Zheng et al. 2019). A cloud keeps its number of points: a removed one becomes a copy of its nearest
-    neighbor, which for a network that takes the maximum over points is the same as its absence.
+    neighbor, which for a network that takes the maximum over points is the same as its absence. The gradient of a copy
+    is counted for the point that it is a copy of.
     """
 
     spaces = frozenset({"points"})
@@ -64,11 +65,11 @@ class RemovePoints(Projection):
 
     def __call__(self, state: State) -> Float[Tensor, "b n 3"]:
         x, memory = state.x, state.memory_of(self)
-        gone = memory.get("gone", torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device))
-        center = x.median(1, keepdim=True).values
-        change = (state.gradient * (center - x)).sum(-1).masked_fill(gone, torch.inf)
-        first = change.topk(min(self.count, x.shape[1]), largest=False).indices
-        gone = gone.scatter(1, first, True)
-        memory["gone"] = gone
-        apart = torch.cdist(x, x).masked_fill(gone[:, None], torch.inf)
-        return torch.where(gone[..., None], gather(x, apart.argmin(-1)), x)
+        own = torch.arange(x.shape[1], device=x.device).expand(x.shape[:2])
+        gone, host = memory.get("gone", torch.zeros_like(own, dtype=torch.bool)), memory.get("host", own)
+        gradient = torch.zeros_like(x).scatter_add(1, host[..., None].expand_as(x), state.gradient)
+        change = (gradient * (x.median(1, keepdim=True).values - x)).sum(-1).masked_fill(gone, torch.inf)
+        gone = gone.scatter(1, change.topk(min(self.count, x.shape[1] - 1), largest=False).indices, True)
+        nearest = torch.cdist(state.start, state.start).masked_fill(gone[:, None], torch.inf).argmin(-1)
+        memory["gone"], memory["host"] = gone, torch.where(gone, nearest, own)
+        return gather(x, memory["host"])

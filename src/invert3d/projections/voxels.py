@@ -45,11 +45,10 @@ class FlipVoxels(Projection):
         x, full = state.x, state.x > 0.5
         change = state.draws.uniform(x, -1, 0, *x.shape[1:]) if self.at_random else state.gradient * (1 - 2 * x)
         change = change.masked_fill(~self.allowed(full, state.start > 0.5), torch.inf).flatten(1)
-        best = change.topk(min(64 if self.connected else self.count, change.shape[1]), largest=False)
-        flips = torch.zeros_like(full).flatten(1)
-        for row, (places, values) in enumerate(zip(best.indices, best.values, strict=True)):
-            places = places[values.isfinite()]
-            flips[row, self._connected(full[row], places) if self.connected else places] = True
+        best = change.topk(min(max(64, self.count) if self.connected else self.count, change.shape[1]), largest=False)
+        flips = torch.zeros_like(full).flatten(1).scatter(1, best.indices, best.values.isfinite())
+        if self.connected:
+            flips = torch.stack([self._connected(*each) for each in zip(full, best.indices, flips, strict=True)])
         return torch.where(flips.view_as(full), 1 - x, x)
 
     def allowed(self, full: Bool[Tensor, "b 1 d h w"], start: Bool[Tensor, "b 1 d h w"]) -> Bool[Tensor, "b 1 d h w"]:
@@ -59,17 +58,18 @@ class FlipVoxels(Projection):
             may = may & (full == (self.only == "remove"))
         return may & at_surface(full) if self.surface else may
 
-    def _connected(self, full: Tensor, places: Tensor) -> list[int]:
-        """The first ``count`` of the places of one grid (1, S, S, S) that leave the full voxels in no more pieces."""
-        grid, chosen = full[0].numpy(force=True).copy(), []
-        pieces = pieces_of(grid)
-        for place in places.tolist():
+    def _connected(self, full: Tensor, places: Tensor, allowed: Tensor) -> Tensor:
+        """Of the allowed flips of one grid (1, S, S, S), as a mask (S * S * S,), the first ``count`` of the places that
+        leave the full voxels in no more pieces."""
+        grid, chosen = full[0].numpy(force=True).copy(), torch.zeros_like(allowed)
+        pieces, found = pieces_of(grid), 0
+        for place in places[allowed[places]].tolist():
             grid.flat[place] ^= True
             if (now := pieces_of(grid)) > pieces:
                 grid.flat[place] ^= True
                 continue
-            pieces, chosen = now, [*chosen, place]
-            if len(chosen) == self.count:
+            pieces, found, chosen[place] = now, found + 1, True
+            if found == self.count:
                 break
         return chosen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 
 import invert3d
 from invert3d.engine.space import Voxels
+from invert3d.jobs.job import Progress
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.attacks import attack_recipe
 from invert3d.opening.networks import Network, open_network
@@ -73,14 +75,29 @@ def test_the_class_can_be_said() -> None:
     assert found.sizes["l0"].tolist() == [3, 0], "nothing needs to be flipped where it is wrong already"
 
 
-def test_two_workers_and_an_interrupted_run_give_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["pgd", "remove_points", "tangent"])
+def test_two_workers_and_an_interrupted_run_give_the_same_bytes(recipe: str, tmp_path: Path, monkeypatch) -> None:
+    """The interruption comes in the middle of an attack, one that remembers what it did among them."""
+    monkeypatch.setattr("invert3d.study.attacks.job.AT_ONCE", 4)
     network = invert3d.open_network("pointnet_vanilla-shapes", points=32)
-    x = torch.randn(4, 32, 3, generator=torch.Generator().manual_seed(0)) / 3
-    one = attack(network, x, "pgd", steps=3, options=QUIET.into(tmp_path / "one"))
-    two = attack(network, x, "pgd", steps=3, options=RunOptions(progress=False, workers=2, out=tmp_path / "two"))
+    x = torch.randn(6, 32, 3, generator=torch.Generator().manual_seed(0)) / 3
+    said = {"budget": 20} if recipe == "remove_points" else {"steps": 4}
+    one = attack(network, x, recipe, **said, options=QUIET.into(tmp_path / "one"))
+    two = attack(network, x, recipe, **said, options=RunOptions(progress=False, workers=2, out=tmp_path / "two"))
     assert torch.equal(one.x, two.x) and one.after == two.after
-    again = attack(network, x, "pgd", steps=3, options=RunOptions(progress=False, resume=True, out=tmp_path / "one"))
-    assert torch.equal(one.x, again.x)
+    record, seen = Progress.record, []
+
+    def interrupted(self, state) -> None:
+        seen.append(state.step)
+        if len(seen) == 3:
+            signal.raise_signal(signal.SIGINT)
+        record(self, state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Progress, "record", interrupted)
+        attack(network, x, recipe, **said, options=QUIET.into(tmp_path / "parts"))
+    again = attack(network, x, recipe, **said, options=RunOptions(progress=False, resume=True, out=tmp_path / "parts"))
+    assert torch.equal(one.x, again.x) and one.after_saving == again.after_saving
 
 
 def test_what_the_command_writes_of_clouds_grids_and_pictures(tmp_path: Path, capsys) -> None:
@@ -108,6 +125,10 @@ def test_what_the_command_writes_of_clouds_grids_and_pictures(tmp_path: Path, ca
         own = {"model": "own_pictures:make", "kind": "image", "size": 8, "progress": False}
         command(str(tmp_path / "gray.png"), recipe="fgsm", **own, out=tmp_path / "pictures")
     assert "how much the pixels changed" in (tmp_path / "pictures" / "index.html").read_text()
+    saved = np.load(tmp_path / "grids" / "attacked" / "grid.npy")
+    assert saved.dtype == np.uint8 and (saved != grid).sum() == float(row[5]) and set(np.unique(saved)) <= {0, 1}
+    assert np.asarray(Picture.open(tmp_path / "pictures" / "attacked" / "gray.png")).shape == (8, 8, 3)
+    assert (tmp_path / "clouds" / "attacked" / "chair.ply").stat().st_size > 100
 
 
 def test_the_picture_of_a_change_shows_what_was_added_and_removed() -> None:
@@ -152,3 +173,15 @@ def test_inputs_that_are_not_legal_and_recipes_that_are_made_are_refused() -> No
         attacks_job({"": Attack(network=network, recipe=recipe)}, {})
     with pytest.raises(ValueError, match="give them to attack_recipe"):
         attack(network, grids(5), recipe, budget=3, options=QUIET)
+    with pytest.raises(ValueError, match=r"give a batch of inputs, x\[None\] for one"):
+        attack(network, grids(5)[0], "flips", options=QUIET)
+    for wrong in (["few"], "few", []):
+        with pytest.raises(ValueError, match="2 inputs need as many names of classes"):
+            attack(network, grids(5, 6), "flips", classes=wrong, options=QUIET)
+
+
+def test_a_made_recipe_is_turned_toward_a_target() -> None:
+    network = counting()
+    recipe = attack_recipe("flips", network.frozen.space, budget=8)
+    found = attack(network, grids(23), recipe, target="few", options=QUIET)
+    assert found.success.tolist() == [True] and found.sizes["l0"].tolist() == [3]

@@ -50,7 +50,15 @@ def found(attack: str, network: str, budget: float, own: int, other: int = 0) ->
     wrong = {network: torch.arange(10) < own, "b" if network == "a" else "a": torch.arange(10) < other}
     before = torch.zeros(10, dtype=torch.bool)
     return Robustness(
-        attack=attack, network=network, budget=budget, wrong=wrong, wrong_saved=wrong, wrong_before=before, change=0.1
+        attack=attack,
+        network=network,
+        budget=budget,
+        norm="l0" if "flips" in attack else "l2" if "l2" in attack else "linf",
+        control=attack == "noise",
+        wrong=wrong,
+        wrong_saved=wrong,
+        wrong_before=before,
+        change=torch.full((10,), budget),
     )
 
 
@@ -62,7 +70,12 @@ def test_signs_of_a_weak_attack_are_said() -> None:
     assert "pgd on a, budget 0.1: inputs made for b fool it more (80.0%) than its own (30.0%)" in transfers
     (random,) = warnings_of([found("pgd", "a", 0.1, 3), found("noise", "a", 0.1, 4)])
     assert random == "pgd on a, budget 0.1: noise fools it more"
-    assert warnings_of([found("flips", "a", 8, 3), found("noise", "a", 8, 4)]) == [], "another kind of change"
+    for other in ("flips", "pgd_l2"):
+        assert warnings_of([found(other, "a", 8, 3), found("noise", "a", 8, 4)]) == [], "another kind of change"
+    (still,) = warnings_of([replace(found("pgd", "a", 0.1, 3), change=torch.arange(10).clamp_max(2) / 10)])
+    assert still == "pgd on a, budget 0.1: 10% of the inputs did not change: the gradient is zero there, try the " + (
+        "loss logit_gap"
+    )
 
 
 def test_ways_are_read_from_words() -> None:

@@ -14,15 +14,16 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
+from invert3d.methods.attacks import Loss, attack_recipe, check_recipe, kept, sizes_of
 from invert3d.methods.attacks import attack as attack_batch
-from invert3d.methods.attacks import attack_recipe, kept, sizes_of
 from invert3d.methods.recipes import recipe_table
 from invert3d.methods.stages import Recipe
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.opening.networks import Network, open_network
-from invert3d.study.explaining.job import checked, targets_of
+from invert3d.study.explaining.held_out import probabilities
+from invert3d.study.explaining.job import checked
 
-#: inputs that are attacked together
+#: inputs that are attacked together, times the starts of each
 AT_ONCE = 16
 #: what the network is asked of: the input, what the attack made of it, and what a file keeps of that
 SEEN = ("before", "after", "saved")
@@ -35,12 +36,12 @@ class Attacked:
     Attributes:
         names: of the inputs.
         start, x: (A, *space.shape) before and after, in the user's units.
-        saved: what a file keeps of x: binary voxels, pictures in 8 bits, points as they are.
+        saved: what a file keeps of x: binary voxels, pictures in 8 bits, rounded toward ``start``, points as they are.
         classes: those that the inputs are of, or by default what the network said of them.
         target: the class that was aimed at, or None.
         before, after, after_saving: the classes that the network predicts from ``start``, ``x`` and ``saved``.
         sizes: by norm (``linf``, ``l2``, ``l0``), how far ``x`` is from ``start`` (A,).
-        steps: that were taken (A,).
+        steps: that were taken (A,), that to a random start among them.
     """
 
     names: tuple[str, ...]
@@ -80,7 +81,9 @@ def attack(
     target: str | None = None,
     budget: float | None = None,
     steps: int | None = None,
+    step_size: float | None = None,
     restarts: int | None = None,
+    loss: Loss | None = None,
     out: str | Path | None = None,
     options: RunOptions = RunOptions(),
 ) -> Attacked:
@@ -88,12 +91,13 @@ def attack(
 
     Args:
         model: bundled weights by name, or an opened ``Network`` (see ``open_network`` for your own).
-        x: clouds (A, N, 3) in the unit sphere, z up; grids (A, 1, S, S, S) of 0 and 1; images (A, 3, H, W) in [0, 1].
+        x: clouds (A, N, 3) in the unit sphere, z up; grids (A, 1, S, S, S) of 0 and 1; images (A, 3, H, W) in [0, 1]
+            of the network's size.
         recipe: ``fgsm``, ``ifgsm``, ``pgd``, ``pgd_l2``, ``momentum``; ``flips`` of voxels; ``remove_points``,
-            ``tangent`` of clouds; a TOML file; or a ``Recipe`` of ``attack_recipe``, to which the next four are given.
-        classes: the class of each input; by default what the network says of it.
-        target: a class that all of them shall become; by default any other.
-        budget, steps, restarts: see ``attack_recipe``.
+            ``tangent`` of clouds; a TOML file; or a ``Recipe`` of ``attack_recipe``.
+        classes: the name of the class of each input; by default what the network says of it.
+        target: the name of a class that all of them shall become; by default any other than their own.
+        budget, steps, step_size, restarts, loss: see ``attack_recipe``.
         out: a run folder to write, in place of that of the options; nothing is kept without one.
         options: the seed, workers, and whether a run is gone on with.
 
@@ -102,19 +106,22 @@ def attack(
         KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
     """
     network = model if isinstance(model, Network) else open_network(model)
-    inputs = torch.as_tensor(x).to(network.frozen.dtype)
+    inputs = torch.as_tensor(x).detach().to(network.frozen.dtype)
     if isinstance(network.frozen.space, Points) and inputs.dim() == 3:
         network = network.with_points(inputs.shape[1])
+    if inputs.dim() == len(network.frozen.space.shape):
+        raise ValueError(f"give a batch of inputs, x[None] for one: this is {tuple(inputs.shape)}")
+    if classes is not None and (isinstance(classes, str) or len(classes) != len(inputs)):
+        raise ValueError(f"{len(inputs)} inputs need as many names of classes, in a list, not {classes!r}")
     named = {f"{i:04d}": each for i, each in enumerate(inputs)}
     if isinstance(recipe, str):
-        recipe = attack_recipe(
-            recipe, network.frozen.space, budget=budget, steps=steps, restarts=restarts, targeted=target is not None
-        )
-    elif not (budget is None and steps is None and restarts is None):
-        raise ValueError("a recipe that is made has its budget, steps and restarts: give them to attack_recipe")
+        asked = {"budget": budget, "steps": steps, "step_size": step_size, "restarts": restarts, "loss": loss}
+        recipe = attack_recipe(recipe, network.frozen.space, **asked)  # type: ignore[arg-type]
+    elif any(each is not None for each in (budget, steps, step_size, restarts, loss)):
+        raise ValueError("a Recipe has its own budget, steps, step size, restarts and loss: give them to attack_recipe")
     truth = None if classes is None else dict(zip(named, classes, strict=True))
-    asked = {"": Attack(network=network, recipe=recipe, target=target)}
-    return attacked(execute(attacks_job(asked, named, truth), options.into(out)).whole())
+    attacks = {"": Attack(network=network, recipe=recipe, target=target)}
+    return attacked(execute(attacks_job(attacks, named, truth), options.into(out)).whole())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +164,14 @@ class AttackInputs:
             start,
             torch.tensor(aims, device=frozen.device),
             recipe,
+            targeted=asked.target is not None,
             seed=context.seed,
             samples=[unit.name for unit in units],
             recorders=[Progress(context, recipe.steps)],
             resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
         )
         x = result.x.detach()
-        saved = kept(x, frozen.space)
+        saved = kept(x, start, frozen.space)
         with torch.no_grad():
             said = {name: frozen(each).softmax(-1) for name, each in zip(SEEN, (start, x, saved), strict=True)}
         sizes = sizes_of(start, x)
@@ -203,10 +211,11 @@ def attacks_job(
         units=tuple(
             Unit(
                 name=file_name(f"{key}-{label}" if key else label),
+                cost=asked.recipe.starts,
                 group=key,
                 values={"attack": key, "x": each, "class": name, "label": label},
             )
-            for key in attacks
+            for key, asked in attacks.items()
             for (label, each), name in zip(inputs.items(), classes, strict=True)
         ),
         worker=AttackInputs(attacks=attacks),
@@ -226,14 +235,16 @@ def classes_of(network: Network, inputs: Mapping[str, Tensor], truth: Mapping[st
     checked(space, x)
     if isinstance(space, Voxels) and (empty := [name for name, grid in inputs.items() if not grid.any()]):
         raise ValueError(f"{empty[0]}: nothing in the grid is filled")
-    said = [network.classes[i] for i in targets_of(network, x, None).tolist()]
-    return [truth.get(name, each) for name, each in zip(inputs, said, strict=True)]
+    asked = [i for i, name in enumerate(inputs) if name not in truth]
+    said = [network.classes[i] for i in probabilities(network, x[asked]).argmax(-1).tolist()] if asked else []
+    return [truth[name] if name in truth else said[asked.index(i)] for i, name in enumerate(inputs)]
 
 
 def check_attack(attack: Attack, inputs: Mapping[str, Tensor], classes: Sequence[str]) -> None:
     """Raise ValueError unless the network takes these inputs, and knows their classes and another that is aimed at."""
+    check_recipe(attack.recipe, attack.network.frozen.space)
     attack.network.frozen.space.validate(torch.stack(list(inputs.values())))
-    for name in {*classes, *(() if attack.target is None else (attack.target,))}:
+    for name in dict.fromkeys([*classes, *([] if attack.target is None else [attack.target])]):
         attack.network.index(name)
     if attack.target in classes:
         already = list(inputs)[classes.index(attack.target)]
@@ -241,8 +252,9 @@ def check_attack(attack: Attack, inputs: Mapping[str, Tensor], classes: Sequence
 
 
 def attacked(outcome: Outcome, key: str = "") -> Attacked:
-    """What one of the attacks of a job left."""
-    units, made = zip(*((u, m) for u, m in outcome.each() if u.values["attack"] == key), strict=True)
+    """What one of the attacks of a job, that was done to its end, left."""
+    units = [unit for unit in outcome.job.units if unit.values["attack"] == key]
+    made = [done for unit in units if (done := outcome.made(unit.name)) is not None]
 
     def stacked(name: str) -> Tensor:
         return torch.stack([each.arrays[name] for each in made])

@@ -1,5 +1,6 @@
 """What an attack did: a table, pictures of inputs before and after, and one page."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.opening.networks import Network
+from invert3d.ops.files import write_bytes
 from invert3d.study.attacks.job import SEEN, Attacked, attacked
 from invert3d.study.explaining.pictures import Map, panel
 
@@ -24,13 +26,35 @@ SIZES: dict[str, tuple[tuple[str, str, str], ...]] = {
 
 
 def write_attacks(outcome: Outcome, network: Network) -> dict[str, Any]:
-    """table.json, figure.png and index.html of a job of attacks, into its folder. Returns the table."""
+    """table.json, figure.png, index.html and the attacked inputs as files, of a job of attacks, into its folder.
+
+    Returns the table.
+    """
     found, space = attacked(outcome), network.frozen.space
+    write_inputs(outcome.path / "attacked", found, space)
     table = table_of(found, space, outcome.job.settings["attacks"][""]["recipe"]["name"])
     table["note"] += network.guessed
     write_json(outcome.path / "table.json", table)
     draw(outcome.path, found, space, table, [made.facts for _, made in outcome.each()])
     return table
+
+
+def write_inputs(folder: Path, found: Attacked, space: Space) -> None:
+    """The attacked inputs, as saved: grids as .npy of 0 and 1, clouds as .ply, pictures as .png."""
+    from PIL.Image import fromarray
+
+    from invert3d.view.files import write_ply
+
+    for name, x in zip(found.names, found.saved.numpy(force=True), strict=True):
+        if isinstance(space, Points):
+            write_ply(folder / f"{name}.ply", x)
+            continue
+        file, ending = io.BytesIO(), "npy" if isinstance(space, Voxels) else "png"
+        if ending == "npy":
+            np.save(file, x[0].astype(np.uint8))
+        else:
+            fromarray((x.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(file, "PNG")
+        write_bytes(folder / f"{name}.{ending}", file.getvalue())
 
 
 def table_of(found: Attacked, space: Space, recipe: str) -> dict[str, Any]:
@@ -47,7 +71,7 @@ def table_of(found: Attacked, space: Space, recipe: str) -> dict[str, Any]:
     note = f"{reached} of {count} inputs are {aim} from the saved file"
     note += f" ({unsaved} before saving)" if unsaved != reached else ""
     wrong = sum(before != own for before, own in zip(found.before, found.classes, strict=True))
-    note += f"; {wrong} of them were misclassified before the attack." if wrong else "."
+    note += f"; {wrong} of the {count} were misclassified before the attack." if wrong else "."
     if isinstance(space, Voxels):
         note += " A saved voxel is empty or full."
     return {

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.attacks import attack_recipe, budget_of
+from invert3d.methods.attacks import attack_recipe, budget_of, norm_of
 from invert3d.methods.stages import Recipe
 from invert3d.opening.networks import Network
 from invert3d.study.attacks.job import Attack, attacked, attacks_job
 from invert3d.study.explaining.held_out import probabilities
+
+#: attacks that do not look at the gradient: what a change of that size does by itself
+CONTROLS = ("noise", "flips_at_random")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +60,23 @@ class Robustness:
     Attributes:
         attack: its name, with the number of steps where that was asked for.
         network: that was attacked.
-        budget: how much an input could change.
+        control: whether the attack does not look at the gradient.
+        budget, norm: how much an input could change, and in which norm (``norm_of``).
         wrong: by network, which inputs it gets wrong (A,), before saving.
         wrong_saved: the same of what a file holds.
         wrong_before: which inputs the attacked network got wrong before the attack (A,).
-        change: the median change, in the norm of the budget (``l0`` for counted elements, else the largest value).
+        change: how far each is from where it began (A,), in the norm of the budget, or ``linf`` where it has none.
     """
 
     attack: str
     network: str
     budget: float
+    norm: str
+    control: bool
     wrong: Mapping[str, Tensor]
     wrong_saved: Mapping[str, Tensor]
     wrong_before: Tensor
-    change: float
+    change: Tensor
 
     @property
     def error(self) -> float:
@@ -93,12 +99,13 @@ class Robustness:
         return {
             "attack": self.attack,
             "budget": f"{self.budget:g}",
+            "norm": self.norm,
             "network": self.network,
             "inputs": len(self.wrong_before),
             "error before": round(share(self.wrong_before), 4),
             "adversarial error": round(self.error, 4),
             "adversarial error, saved": round(self.error_saved, 4),
-            "median change": f"{self.change:.3g}",
+            "median change": f"{float(self.change.median()):.3g}",
             **{f"corrected by {name}": _rounded(self.correction(name)) for name in others},
         }
 
@@ -137,6 +144,8 @@ def robustness(
         raise ValueError(f"networks that read each other's inputs must take one shape, not {shapes}")
     pairs = [(way, network) for way in ways for network in networks]
     attacks = {key_of(way, each): Attack(network=each, recipe=way.recipe(each)) for way, each in pairs}
+    if len(classes) != len(inputs):
+        raise ValueError(f"{len(inputs)} inputs need as many classes, not {len(classes)}")
     truth = dict(zip(inputs, classes, strict=True))
     outcome = execute(attacks_job(attacks, inputs, truth), run).whole()
     return [measured(outcome, way, network, networks) for way, network in pairs]
@@ -159,15 +168,17 @@ def measured(outcome: Outcome, way: Way, network: Network, networks: Sequence[Ne
             for each in networks
         }
 
-    counted = any(hasattr(projection, "count") for stage in recipe.stages for projection in stage.projections)
+    norm = norm_of(recipe)
     return Robustness(
         attack=f"{way.name}, {way.steps} steps" if way.steps else way.name,
         network=network.name,
         budget=budget_of(recipe),
+        norm=norm,
+        control=way.name in CONTROLS,
         wrong=wrong(found.x),
         wrong_saved=wrong(found.saved),
         wrong_before=torch.tensor([a != b for a, b in zip(found.before, found.classes, strict=True)]),
-        change=float(found.sizes["l0" if counted else "linf"].median()),
+        change=found.sizes.get(norm, found.sizes["linf"]),
     )
 
 
@@ -175,9 +186,9 @@ def warnings_of(found: Sequence[Robustness]) -> list[str]:
     """Signs that an attack was too weak to show robustness (after Athalye et al. 2018), in words.
 
     An error that falls as the budget grows; inputs that were made for another network and fool this one more than its
-    own do; as much change at random that fools it more.
+    own do; as much change at random that fools it more; inputs that did not change, because the gradient is zero.
     """
-    return [*falling(found), *beaten_by_others(found), *beaten_by_chance(found)]
+    return [*falling(found), *beaten_by_others(found), *beaten_by_chance(found), *unmoved(found)]
 
 
 def falling(found: Sequence[Robustness]) -> list[str]:
@@ -209,10 +220,18 @@ def beaten_by_chance(found: Sequence[Robustness]) -> list[str]:
     return [
         f"{named(own)}: {control.attack} fools it more"
         for own, control in permutations(found, 2)
-        if control.attack == ("flips_at_random" if own.attack.startswith("flips") else "noise")
-        and (own.network, own.budget) == (control.network, control.budget)
+        if control.control
+        and not own.control
+        and (own.network, own.budget, own.norm) == (control.network, control.budget, control.norm)
         and control.error > own.error
     ]
+
+
+def unmoved(found: Sequence[Robustness]) -> list[str]:
+    """Attacks that did not change some of the inputs that the network gets right."""
+    still = [(each, share(each.change[~each.wrong_before] == 0)) for each in found if not each.wrong_before.all()]
+    reason = "did not change: the gradient is zero there, try the loss logit_gap"
+    return [f"{named(each)}: {part:.0%} of the inputs {reason}" for each, part in still if part > 0]
 
 
 def named(one: Robustness) -> str:
