@@ -69,14 +69,25 @@ rooms() { # name of the run, family, then steps and the other options
     shift 2
     train "$folder" "$family-rooms" detector "$family" --data build/rooms --pictures 6300 --held-out 300 --steps "$@"
 }
-for each in "fcos 2400" "fasterrcnn 1300" "maskrcnn 1600"; do
-    read -r family steps <<<"$each"
-    rooms "$family-rooms" "$family" "$steps" --rate 1.5e-3
-    keep "$family-rooms" "$family-rooms"
-done
+rooms fcos-rooms fcos 2400 --rate 1.5e-3
+keep fcos-rooms fcos-rooms
+# first apart from each other
+rooms fasterrcnn-apart fasterrcnn 1300 --rate 1.5e-3
+rooms maskrcnn-apart maskrcnn 1600 --rate 1.5e-3
 rooms retinanet-first retinanet 2000 --rate 1.5e-3
-rooms retinanet-rooms retinanet 1800 --rate 1e-3 --seed 1 --start build/train/retinanet-first/retinanet-rooms.safetensors
-keep retinanet-rooms retinanet-rooms
+rooms retinanet-apart retinanet 1800 --rate 1e-3 --seed 1 --start build/train/retinanet-first/retinanet-rooms.safetensors
+# then on the backbone of FCOS, whose first layers are kept, as detectors of photographs begin on one of ImageNet
+shared() { # name of the run, family, the run it starts from, then steps and the other options
+    local folder=$1 family=$2 start=build/train/$3/$2-rooms.safetensors
+    shift 3
+    rooms "$folder" "$family" "$@" --start "$start" --backbone fcos-rooms
+}
+shared fasterrcnn-rooms fasterrcnn fasterrcnn-apart 2600 --rate 1.2e-3 --seed 3
+shared maskrcnn-shared maskrcnn maskrcnn-apart 500 --rate 1e-3 --seed 2
+shared maskrcnn-rooms maskrcnn maskrcnn-shared 2600 --rate 1.2e-3 --seed 3
+shared retinanet-shared retinanet retinanet-apart 900 --rate 1e-3 --seed 2
+shared retinanet-rooms retinanet retinanet-shared 3400 --rate 1.2e-3 --seed 3
+for family in fasterrcnn maskrcnn retinanet; do keep "$family-rooms" "$family-rooms"; done
 
 for density in 0.05 0.02; do
     way=$([ "$density" = 0.05 ] && echo magnitude || echo gradual)

@@ -244,7 +244,7 @@ def check_attack(attack: Attack, inputs: Mapping[str, Tensor], classes: Sequence
     """Raise ValueError unless the network takes these inputs, and knows their classes and another that is aimed at."""
     check_recipe(attack.recipe, attack.network.frozen.space)
     attack.network.frozen.space.validate(torch.stack(list(inputs.values())))
-    for name in dict.fromkeys([*classes, *([] if attack.target is None else [attack.target])]):
+    for name in classes if attack.target is None else (*classes, attack.target):
         attack.network.index(name)
     if attack.target in classes:
         already = list(inputs)[classes.index(attack.target)]
