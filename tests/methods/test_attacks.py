@@ -19,7 +19,17 @@ from invert3d.engine.objective import as_terms
 from invert3d.engine.projection import Every
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.engine.stepper import UnitGradient
-from invert3d.methods.attacks import attack, attack_recipe, budget_of, kept, norm_of, sizes_of, toward, with_budget
+from invert3d.methods.attacks import (
+    attack,
+    attack_recipe,
+    budget_of,
+    is_targeted,
+    kept,
+    norm_of,
+    sizes_of,
+    toward,
+    with_budget,
+)
 from invert3d.methods.recipes import recipe_names
 from invert3d.methods.stages import run_stages
 from invert3d.models.pointnet import PointNet
@@ -175,7 +185,8 @@ def test_attacks_raise_the_loss_of_the_true_class_and_targeted_ones_lower_that_o
     x, y, found = attacked(name, model=model, budget=0.2)
     assert (F.cross_entropy(model(found), y, reduction="none") > F.cross_entropy(model(x), y, reduction="none")).all()
     wanted = (y + 1) % 4
-    result, _ = attack(Frozen(model, PICTURES), x, wanted, attack_recipe(name, PICTURES, budget=0.2), targeted=True)
+    recipe = toward(attack_recipe(name, PICTURES, budget=0.2))
+    result, _ = attack(Frozen(model, PICTURES), x, wanted, recipe)
     before, after = (F.cross_entropy(model(each), wanted, reduction="none") for each in (x, result.x))
     assert (after < before).all()
 
@@ -194,16 +205,11 @@ def test_the_start_that_is_kept_is_the_worst_in_the_end(targeted: bool) -> None:
         other = outputs.scatter(1, aim[:, None], -math.inf).amax(1)
         return own - other if targeted else other - own
 
-    kept_one, _ = attack(frozen, x, aim, recipe, targeted=targeted, seed=2)
+    recipe, alone = (toward(each) if targeted else each for each in (recipe, alone))
+    assert is_targeted(recipe) == targeted
+    kept_one, _ = attack(frozen, x, aim, recipe, seed=2)
     whole = [
-        run_stages(
-            frozen,
-            aim,
-            replace(toward(alone) if targeted else alone),
-            samples=[f"{i}/{k}" for i in range(len(x))],
-            seed=2,
-            start=x,
-        )[0].x
+        run_stages(frozen, aim, alone, samples=[f"{i}/{k}" for i in range(len(x))], seed=2, start=x)[0].x
         for k in range(6)
     ]
     gaps = torch.stack([gap(each) for each in whole])

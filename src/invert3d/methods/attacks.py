@@ -205,20 +205,24 @@ def toward(recipe: Recipe) -> Recipe:
     return replace(recipe, objective=objective, stages=tuple(map(turned, recipe.stages)))
 
 
+def is_targeted(recipe: Recipe) -> bool:
+    """Whether a recipe minimizes the loss of the target class."""
+    return any(weight > 0 for weight, term in as_terms(recipe.objective) if isinstance(term, OF_CLASSES))
+
+
 def attack(
     model: Frozen,
     x: Tensor,
     target: Tensor,
     recipe: Recipe,
     *,
-    targeted: bool = False,
     samples: Sequence[str] | None = None,
     seed: int = 0,
     recorders: Sequence[Recorder] = (),
     resume: Unfinished | None = None,
 ) -> tuple[Result, Unfinished | None]:
-    """Attack inputs x (B, *space.shape), legal ones, of the classes ``target`` (B,): those they are of, or, if
-    ``targeted``, those they shall become. All else as ``run_stages``.
+    """Attack inputs x (B, *space.shape), legal ones, of the classes ``target`` (B,): those they are of, or, by a recipe
+    that was turned ``toward`` them, those they shall become. All else as ``run_stages``.
 
     Of several starts of an input one is kept by what the network says of it in the end: one that is fooled before one
     that is not, then by the gap between the two logits. The result's loss is one step older than its x.
@@ -236,7 +240,7 @@ def attack(
     result, left = run_stages(
         model,
         target.repeat_interleave(starts),
-        replace(toward(recipe) if targeted else recipe, starts=1),
+        replace(recipe, starts=1),
         samples=[f"{name}/{k}" for name in names for k in range(starts)],
         seed=seed,
         start=x.repeat_interleave(starts, 0),
@@ -244,7 +248,7 @@ def attack(
         resume=resume,
     )
     if starts > 1:
-        result = result.select(worst(model, result, target.repeat_interleave(starts), starts, targeted))
+        result = result.select(worst(model, result, target.repeat_interleave(starts), starts, is_targeted(recipe)))
     return result, left
 
 

@@ -17,7 +17,7 @@ import invert3d
 from invert3d.engine.space import Voxels
 from invert3d.jobs.job import Progress
 from invert3d.jobs.options import RunOptions
-from invert3d.methods.attacks import attack_recipe
+from invert3d.methods.attacks import attack_recipe, toward
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.attacks.job import Attack, attack, attacks_job
 from invert3d.study.attacks.report import changed
@@ -185,3 +185,5 @@ def test_a_made_recipe_is_turned_toward_a_target() -> None:
     recipe = attack_recipe("flips", network.frozen.space, budget=8)
     found = attack(network, grids(23), recipe, target="few", options=QUIET)
     assert found.success.tolist() == [True] and found.sizes["l0"].tolist() == [3]
+    with pytest.raises(ValueError, match="the recipe flips is targeted: give the untargeted one"):
+        attack(network, grids(23), toward(recipe), target="few", options=QUIET)

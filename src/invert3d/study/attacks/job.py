@@ -14,7 +14,7 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.methods.attacks import Loss, attack_recipe, check_recipe, kept, sizes_of
+from invert3d.methods.attacks import Loss, attack_recipe, check_recipe, is_targeted, kept, sizes_of, toward
 from invert3d.methods.attacks import attack as attack_batch
 from invert3d.methods.recipes import recipe_table
 from invert3d.methods.stages import Recipe
@@ -163,8 +163,7 @@ class AttackInputs:
             frozen,
             start,
             torch.tensor(aims, device=frozen.device),
-            recipe,
-            targeted=asked.target is not None,
+            recipe if asked.target is None else toward(recipe),
             seed=context.seed,
             samples=[unit.name for unit in units],
             recorders=[Progress(context, recipe.steps)],
@@ -243,6 +242,8 @@ def classes_of(network: Network, inputs: Mapping[str, Tensor], truth: Mapping[st
 def check_attack(attack: Attack, inputs: Mapping[str, Tensor], classes: Sequence[str]) -> None:
     """Raise ValueError unless the network takes these inputs, and knows their classes and another that is aimed at."""
     check_recipe(attack.recipe, attack.network.frozen.space)
+    if is_targeted(attack.recipe):
+        raise ValueError(f"the recipe {attack.recipe.name} is targeted: give the untargeted one, and name the target")
     attack.network.frozen.space.validate(torch.stack(list(inputs.values())))
     for name in classes if attack.target is None else (*classes, attack.target):
         attack.network.index(name)

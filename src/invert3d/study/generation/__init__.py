@@ -1,0 +1,1 @@
+"""How good are generated shapes, and which scores can tell them from real ones?"""

@@ -1,0 +1,80 @@
+"""Scores of generated shapes by class and on average, as a job of one unit a source."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.evaluate.generation import NEIGHBORS, Shapes, check_extra, inception_score, mean_scores, scores_of_class
+from invert3d.jobs.job import Job
+from invert3d.jobs.rows import rows_job
+from invert3d.opening.networks import Network, open_network
+from invert3d.study.generation.sources import Real, parsed, real_shapes, shapes_of
+
+REFERENCE = "voxel_nin-modelnet10"
+MEAN = "mean of classes"
+
+
+@torch.no_grad()
+def seen(network: Network, grids: Tensor, labels: Tensor) -> Shapes:
+    """Grids (M, 30, 30, 30) as a reference network sees them: the volumetric network of Qi et al. 2016, its last
+    convolution, as in 3DWINN (Huang et al. 2019)."""
+    frozen, features, logits = network.frozen, [], []
+    with frozen:
+        for part in grids.split(64):
+            x = frozen.space.encode(part[:, None].to(frozen.device, frozen.dtype))
+            features.append(frozen.model.features(x).cpu())
+            logits.append(frozen.model(x).cpu())
+    return Shapes(grids=grids, labels=labels, features=torch.cat(features), logits=torch.cat(logits))
+
+
+def source_row(*, source: str, count: int, reference: str, data: str | None, seed: int) -> dict[str, Any]:
+    """The scores of one source, a table of classes and their mean: ``{"rows": [...]}``."""
+    real, network = real_shapes(data), open_network(reference)
+    made = seen(network, *shapes_of(source, real, count, seed))
+    test = seen(network, real.test, real.test_labels)
+    against = seen(network, real.train, real.train_labels) if source == "test" else test
+    train = Shapes(grids=real.train, labels=real.train_labels, features=torch.empty(0), logits=torch.empty(0))
+    return {"rows": rows_of_source(source, made, against, train, real)}
+
+
+def rows_of_source(source: str, made: Shapes, against: Shapes, train: Shapes, real: Real) -> list[dict[str, Any]]:
+    """A row for each class, and first that of their means."""
+    labels = [label for label in range(len(real.classes)) if (made.labels == label).any()]
+    found = []
+    for label in labels:
+        own = train.grids[train.labels == label]
+        few = Shapes(grids=own, labels=own.new_zeros(len(own)).long(), features=own[:0].float(), logits=own[:0].float())
+        found.append(scores_of_class(made.of(label), against.of(label), few))
+    score, spread = inception_score(made.logits)
+    whole = {"inception score": score, "its deviation": spread, **mean_scores(found)}
+    named = [
+        (MEAN, len(made), whole),
+        *((real.classes[i], len(made.of(i)), s) for i, s in zip(labels, found, strict=True)),
+    ]
+    return [
+        {"source": source, "class": name, "shapes": count, **{key: round(value, 4) for key, value in each.items()}}
+        for name, count, each in named
+    ]
+
+
+def generation_job(sources: Sequence[str], count: int, reference: str = REFERENCE, data: str | None = None) -> Job:
+    """The job of scoring several sources, ``count`` shapes of each class.
+
+    Raises ValueError for data or a reference that is not there, one without ``features``, or an unknown source, and
+    ModuleNotFoundError where the extra ``generation`` is not installed.
+    """
+    check_extra()
+    if count < NEIGHBORS + 2:
+        raise ValueError(f"scores by {NEIGHBORS} nearest neighbors need at least {NEIGHBORS + 2} shapes of a class")
+    real, network = real_shapes(data), open_network(reference)
+    if not hasattr(network.frozen.model, "features") or network.frozen.space.shape != (1, 30, 30, 30):
+        raise ValueError(f"{reference} cannot be the reference: it needs features() of voxel grids 30 a side")
+    if network.classes != real.classes:
+        raise ValueError(f"{reference} knows other classes than ModelNet10: {', '.join(network.classes)}")
+    for source in sources:
+        parsed(source)
+    return rows_job(
+        "generation", source_row, [{"source": each} for each in sources], count=count, reference=reference, data=data
+    )
