@@ -21,11 +21,12 @@ def seen(network: Network, grids: Tensor, labels: Tensor) -> Shapes:
     """Grids (M, 30, 30, 30) as a reference network sees them: the volumetric network of Qi et al. 2016, its last
     convolution, as in 3DWINN (Huang et al. 2019)."""
     frozen, features, logits = network.frozen, [], []
+    model: Any = frozen.model
     with frozen:
         for part in grids.split(64):
             x = frozen.space.encode(part[:, None].to(frozen.device, frozen.dtype))
-            features.append(frozen.model.features(x).cpu())
-            logits.append(frozen.model(x).cpu())
+            features.append(model.features(x).cpu())
+            logits.append(model(x).cpu())
     return Shapes(grids=grids, labels=labels, features=torch.cat(features), logits=torch.cat(logits))
 
 
