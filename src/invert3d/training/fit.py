@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,18 @@ class Checkpoints:
         check("every", self.every, 1, 10_000_000)
 
 
+class Remembers(Protocol):
+    """What can be kept in a checkpoint, as tensors and plain values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What there is to keep."""
+        ...
+
+    def load_state_dict(self, table: Mapping[str, Any]) -> None:
+        """Take it back."""
+        ...
+
+
 def fit(
     model: nn.Module,
     batches: Batches,
@@ -91,6 +103,7 @@ def fit(
     keep: Checkpoints | None = None,
     report: Callable[[int, float], None] | None = None,
     after: Callable[[int], None] | None = None,
+    memory: Remembers | None = None,
 ) -> None:
     """Train a network in place. It ends in eval mode.
 
@@ -102,6 +115,7 @@ def fit(
         keep: write a checkpoint now and then, and when ``report`` raises KeyboardInterrupt.
         report: called after each step with the number of steps done and the running loss.
         after: called with the step once the weights have changed. The first step is 0.
+        memory: what batches and loss remember from step to step: it is kept in checkpoints.
 
     Raises:
         ValueError: the loss was not finite for more than ten batches in a row; or the checkpoint is damaged, or is one
@@ -110,7 +124,7 @@ def fit(
     """
     keep_freed_memory()
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
-    training = Training(model, optimizer, settings)
+    training = Training(model, optimizer, settings, memory)
     if keep is not None and keep.resume and keep.path.exists():
         training.load(keep.path)
     model.train()
@@ -140,8 +154,10 @@ class Training:
     ``lost`` counts the latest batches that could not be used.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings) -> None:
-        self.model, self.optimizer, self.settings = model, optimizer, settings
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, settings: FitSettings, memory: Remembers | None = None
+    ) -> None:
+        self.model, self.optimizer, self.settings, self.memory = model, optimizer, settings, memory
         self.step, self.loss, self.lost = 0, math.nan, 0
 
     def take(self, x: Any, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
@@ -173,6 +189,7 @@ class Training:
             "lost": self.lost,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "memory": None if self.memory is None else self.memory.state_dict(),
         }
         buffer = io.BytesIO()
         torch.save(table, buffer)
@@ -195,6 +212,8 @@ class Training:
             raise ValueError(f"{path} is the checkpoint of another network than this {type(self.model).__name__}")
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(optimizer)
+        if self.memory is not None:
+            self.memory.load_state_dict(table["memory"])
         self.step, self.loss, self.lost = step, loss, lost
 
 

@@ -1,0 +1,266 @@
+"""Introspective training: a classifier learns against shapes that it would itself take for its classes.
+
+Reclassification by synthesis (Tu 2007; Lazarow, Jin & Tu 2017; Lee et al. 2018; Huang et al. 2019, 3DWINN), with what
+energy-based models learned since. For real shapes x of classes y and pseudo-negatives x- that were made for y,
+
+    loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-))) + lambda |df_y(x)/dx|^2
+
+x' is x in an augmented view (Yang et al. 2023, SADA-JEM). Pseudo-negatives are gradient ascents on f_y, a few steps
+at a time, from a buffer of each class; a share of them begins anew (Du & Mordatch 2019), at a Gaussian over the
+principal components of the class (``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). Ascent
+stops at a score drawn from those of the real shapes (Lee et al. 2018; here for each shape by itself).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.model import Frozen
+from invert3d.engine.space import Voxels
+from invert3d.methods.introspection import synthesize
+from invert3d.models.class_gaussians import ClassGaussians
+from invert3d.ops.seeds import seed_of
+from invert3d.training.data import Grids
+from invert3d.training.fit import Checkpoints, FitSettings, check, fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntrospectiveSettings(FitSettings):
+    """How a network is trained against its own shapes; ``batch`` counts real shapes, and as many pseudo-negatives.
+
+    Attributes:
+        alpha: weight of the terms that tell real shapes from pseudo-negatives.
+        penalty: lambda, weight of the squared gradient at real shapes, every fourth step.
+        ascent: steps of ascent in one step of training, at most.
+        length: of a step of ascent (L2).
+        kept: pseudo-negatives in the buffer of each class.
+        renewed: share of them that begin anew.
+        components: of the Gaussians that they begin from.
+        jitter: standard deviation of noise on the occupancy of real shapes.
+        average: decay of the running average of the weights, which is what is kept in the end.
+    """
+
+    alpha: float = 0.1
+    penalty: float = 1.0
+    ascent: int = 15
+    length: float = 0.5
+    kept: int = 200
+    renewed: float = 0.05
+    components: int = 16
+    jitter: float = 0.03
+    average: float = 0.998
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("alpha", "penalty", "jitter"):
+            check(name, getattr(self, name), 0, 1e3)
+        for name in ("ascent", "kept", "components"):
+            check(name, getattr(self, name), 1, 100_000)
+        check("renewed", self.renewed, 0, 1)
+        check("average", self.average, 0, 1)
+        if not 0 < self.length <= 100:
+            raise ValueError(f"length must be above 0 and at most 100, not {self.length}")
+
+
+@dataclass
+class Memory:
+    """What a training remembers beside weights and optimizer: pseudo-negatives (K, kept, S, S, S) in 8 bits, the scores
+    of the latest real shapes (n,), and the running average of the weights."""
+
+    buffer: Tensor
+    scores: Tensor
+    average: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors."""
+        return {"buffer": self.buffer, "scores": self.scores, "average": self.average}
+
+    def load_state_dict(self, table: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self.buffer, self.scores, self.average = table["buffer"], table["scores"], dict(table["average"])
+
+
+class Introspection:
+    """Batches of real shapes and pseudo-negatives that the model itself makes, and what has to be remembered."""
+
+    def __init__(self, model: nn.Module, data: Grids, starts: ClassGaussians, settings: IntrospectiveSettings) -> None:
+        self.model, self.data, self.starts, self.settings = model, data, starts, settings
+        self.labels = torch.from_numpy(data.train_labels)
+        classes, size = len(data.classes), data.voxels.size
+        buffer = torch.zeros(classes, settings.kept, size, size, size, dtype=torch.uint8)
+        self.memory = Memory(buffer=buffer, scores=torch.zeros(1))
+        for label in range(classes):
+            draws = Draws.seeded(settings.seed, [f"{label}/{k}" for k in range(settings.kept)], "first")
+            buffer[label] = _bytes(self.begun(torch.full((settings.kept,), label), draws))
+
+    @torch.no_grad()
+    def begun(self, labels: Tensor, draws: Draws) -> Tensor:
+        """New starts (B, S, S, S) in [0, 1] of classes (B,)."""
+        z = draws.normal(torch.empty(len(labels), 0), self.starts.components.shape[1])
+        return self.starts(labels, z).clamp(0, 1)
+
+    def batch(self, step: int) -> tuple["Shown", dict[str, Tensor]]:
+        """Real shapes, the same in augmented views, and pseudo-negatives of a step, all (B, 1, S, S, S) in [0, 1]."""
+        settings, classes = self.settings, len(self.data.classes)
+        generator = torch.Generator().manual_seed(seed_of(settings.seed, "batch", step))
+        labels = torch.arange(settings.batch) % classes
+        rows = torch.cat([self._row(int(label), generator) for label in labels])
+        places = torch.randint(settings.kept, (settings.batch,), generator=generator)
+        anew = torch.rand(settings.batch, generator=generator) < settings.renewed
+        draws = Draws.seeded(settings.seed, [f"{step}/{k}" for k in range(settings.batch)], "starts")
+        start = self.memory.buffer[labels, places].float() / 255
+        start = torch.where(anew[:, None, None, None], self.begun(labels, draws), start)
+        picked = torch.randint(len(self.memory.scores), (settings.batch,), generator=generator)
+        made = self.synthesized(start[:, None], labels, self.memory.scores[picked])
+        self.memory.buffer[labels, places] = _bytes(made[:, 0])
+        real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
+        noisy = (real + settings.jitter * torch.randn(real.shape, generator=generator)).clamp(0, 1)
+        views = self.data.views(rows, Draws.seeded(settings.seed, ["views"], step), 0, 0.0)
+        voxels = self.data.voxels
+        shown = Shown(voxels.encode(noisy), views, voxels.encode(made), penalized=step % 4 == 0)
+        return shown, {"labels": labels}
+
+    def _row(self, label: int, generator: torch.Generator) -> Tensor:
+        own = (self.labels == label).nonzero()[:, 0]
+        return own[torch.randint(len(own), (1,), generator=generator)]
+
+    def synthesized(self, start: Tensor, labels: Tensor, thresholds: Tensor) -> Tensor:
+        """Pseudo-negatives (B, 1, S, S, S) of the model as it is, in eval mode."""
+        settings, device = self.settings, next(self.model.parameters()).device
+        frozen = Frozen(self.model, self.data.voxels, output="logits", bf16=settings.bf16)
+        made = synthesize(
+            frozen,
+            start.to(device),
+            labels.to(device),
+            steps=settings.ascent,
+            rate=settings.length,
+            thresholds=thresholds,
+        )
+        return made.cpu().float()
+
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        """Take the weights into their running average."""
+        own = self.model.state_dict()
+        before = self.memory.average or {name: value.clone() for name, value in own.items()}
+        decay = min(self.settings.average, (1 + step) / (10 + step))
+        for name, value in own.items():
+            if value.is_floating_point():
+                before[name].lerp_(value, 1 - decay)
+            else:
+                before[name].copy_(value)
+        self.memory.average = before
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A batch as the network takes it: real shapes, augmented views of them, pseudo-negatives (B, 1, S, S, S) each."""
+
+    real: Tensor
+    views: Tensor
+    made: Tensor
+    penalized: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.real.device
+
+    def to(self, device: torch.device) -> "Shown":
+        """The same on a device."""
+        return Shown(self.real.to(device), self.views.to(device), self.made.to(device), self.penalized)
+
+
+class Scores(nn.Module):
+    """A classifier that scores all parts of a batch at once, and, where it is asked, its gradient at real shapes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, shown: Shown) -> dict[str, Tensor]:
+        parts = self.model(torch.cat([shown.views, shown.made])).split(len(shown.views))
+        found = dict(zip(("views", "made"), parts, strict=True))
+        if not shown.penalized:
+            return {**found, "real": self.model(shown.real)}
+        leaf = shown.real.detach().requires_grad_()
+        found["real"] = self.model(leaf)
+        own = found["real"].gather(1, _labels(len(leaf), found["real"])[:, None]).sum()
+        (slope,) = torch.autograd.grad(own, leaf, create_graph=True)
+        return {**found, "slopes": slope.flatten(1).float().square().sum(1)}
+
+
+def _labels(count: int, scores: Tensor) -> Tensor:
+    """The classes of a batch, in their order: see ``Introspection.batch``."""
+    return torch.arange(count, device=scores.device) % scores.shape[1]
+
+
+def introspective_loss(settings: IntrospectiveSettings, memory: Memory) -> Callable[..., Tensor]:
+    """The loss above; the scores of the real shapes are remembered, to be thresholds."""
+
+    def loss(found: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        labels = target["labels"]
+        own = {name: found[name].gather(1, labels[:, None])[:, 0] for name in ("real", "made")}
+        memory.scores = torch.cat([own["real"].detach().cpu(), memory.scores])[: 8 * len(labels)]
+        told = F.softplus(-own["real"]).mean() + F.softplus(own["made"]).mean()
+        whole = F.cross_entropy(found["views"], labels) + settings.alpha * told
+        return whole + settings.penalty * settings.alpha * found["slopes"].mean() if "slopes" in found else whole
+
+    return loss
+
+
+def train_introspective(
+    model: nn.Module,
+    data: Grids,
+    settings: IntrospectiveSettings,
+    *,
+    keep: Checkpoints | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Introspection:
+    """Train a classifier of voxel grids in place; it ends with the running average of its weights. See ``fit``.
+
+    Returns its batches, with the pseudo-negatives of the end.
+    """
+    labels = torch.from_numpy(data.train_labels)
+    starts = ClassGaussians.fitted(
+        torch.from_numpy(data.train), labels, len(data.classes), components=settings.components
+    )
+    source = Introspection(model, data, starts, settings)
+    fit(
+        Scores(model),
+        source.batch,
+        introspective_loss(settings, source.memory),
+        settings,
+        keep=keep,
+        report=report,
+        after=source.after,
+        memory=source.memory,
+    )
+    model.load_state_dict(source.memory.average)
+    return source
+
+
+def coarse(data: Grids) -> Grids:
+    """The same shapes on half as many voxels a side. A cell is full where a quarter of its eight are: legs stay.
+
+    Raises ValueError for an odd size.
+    """
+    size = data.voxels.size
+    if size % 2:
+        raise ValueError(f"grids of an odd size, {size}, cannot be halved")
+
+    def halved(grids: Any) -> Any:
+        x = torch.from_numpy(grids).float()[:, None]
+        return (F.avg_pool3d(x, 2)[:, 0] >= 0.25).to(torch.uint8).numpy()
+
+    voxels = Voxels(size=size // 2, low=data.voxels.low, high=data.voxels.high)
+    return replace(data, train=halved(data.train), test=halved(data.test), voxels=voxels)
+
+
+def _bytes(x: Tensor) -> Tensor:
+    return (255 * x).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,163 @@
+"""Introspective training on small boxes: what it is trained against, its loss, and a run that is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from invert3d.engine.model import Frozen
+from invert3d.engine.space import Voxels
+from invert3d.methods.introspection import largest_piece, synthesize
+from invert3d.models.class_gaussians import ClassGaussians
+from invert3d.models.winn3d import WINN3D
+from invert3d.training.data import Grids
+from invert3d.training.fit import Checkpoints
+from invert3d.training.introspective import (
+    Introspection,
+    IntrospectiveSettings,
+    Scores,
+    coarse,
+    introspective_loss,
+    train_introspective,
+)
+
+SETTINGS = IntrospectiveSettings(
+    steps=5, batch=4, rate=1e-3, bf16=False, ascent=3, kept=6, components=2, renewed=0.5, average=0.5
+)
+
+
+def data(size: int = 16) -> Grids:
+    """Flat boxes and tall ones."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(16) % 2
+    grids = np.zeros((16, size, size, size), np.uint8)
+    for grid, label in zip(grids, labels, strict=True):
+        x, y = generator.integers(1, 5, 2)
+        grid[x : x + 8, y : y + 8, : 3 if label else 12] = 1
+    return Grids(
+        train=grids,
+        train_labels=labels,
+        test=grids[:4],
+        test_labels=labels[:4],
+        classes=("tall", "flat"),
+        source="boxes",
+        voxels=Voxels(size=size),
+    )
+
+
+def network(seed: int = 0) -> WINN3D:
+    torch.manual_seed(seed)
+    return WINN3D(2, width=2, size=16)
+
+
+def introspection(settings: IntrospectiveSettings = SETTINGS) -> Introspection:
+    boxes = data()
+    starts = ClassGaussians.fitted(torch.from_numpy(boxes.train), torch.from_numpy(boxes.train_labels), 2, 2)
+    return Introspection(network(), boxes, starts, settings)
+
+
+def test_synthesis_raises_the_score_and_stops_at_its_threshold() -> None:
+    model, labels = network().eval(), torch.tensor([0, 1, 0])
+    frozen = Frozen(model, Voxels(size=16), output="logits")
+    start = torch.rand(3, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def scores(x: torch.Tensor) -> torch.Tensor:
+        return model(x).gather(1, labels[:, None])[:, 0].detach()
+
+    before = scores(start)
+    found = synthesize(frozen, start, labels, steps=8, rate=1.0)
+    assert (scores(found) > before).all() and found.min() >= 0 and found.max() <= 1
+    thresholds = torch.stack([before[0] - 1, torch.tensor(torch.inf), scores(found)[2]])
+    stopped = synthesize(frozen, start, labels, steps=8, rate=1.0, thresholds=thresholds)
+    assert torch.equal(stopped[0], start[0]), "it scored enough from the beginning"
+    assert torch.allclose(stopped[1], found[1], atol=1e-6)
+    assert ((stopped - start).flatten(1).norm(dim=1) <= 8 * 1.0 + 1e-4).all(), "each step has length one"
+
+
+def test_a_batch_has_each_class_and_its_negatives_go_back_to_the_buffer() -> None:
+    source = introspection()
+    before = source.memory.buffer.clone()
+    shown, target = source.batch(3)
+    assert target["labels"].tolist() == [0, 1, 0, 1] and not shown.penalized
+    assert shown.real.shape == shown.views.shape == shown.made.shape == (4, 1, 16, 16, 16)
+    changed = (source.memory.buffer != before).flatten(2).any(2).sum(1)
+    assert (changed >= 1).all() and (changed <= 2).all()
+    again = introspection()
+    assert torch.equal(again.batch(3)[0].made, shown.made), "a batch follows from the step and what is remembered"
+    for label in (0, 1):
+        kept = source.memory.buffer[label].flatten(1)
+        made = (255 * shown.made[target["labels"] == label].flatten(1)).round().byte()
+        assert all((kept == row).all(1).any() for row in made)
+
+
+def test_the_loss_is_the_one_that_is_written() -> None:
+    source = introspection()
+    shown, target = source.batch(4)
+    assert shown.penalized
+    model = Scores(network())
+    found = model(shown)
+    labels = target["labels"]
+    real, made, views = (model.model(each) for each in (shown.real, shown.made, shown.views))
+    own = [each.gather(1, labels[:, None])[:, 0] for each in (real, made)]
+    leaf = shown.real.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model.model(leaf).gather(1, labels[:, None]).sum(), leaf)
+    told = F.softplus(-own[0]).mean() + F.softplus(own[1]).mean() + slope.flatten(1).square().sum(1).mean()
+    loss = introspective_loss(SETTINGS, source.memory)(found, target)
+    assert loss.item() == pytest.approx((F.cross_entropy(views, labels) + 0.1 * told).item(), rel=1e-4)
+    assert torch.allclose(source.memory.scores[:4], own[0], atol=1e-5), "they are the thresholds of the next step"
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    whole = network()
+    train_introspective(whole, data(), SETTINGS)
+    parts, keep = network(), Checkpoints(path=tmp_path / "checkpoint.pt", resume=True)
+
+    def stop(step: int, loss: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_introspective(parts, data(), SETTINGS, keep=keep, report=stop)
+    parts = network(seed=1)
+    source = train_introspective(parts, data(), SETTINGS, keep=keep)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+        assert torch.equal(value, source.memory.average[name])
+
+
+def test_legs_stay_on_half_as_many_voxels() -> None:
+    boxes = data()
+    thin = boxes.train.copy()
+    thin[:] = 0
+    thin[:, 4, 4:6, :] = 1  # a leg of two by one voxels in cells of two by two
+    half = coarse(Grids(**{**vars(boxes), "train": thin}))
+    assert half.voxels.size == 8 and half.train.shape == (16, 8, 8, 8)
+    assert half.train[0].sum() == 8 and half.train[0, 2, 2].all()
+
+
+def test_dust_is_taken_away() -> None:
+    grid = torch.zeros(2, 1, 6, 6, 6)
+    grid[0, 0, 1:4, 1:4, 1], grid[0, 0, 5, 5, 5] = 1, 1
+    clean = largest_piece(grid)
+    assert clean[0].sum() == 9 and clean[0, 0, 5, 5, 5] == 0 and clean[1].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"alpha": -1.0}, "alpha must be between 0"),
+        ({"ascent": 0}, "ascent must be between 1"),
+        ({"renewed": 1.5}, "renewed must be between 0 and 1"),
+        ({"length": 0.0}, "length must be above 0"),
+        ({"average": 2.0}, "average must be between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(wrong: dict, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        IntrospectiveSettings(**wrong)
