@@ -1,7 +1,7 @@
 """Introspective generation: gradient ascent on the score of a class, from a shape that is not of it yet.
 
-The synthesis step of reclassification by synthesis (Tu 2007; Lee et al. 2018; Huang et al. 2019). Unlike class inversion
-it is meant for networks that were trained against what it finds (``training.introspective``).
+The synthesis step of reclassification by synthesis (Tu 2007; Lee et al. 2018; Huang et al. 2019). Unlike inversion of
+classes it is meant for networks that were trained against what it finds (``training.introspective``).
 """
 
 from collections.abc import Sequence

@@ -184,15 +184,14 @@ class Scores(nn.Module):
         self.model = model
 
     def forward(self, shown: Shown) -> dict[str, Tensor]:
-        parts = self.model(torch.cat([shown.views, shown.made])).split(len(shown.views))
-        found = dict(zip(("views", "made"), parts, strict=True))
-        if not shown.penalized:
-            return {**found, "real": self.model(shown.real)}
-        leaf = shown.real.detach().requires_grad_()
-        found["real"] = self.model(leaf)
-        own = found["real"].gather(1, _labels(len(leaf), found["real"])[:, None]).sum()
-        (slope,) = torch.autograd.grad(own, leaf, create_graph=True)
-        return {**found, "slopes": slope.flatten(1).float().square().sum(1)}
+        views, made = self.model(torch.cat([shown.views, shown.made])).split(len(shown.views))
+        leaf = shown.real.detach().requires_grad_(shown.penalized)
+        found = {"views": views, "made": made, "real": self.model(leaf)}
+        if shown.penalized:
+            own = found["real"].gather(1, _labels(len(leaf), found["real"])[:, None]).sum()
+            (slope,) = torch.autograd.grad(own, leaf, create_graph=True)
+            found["slopes"] = slope.flatten(1).float().square().sum(1)
+        return found
 
 
 def _labels(count: int, scores: Tensor) -> Tensor:
