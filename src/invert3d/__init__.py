@@ -17,6 +17,7 @@ _HOMES = {
     "invert3d.study.explaining.job": ("explain",),
     "invert3d.study.attacks.job": ("Attacked", "attack"),
     "invert3d.methods.attacks": ("attack_recipe",),
+    "invert3d.study.generation.job": ("Generated", "generate"),
     "invert3d.study.explaining.detections": ("Explanation", "explain_detection"),
     "invert3d.attribution.attribution": ("Attribution", "Method"),
     "invert3d.attribution.gradients": ("Gradient", "InputXGradient", "SmoothGrad"),

@@ -24,6 +24,11 @@ class ClassGaussians(nn.Module):
         self.register_buffer("components", components)
 
     @classmethod
+    def blank(cls, classes: int, components: int, size: int) -> "ClassGaussians":
+        """All zeros, to load a state into."""
+        return cls(torch.zeros(classes, size, size, size), torch.zeros(classes, components, size, size, size))
+
+    @classmethod
     def fitted(cls, grids: Tensor, labels: Int[Tensor, "m"], classes: int, components: int = 16) -> "ClassGaussians":
         """To grids (M, S, S, S) of ``labels`` (M,), with so many components, or as many as a class has shapes less one.
 

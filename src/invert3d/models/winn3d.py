@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.registry import register, unknown
 
 STEMS = ("full", "folded")
@@ -21,14 +22,17 @@ class WINN3D(nn.Module):
 
     ``stem`` says how 32 voxels a side become 16: ``full`` is as published, ``folded`` moves each 2 x 2 x 2 voxels into
     8 channels first, which takes a third of the time. A network of ``size`` 16 begins there: it is the coarse one of a
-    cascade, and shares ``body`` and ``fc`` with the fine one.
+    cascade, and shares ``body`` and ``fc`` with the fine one. With ``components`` it also holds where its own shapes
+    begin (``models.class_gaussians``).
 
     Raises ValueError for another size or stem.
     """
 
     grid_sizes: tuple[int, ...] = (32, 16)
 
-    def __init__(self, classes: int = 40, width: int = 16, size: int = 32, stem: str = "full") -> None:
+    def __init__(
+        self, classes: int = 40, width: int = 16, size: int = 32, stem: str = "full", components: int = 0
+    ) -> None:
         super().__init__()
         if size not in self.grid_sizes:
             raise ValueError(f"the network takes grids of 32 or 16 voxels a side, not {size}")
@@ -47,6 +51,7 @@ class WINN3D(nn.Module):
             *(nn.Sequential(layer(*pair), nn.AvgPool3d(2)) for pair in zip(widths, widths[1:], strict=False))
         )
         self.fc = nn.Linear(8 * 16 * width, classes)
+        self.starts = ClassGaussians.blank(classes, components, size) if components else None
 
     def features(self, grids: Tensor) -> Tensor:
         """The last layer, (B, 1, S, S, S) -> (B, 128 * width): 2,048 at the published width."""

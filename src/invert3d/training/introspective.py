@@ -225,10 +225,10 @@ def train_introspective(
 
     Returns its batches, with the pseudo-negatives of the end.
     """
-    labels = torch.from_numpy(data.train_labels)
-    starts = ClassGaussians.fitted(
-        torch.from_numpy(data.train), labels, len(data.classes), components=settings.components
-    )
+    labels, count = torch.from_numpy(data.train_labels), settings.components
+    starts = ClassGaussians.fitted(torch.from_numpy(data.train), labels, len(data.classes), components=count)
+    if getattr(model, "starts", None) is not None:
+        model.starts.load_state_dict(starts.state_dict())  # type: ignore[union-attr]
     source = Introspection(model, data, starts, settings)
     fit(
         Scores(model),

@@ -1,0 +1,86 @@
+"""Train a voxel network against the shapes that it takes for its classes."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import BatchOptions, Count, File, Positive, Seed, Training, TrainOptions, between
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What is trained, and on what.
+
+    Attributes:
+        data: modelnet10-voxels, shapes, or the path of an .npz like that of modelnet10-voxels.
+        per_class: Procedural shapes of each class.
+        size: Voxels a side, 16 or 32.
+        width: Channels of the first convolution.
+        stem: full, as published, or folded, which takes a third of the time.
+        start: A checkpoint to start from.
+    """
+
+    data: str = "modelnet10-voxels"
+    per_class: Count = 400
+    size: Literal[16, 32] = 16
+    width: Count = 16
+    stem: Literal["full", "folded"] = "full"
+    start: File | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(BatchOptions):
+    """How it is trained.
+
+    Attributes:
+        batch: Real shapes per batch, and as many pseudo-negatives.
+        steps: Training steps, one batch each.
+        alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes.
+        penalty: Weight of the squared gradient at real shapes.
+        ascent: Steps of gradient ascent in one training step, at most.
+        length: Length of a step of ascent.
+        kept: Pseudo-negatives that are kept of each class.
+        renewed: Share of them that begins anew.
+        components: Principal components of the Gaussians that they begin from.
+        jitter: Standard deviation of the noise on real shapes.
+        average: Decay of the running average of the weights.
+        seed: Fixes all random numbers.
+    """
+
+    batch: Count = 40
+    steps: Count = 2000
+    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 3e-4
+    alpha: Annotated[float, between(0, 1000)] = 0.1
+    penalty: Annotated[float, between(0, 1000)] = 1.0
+    ascent: Count = 15
+    length: Positive = 0.5
+    kept: Count = 200
+    renewed: Annotated[float, between(0, 1)] = 0.05
+    components: Count = 16
+    jitter: Annotated[float, between(0, 10)] = 0.03
+    average: Annotated[float, between(0, 1)] = 0.998
+    seed: Seed = 0
+
+
+def train_introspective(
+    *,
+    training: Training = TrainOptions(),
+    network: Annotated[NetworkOptions, Parameter(name="*")] = NetworkOptions(),
+    fit: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),
+) -> None:
+    """Train the network of 3DWINN to classify voxel shapes and to tell them from those that it makes itself.
+
+    Args:
+        training.name: What to call it; by default introspective-SIZE.
+    """
+    from invert3d.training.introspective import IntrospectiveSettings
+    from invert3d.training.introspective_run import IntrospectiveTraining, train_introspection
+
+    settings = IntrospectiveSettings(**asdict(fit))
+    run = training.run(f"introspective-{network.size}")
+    card = train_introspection(IntrospectiveTraining(settings=settings, **asdict(network)), run)
+    print(
+        f"{card.name}: {card.scores['accuracy']:.2%} of {card.held_out} held-out shapes, "
+        f"{card.scores['accuracy_fresh']:.2%} of those that repeat no training shape\nwrote {run.folder}"
+    )

@@ -1,0 +1,162 @@
+"""``invert3d.generate``: shapes of a voxel network that was trained against its own, as a job of one unit a shape."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from invert3d.engine.draws import Draws
+from invert3d.engine.space import Voxels
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.job import Context, Job, Made, Unit, file_name
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import fingerprint
+from invert3d.methods.introspection import largest_piece, synthesize
+from invert3d.models.class_gaussians import ClassGaussians
+from invert3d.opening.networks import Network, open_network
+from invert3d.study.classes.job import class_names
+
+#: shapes that are made together
+AT_ONCE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Shapes that a network made, A of them.
+
+    Attributes:
+        grids: binary (A, S, S, S), without pieces that do not touch the largest one.
+        classes: those that were asked for.
+        chances: probability of that class, by the network itself, from the binary grid (A,).
+        start, before: where each began, and that probability there: what is not owed to the network.
+    """
+
+    grids: Tensor
+    classes: tuple[str, ...]
+    chances: Tensor
+    start: Tensor
+    before: Tensor
+
+
+def generate(
+    model: str | Network,
+    classes: Sequence[str] | str = "all",
+    count: int = 8,
+    *,
+    steps: int = 30,
+    length: float = 0.5,
+    out: str | Path | None = None,
+    options: RunOptions = RunOptions(),
+) -> Generated:
+    """Make voxel shapes with a network of ``invert3d train introspective``.
+
+    Args:
+        model: weights by the path of their card, or an opened ``Network``.
+        classes: class names, or ``"all"``.
+        count: shapes of each.
+        steps, length: of gradient ascent on the score of the class, L2; 0 steps give the starts.
+        out: a run folder to write; nothing is kept without one.
+        options: the seed, workers, and whether a run is gone on with.
+
+    Raises:
+        ValueError: for unknown names, a network that cannot say where its shapes begin, or numbers out of range.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
+    """
+    network = model if isinstance(model, Network) else open_network(model)
+    job = generate_job(network, classes, count, steps=steps, length=length)
+    return generated(execute(job, options.into(out)).whole())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """The worker: a batch of shapes."""
+
+    network: Network
+    steps: int
+    length: float
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.network.frozen.device)
+
+    @torch.no_grad()
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
+        frozen, names = self.network.frozen, [unit.name for unit in units]
+        labels = torch.tensor([self.network.index(unit.values["class"]) for unit in units], device=frozen.device)
+        starts = starts_of(self.network)
+        z = Draws.seeded(context.seed, names, "starts").normal(torch.empty(len(units), 0), starts.components.shape[1])
+        start = starts(labels, z.to(frozen.device)).clamp(0, 1)[:, None]
+        context.report(0.0)
+        x = start
+        if self.steps:
+            with torch.enable_grad():
+                x = synthesize(
+                    frozen, start, labels, steps=self.steps, rate=self.length, samples=names, seed=context.seed
+                )
+        grids = {"start": largest_piece((start > 0.5).float()), "made": largest_piece((x > 0.5).float())}
+        chances = {k: frozen(v).softmax(-1).gather(1, labels[:, None])[:, 0] for k, v in grids.items()}
+        return [
+            Made(
+                facts={"chance": round(float(chances["made"][i]), 5), "before": round(float(chances["start"][i]), 5)},
+                arrays={name: each[i, 0].to(torch.uint8) for name, each in grids.items()},
+            )
+            for i in range(len(units))
+        ]
+
+
+def starts_of(network: Network) -> ClassGaussians:
+    """Where the shapes of a network begin. Raises ValueError if it cannot say."""
+    starts = getattr(network.frozen.model, "starts", None)
+    if not isinstance(starts, ClassGaussians) or not isinstance(network.frozen.space, Voxels):
+        raise ValueError(f"{network.name} makes no shapes: train one with invert3d train introspective")
+    return starts
+
+
+def generate_job(network: Network, classes: Sequence[str] | str, count: int, *, steps: int, length: float) -> Job:
+    """The job of making ``count`` shapes of each class. Raises ValueError as ``generate``."""
+    if not 1 <= count <= 100_000:
+        raise ValueError(f"between 1 and 100,000 shapes of a class can be made, not {count}")
+    if not 0 <= steps <= 1_000_000 or not 0 < length <= 1_000:
+        raise ValueError(f"steps must be 0 or more and their length above 0, not {steps} and {length}")
+    starts_of(network)
+    chosen = class_names(network, classes)
+    return Job(
+        kind="generated",
+        units=tuple(
+            Unit(name=file_name(f"{name}-{k:04d}"), values={"class": name}) for name in chosen for k in range(count)
+        ),
+        worker=Generate(network=network, steps=steps, length=length),
+        settings={
+            "model": network.name,
+            "weights": fingerprint(network.frozen.model),
+            "classes": chosen,
+            "steps": steps,
+            "length": length,
+        },
+        capacity=AT_ONCE,
+        label=f"making {len(chosen) * count} shapes",
+    )
+
+
+def generated(outcome: Outcome) -> Generated:
+    """What a job of making shapes left."""
+    units, made = zip(*outcome.each(), strict=True)
+
+    def numbers(name: str) -> Tensor:
+        return torch.tensor([each.facts[name] for each in made])
+
+    def stacked(name: str) -> Tensor:
+        return torch.stack([each.arrays[name] for each in made])
+
+    classes: tuple[Any, ...] = tuple(unit.values["class"] for unit in units)
+    return Generated(
+        grids=stacked("made"),
+        classes=classes,
+        chances=numbers("chance"),
+        start=stacked("start"),
+        before=numbers("before"),
+    )

@@ -1,0 +1,73 @@
+"""What a generator made: a table, an .npz to score, pictures and one page."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from invert3d.engine.space import Voxels
+from invert3d.jobs.execute import Outcome
+from invert3d.jobs.folder import write_json
+from invert3d.jobs.provenance import command_line, environment
+from invert3d.ops.files import write_bytes
+from invert3d.study.explaining.pictures import panel
+from invert3d.study.generation.job import Generated, generated
+
+SHOWN = 8  # of each class
+
+
+def write_generated(outcome: Outcome) -> dict[str, Any]:
+    """voxels.npz (what ``evaluate generation`` scores), table.json, gallery.png and index.html. Returns the table."""
+    found, folder = generated(outcome), outcome.path
+    names = list(dict.fromkeys(found.classes))
+    labels = torch.tensor([names.index(name) for name in found.classes])
+    file = io.BytesIO()
+    np.savez_compressed(file, voxels=found.grids.numpy(), labels=labels.numpy(), classes=np.array(names))
+    write_bytes(folder / "voxels.npz", file.getvalue())
+    rows = []
+    for k, name in enumerate(names):
+        own = labels == k
+        means = [round(float(each[own].mean()), 3) for each in (found.before, found.chances)]
+        rows.append([name, int(own.sum()), *means])
+    table = {
+        "title": f"Shapes made by {outcome.job.settings['model']}",
+        "columns": ["class", "shapes", "probability at the start", "probability of the shape"],
+        "rows": rows,
+        "note": "Probabilities are the network's own, of binary grids. Others judge: invert3d evaluate generation "
+        f"{folder / 'voxels.npz'}",
+    }
+    write_json(folder / "table.json", table)
+    draw(folder, found, names, table)
+    return table
+
+
+def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]) -> None:
+    """gallery.png, and index.html with shapes to be turned."""
+    from invert3d.view.figures import contact_sheet, save_png
+    from invert3d.view.gallery import Cloud
+    from invert3d.view.page import Table, write_page
+
+    space, rows, cards = Voxels(size=found.grids.shape[-1]), [], []
+    for name in names:
+        own = [i for i, each in enumerate(found.classes) if each == name and found.grids[i].any()][:SHOWN]
+        panels = [panel(space, found.grids[i][None].float(), None, "sequential") for i in own]
+        rows.append(panels or [None])
+        for i, one in zip(own, panels, strict=True):
+            said = f"predicted {name} {float(found.chances[i]):.0%}"
+            cards.append(Cloud(name=f"{name} {i}", row=name, points=one.cloud, cube=one.cube, caption=said))
+    if not cards:
+        raise ValueError("all shapes that were made are empty: take fewer or shorter steps")
+    sheet = contact_sheet(
+        rows, row_titles=names, title=table["title"], note="Color shows height.", panel_size=(130, 130)
+    )
+    save_png(sheet, folder / "gallery.png")
+    write_page(
+        folder / "index.html",
+        title=table["title"],
+        subtitle=table["note"],
+        clouds=cards,
+        tables=[Table(title="What the network says of them", columns=table["columns"], rows=table["rows"])],
+        provenance={"command": command_line(), **environment()},
+    )
