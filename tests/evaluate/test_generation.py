@@ -65,6 +65,7 @@ def test_the_inception_score_of_sure_balanced_answers_is_the_number_of_classes()
     logits = 100 * torch.eye(10).repeat(40, 1)
     assert inception_score(logits, splits=1)[0] == pytest.approx(10.0, rel=1e-4)
     assert inception_score(torch.zeros(400, 10))[0] == pytest.approx(1.0)
+    assert inception_score(torch.zeros(3, 10))[0] == pytest.approx(1.0)
 
 
 def test_precision_and_recall_see_what_is_missing_and_what_is_too_much() -> None:
@@ -126,7 +127,11 @@ def shapes(seed: int, count: int = 8) -> Shapes:
 
 def test_all_scores_of_a_class() -> None:
     made, real = shapes(0), shapes(1)
-    found = scores_of_class(made, real, made)
+    found = scores_of_class(made, real, made.grids)
+    longer = scores_of_class(made, shapes(1, 30), made.grids)
+    assert longer.keys() == found.keys() and longer["COV"] <= 1
+    first = shapes(1, 30).rows(torch.arange(8))
+    assert longer == scores_of_class(made, first, made.grids), "as many real ones are looked at as were made"
     assert found["nearest training IoU"] == 1 and found["called right"] == 1
     assert found["class probability"] == pytest.approx(math.e**2 / (math.e**2 + 2))
     assert all(math.isfinite(value) for value in found.values())

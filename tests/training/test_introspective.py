@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Voxels
 from invert3d.methods.introspection import largest_piece, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.models.winn3d import WINN3D
 from invert3d.training.data import Grids
-from invert3d.training.fit import Checkpoints
+from invert3d.training.fit import Checkpoints, Training
 from invert3d.training.introspective import (
     Introspection,
     IntrospectiveSettings,
@@ -26,7 +28,7 @@ from invert3d.training.introspective import (
 )
 
 SETTINGS = IntrospectiveSettings(
-    steps=5, batch=4, rate=1e-3, bf16=False, ascent=3, kept=6, components=2, renewed=0.5, average=0.5
+    steps=5, batch=4, rate=1e-3, bf16=False, ascent=3, kept=6, components=2, renewed=0.5, average=0.5, penalty=3.0
 )
 
 
@@ -79,14 +81,16 @@ def test_synthesis_raises_the_score_and_stops_at_its_threshold() -> None:
 
 
 def test_a_batch_has_each_class_and_its_negatives_go_back_to_the_buffer() -> None:
-    source = introspection()
+    source = introspection(replace(SETTINGS, jitter=0.0))
+    source.memory.scores.fill_(torch.inf)  # no score is enough
     before = source.memory.buffer.clone()
     shown, target = source.batch(3)
     assert target["labels"].tolist() == [0, 1, 0, 1] and not shown.penalized
     assert shown.real.shape == shown.views.shape == shown.made.shape == (4, 1, 16, 16, 16)
     changed = (source.memory.buffer != before).flatten(2).any(2).sum(1)
-    assert (changed >= 1).all() and (changed <= 2).all()
-    again = introspection()
+    assert changed.tolist() == [2, 2], "no place is written to twice"
+    again = introspection(replace(SETTINGS, jitter=0.0))
+    again.memory.scores.fill_(torch.inf)
     assert torch.equal(again.batch(3)[0].made, shown.made), "a batch follows from the step and what is remembered"
     for label in (0, 1):
         kept = source.memory.buffer[label].flatten(1)
@@ -105,10 +109,11 @@ def test_the_loss_is_the_one_that_is_written() -> None:
     own = [each.gather(1, labels[:, None])[:, 0] for each in (real, made)]
     leaf = shown.real.clone().requires_grad_()
     (slope,) = torch.autograd.grad(model.model(leaf).gather(1, labels[:, None]).sum(), leaf)
-    told = F.softplus(-own[0]).mean() + F.softplus(own[1]).mean() + slope.flatten(1).square().sum(1).mean()
+    told = F.softplus(-own[0]).mean() + F.softplus(own[1]).mean() + 3 * slope.flatten(1).square().sum(1).mean()
     loss = introspective_loss(SETTINGS, source.memory)(found, target)
     assert loss.item() == pytest.approx((F.cross_entropy(views, labels) + 0.1 * told).item(), rel=1e-4)
-    assert torch.allclose(source.memory.scores[:4], own[0], atol=1e-5), "they are the thresholds of the next step"
+    latest = source.memory.scores[:, :2]  # the thresholds of the next step, of each class the latest first
+    assert torch.allclose(latest, torch.stack([own[0][[2, 0]], own[0][[3, 1]]]), atol=1e-5)
     loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
@@ -129,6 +134,44 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
         assert torch.equal(value, source.memory.average[name])
+
+
+def test_all_begin_anew_or_none_and_sure_shapes_are_left_alone() -> None:
+    source = introspection(replace(SETTINGS, renewed=0.0, jitter=0.0))
+    source.memory.scores.fill_(-torch.inf)  # every score is enough: no step is taken
+    source.memory.buffer.fill_(7)
+    assert (source.batch(1)[0].made == 7 / 255).all()
+    source = introspection(replace(SETTINGS, renewed=1.0, jitter=0.0))
+    source.memory.scores.fill_(-torch.inf)
+    shown, target = source.batch(1)
+    names = [f"1/{k}" for k in range(4)]
+    begun = source.begun(target["labels"], Draws.seeded(SETTINGS.seed, names, "starts"))
+    assert torch.allclose(shown.made[:, 0], begun, atol=1e-6)
+
+
+def test_the_average_of_weights_is_the_one_of_its_decay() -> None:
+    source = introspection()
+    first = source.model.fc.bias.detach().clone()
+    source.after(0)
+    with torch.no_grad():
+        source.model.fc.bias += 1.0
+    source.after(100)
+    assert torch.allclose(source.memory.average["fc.bias"], first + 0.5)
+
+
+def test_classes_take_turns_and_a_batch_fits_what_is_kept() -> None:
+    source = introspection(replace(SETTINGS, batch=3))
+    assert [source.batch(step)[1]["labels"].tolist() for step in (0, 1)] == [[0, 1, 0], [1, 0, 1]]
+    with pytest.raises(ValueError, match="a batch of 14 needs more than the 6 shapes that are kept"):
+        train_introspective(network(), data(), replace(SETTINGS, batch=14))
+
+
+def test_a_checkpoint_of_another_kind_of_training_is_refused(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    Training(model, optimizer, SETTINGS).save(tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="the checkpoint of another kind of training"):
+        Training(model, optimizer, SETTINGS, introspection().memory).load(tmp_path / "checkpoint.pt")
 
 
 def test_legs_stay_on_half_as_many_voxels() -> None:

@@ -84,10 +84,11 @@ def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], *, subsets
 
 
 def inception_score(logits: Float[Tensor, "n k"], splits: int = 10) -> tuple[float, float]:
-    """``exp(mean KL(p(y|x) || p(y)))`` (Salimans et al. 2016): mean and standard deviation over the splits."""
+    """``exp(mean KL(p(y|x) || p(y)))`` (Salimans et al. 2016): mean and standard deviation over the splits, at most as
+    many as there are samples."""
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-    found = isc_features_to_metric(logits, splits=splits)
+    found = isc_features_to_metric(logits, splits=min(splits, len(logits)))
     return float(found[KEY_METRIC_ISC_MEAN]), float(found[KEY_METRIC_ISC_STD])
 
 
@@ -112,7 +113,7 @@ def overlaps(a: Bool[Tensor, "n s s s"], b: Bool[Tensor, "m s s s"]) -> Float[Te
 
 def chamfer_distances(a: Bool[Tensor, "n s s s"], b: Bool[Tensor, "m s s s"]) -> Float[Tensor, "n m"]:
     """Chamfer distance in voxels of every pair of grids: how far the full voxels of each are from the nearest full one
-    of the other, on average, both ways together. Of an empty grid: the diagonal.
+    of the other, on average, both ways together. Where one of the two is empty it is twice the diagonal.
 
     Exact, with one distance transform a grid and two matrix products.
     """
@@ -155,13 +156,13 @@ def pairwise_overlap(grids: Bool[Tensor, "n s s s"]) -> float:
     return float((found.sum() - found.diagonal().sum()) / (count * (count - 1))) if count > 1 else float("nan")
 
 
-def scores_of_class(made: Shapes, real: Shapes, train: Shapes) -> dict[str, float]:
-    """All scores of shapes of one class beside as many real ones and those that were trained on."""
+def scores_of_class(made: Shapes, real: Shapes, train: Bool[Tensor, "m s s s"]) -> dict[str, float]:
+    """All scores of shapes of one class, beside real ones of which as many are looked at as there are made ones, or the
+    other way round, and the grids that were trained on: most scores depend on how many there are."""
     count = min(len(made), len(real))
-    few, some = made.rows(torch.arange(count)), real.rows(torch.arange(count))
-    apart = chamfer_distances(few.grids, some.grids)
-    mixed = torch.cat([few.grids, some.grids])
-    which = torch.arange(2 * count) < count
+    made, real = made.rows(torch.arange(count)), real.rows(torch.arange(count))
+    mixed = torch.cat([made.grids, real.grids])
+    apart = chamfer_distances(mixed, mixed)
     chances = made.logits.softmax(-1).gather(1, made.labels[:, None])[:, 0]
     return {
         "class probability": float(chances.mean()),
@@ -169,10 +170,10 @@ def scores_of_class(made: Shapes, real: Shapes, train: Shapes) -> dict[str, floa
         "Fréchet distance": frechet_distance(made.features, real.features),
         "KID": kernel_distance(made.features, real.features),
         **precision_recall(real.features, made.features),
-        "1-NNA": nearest_neighbor_accuracy(chamfer_distances(mixed, mixed), which),
-        **matching(apart),
+        "1-NNA": nearest_neighbor_accuracy(apart, torch.arange(2 * count) < count),
+        **matching(apart[:count, count:]),
         "pairwise IoU": pairwise_overlap(made.grids),
-        "nearest training IoU": float(overlaps(made.grids, train.grids).amax(1).mean()),
+        "nearest training IoU": float(overlaps(made.grids, train).amax(1).mean()),
         "occupied": float(made.grids.double().mean()),
     }
 

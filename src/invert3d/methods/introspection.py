@@ -49,6 +49,8 @@ def synthesize(
         steps: at most so many, each ``rate`` long (L2).
         thresholds: scores (B,) at which a shape is done: the batch shrinks as they are reached.
         samples, seed: as of ``optimize``.
+
+    Raises KeyboardInterrupt after Ctrl-C.
     """
     result = optimize(
         model,
@@ -64,6 +66,8 @@ def synthesize(
         samples=samples,
         seed=seed,
     )
+    if result.interrupted:  # the loop hands on what there is
+        raise KeyboardInterrupt
     return result.x.detach()
 
 

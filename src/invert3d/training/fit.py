@@ -200,7 +200,7 @@ class Training:
         try:
             table = torch.load(path, map_location="cpu", weights_only=True)
             earlier, step, loss, lost = (table[key] for key in ("settings", "step", "loss", "lost"))
-            weights, optimizer = table["model"], table["optimizer"]
+            weights, optimizer, memory = table["model"], table["optimizer"], table.get("memory")
         except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, UnpicklingError) as error:
             raise ValueError(f"{path} is not a checkpoint that training can go on from") from error
         now = asdict(self.settings)
@@ -210,10 +210,12 @@ class Training:
         own = {key: value.shape for key, value in self.model.state_dict().items()}
         if own != {key: value.shape for key, value in weights.items()}:
             raise ValueError(f"{path} is the checkpoint of another network than this {type(self.model).__name__}")
+        if (self.memory is None) != (memory is None):
+            raise ValueError(f"{path} is the checkpoint of another kind of training")
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(optimizer)
-        if self.memory is not None:
-            self.memory.load_state_dict(table["memory"])
+        if self.memory is not None and memory is not None:
+            self.memory.load_state_dict(memory)
         self.step, self.loss, self.lost = step, loss, lost
 
 

@@ -3,12 +3,12 @@
 Reclassification by synthesis (Tu 2007; Lazarow, Jin & Tu 2017; Lee et al. 2018; Huang et al. 2019, 3DWINN), with what
 energy-based models learned since. For real shapes x of classes y and pseudo-negatives x- that were made for y,
 
-    loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-))) + lambda |df_y(x)/dx|^2
+    loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-)) + lambda |df_y(x)/dx|^2)
 
 x' is x in an augmented view (Yang et al. 2023, SADA-JEM). Pseudo-negatives are gradient ascents on f_y, a few steps
 at a time, from a buffer of each class; a share of them begins anew (Du & Mordatch 2019), at a Gaussian over the
 principal components of the class (``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). Ascent
-stops at a score drawn from those of the real shapes (Lee et al. 2018; here for each shape by itself).
+stops at a score drawn from those of real shapes of the class (Lee et al. 2018; here for each shape by itself).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.draws import Draws
-from invert3d.engine.model import Frozen
+from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Voxels
 from invert3d.methods.introspection import synthesize
 from invert3d.models.class_gaussians import ClassGaussians
@@ -28,23 +28,29 @@ from invert3d.ops.seeds import seed_of
 from invert3d.training.data import Grids
 from invert3d.training.fit import Checkpoints, FitSettings, check, fit
 
+REMEMBERED = 32  # scores of real shapes of each class
+
 
 @dataclass(frozen=True, kw_only=True)
 class IntrospectiveSettings(FitSettings):
-    """How a network is trained against its own shapes; ``batch`` counts real shapes, and as many pseudo-negatives.
+    """How a network is trained against its own shapes; ``batch`` counts real shapes, and as many pseudo-negatives. The
+    classes take turns.
 
     Attributes:
         alpha: weight of the terms that tell real shapes from pseudo-negatives.
-        penalty: lambda, weight of the squared gradient at real shapes, every fourth step.
+        penalty: lambda, weight of the squared gradient at real shapes beside the other two, every fourth step.
         ascent: steps of ascent in one step of training, at most.
         length: of a step of ascent (L2).
         kept: pseudo-negatives in the buffer of each class.
         renewed: share of them that begin anew.
         components: of the Gaussians that they begin from.
-        jitter: standard deviation of noise on the occupancy of real shapes.
+        jitter: standard deviation of noise on the occupancy of real shapes and of pseudo-negatives, as they are scored.
         average: decay of the running average of the weights, which is what is kept in the end.
     """
 
+    steps: int = 2000
+    batch: int = 40
+    rate: float = 3e-4
     alpha: float = 0.1
     penalty: float = 1.0
     ascent: int = 15
@@ -70,7 +76,7 @@ class IntrospectiveSettings(FitSettings):
 @dataclass
 class Memory:
     """What a training remembers beside weights and optimizer: pseudo-negatives (K, kept, S, S, S) in 8 bits, the scores
-    of the latest real shapes (n,), and the running average of the weights."""
+    of the latest real shapes of each class (K, n), and the running average of the weights, all on the CPU."""
 
     buffer: Tensor
     scores: Tensor
@@ -93,7 +99,7 @@ class Introspection:
         self.labels = torch.from_numpy(data.train_labels)
         classes, size = len(data.classes), data.voxels.size
         buffer = torch.zeros(classes, settings.kept, size, size, size, dtype=torch.uint8)
-        self.memory = Memory(buffer=buffer, scores=torch.zeros(1))
+        self.memory = Memory(buffer=buffer, scores=torch.zeros(classes, REMEMBERED))
         for label in range(classes):
             draws = Draws.seeded(settings.seed, [f"{label}/{k}" for k in range(settings.kept)], "first")
             buffer[label] = _bytes(self.begun(torch.full((settings.kept,), label), draws))
@@ -105,25 +111,28 @@ class Introspection:
         return self.starts(labels, z).clamp(0, 1)
 
     def batch(self, step: int) -> tuple["Shown", dict[str, Tensor]]:
-        """Real shapes, the same in augmented views, and pseudo-negatives of a step, all (B, 1, S, S, S) in [0, 1]."""
+        """Real shapes, the same in augmented views, and pseudo-negatives of a step, as the network takes them."""
         settings, classes = self.settings, len(self.data.classes)
         generator = torch.Generator().manual_seed(seed_of(settings.seed, "batch", step))
-        labels = torch.arange(settings.batch) % classes
+        labels = (torch.arange(settings.batch) + step * settings.batch) % classes
         rows = torch.cat([self._row(int(label), generator) for label in labels])
-        places = torch.randint(settings.kept, (settings.batch,), generator=generator)
+        orders = torch.stack([torch.randperm(settings.kept, generator=generator) for _ in range(classes)])
+        places = orders[labels, torch.arange(settings.batch) // classes]  # no place twice: each is written to
         anew = torch.rand(settings.batch, generator=generator) < settings.renewed
         draws = Draws.seeded(settings.seed, [f"{step}/{k}" for k in range(settings.batch)], "starts")
         start = self.memory.buffer[labels, places].float() / 255
         start = torch.where(anew[:, None, None, None], self.begun(labels, draws), start)
-        picked = torch.randint(len(self.memory.scores), (settings.batch,), generator=generator)
-        made = self.synthesized(start[:, None], labels, self.memory.scores[picked])
+        picked = torch.randint(REMEMBERED, (settings.batch,), generator=generator)
+        made = self.synthesized(start[:, None], labels, self.memory.scores[labels, picked])
         self.memory.buffer[labels, places] = _bytes(made[:, 0])
         real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
-        noisy = (real + settings.jitter * torch.randn(real.shape, generator=generator)).clamp(0, 1)
         views = self.data.views(rows, Draws.seeded(settings.seed, ["views"], step), 0, 0.0)
-        voxels = self.data.voxels
-        shown = Shown(voxels.encode(noisy), views, voxels.encode(made), penalized=step % 4 == 0)
-        return shown, {"labels": labels}
+        real, made = (self.data.voxels.encode(self._noisy(each, generator)) for each in (real, made))
+        return Shown(real, views, made, labels, penalized=step % 4 == 0), {"labels": labels}
+
+    def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """With noise on both, noise does not tell real shapes from pseudo-negatives."""
+        return (x + self.settings.jitter * torch.randn(x.shape, generator=generator)).clamp(0, 1)
 
     def _row(self, label: int, generator: torch.Generator) -> Tensor:
         own = (self.labels == label).nonzero()[:, 0]
@@ -132,7 +141,8 @@ class Introspection:
     def synthesized(self, start: Tensor, labels: Tensor, thresholds: Tensor) -> Tensor:
         """Pseudo-negatives (B, 1, S, S, S) of the model as it is, in eval mode."""
         settings, device = self.settings, next(self.model.parameters()).device
-        frozen = Frozen(self.model, self.data.voxels, output="logits", bf16=settings.bf16)
+        half = settings.bf16 and computes_bf16(device)
+        frozen = Frozen(self.model, self.data.voxels, output="logits", bf16=half)
         made = synthesize(
             frozen,
             start.to(device),
@@ -146,7 +156,7 @@ class Introspection:
     @torch.no_grad()
     def after(self, step: int) -> None:
         """Take the weights into their running average."""
-        own = self.model.state_dict()
+        own = {name: value.cpu() for name, value in self.model.state_dict().items()}
         before = self.memory.average or {name: value.clone() for name, value in own.items()}
         decay = min(self.settings.average, (1 + step) / (10 + step))
         for name, value in own.items():
@@ -159,11 +169,13 @@ class Introspection:
 
 @dataclass(frozen=True)
 class Shown:
-    """A batch as the network takes it: real shapes, augmented views of them, pseudo-negatives (B, 1, S, S, S) each."""
+    """A batch as the network takes it: real shapes, augmented views of them, pseudo-negatives (B, 1, S, S, S) each, and
+    their classes (B,)."""
 
     real: Tensor
     views: Tensor
     made: Tensor
+    labels: Tensor
     penalized: bool
 
     @property
@@ -173,7 +185,8 @@ class Shown:
 
     def to(self, device: torch.device) -> "Shown":
         """The same on a device."""
-        return Shown(self.real.to(device), self.views.to(device), self.made.to(device), self.penalized)
+        parts = (each.to(device) for each in (self.real, self.views, self.made, self.labels))
+        return Shown(*parts, penalized=self.penalized)
 
 
 class Scores(nn.Module):
@@ -188,15 +201,10 @@ class Scores(nn.Module):
         leaf = shown.real.detach().requires_grad_(shown.penalized)
         found = {"views": views, "made": made, "real": self.model(leaf)}
         if shown.penalized:
-            own = found["real"].gather(1, _labels(len(leaf), found["real"])[:, None]).sum()
+            own = found["real"].gather(1, shown.labels[:, None]).sum()
             (slope,) = torch.autograd.grad(own, leaf, create_graph=True)
             found["slopes"] = slope.flatten(1).float().square().sum(1)
         return found
-
-
-def _labels(count: int, scores: Tensor) -> Tensor:
-    """The classes of a batch, in their order: see ``Introspection.batch``."""
-    return torch.arange(count, device=scores.device) % scores.shape[1]
 
 
 def introspective_loss(settings: IntrospectiveSettings, memory: Memory) -> Callable[..., Tensor]:
@@ -205,7 +213,8 @@ def introspective_loss(settings: IntrospectiveSettings, memory: Memory) -> Calla
     def loss(found: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         labels = target["labels"]
         own = {name: found[name].gather(1, labels[:, None])[:, 0] for name in ("real", "made")}
-        memory.scores = torch.cat([own["real"].detach().cpu(), memory.scores])[: 8 * len(labels)]
+        for label, score in zip(labels.tolist(), own["real"].detach().cpu(), strict=True):
+            memory.scores[label] = torch.cat([score[None], memory.scores[label, :-1]])
         told = F.softplus(-own["real"]).mean() + F.softplus(own["made"]).mean()
         whole = F.cross_entropy(found["views"], labels) + settings.alpha * told
         return whole + settings.penalty * settings.alpha * found["slopes"].mean() if "slopes" in found else whole
@@ -223,8 +232,13 @@ def train_introspective(
 ) -> Introspection:
     """Train a classifier of voxel grids in place; it ends with the running average of its weights. See ``fit``.
 
-    Returns its batches, with the pseudo-negatives of the end.
+    Returns its batches, with the pseudo-negatives of the end. Raises ValueError for a batch that has more shapes of a
+    class than are kept of it, and as ``fit``.
     """
+    if settings.batch > settings.kept * len(data.classes):
+        raise ValueError(
+            f"a batch of {settings.batch} needs more than the {settings.kept} shapes that are kept of a class"
+        )
     labels, count = torch.from_numpy(data.train_labels), settings.components
     starts = ClassGaussians.fitted(torch.from_numpy(data.train), labels, len(data.classes), components=count)
     if getattr(model, "starts", None) is not None:

@@ -87,12 +87,18 @@ def test_the_command_scores_yardsticks(file: Path, tmp_path: Path, monkeypatch, 
 
 def test_what_is_wrong_is_said_before_work_starts(file: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"x")
+    for name, labels, kind in (("few", [0] * 3, "chair"), ("off", [-1] * 9, "chair"), ("strange", [0] * 9, "chiar")):
+        voxels = np.ones((len(labels), 16, 16, 16))
+        np.savez(tmp_path / f"{name}.npz", voxels=voxels, labels=np.array(labels), classes=np.array([kind]))
     for sources, words, says in (
         (("gausians:3",), {}, "unknown source of shapes 'gausians:3'; did you mean gaussians:C"),
         (("gaussians:0",), {}, "unknown source of shapes"),
         ((str(tmp_path / "no.npz"),), {}, "no.npz"),
         ((str(tmp_path / "bad.npz"),), {}, "bad.npz"),
         (("test",), {"each": 6}, "need at least 7 shapes of a class"),
+        ((str(tmp_path / "few.npz"),), {}, "fewer than 7 shapes of class chair"),
+        ((str(tmp_path / "off.npz"),), {}, "labels must be places among its 1 classes"),
+        ((str(tmp_path / "strange.npz"),), {}, "unknown class 'chiar'; did you mean chair"),
         (("test",), {"reference": "voxnet-modelnet10"}, "cannot be the reference"),
         (("test",), {"reference": "voxel_nin-shapes"}, "cannot be the reference|other classes"),
         (("test",), {"data": str(tmp_path / "nowhere.npz")}, "grids are not here"),

@@ -6,9 +6,11 @@ from invert3d.cli.show import print_recorded, print_scores
 #: what is scored if nothing else is asked for: each is a yardstick
 YARDSTICKS = ("test", "train", "mean", "gaussians:8", "gaussians:64")
 NOTE = (
-    "Means over the classes. Fréchet distance and KID: lower is better; 1-NNA: 0.5 is ideal; pairwise IoU: high where "
-    "all look alike; nearest training IoU: 1 for copies. The row test compares the test shapes with the training set, "
-    "every other row with the test shapes. train is what a generator makes that has memorized its training set."
+    "Means over the classes that a source has shapes of; sources with other classes or numbers do not compare. Fréchet "
+    "distance and KID: lower is better; 1-NNA: 0.5 is ideal; pairwise IoU: high where all look alike; nearest training "
+    "IoU: 1 for copies. The row test compares test shapes with as many training shapes, every other row with test "
+    "shapes. train is what a generator makes that has memorized its training set, on which the reference network was "
+    "trained, too: its class probability is too good."
 )
 
 

@@ -18,7 +18,7 @@ class NetworkOptions:
         size: Voxels a side, 16 or 32.
         width: Channels of the first convolution.
         stem: full, as published, or folded, which takes a third of the time.
-        start: A checkpoint to start from.
+        start: A checkpoint to start from, of the same size, width, stem and components.
     """
 
     data: str = "modelnet10-voxels"
@@ -37,13 +37,13 @@ class FitOptions(BatchOptions):
         batch: Real shapes per batch, and as many pseudo-negatives.
         steps: Training steps, one batch each.
         alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes.
-        penalty: Weight of the squared gradient at real shapes.
+        penalty: Weight of the squared gradient at real shapes, beside that of telling them apart.
         ascent: Steps of gradient ascent in one training step, at most.
         length: Length of a step of ascent.
         kept: Pseudo-negatives that are kept of each class.
         renewed: Share of them that begins anew.
         components: Principal components of the Gaussians that they begin from.
-        jitter: Standard deviation of the noise on real shapes.
+        jitter: Standard deviation of the noise on the shapes that are told apart.
         average: Decay of the running average of the weights.
         seed: Fixes all random numbers.
     """

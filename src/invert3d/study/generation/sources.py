@@ -115,9 +115,17 @@ def from_file(path: Path, classes: Sequence[str], count: int) -> tuple[Tensor, T
     names = [str(each) for each in arrays["classes"]]
     if strange := [name for name in names if name not in classes]:
         raise ValueError(f"{path}: {unknown('class', strange[0], classes)}")
-    places = torch.tensor([classes.index(name) for name in names])
-    labels = places[torch.from_numpy(np.asarray(arrays["labels"], np.int64))]
     grids = resized(torch.from_numpy(np.asarray(arrays["voxels"]) > 0.5))
+    numbers = torch.from_numpy(np.asarray(arrays["labels"], np.int64))
+    if (
+        numbers.shape != (len(grids),)
+        or not len(grids)
+        or not 0 <= int(numbers.min()) <= int(numbers.max()) < len(names)
+    ):
+        raise ValueError(
+            f"{path}: labels must be places among its {len(names)} classes, one of each of {len(grids)} grids"
+        )
+    labels = torch.tensor([classes.index(name) for name in names])[numbers]
     return _few(grids, labels, len(classes), count, None)
 
 

@@ -1,6 +1,7 @@
 """Scores of generated shapes by class and on average, as a job of one unit a source."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from invert3d.evaluate.generation import NEIGHBORS, Shapes, check_extra, inception_score, mean_scores, scores_of_class
 from invert3d.jobs.job import Job
+from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.jobs.rows import rows_job
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.generation.sources import Real, parsed, real_shapes, shapes_of
@@ -31,32 +33,36 @@ def seen(network: Network, grids: Tensor, labels: Tensor) -> Shapes:
 
 
 def source_row(*, source: str, count: int, reference: str, data: str | None, seed: int) -> dict[str, Any]:
-    """The scores of one source, a table of classes and their mean: ``{"rows": [...]}``."""
+    """The scores of one source, a table of classes and their mean: ``{"rows": [...]}``.
+
+    Its shapes are compared with as many test shapes; the test shapes themselves with random training shapes.
+    """
     real, network = real_shapes(data), open_network(reference)
     made = seen(network, *shapes_of(source, real, count, seed))
-    test = seen(network, real.test, real.test_labels)
-    against = seen(network, real.train, real.train_labels) if source == "test" else test
-    train = Shapes(grids=real.train, labels=real.train_labels, features=torch.empty(0), logits=torch.empty(0))
-    return {"rows": rows_of_source(source, made, against, train, real)}
+    other = "train" if source == "test" else "test"
+    against = seen(network, *shapes_of(other, real, count, seed))
+    return {"rows": rows_of_source(source, made, against, real)}
 
 
-def rows_of_source(source: str, made: Shapes, against: Shapes, train: Shapes, real: Real) -> list[dict[str, Any]]:
-    """A row for each class, and first that of their means."""
+def rows_of_source(source: str, made: Shapes, against: Shapes, real: Real) -> list[dict[str, Any]]:
+    """A row for each class that there are shapes of, and first that of their means."""
     labels = [label for label in range(len(real.classes)) if (made.labels == label).any()]
-    found = []
-    for label in labels:
-        own = train.grids[train.labels == label]
-        few = Shapes(grids=own, labels=own.new_zeros(len(own)).long(), features=own[:0].float(), logits=own[:0].float())
-        found.append(scores_of_class(made.of(label), against.of(label), few))
+    found = [
+        scores_of_class(made.of(label), against.of(label), real.train[real.train_labels == label]) for label in labels
+    ]
     score, spread = inception_score(made.logits)
     whole = {"inception score": score, "its deviation": spread, **mean_scores(found)}
-    named = [
-        (MEAN, len(made), whole),
-        *((real.classes[i], len(made.of(i)), s) for i, s in zip(labels, found, strict=True)),
-    ]
+    each = [(real.classes[label], len(made.of(label)), one) for label, one in zip(labels, found, strict=True)]
+    named = [(MEAN, len(made), whole), *each]
     return [
-        {"source": source, "class": name, "shapes": count, **{key: round(value, 4) for key, value in each.items()}}
-        for name, count, each in named
+        {
+            "source": source,
+            "class": name,
+            "classes": len(labels),
+            "shapes": count,
+            **{key: round(value, 4) for key, value in one.items()},
+        }
+        for name, count, one in named
     ]
 
 
@@ -74,8 +80,16 @@ def generation_job(sources: Sequence[str], count: int, reference: str = REFERENC
         raise ValueError(f"{reference} cannot be the reference: it needs features() of voxel grids 30 a side")
     if network.classes != real.classes:
         raise ValueError(f"{reference} knows other classes than ModelNet10: {', '.join(network.classes)}")
+    digests = [digest(real.train), digest(real.test)]
     for source in sources:
-        parsed(source)
-    return rows_job(
+        if parsed(source)[0].endswith(".npz"):
+            grids, labels = shapes_of(source, real, count)
+            if few := [i for i, n in enumerate(labels.bincount().tolist()) if 0 < n < NEIGHBORS + 2]:
+                name = real.classes[few[0]]
+                raise ValueError(f"{source} has fewer than {NEIGHBORS + 2} shapes of class {name}: too few to score")
+            digests.append(digest(grids))
+    job = rows_job(
         "generation", source_row, [{"source": each} for each in sources], count=count, reference=reference, data=data
     )
+    settings = {**job.settings, "inputs": digests, "weights": fingerprint(network.frozen.model)}
+    return replace(job, settings=settings)
