@@ -95,11 +95,12 @@ def inception_score(logits: Float[Tensor, "n k"], splits: int = 10) -> tuple[flo
 def precision_recall(real: Float[Tensor, "n d"], made: Float[Tensor, "m d"], k: int = NEIGHBORS) -> dict[str, float]:
     """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), by k nearest
     neighbors. Raises ValueError for fewer than k + 2 samples."""
+    from joblib import parallel_config
     from prdc import compute_prdc
 
     if min(len(real), len(made)) < k + 2:
         raise ValueError(f"{k} neighbors need at least {k + 2} samples on each side")
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints how many there are
+    with parallel_config(backend="sequential"), contextlib.redirect_stdout(io.StringIO()):  # it prints, and forks
         found = compute_prdc(real.numpy(force=True), made.numpy(force=True), nearest_k=k)
     return {name: float(value) for name, value in found.items()}
 
