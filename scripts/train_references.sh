@@ -67,7 +67,7 @@ once centernet3d-resnet18 centernet3d --backbone resnet18 --width 24 --deconv 48
 rooms() { # name of the run, family, then steps and the other options
     local folder=$1 family=$2
     shift 2
-    train "$folder" "$family-rooms" detector "$family" --data build/rooms --pictures 6300 --held-out 300 --steps "$@"
+    train "$folder" "$folder" detector "$family" --data build/rooms --pictures 6300 --held-out 300 --steps "$@"
 }
 rooms fcos-rooms fcos 2400 --rate 1.5e-3
 keep fcos-rooms fcos-rooms
@@ -75,10 +75,10 @@ keep fcos-rooms fcos-rooms
 rooms fasterrcnn-apart fasterrcnn 1300 --rate 1.5e-3
 rooms maskrcnn-apart maskrcnn 1600 --rate 1.5e-3
 rooms retinanet-first retinanet 2000 --rate 1.5e-3
-rooms retinanet-apart retinanet 1800 --rate 1e-3 --seed 1 --start build/train/retinanet-first/retinanet-rooms.safetensors
+rooms retinanet-apart retinanet 1800 --rate 1e-3 --seed 1 --start build/train/retinanet-first/retinanet-first.safetensors
 # then on the backbone of FCOS, whose first layers are kept, as detectors of photographs begin on one of ImageNet
 shared() { # name of the run, family, the run it starts from, then steps and the other options
-    local folder=$1 family=$2 start=build/train/$3/$2-rooms.safetensors
+    local folder=$1 family=$2 start=build/train/$3/$3.safetensors
     shift 3
     rooms "$folder" "$family" "$@" --start "$start" --backbone fcos-rooms
 }

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Voxels
-from invert3d.methods.introspection import largest_piece, synthesize
+from invert3d.methods.introspection import begun, largest_piece, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.models.winn3d import WINN3D
 from invert3d.training.data import Grids
@@ -145,8 +145,8 @@ def test_all_begin_anew_or_none_and_sure_shapes_are_left_alone() -> None:
     source.memory.scores.fill_(-torch.inf)
     shown, target = source.batch(1)
     names = [f"1/{k}" for k in range(4)]
-    begun = source.begun(target["labels"], Draws.seeded(SETTINGS.seed, names, "starts"))
-    assert torch.allclose(shown.made[:, 0], begun, atol=1e-6)
+    anew = begun(source.starts, target["labels"], Draws.seeded(SETTINGS.seed, names, "starts"))
+    assert torch.allclose(shown.made, anew, atol=1e-6)
 
 
 def test_the_average_of_weights_is_the_one_of_its_decay() -> None:

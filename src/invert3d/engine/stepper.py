@@ -1,7 +1,7 @@
 """Steppers: any ``torch.optim.Optimizer``, and those that torch lacks: steps of attacks, and Langevin's."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,12 @@ from invert3d.engine.schedule import Constant, Schedule
 from invert3d.registry import lookup, register
 
 
+def with_gradients(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """The parameters of an optimizer that have a gradient, with it and their group."""
+    for group in optimizer.param_groups:
+        yield from ((p, p.grad, group) for p in group["params"] if p.grad is not None)
+
+
 class SignGradient(torch.optim.Optimizer):
     """``x <- x - lr * sign(gradient)``: the step of the fast gradient sign method (Goodfellow et al. 2015)."""
 
@@ -21,10 +27,8 @@ class SignGradient(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.sub_(p.grad.sign(), alpha=group["lr"])
+        for p, gradient, group in with_gradients(self):
+            p.sub_(gradient.sign(), alpha=group["lr"])
 
 
 class MomentumSign(torch.optim.Optimizer):
@@ -38,13 +42,10 @@ class MomentumSign(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    memory = self.state[p]
-                    before = memory.get("velocity", torch.zeros_like(p))
-                    memory["velocity"] = group["momentum"] * before + unit(p.grad, 1)
-                    p.sub_(memory["velocity"].sign(), alpha=group["lr"])
+        for p, gradient, group in with_gradients(self):
+            before = self.state[p].get("velocity", torch.zeros_like(p))
+            velocity = self.state[p]["velocity"] = group["momentum"] * before + unit(gradient, 1)
+            p.sub_(velocity.sign(), alpha=group["lr"])
 
 
 class UnitGradient(torch.optim.Optimizer):
@@ -58,10 +59,8 @@ class UnitGradient(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.sub_(unit(p.grad, 2), alpha=group["lr"])
+        for p, gradient, group in with_gradients(self):
+            p.sub_(unit(gradient, 2), alpha=group["lr"])
 
 
 def unit(gradient: Tensor, order: int) -> Tensor:
@@ -85,11 +84,9 @@ class Langevin(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    drawn = self.draws.normal(p, *p.shape[1:])
-                    p.sub_(p.grad, alpha=group["lr"] / 2).add_(drawn, alpha=group["noise"] * math.sqrt(group["lr"]))
+        for p, gradient, group in with_gradients(self):
+            drawn = self.draws.normal(p, *p.shape[1:])
+            p.sub_(gradient, alpha=group["lr"] / 2).add_(drawn, alpha=group["noise"] * math.sqrt(group["lr"]))
 
 
 class Still(torch.optim.Optimizer):

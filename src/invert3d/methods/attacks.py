@@ -9,7 +9,7 @@ minimizes: minus the loss of the true class. Targeted, the same recipe minimizes
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -162,8 +162,11 @@ def with_budget(recipe: Recipe, budget: float) -> Recipe:
         sized = isinstance(projection, Ball | Scatter)
         return replace(projection, radius=projection.radius * factor) if sized else projection
 
-    stages = [replace(each, projections=tuple(map(scaled, each.projections))) for each in recipe.stages]
-    return _each_stage(replace(recipe, stages=tuple(stages)), lambda rate: rate * factor)
+    def changed(stage: Stage) -> Stage:
+        stepper = replace(stage.stepper, rate=stage.stepper.rate * factor)
+        return replace(stage, stepper=stepper, projections=tuple(map(scaled, stage.projections)))
+
+    return replace(recipe, stages=tuple(map(changed, recipe.stages)))
 
 
 def with_steps(recipe: Recipe, steps: int) -> Recipe:
@@ -185,13 +188,6 @@ def with_step_size(recipe: Recipe, length: float) -> Recipe:
     last = recipe.stages[-1]
     last = replace(last, stepper=replace(last.stepper, rate=length))
     return replace(recipe, stages=(*recipe.stages[:-1], last))
-
-
-def _each_stage(recipe: Recipe, change: Callable[[float], float]) -> Recipe:
-    """The recipe with another rate in each stage."""
-    steppers = [replace(each.stepper, rate=change(each.stepper.rate)) for each in recipe.stages]
-    pairs = zip(recipe.stages, steppers, strict=True)
-    return replace(recipe, stages=tuple(replace(stage, stepper=stepper) for stage, stepper in pairs))
 
 
 def toward(recipe: Recipe) -> Recipe:

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from invert3d.engine.draws import Draws
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.state import State
 from invert3d.engine.stepper import Stepper
+from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.objectives.classes import ClassScore
 from invert3d.parameterizations.direct import Direct
 from invert3d.projections.bounds import Clip
@@ -27,6 +29,12 @@ class Reached(Recorder):
 
     def finished(self, state: State) -> Tensor | None:
         return -state.loss >= self.thresholds[state.rows].to(state.loss)
+
+
+def begun(starts: ClassGaussians, labels: Tensor, draws: Draws) -> Tensor:
+    """Where shapes of classes (B,) begin, drawn from the Gaussians of their classes: (B, 1, S, S, S) in [0, 1]."""
+    z = draws.normal(starts.means.new_empty(len(labels), 0), starts.components.shape[1])
+    return starts(labels, z).clamp(0, 1)[:, None]
 
 
 def synthesize(

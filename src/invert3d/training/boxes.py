@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from invert3d.registry import unknown
 from invert3d.training.fit import Checkpoints, FitSettings, check, fit
 from invert3d.training.pictures import Batch, Pictures, batches, folder_pictures
 from invert3d.training.rooms import room_pictures
-from invert3d.training.runs import TrainRun
+from invert3d.training.runs import TrainRun, asked_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,13 +175,3 @@ def pictures_of(options: BoxTraining) -> tuple[Pictures, Pictures]:
     root = Path(options.data)
     train_on = folder_pictures(root / "instances_train.json", options.size, options.pictures)
     return train_on, folder_pictures(root / "instances_val.json", options.size, options.held_out)
-
-
-def asked_of(options: BoxTraining, run: TrainRun) -> Mapping[str, Any]:
-    """What the weights depend on, as plain values."""
-    table = asdict(options)
-    settings = table.pop("settings")
-    for each in ("start", "backbone"):
-        if table[each] is not None:
-            table[each] = Path(table[each]).name
-    return {"name": run.name, **table, **settings}

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Voxels
-from invert3d.methods.introspection import synthesize
+from invert3d.methods.introspection import begun, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
 from invert3d.training.data import Grids
@@ -102,13 +102,7 @@ class Introspection:
         self.memory = Memory(buffer=buffer, scores=torch.zeros(classes, REMEMBERED))
         for label in range(classes):
             draws = Draws.seeded(settings.seed, [f"{label}/{k}" for k in range(settings.kept)], "first")
-            buffer[label] = _bytes(self.begun(torch.full((settings.kept,), label), draws))
-
-    @torch.no_grad()
-    def begun(self, labels: Tensor, draws: Draws) -> Tensor:
-        """New starts (B, S, S, S) in [0, 1] of classes (B,)."""
-        z = draws.normal(torch.empty(len(labels), 0), self.starts.components.shape[1])
-        return self.starts(labels, z).clamp(0, 1)
+            buffer[label] = _bytes(begun(starts, torch.full((settings.kept,), label), draws)[:, 0])
 
     def batch(self, step: int) -> tuple["Shown", dict[str, Tensor]]:
         """Real shapes, the same in augmented views, and pseudo-negatives of a step, as the network takes them."""
@@ -120,10 +114,10 @@ class Introspection:
         places = orders[labels, torch.arange(settings.batch) // classes]  # no place twice: each is written to
         anew = torch.rand(settings.batch, generator=generator) < settings.renewed
         draws = Draws.seeded(settings.seed, [f"{step}/{k}" for k in range(settings.batch)], "starts")
-        start = self.memory.buffer[labels, places].float() / 255
-        start = torch.where(anew[:, None, None, None], self.begun(labels, draws), start)
+        start = self.memory.buffer[labels, places].float()[:, None] / 255
+        start = torch.where(anew.view(-1, 1, 1, 1, 1), begun(self.starts, labels, draws), start)
         picked = torch.randint(REMEMBERED, (settings.batch,), generator=generator)
-        made = self.synthesized(start[:, None], labels, self.memory.scores[labels, picked])
+        made = self.synthesized(start, labels, self.memory.scores[labels, picked])
         self.memory.buffer[labels, places] = _bytes(made[:, 0])
         real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
         views = self.data.views(rows, Draws.seeded(settings.seed, ["views"], step), 0, 0.0)

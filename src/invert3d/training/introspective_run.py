@@ -1,9 +1,7 @@
 """``invert3d train introspective``: a voxel network, trained against its own shapes, in a run folder."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,11 +11,11 @@ from invert3d.models.weights import WeightCard, load_checkpoint
 from invert3d.models.winn3d import STEMS, WINN3D
 from invert3d.ops.seeds import seed_of
 from invert3d.registry import unknown
-from invert3d.training.classifiers import TrainSettings, save
+from invert3d.training.classifiers import TrainSettings
 from invert3d.training.data import Grids, training_data
 from invert3d.training.fit import check
 from invert3d.training.introspective import IntrospectiveSettings, coarse, train_introspective
-from invert3d.training.runs import TrainRun
+from invert3d.training.runs import TrainRun, asked_of, measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +78,4 @@ def train_introspection(options: IntrospectiveTraining, run: TrainRun) -> Weight
             options=made,
             notes=f"{settings.steps} steps of {settings.batch} against its own shapes",
         )
-        opened.meter.stop()
-        with Meter(f"measuring on {len(data.test):,} held-out shapes"):
-            card = save(model.eval(), data, TrainSettings(seed=settings.seed), card, opened.run.path)
-    return card
-
-
-def asked_of(options: IntrospectiveTraining, run: TrainRun) -> Mapping[str, Any]:
-    """What the weights depend on, as plain values."""
-    table = asdict(options)
-    settings = table.pop("settings")
-    if table["start"] is not None:
-        table["start"] = Path(table["start"]).name
-    return {"name": run.name, **table, **settings}
+        return measured(model.eval(), data, TrainSettings(seed=settings.seed), card, opened)

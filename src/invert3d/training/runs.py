@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
@@ -30,7 +31,7 @@ from invert3d.ops.names import checked_name
 from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.registry import lookup, registered, unknown
 from invert3d.training.classifiers import TrainSettings, save, train
-from invert3d.training.data import training_data
+from invert3d.training.data import Data, training_data
 from invert3d.training.detectors import save_detector, train_detector
 from invert3d.training.fit import Checkpoints, FitSettings, check
 from invert3d.training.frames import Frames, folder_frames
@@ -186,10 +187,14 @@ def train_classifier(options: ClassifierTraining, run: TrainRun) -> WeightCard:
             options=width,
             notes=f"{settings.steps} steps of {settings.batch}",
         )
-        opened.meter.stop()
-        with Meter(f"measuring on {len(data.test):,} held-out shapes"):
-            card = save(model, data, settings, card, opened.run.path)
-    return card
+        return measured(model, data, settings, card, opened)
+
+
+def measured(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard, opened: Opened) -> WeightCard:
+    """Measure a trained classifier on the held-out shapes, and write it with its card into its run folder."""
+    opened.meter.stop()
+    with Meter(f"measuring on {len(data.test):,} held-out shapes"):
+        return save(model, data, settings, card, opened.run.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,11 +278,13 @@ def frames_of(options: DetectorTraining, detector: CenterNet3D) -> tuple[Frames,
     return made, street_frames(options.held_out, *size, seed=HELD_OUT, options=crew)
 
 
-def asked_of(options: ClassifierTraining | DetectorTraining, run: TrainRun) -> dict[str, Any]:
-    """What the weights depend on, as plain values: a training is resumed only where all of it is the same."""
+def asked_of(options: Any, run: TrainRun) -> dict[str, Any]:
+    """What the weights of a training, a dataclass with ``settings``, depend on, as plain values. It is resumed
+    only where all of it is the same. Of files the names count, not the folders that they are in."""
     table = asdict(options)
     settings = table.pop("settings")
     table.pop("workers", None)
-    if table.get("start") is not None:
-        table["start"] = Path(table["start"]).name
+    for each in ("start", "backbone"):
+        if table.get(each) is not None:
+            table[each] = Path(table[each]).name
     return {"name": run.name, **table, **settings}

@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from torch import nn
 
 import invert3d
-from invert3d.engine.space import Voxels
+from invert3d.engine.space import Image, Voxels
 from invert3d.jobs.job import Progress
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.attacks import attack_recipe, toward
@@ -124,7 +124,7 @@ def test_what_the_command_writes_of_clouds_grids_and_pictures(tmp_path: Path, ca
         patch.syspath_prepend(str(tmp_path))
         own = {"model": "own_pictures:make", "kind": "image", "size": 8, "progress": False}
         command(str(tmp_path / "gray.png"), recipe="fgsm", **own, out=tmp_path / "pictures")
-    assert "how much the pixels changed" in (tmp_path / "pictures" / "index.html").read_text()
+    assert "gray did not change" in (tmp_path / "pictures" / "index.html").read_text()
     saved = np.load(tmp_path / "grids" / "attacked" / "grid.npy")
     assert saved.dtype == np.uint8 and (saved != grid).sum() == float(row[5]) and set(np.unique(saved)) <= {0, 1}
     assert np.asarray(Picture.open(tmp_path / "pictures" / "attacked" / "gray.png")).shape == (8, 8, 3)
@@ -139,6 +139,12 @@ def test_the_picture_of_a_change_shows_what_was_added_and_removed() -> None:
     assert values.ravel()[[0, 1, 5]].tolist() == [0, -1, 1]
     shape, values, _ = changed(Voxels(size=8), start, start * 0.9, start)
     assert torch.equal(shape, start) and values.ravel()[:3].tolist() == pytest.approx([-0.1, -0.1, 0])
+    picture = torch.full((3, 2, 2), 0.3)
+    moved = picture.clone()
+    moved[0, 0, 0], moved[1, 1, 1] = 0.5, 0.2
+    shape, values, _ = changed(Image(height=2, width=2), picture, moved, moved)
+    assert values is None and shape[2].eq(0.5).all()
+    assert [shape[0, 0, 0].item(), shape[1, 1, 1].item()] == pytest.approx([1.0, 0.25])
 
 
 @pytest.mark.parametrize(

@@ -82,26 +82,29 @@ def table_of(found: Attacked, space: Space, recipe: str) -> dict[str, Any]:
     }
 
 
-def changed(space: Space, start: Tensor, x: Tensor, saved: Tensor) -> tuple[Tensor, np.ndarray, Map]:
+def changed(space: Space, start: Tensor, x: Tensor, saved: Tensor) -> tuple[Tensor, np.ndarray | None, Map]:
     """What to draw of the change of one input (*space.shape): a shape, one number an element of it, the color map.
 
     Of voxels, those that are full before or after: 1 where one was added, -1 where one was removed; or, where saving
-    undoes all, the change of each. Of points how far each moved, of pixels the largest change of a channel.
+    undoes all, the change of each. Of points how far each moved. Of a picture, its change, amplified about gray.
     """
     if isinstance(space, Voxels):
         flips = saved - start
         shape = ((saved + start) > 0).to(x.dtype) if flips.any() else start
         return shape, (flips if flips.any() else x - start)[0].numpy(force=True), "diverging"
-    apart = (x - start).norm(dim=-1) if isinstance(space, Points) else (x - start).abs().amax(0)
-    return x, apart.numpy(force=True), "sequential"
+    if isinstance(space, Points):
+        return x, (x - start).norm(dim=-1).numpy(force=True), "sequential"
+    change = saved - start
+    return 0.5 + change / (2 * change.abs().max().clamp_min(1e-12)), None, "sequential"
 
 
 def reading(space: Space) -> str:
     """How the pictures of a change are read."""
     if isinstance(space, Voxels):
         return "Change: red voxels were added or became fuller, blue ones were removed or became emptier."
-    what = "far the points moved" if isinstance(space, Points) else "much the pixels changed"
-    return f"Change: how {what}, from dark (not at all) to bright (the most)."
+    if isinstance(space, Points):
+        return "Change: how far the points moved, from dark (not at all) to bright (the most)."
+    return "Change: amplified, so that gray did not change and the largest change reaches 0 or 1."
 
 
 def relative(values: np.ndarray | None) -> np.ndarray | None:

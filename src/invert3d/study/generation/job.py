@@ -14,7 +14,7 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
-from invert3d.methods.introspection import largest_piece, synthesize
+from invert3d.methods.introspection import begun, largest_piece, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.classes.job import class_names
@@ -87,9 +87,7 @@ class Generate:
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
         frozen, names = self.network.frozen, [unit.name for unit in units]
         labels = torch.tensor([self.network.index(unit.values["class"]) for unit in units], device=frozen.device)
-        starts = starts_of(self.network)
-        z = Draws.seeded(context.seed, names, "starts").normal(torch.empty(len(units), 0), starts.components.shape[1])
-        start = starts(labels, z.to(frozen.device)).clamp(0, 1)[:, None]
+        start = begun(starts_of(self.network), labels, Draws.seeded(context.seed, names, "starts"))
         context.report(0.0)
         x = start
         if self.steps:
