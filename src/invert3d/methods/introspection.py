@@ -33,7 +33,7 @@ class Reached(Recorder):
 
 def begun(starts: ClassGaussians, labels: Tensor, draws: Draws) -> Tensor:
     """Where shapes of classes (B,) begin, drawn from the Gaussians of their classes: (B, 1, S, S, S) in [0, 1]."""
-    z = draws.normal(starts.means.new_empty(len(labels), 0), starts.components.shape[1])
+    z = draws.normal(starts.means.new_empty(len(labels), 0), len(starts.components))
     return starts(labels, z).clamp(0, 1)[:, None]
 
 

@@ -1,4 +1,4 @@
-"""A Gaussian of each class over its principal components: the simplest generator of voxel shapes there is."""
+"""A Gaussian of each class over principal components that all classes share: the simplest generator of voxel shapes."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,53 +6,74 @@ from torch import Tensor, nn
 
 
 class ClassGaussians(nn.Module):
-    """``x = mean_y + sum_c z_c sigma_c v_c``, z standard normal: v the principal components of the shapes of class y.
+    """``x = mean_y + V^T F_y z``, z standard normal: V the principal components of the shapes less the means of their
+    classes, ``F_y F_y^T`` the covariance of their coordinates in class y.
 
     It has no weights that are learned by a gradient. A shape is full where x is above a half. It is a rival that every
     generator has to beat, and a place to start from.
 
     Args:
         means: (K, S, S, S) of the classes.
-        components: (K, C, S, S, S) orthonormal, times their standard deviations.
+        components: V (C, S, S, S), orthonormal.
+        factors: F (K, C, C).
     """
 
-    def __init__(self, means: Float[Tensor, "k s s s"], components: Float[Tensor, "k c s s s"]) -> None:
+    def __init__(
+        self,
+        means: Float[Tensor, "k s s s"],
+        components: Float[Tensor, "c s s s"],
+        factors: Float[Tensor, "k c c"],
+    ) -> None:
         super().__init__()
         self.means: Tensor
         self.components: Tensor
+        self.factors: Tensor
         self.register_buffer("means", means)
         self.register_buffer("components", components)
+        self.register_buffer("factors", factors)
 
     @classmethod
     def blank(cls, classes: int, components: int, size: int) -> "ClassGaussians":
         """All zeros, to load a state into."""
-        return cls(torch.zeros(classes, size, size, size), torch.zeros(classes, components, size, size, size))
+        return cls(
+            torch.zeros(classes, size, size, size),
+            torch.zeros(components, size, size, size),
+            torch.zeros(classes, components, components),
+        )
 
     @classmethod
-    def fitted(cls, grids: Tensor, labels: Int[Tensor, "m"], classes: int, components: int = 16) -> "ClassGaussians":
-        """To grids (M, S, S, S) of ``labels`` (M,), with so many components, or as many as a class has shapes less one.
+    def fitted(cls, grids: Tensor, labels: Int[Tensor, "m"], classes: int, components: int = 64) -> "ClassGaussians":
+        """To grids (M, S, S, S) of ``labels`` (M,), with so many components; those that the shapes do not have are 0.
 
-        Raises ValueError for a class of fewer than two shapes, or less than one component.
+        All classes count the same, however many shapes they have. Raises ValueError for a class of fewer than two
+        shapes, or less than one component.
         """
         if components < 1:
             raise ValueError(f"at least one component is needed, not {components}")
-        means, spreads = [], []
+        counts = labels.bincount(minlength=classes)
+        if int(counts.min()) < 2:
+            label = int(counts.argmin())
+            raise ValueError(f"class {label} has {int(counts[label])} shapes: two are needed")
+        blank = cls.blank(classes, components, grids.shape[-1])
         for label in range(classes):
-            x = grids[labels == label].float()
-            if len(x) < 2:
-                raise ValueError(f"class {label} has {len(x)} shapes: two are needed")
-            mean, count = x.mean(0), min(components, len(x) - 1)
-            rows = (x - mean).flatten(1) / (len(x) - 1) ** 0.5
-            # with rows = U sigma V^T, sigma V^T is U^T rows, and U are the eigenvectors of the few inner products
-            first = torch.linalg.eigh(rows @ rows.T).eigenvectors.flip(1)[:, :count]
-            spread = torch.zeros(components, mean.numel())
-            spread[:count] = first.T @ rows
-            means.append(mean)
-            spreads.append(spread.view(components, *mean.shape))
-        return cls(torch.stack(means), torch.stack(spreads))
+            blank.means[label] = grids[labels == label].float().mean(0)
+        rows = (grids.float() - blank.means[labels]).flatten(1)
+        weighted = rows / counts[labels, None].sqrt()
+        # with weighted = U sigma V^T, U are the eigenvectors of the few inner products
+        values, vectors = torch.linalg.eigh(weighted @ weighted.T)
+        there = min(components, int((values > 1e-6 * values[-1]).sum()))
+        first = vectors.flip(1)[:, :there] / values.flip(0)[:there].sqrt()
+        found = first.T @ weighted
+        blank.components[:there] = found.view(there, *blank.means.shape[1:])
+        for label in range(classes):
+            own = rows[labels == label] @ found.T
+            sizes, axes = torch.linalg.eigh(own.T @ own / (len(own) - 1))
+            blank.factors[label, :there, :there] = axes * sizes.clamp_min(0).sqrt()
+        return blank
 
     def forward(self, labels: Int[Tensor, "b"], z: Float[Tensor, "b c"]) -> Float[Tensor, "b s s s"]:
         """x of classes (B,) and codes (B, C). Raises ValueError for another number of components."""
-        if z.shape[1] != self.components.shape[1]:
-            raise ValueError(f"a code has {self.components.shape[1]} numbers, not {z.shape[1]}")
-        return self.means[labels] + (z[..., None, None, None] * self.components[labels]).sum(1)
+        if z.shape[1] != len(self.components):
+            raise ValueError(f"a code has {len(self.components)} numbers, not {z.shape[1]}")
+        places = (self.factors[labels] @ z[..., None])[..., 0]
+        return self.means[labels] + (places @ self.components.flatten(1)).view(-1, *self.means.shape[1:])

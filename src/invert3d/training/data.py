@@ -126,6 +126,10 @@ class Grids(Data):
         return self.voxels
 
     def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
+        return self.voxels.encode(self.augmented(rows, draws))
+
+    def augmented(self, rows: Tensor, draws: Draws) -> Tensor:
+        """Views (B, 1, S, S, S) of the shapes ``rows`` (B,), of 0 and 1."""
         x = torch.from_numpy(self.train[rows.numpy()]).float()
         moves = draws.uniform(x, -2, 3, 3).floor().long().tolist()
         flips = (draws.uniform(x, 0, 1, 2) < 0.2).tolist()
@@ -133,7 +137,7 @@ class Grids(Data):
             torch.roll(grid, move, (0, 1, 2)).flip([axis for axis in (0, 1) if flip[axis]])
             for grid, move, flip in zip(x, moves, flips, strict=True)
         ]
-        return self.voxels.encode(torch.stack(seen)[:, None])
+        return torch.stack(seen)[:, None]
 
     def held_out(self, points: int) -> Tensor:
         return self.voxels.encode(torch.from_numpy(self.test)[:, None].float())

@@ -5,10 +5,12 @@ energy-based models learned since. For real shapes x of classes y and pseudo-neg
 
     loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-)) + lambda |df_y(x)/dx|^2)
 
-x' is x in an augmented view (Yang et al. 2023, SADA-JEM). Pseudo-negatives are gradient ascents on f_y, a few steps
-at a time, from a buffer of each class; a share of them begins anew (Du & Mordatch 2019), at a Gaussian over the
-principal components of the class (``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). Ascent
-stops at a score drawn from those of real shapes of the class (Lee et al. 2018; here for each shape by itself).
+x' is x in an augmented view (Yang et al. 2023, SADA-JEM), attacked by one step of FGSM from a random start (Wong et al.
+2020). Pseudo-negatives are gradient ascents on f_y, a few steps at a time, from a buffer of each class; a share of them
+begins anew (Du & Mordatch 2019), at a Gaussian of the class over principal components (``models.class_gaussians``), an
+informative start (Yang & Ji 2021, JEM++). The number of steps grows over the first half of the training (Yin et al.
+2026, DAT): at first, what is told from real shapes are the Gaussians. Ascent stops at a score drawn from those of real
+shapes of the class (Lee et al. 2018; here for each shape by itself).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Voxels
+from invert3d.methods.attacks import attack, attack_recipe
 from invert3d.methods.introspection import begun, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
@@ -39,26 +42,28 @@ class IntrospectiveSettings(FitSettings):
     Attributes:
         alpha: weight of the terms that tell real shapes from pseudo-negatives.
         penalty: lambda, weight of the squared gradient at real shapes beside the other two, every fourth step.
-        ascent: steps of ascent in one step of training, at most.
+        ascent: steps of ascent in one step of training, at most, from the middle of the training on.
         length: of a step of ascent (L2).
         kept: pseudo-negatives in the buffer of each class.
         renewed: share of them that begin anew.
         components: of the Gaussians that they begin from.
         jitter: standard deviation of noise on the occupancy of real shapes and of pseudo-negatives, as they are scored.
+        adversary: how far a value of a view is moved at random, and then by FGSM; 0 leaves views as they are.
         average: decay of the running average of the weights, which is what is kept in the end.
     """
 
-    steps: int = 2000
-    batch: int = 40
-    rate: float = 3e-4
-    alpha: float = 0.1
+    steps: int = 4000
+    batch: int = 20
+    rate: float = 6e-4
+    alpha: float = 0.3
     penalty: float = 1.0
-    ascent: int = 15
-    length: float = 0.5
-    kept: int = 200
-    renewed: float = 0.05
-    components: int = 16
+    ascent: int = 6
+    length: float = 1.0
+    kept: int = 100
+    renewed: float = 0.1
+    components: int = 64
     jitter: float = 0.03
+    adversary: float = 0.03
     average: float = 0.998
 
     def __post_init__(self) -> None:
@@ -68,9 +73,14 @@ class IntrospectiveSettings(FitSettings):
         for name in ("ascent", "kept", "components"):
             check(name, getattr(self, name), 1, 100_000)
         check("renewed", self.renewed, 0, 1)
+        check("adversary", self.adversary, 0, 1)
         check("average", self.average, 0, 1)
         if not 0 < self.length <= 100:
             raise ValueError(f"length must be above 0 and at most 100, not {self.length}")
+
+    def ascent_at(self, step: int) -> int:
+        """Steps of ascent in a step of training."""
+        return min(self.ascent, (2 * self.ascent * step) // self.steps)
 
 
 @dataclass
@@ -117,11 +127,22 @@ class Introspection:
         start = self.memory.buffer[labels, places].float()[:, None] / 255
         start = torch.where(anew.view(-1, 1, 1, 1, 1), begun(self.starts, labels, draws), start)
         picked = torch.randint(REMEMBERED, (settings.batch,), generator=generator)
-        made = self.synthesized(start, labels, self.memory.scores[labels, picked])
+        frozen = self._frozen()
+        made = synthesize(
+            frozen,
+            start.to(frozen.device),
+            labels.to(frozen.device),
+            steps=settings.ascent_at(step),
+            rate=settings.length,
+            thresholds=self.memory.scores[labels, picked],
+        )
+        made = made.cpu().float()
         self.memory.buffer[labels, places] = _bytes(made[:, 0])
         real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
-        views = self.data.views(rows, Draws.seeded(settings.seed, ["views"], step), 0, 0.0)
-        real, made = (self.data.voxels.encode(self._noisy(each, generator)) for each in (real, made))
+        views = self.data.augmented(rows, Draws.seeded(settings.seed, ["views"], step))
+        views = self._attacked(frozen, views, labels, generator)
+        real, made = (self._noisy(each, generator) for each in (real, made))
+        real, views, made = (self.data.voxels.encode(each) for each in (real, views, made))
         return Shown(real, views, made, labels, penalized=step % 4 == 0), {"labels": labels}
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -132,20 +153,19 @@ class Introspection:
         own = (self.labels == label).nonzero()[:, 0]
         return own[torch.randint(len(own), (1,), generator=generator)]
 
-    def synthesized(self, start: Tensor, labels: Tensor, thresholds: Tensor) -> Tensor:
-        """Pseudo-negatives (B, 1, S, S, S) of the model as it is, in eval mode."""
-        settings, device = self.settings, next(self.model.parameters()).device
-        half = settings.bf16 and computes_bf16(device)
-        frozen = Frozen(self.model, self.data.voxels, output="logits", bf16=half)
-        made = synthesize(
-            frozen,
-            start.to(device),
-            labels.to(device),
-            steps=settings.ascent,
-            rate=settings.length,
-            thresholds=thresholds,
-        )
-        return made.cpu().float()
+    def _attacked(self, frozen: Frozen, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Views (B, 1, S, S, S), each value moved at random and then by FGSM."""
+        radius = self.settings.adversary
+        if not radius:
+            return x
+        x = (x + radius * (2 * torch.rand(x.shape, generator=generator) - 1)).clamp(0, 1)
+        result, _ = attack(frozen, x, labels, attack_recipe("fgsm", frozen.space, budget=radius))
+        return result.x.cpu().float()
+
+    def _frozen(self) -> Frozen:
+        """The model as it is, in eval mode."""
+        half = self.settings.bf16 and computes_bf16(next(self.model.parameters()).device)
+        return Frozen(self.model, self.data.voxels, output="logits", bf16=half)
 
     @torch.no_grad()
     def after(self, step: int) -> None:

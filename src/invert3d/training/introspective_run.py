@@ -33,9 +33,9 @@ class IntrospectiveTraining:
 
     data: str = "modelnet10-voxels"
     per_class: int = 400
-    size: int = 16
+    size: int = 32
     width: int = 16
-    stem: str = "full"
+    stem: str = "folded"
     start: Path | None = None
     settings: IntrospectiveSettings = field(default_factory=IntrospectiveSettings)
 

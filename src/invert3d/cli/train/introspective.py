@@ -23,9 +23,9 @@ class NetworkOptions:
 
     data: str = "modelnet10-voxels"
     per_class: Count = 400
-    size: Literal[16, 32] = 16
+    size: Literal[16, 32] = 32
     width: Count = 16
-    stem: Literal["full", "folded"] = "full"
+    stem: Literal["full", "folded"] = "folded"
     start: File | None = None
 
 
@@ -38,27 +38,29 @@ class FitOptions(BatchOptions):
         steps: Training steps, one batch each.
         alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes.
         penalty: Weight of the squared gradient at real shapes, beside that of telling them apart.
-        ascent: Steps of gradient ascent in one training step, at most.
+        ascent: Steps of gradient ascent in one training step. They grow to so many over the first half.
         length: Length of a step of ascent.
         kept: Pseudo-negatives that are kept of each class.
         renewed: Share of them that begins anew.
         components: Principal components of the Gaussians that they begin from.
         jitter: Standard deviation of the noise on the shapes that are told apart.
+        adversary: How far a value of a shape is moved, at random and by FGSM, as the classes are learned.
         average: Decay of the running average of the weights.
         seed: Fixes all random numbers.
     """
 
-    batch: Count = 40
-    steps: Count = 2000
-    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 3e-4
-    alpha: Annotated[float, between(0, 1000)] = 0.1
+    batch: Count = 20
+    steps: Count = 4000
+    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 6e-4
+    alpha: Annotated[float, between(0, 1000)] = 0.3
     penalty: Annotated[float, between(0, 1000)] = 1.0
-    ascent: Count = 15
-    length: Positive = 0.5
-    kept: Count = 200
-    renewed: Annotated[float, between(0, 1)] = 0.05
-    components: Count = 16
+    ascent: Count = 6
+    length: Positive = 1.0
+    kept: Count = 100
+    renewed: Annotated[float, between(0, 1)] = 0.1
+    components: Count = 64
     jitter: Annotated[float, between(0, 10)] = 0.03
+    adversary: Annotated[float, between(0, 1)] = 0.03
     average: Annotated[float, between(0, 1)] = 0.998
     seed: Seed = 0
 
