@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
 from invert3d.engine.space import Voxels
-from invert3d.methods.introspection import begun, largest_piece, synthesize
+from invert3d.engine.stepper import Stepper
+from invert3d.methods.introspection import Reached, begun, largest_piece, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.models.winn3d import WINN3D
 from invert3d.training.data import Grids
@@ -30,6 +31,9 @@ from invert3d.training.introspective import (
 SETTINGS = IntrospectiveSettings(
     steps=5, batch=4, rate=1e-3, bf16=False, ascent=3, kept=6, components=2, renewed=0.5, average=0.5, penalty=3.0
 )
+
+
+LONG = Stepper(kind="unit", rate=1.0)
 
 
 def data(size: int = 16) -> Grids:
@@ -71,10 +75,10 @@ def test_synthesis_raises_the_score_and_stops_at_its_threshold() -> None:
         return model(x).gather(1, labels[:, None])[:, 0].detach()
 
     before = scores(start)
-    found = synthesize(frozen, start, labels, steps=8, rate=1.0)
+    found = synthesize(frozen, start, labels, steps=8, stepper=LONG)
     assert (scores(found) > before).all() and found.min() >= 0 and found.max() <= 1
     thresholds = torch.stack([before[0] - 1, torch.tensor(torch.inf), scores(found)[2]])
-    stopped = synthesize(frozen, start, labels, steps=8, rate=1.0, thresholds=thresholds)
+    stopped = synthesize(frozen, start, labels, steps=8, stepper=LONG, recorders=[Reached(thresholds)])
     assert torch.equal(stopped[0], start[0]), "it scored enough from the beginning"
     assert torch.allclose(stopped[1], found[1], atol=1e-6)
     assert ((stopped - start).flatten(1).norm(dim=1) <= 8 * 1.0 + 1e-4).all(), "each step has length one"
@@ -85,29 +89,29 @@ def test_a_batch_has_each_class_and_its_negatives_go_back_to_the_buffer() -> Non
     source.memory.scores.fill_(torch.inf)  # no score is enough
     before = source.memory.buffer.clone()
     shown, target = source.batch(3)
-    assert target["labels"].tolist() == [0, 1, 0, 1] and not shown.penalized
-    assert shown.real.shape == shown.views.shape == shown.made.shape == (4, 1, 16, 16, 16)
+    assert target["labels"].tolist() == [0, 1, 0, 1] and not shown["penalized"]
+    assert shown["real"].shape == shown["views"].shape == shown["made"].shape == (4, 1, 16, 16, 16)
     changed = (source.memory.buffer != before).flatten(2).any(2).sum(1)
     assert changed.tolist() == [2, 2], "no place is written to twice"
     again = introspection(replace(SETTINGS, jitter=0.0))
     again.memory.scores.fill_(torch.inf)
-    assert torch.equal(again.batch(3)[0].made, shown.made), "a batch follows from the step and what is remembered"
+    assert torch.equal(again.batch(3)[0]["made"], shown["made"]), "a batch follows from the step and what is remembered"
     for label in (0, 1):
         kept = source.memory.buffer[label].flatten(1)
-        made = (255 * shown.made[target["labels"] == label].flatten(1)).round().byte()
+        made = (255 * shown["made"][target["labels"] == label].flatten(1)).round().byte()
         assert all((kept == row).all(1).any() for row in made)
 
 
 def test_the_loss_is_the_one_that_is_written() -> None:
     source = introspection()
     shown, target = source.batch(4)
-    assert shown.penalized
+    assert shown["penalized"]
     model = Scores(network())
     found = model(shown)
     labels = target["labels"]
-    real, made, views = (model.model(each) for each in (shown.real, shown.made, shown.views))
+    real, made, views = (model.model(each) for each in (shown["real"], shown["made"], shown["views"]))
     own = [each.gather(1, labels[:, None])[:, 0] for each in (real, made)]
-    leaf = shown.real.clone().requires_grad_()
+    leaf = shown["real"].clone().requires_grad_()
     (slope,) = torch.autograd.grad(model.model(leaf).gather(1, labels[:, None]).sum(), leaf)
     told = F.softplus(-own[0]).mean() + F.softplus(own[1]).mean() + 3 * slope.flatten(1).square().sum(1).mean()
     loss = introspective_loss(SETTINGS, source.memory)(found, target)
@@ -140,13 +144,13 @@ def test_all_begin_anew_or_none_and_sure_shapes_are_left_alone() -> None:
     source = introspection(replace(SETTINGS, renewed=0.0, jitter=0.0))
     source.memory.scores.fill_(-torch.inf)  # every score is enough: no step is taken
     source.memory.buffer.fill_(7)
-    assert (source.batch(1)[0].made == 7 / 255).all()
+    assert (source.batch(1)[0]["made"] == 7 / 255).all()
     source = introspection(replace(SETTINGS, renewed=1.0, jitter=0.0))
     source.memory.scores.fill_(-torch.inf)
     shown, target = source.batch(1)
     names = [f"1/{k}" for k in range(4)]
     anew = begun(source.starts, target["labels"], Draws.seeded(SETTINGS.seed, names, "starts"))
-    assert torch.allclose(shown.made, anew, atol=1e-6)
+    assert torch.allclose(shown["made"], anew, atol=1e-6)
 
 
 def test_the_average_of_weights_is_the_one_of_its_decay() -> None:

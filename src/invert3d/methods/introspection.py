@@ -5,6 +5,7 @@ classes it is meant for networks that were trained against what it finds (``trai
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +15,7 @@ from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.state import State
-from invert3d.engine.stepper import Stepper
-from invert3d.models.class_gaussians import ClassGaussians
+from invert3d.engine.stepper import AnyStepper
 from invert3d.objectives.classes import ClassScore
 from invert3d.parameterizations.direct import Direct
 from invert3d.projections.bounds import Clip
@@ -31,9 +31,17 @@ class Reached(Recorder):
         return -state.loss >= self.thresholds[state.rows].to(state.loss)
 
 
-def begun(starts: ClassGaussians, labels: Tensor, draws: Draws) -> Tensor:
-    """Where shapes of classes (B,) begin, drawn from the Gaussians of their classes: (B, 1, S, S, S) in [0, 1]."""
-    z = draws.normal(starts.means.new_empty(len(labels), 0), len(starts.components))
+class Starts(Protocol):
+    """Shapes (B, S, S, S) of classes (B,) and codes (B, ``codes``), which are standard normal."""
+
+    codes: int
+
+    def __call__(self, labels: Tensor, z: Tensor) -> Tensor: ...
+
+
+def begun(starts: Starts, labels: Tensor, draws: Draws) -> Tensor:
+    """Where shapes of classes (B,) begin, from random codes: (B, 1, S, S, S) in [0, 1]."""
+    z = draws.normal(torch.empty(len(labels), 0, device=labels.device), starts.codes)
     return starts(labels, z).clamp(0, 1)[:, None]
 
 
@@ -43,8 +51,8 @@ def synthesize(
     labels: Tensor,
     *,
     steps: int,
-    rate: float,
-    thresholds: Tensor | None = None,
+    stepper: AnyStepper,
+    recorders: Sequence[Recorder] = (),
     samples: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Tensor:
@@ -54,8 +62,8 @@ def synthesize(
         model: a classifier of voxel grids.
         start: where each begins (B, *space.shape).
         labels: the class of each (B,).
-        steps: at most so many, each ``rate`` long (L2).
-        thresholds: scores (B,) at which a shape is done: the batch shrinks as they are reached.
+        steps, stepper: of gradient ascent, at most.
+        recorders: say which shapes are done, such as ``Reached``: the batch shrinks as they are.
         samples, seed: as of ``optimize``.
 
     Raises KeyboardInterrupt after Ctrl-C.
@@ -66,9 +74,9 @@ def synthesize(
         Direct(),
         target=labels,
         steps=steps,
-        stepper=Stepper(kind="unit", rate=rate),
+        stepper=stepper,
         projections=[Clip(low=0.0, high=1.0)],
-        recorders=[] if thresholds is None else [Reached(thresholds)],
+        recorders=recorders,
         theta={"x": start},
         start=start,
         samples=samples,

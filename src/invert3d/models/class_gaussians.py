@@ -19,10 +19,7 @@ class ClassGaussians(nn.Module):
     """
 
     def __init__(
-        self,
-        means: Float[Tensor, "k s s s"],
-        components: Float[Tensor, "c s s s"],
-        factors: Float[Tensor, "k c c"],
+        self, means: Float[Tensor, "k s s s"], components: Float[Tensor, "c s s s"], factors: Float[Tensor, "k c c"]
     ) -> None:
         super().__init__()
         self.means: Tensor
@@ -31,6 +28,11 @@ class ClassGaussians(nn.Module):
         self.register_buffer("means", means)
         self.register_buffer("components", components)
         self.register_buffer("factors", factors)
+
+    @property
+    def codes(self) -> int:
+        """Numbers of a code, C."""
+        return len(self.components)
 
     @classmethod
     def blank(cls, classes: int, components: int, size: int) -> "ClassGaussians":
@@ -73,7 +75,7 @@ class ClassGaussians(nn.Module):
 
     def forward(self, labels: Int[Tensor, "b"], z: Float[Tensor, "b c"]) -> Float[Tensor, "b s s s"]:
         """x of classes (B,) and codes (B, C). Raises ValueError for another number of components."""
-        if z.shape[1] != len(self.components):
-            raise ValueError(f"a code has {len(self.components)} numbers, not {z.shape[1]}")
+        if z.shape[1] != self.codes:
+            raise ValueError(f"a code has {self.codes} numbers, not {z.shape[1]}")
         places = (self.factors[labels] @ z[..., None])[..., 0]
         return self.means[labels] + (places @ self.components.flatten(1)).view(-1, *self.means.shape[1:])

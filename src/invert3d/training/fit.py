@@ -40,6 +40,8 @@ class FitSettings:
     steps: int = 2500
     batch: int = 16
     rate: float = 2e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
     weight_decay: float = 1e-2
     bf16: bool = True
     seed: int = 0
@@ -48,6 +50,8 @@ class FitSettings:
         check("steps", self.steps, 1, 10_000_000)
         check("batch", self.batch, 1, 65_536)
         check("weight_decay", self.weight_decay, 0, 1e3)
+        for name in ("beta1", "beta2"):
+            check(name, getattr(self, name), 0, 0.999999)
         check("seed", self.seed, 0, 2**63 - 1)
         if not 0 < self.rate <= 100:
             raise ValueError(f"rate must be above 0 and at most 100, not {self.rate}")
@@ -123,7 +127,9 @@ def fit(
         KeyboardInterrupt: from ``report``, once the checkpoint is written.
     """
     keep_freed_memory()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.rate, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
+    )
     training = Training(model, optimizer, settings, memory)
     if keep is not None and keep.resume and keep.path.exists():
         training.load(keep.path)
@@ -146,6 +152,19 @@ def fit(
             if keep is not None and training.step % keep.every == 0:
                 training.save(keep.path)
     model.eval()
+
+
+class Parts(dict[str, Tensor]):
+    """What a network is fed in a step where that is several tensors, on one device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return next(iter(self.values())).device
+
+    def to(self, device: torch.device) -> "Parts":
+        """The same on a device."""
+        return Parts({name: each.to(device) for name, each in self.items()})
 
 
 class Training:

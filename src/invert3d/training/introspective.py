@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.space import Voxels
+from invert3d.engine.stepper import Stepper
 from invert3d.methods.attacks import attack, attack_recipe
-from invert3d.methods.introspection import begun, synthesize
+from invert3d.methods.introspection import Reached, begun, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
 from invert3d.training.data import Grids
-from invert3d.training.fit import Checkpoints, FitSettings, check, fit
+from invert3d.training.fit import Checkpoints, FitSettings, Parts, check, fit
 
 REMEMBERED = 32  # scores of real shapes of each class
 
@@ -114,8 +115,9 @@ class Introspection:
             draws = Draws.seeded(settings.seed, [f"{label}/{k}" for k in range(settings.kept)], "first")
             buffer[label] = _bytes(begun(starts, torch.full((settings.kept,), label), draws)[:, 0])
 
-    def batch(self, step: int) -> tuple["Shown", dict[str, Tensor]]:
-        """Real shapes, the same in augmented views, and pseudo-negatives of a step, as the network takes them."""
+    def batch(self, step: int) -> tuple[Parts, dict[str, Tensor]]:
+        """Real shapes, views of them, and pseudo-negatives (B, 1, S, S, S) of a step, as the network takes them, with
+        their ``labels`` (B,) and whether they are ``penalized``."""
         settings, classes = self.settings, len(self.data.classes)
         generator = torch.Generator().manual_seed(seed_of(settings.seed, "batch", step))
         labels = (torch.arange(settings.batch) + step * settings.batch) % classes
@@ -133,8 +135,8 @@ class Introspection:
             start.to(frozen.device),
             labels.to(frozen.device),
             steps=settings.ascent_at(step),
-            rate=settings.length,
-            thresholds=self.memory.scores[labels, picked],
+            stepper=Stepper(kind="unit", rate=settings.length),
+            recorders=[Reached(self.memory.scores[labels, picked])],
         )
         made = made.cpu().float()
         self.memory.buffer[labels, places] = _bytes(made[:, 0])
@@ -143,7 +145,9 @@ class Introspection:
         views = self._attacked(frozen, views, labels, generator)
         real, made = (self._noisy(each, generator) for each in (real, made))
         real, views, made = (self.data.voxels.encode(each) for each in (real, views, made))
-        return Shown(real, views, made, labels, penalized=step % 4 == 0), {"labels": labels}
+        penalized = torch.tensor(step % 4 == 0)
+        shown = Parts(real=real, views=views, made=made, labels=labels, penalized=penalized)
+        return shown, {"labels": labels}
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """With noise on both, noise does not tell real shapes from pseudo-negatives."""
@@ -181,28 +185,6 @@ class Introspection:
         self.memory.average = before
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A batch as the network takes it: real shapes, augmented views of them, pseudo-negatives (B, 1, S, S, S) each, and
-    their classes (B,)."""
-
-    real: Tensor
-    views: Tensor
-    made: Tensor
-    labels: Tensor
-    penalized: bool
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-        return self.real.device
-
-    def to(self, device: torch.device) -> "Shown":
-        """The same on a device."""
-        parts = (each.to(device) for each in (self.real, self.views, self.made, self.labels))
-        return Shown(*parts, penalized=self.penalized)
-
-
 class Scores(nn.Module):
     """A classifier that scores all parts of a batch at once, and, where it is asked, its gradient at real shapes."""
 
@@ -210,12 +192,13 @@ class Scores(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, shown: Shown) -> dict[str, Tensor]:
-        views, made = self.model(torch.cat([shown.views, shown.made])).split(len(shown.views))
-        leaf = shown.real.detach().requires_grad_(shown.penalized)
+    def forward(self, shown: Parts) -> dict[str, Tensor]:
+        penalized = bool(shown["penalized"])
+        views, made = self.model(torch.cat([shown["views"], shown["made"]])).chunk(2)
+        leaf = shown["real"].detach().requires_grad_(penalized)
         found = {"views": views, "made": made, "real": self.model(leaf)}
-        if shown.penalized:
-            own = found["real"].gather(1, shown.labels[:, None]).sum()
+        if penalized:
+            own = found["real"].gather(1, shown["labels"][:, None]).sum()
             (slope,) = torch.autograd.grad(own, leaf, create_graph=True)
             found["slopes"] = slope.flatten(1).float().square().sum(1)
         return found

@@ -13,7 +13,7 @@ import invert3d
 from invert3d.jobs.options import RunOptions
 from invert3d.opening.networks import open_network
 from invert3d.study.generation.job import generate
-from invert3d.training.introspective_run import IntrospectiveTraining
+from invert3d.training.generators import IntrospectiveTraining
 from tests.cli.calls import command
 from tests.study.generation.test_table import boxes
 

@@ -1,15 +1,19 @@
 """Train a voxel network against the shapes that it takes for its classes."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from invert3d.cli.options import BatchOptions, Count, File, Positive, Seed, Training, TrainOptions, between
 
+if TYPE_CHECKING:
+    from invert3d.models.weights import WeightCard
+    from invert3d.training.runs import TrainRun
+
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
+class GeneratorOptions:
     """What is trained, and on what.
 
     Attributes:
@@ -17,16 +21,26 @@ class NetworkOptions:
         per_class: Procedural shapes of each class.
         size: Voxels a side, 16 or 32.
         width: Channels of the first convolution.
-        stem: full, as published, or folded, which takes a third of the time.
-        start: A checkpoint to start from, of the same size, width, stem and components.
+        start: A checkpoint to start from.
     """
 
     data: str = "modelnet10-voxels"
     per_class: Count = 400
     size: Literal[16, 32] = 32
     width: Count = 16
-    stem: Literal["full", "folded"] = "folded"
     start: File | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(GeneratorOptions):
+    """The network.
+
+    Attributes:
+        stem: full, as published, or folded, which takes a third of the time.
+        start: A checkpoint to start from, of the same size, width, stem and components.
+    """
+
+    stem: Literal["full", "folded"] = "folded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +90,17 @@ def train_introspective(
     Args:
         training.name: What to call it; by default introspective-SIZE.
     """
+    from invert3d.training.generators import IntrospectiveTraining, train_introspection
     from invert3d.training.introspective import IntrospectiveSettings
-    from invert3d.training.introspective_run import IntrospectiveTraining, train_introspection
 
     settings = IntrospectiveSettings(**asdict(fit))
     run = training.run(f"introspective-{network.size}")
     card = train_introspection(IntrospectiveTraining(settings=settings, **asdict(network)), run)
+    print_card(card, run)
+
+
+def print_card(card: "WeightCard", run: "TrainRun") -> None:
+    """How a trained classifier does, and where it is."""
     print(
         f"{card.name}: {card.scores['accuracy']:.2%} of {card.held_out} held-out shapes, "
         f"{card.scores['accuracy_fresh']:.2%} of those that repeat no training shape\nwrote {run.folder}"

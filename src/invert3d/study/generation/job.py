@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.space import Voxels
+from invert3d.engine.stepper import Stepper
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
-from invert3d.methods.introspection import begun, largest_piece, synthesize
-from invert3d.models.class_gaussians import ClassGaussians
+from invert3d.methods.introspection import Starts, begun, largest_piece, synthesize
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.classes.job import class_names
 
@@ -92,8 +92,9 @@ class Generate:
         x = start
         if self.steps:
             with torch.enable_grad():
+                stepper = Stepper(kind="unit", rate=self.length)
                 x = synthesize(
-                    frozen, start, labels, steps=self.steps, rate=self.length, samples=names, seed=context.seed
+                    frozen, start, labels, steps=self.steps, stepper=stepper, samples=names, seed=context.seed
                 )
         grids = {"start": largest_piece((start > 0.5).float()), "made": largest_piece((x > 0.5).float())}
         chances = {k: frozen(v).softmax(-1).gather(1, labels[:, None])[:, 0] for k, v in grids.items()}
@@ -106,12 +107,12 @@ class Generate:
         ]
 
 
-def starts_of(network: Network) -> ClassGaussians:
+def starts_of(network: Network) -> Starts:
     """Where the shapes of a network begin. Raises ValueError if it cannot say."""
     starts = getattr(network.frozen.model, "starts", None)
-    if not isinstance(starts, ClassGaussians) or not isinstance(network.frozen.space, Voxels):
+    if not hasattr(starts, "codes") or not isinstance(network.frozen.space, Voxels):
         raise ValueError(f"{network.name} makes no shapes: train one with invert3d train introspective")
-    return starts
+    return cast(Starts, starts)
 
 
 def generate_job(network: Network, classes: Sequence[str] | str, count: int, *, steps: int, length: float) -> Job:
