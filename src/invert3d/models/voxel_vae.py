@@ -28,6 +28,7 @@ class Decoder(nn.Module):
             )
         )
         self.last = nn.Conv3d(widths[-1], 8, 3, padding=1)
+        nn.init.constant_(self.last.bias, -3.0)  # type: ignore[arg-type]  # one voxel in twenty is full
 
     def logits(self, labels: Int[Tensor, "b"], z: Float[Tensor, "b c"]) -> Float[Tensor, "b s s s"]:
         """Of the occupancies."""

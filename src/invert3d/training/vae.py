@@ -25,8 +25,8 @@ from invert3d.training.fit import Batches, Checkpoints, FitSettings, Parts, fit
 class VAESettings(FitSettings):
     """How an autoencoder is trained; the classes take turns."""
 
-    steps: int = 2000
-    batch: int = 40
+    steps: int = 2400
+    batch: int = 20
     rate: float = 1e-3
 
 

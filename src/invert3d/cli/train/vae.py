@@ -30,8 +30,8 @@ class FitOptions(BatchOptions):
         seed: Fixes all random numbers.
     """
 
-    batch: Count = 40
-    steps: Count = 2000
+    batch: Count = 20
+    steps: Count = 2400
     rate: Annotated[float, Parameter(help="Largest learning rate.")] = 1e-3
     seed: Seed = 0
 
