@@ -29,7 +29,18 @@ from invert3d.training.introspective import (
 )
 
 SETTINGS = IntrospectiveSettings(
-    steps=5, batch=4, rate=1e-3, bf16=False, ascent=3, kept=6, components=2, renewed=0.5, average=0.5, penalty=3.0
+    steps=5,
+    batch=4,
+    rate=1e-3,
+    bf16=False,
+    alpha=0.1,
+    penalty=3.0,
+    ascent=3,
+    kept=6,
+    renewed=0.5,
+    components=2,
+    adversary=0.0,
+    average=0.5,
 )
 
 
@@ -151,6 +162,22 @@ def test_all_begin_anew_or_none_and_sure_shapes_are_left_alone() -> None:
     names = [f"1/{k}" for k in range(4)]
     anew = begun(source.starts, target["labels"], Draws.seeded(SETTINGS.seed, names, "starts"))
     assert torch.allclose(shown["made"], anew, atol=1e-6)
+
+
+def test_ascent_grows_to_the_middle_and_is_none_at_first() -> None:
+    settings = IntrospectiveSettings(steps=12, ascent=3)
+    assert [settings.ascent_at(step) for step in range(12)] == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_views_are_attacked_within_twice_the_radius() -> None:
+    plain, attacked = (introspection(replace(SETTINGS, adversary=radius)).batch(2)[0]["views"] for radius in (0.0, 0.1))
+    assert set(plain.unique().tolist()) == {0, 1}
+    change = (attacked - plain).abs()
+    assert 0.1 < change.max() <= 0.2 + 1e-6 and (change > 0).float().mean() > 0.5
+    assert attacked.min() >= 0 and attacked.max() <= 1
+    model, labels = network().eval(), introspection().batch(2)[1]["labels"]
+    with torch.no_grad():
+        assert F.cross_entropy(model(attacked), labels) > F.cross_entropy(model(plain), labels)
 
 
 def test_the_average_of_weights_is_the_one_of_its_decay() -> None:

@@ -18,7 +18,7 @@ from tests.cli.calls import command
 from tests.study.generation.test_table import boxes
 
 QUIET = RunOptions(progress=False)
-SMALL = {"width": 2, "components": 2, "batch": 10, "kept": 3, "ascent": 2, "steps": 3, "bf16": False}
+SMALL = {"size": 16, "width": 2, "components": 2, "batch": 10, "kept": 3, "ascent": 2, "steps": 3, "bf16": False}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = folder / "modelnet10_voxels30.npz"
     np.savez_compressed(file, X_train=train, y_train=train_labels, X_test=test, y_test=test_labels)
     command("train", "introspective", data=str(file), **SMALL, name="small", out=folder / "run")
+    small = {"data": str(file), "size": 16, "width": 2, "batch": 10, "bf16": False}
+    command("train", "vae", **small, steps=2, codes=3, name="vae", out=folder / "vae")
+    command(
+        "train", "cascades", **small, steps=4, cascades=2, iterations=2, made=1, kept=2, ascent=1, out=folder / "old"
+    )
     return folder / "run" / "small.json"
 
 
@@ -37,7 +42,7 @@ def test_training_writes_a_classifier_that_knows_where_its_shapes_begin(trained:
     assert network.frozen.space.size == 16 and len(network.classes) == 10
     assert network.card is not None and 0 <= network.card.scores["accuracy"] <= 1
     starts = network.frozen.model.starts
-    assert starts.components.shape == (10, 2, 16, 16, 16) and starts.means.max() > 0.5
+    assert starts.components.shape == (2, 16, 16, 16) and starts.means.max() > 0.5
 
 
 def test_shapes_do_not_depend_on_workers_and_begin_where_zero_steps_end(trained: Path, tmp_path: Path) -> None:
@@ -51,6 +56,17 @@ def test_shapes_do_not_depend_on_workers_and_begin_where_zero_steps_end(trained:
     assert torch.allclose(still.chances, one.before, atol=1e-4) and set(one.grids.unique().tolist()) <= {0, 1}
     other = generate(network, classes, 3, steps=0, options=RunOptions(progress=False, seed=1))
     assert not torch.equal(other.start, still.start)
+
+
+def test_the_rivals_make_shapes_that_can_be_scored(trained: Path) -> None:
+    folder = trained.parent.parent
+    made = generate(str(folder / "vae" / "vae.json"), ["chair"], 2, steps=0, options=QUIET)
+    assert made.grids.shape == (2, 16, 16, 16) and torch.equal(made.grids, made.start)
+    with np.load(folder / "old" / "voxels.npz") as file:
+        assert file["voxels"].shape == (20, 16, 16, 16) and file["labels"].tolist() == sorted(2 * list(range(10)))
+        assert len(file["classes"]) == 10
+    with pytest.raises(ValueError, match="makes no shapes"):
+        generate(str(folder / "old" / "cascades-16.json"), ["chair"], 2, options=QUIET)
 
 
 def test_the_command_writes_what_the_scores_are_computed_of(trained: Path, tmp_path: Path, capsys) -> None:
