@@ -180,6 +180,17 @@ def test_views_are_attacked_within_twice_the_radius() -> None:
         assert F.cross_entropy(model(attacked), labels) > F.cross_entropy(model(plain), labels)
 
 
+def test_without_the_terms_of_pseudo_negatives_it_is_a_classifier() -> None:
+    plain = replace(SETTINGS, alpha=0.0)
+    source = introspection(plain)
+    before = source.memory.buffer.clone()
+    shown, target = source.batch(2)
+    assert set(shown) == {"views", "labels"} and torch.equal(source.memory.buffer, before)
+    found = Scores(source.model)(shown)
+    loss = introspective_loss(plain, source.memory)(found, target)
+    assert torch.equal(loss, F.cross_entropy(source.model(shown["views"]), target["labels"]))
+
+
 def test_the_average_of_weights_is_the_one_of_its_decay() -> None:
     source = introspection()
     first = source.model.fc.bias.detach().clone()

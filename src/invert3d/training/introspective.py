@@ -41,7 +41,8 @@ class IntrospectiveSettings(FitSettings):
     classes take turns.
 
     Attributes:
-        alpha: weight of the terms that tell real shapes from pseudo-negatives.
+        alpha: weight of the terms that tell real shapes from pseudo-negatives; with 0 it is a classifier, and none are
+            made.
         penalty: lambda, weight of the squared gradient at real shapes beside the other two, every fourth step.
         ascent: steps of ascent in one step of training, at most, from the middle of the training on.
         length: of a step of ascent (L2).
@@ -116,12 +117,25 @@ class Introspection:
             buffer[label] = _bytes(begun(starts, torch.full((settings.kept,), label), draws)[:, 0])
 
     def batch(self, step: int) -> tuple[Parts, dict[str, Tensor]]:
-        """Real shapes, views of them, and pseudo-negatives (B, 1, S, S, S) of a step, as the network takes them, with
-        their ``labels`` (B,) and whether they are ``penalized``."""
-        settings, classes = self.settings, len(self.data.classes)
+        """Views (B, 1, S, S, S) of real shapes as the network takes them, and their ``labels`` (B,); unless alpha is 0,
+        also the ``real`` shapes and pseudo-negatives ``made``, and whether the real ones are ``penalized``."""
+        settings = self.settings
         generator = torch.Generator().manual_seed(seed_of(settings.seed, "batch", step))
-        labels = (torch.arange(settings.batch) + step * settings.batch) % classes
+        labels = (torch.arange(settings.batch) + step * settings.batch) % len(self.data.classes)
         rows = torch.cat([self._row(int(label), generator) for label in labels])
+        frozen, encode = self._frozen(), self.data.voxels.encode
+        made = self._synthesized(frozen, step, labels, generator) if settings.alpha else None
+        views = self.data.augmented(rows, Draws.seeded(settings.seed, ["views"], step))
+        shown = Parts(views=encode(self._attacked(frozen, views, labels, generator)), labels=labels)
+        if made is not None:
+            real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
+            shown["real"], shown["made"] = (encode(self._noisy(each, generator)) for each in (real, made))
+            shown["penalized"] = torch.tensor(step % 4 == 0)
+        return shown, {"labels": labels}
+
+    def _synthesized(self, frozen: Frozen, step: int, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Pseudo-negatives (B, 1, S, S, S) of classes, which go back to the buffer."""
+        settings, classes = self.settings, len(self.data.classes)
         orders = torch.stack([torch.randperm(settings.kept, generator=generator) for _ in range(classes)])
         places = orders[labels, torch.arange(settings.batch) // classes]  # no place twice: each is written to
         anew = torch.rand(settings.batch, generator=generator) < settings.renewed
@@ -129,7 +143,6 @@ class Introspection:
         start = self.memory.buffer[labels, places].float()[:, None] / 255
         start = torch.where(anew.view(-1, 1, 1, 1, 1), begun(self.starts, labels, draws), start)
         picked = torch.randint(REMEMBERED, (settings.batch,), generator=generator)
-        frozen = self._frozen()
         made = synthesize(
             frozen,
             start.to(frozen.device),
@@ -140,14 +153,7 @@ class Introspection:
         )
         made = made.cpu().float()
         self.memory.buffer[labels, places] = _bytes(made[:, 0])
-        real = torch.from_numpy(self.data.train[rows.numpy()]).float()[:, None]
-        views = self.data.augmented(rows, Draws.seeded(settings.seed, ["views"], step))
-        views = self._attacked(frozen, views, labels, generator)
-        real, made = (self._noisy(each, generator) for each in (real, made))
-        real, views, made = (self.data.voxels.encode(each) for each in (real, views, made))
-        penalized = torch.tensor(step % 4 == 0)
-        shown = Parts(real=real, views=views, made=made, labels=labels, penalized=penalized)
-        return shown, {"labels": labels}
+        return made
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """With noise on both, noise does not tell real shapes from pseudo-negatives."""
@@ -186,13 +192,15 @@ class Introspection:
 
 
 class Scores(nn.Module):
-    """A classifier that scores all parts of a batch at once, and, where it is asked, its gradient at real shapes."""
+    """A classifier, its scores of all parts of a batch, and, where it is asked, its gradient at real shapes."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, shown: Parts) -> dict[str, Tensor]:
+        if "made" not in shown:
+            return {"views": self.model(shown["views"])}
         penalized = bool(shown["penalized"])
         views, made = self.model(torch.cat([shown["views"], shown["made"]])).chunk(2)
         leaf = shown["real"].detach().requires_grad_(penalized)
@@ -209,11 +217,14 @@ def introspective_loss(settings: IntrospectiveSettings, memory: Memory) -> Calla
 
     def loss(found: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
         labels = target["labels"]
+        classified = F.cross_entropy(found["views"], labels)
+        if "made" not in found:
+            return classified
         own = {name: found[name].gather(1, labels[:, None])[:, 0] for name in ("real", "made")}
         for label, score in zip(labels.tolist(), own["real"].detach().cpu(), strict=True):
             memory.scores[label] = torch.cat([score[None], memory.scores[label, :-1]])
         told = F.softplus(-own["real"]).mean() + F.softplus(own["made"]).mean()
-        whole = F.cross_entropy(found["views"], labels) + settings.alpha * told
+        whole = classified + settings.alpha * told
         return whole + settings.penalty * settings.alpha * found["slopes"].mean() if "slopes" in found else whole
 
     return loss

@@ -50,7 +50,7 @@ class FitOptions(BatchOptions):
     Attributes:
         batch: Real shapes per batch, and as many pseudo-negatives.
         steps: Training steps, one batch each.
-        alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes.
+        alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes; 0 trains a classifier.
         penalty: Weight of the squared gradient at real shapes, beside that of telling them apart.
         ascent: Steps of gradient ascent in one training step. They grow to so many over the first half.
         length: Length of a step of ascent.
