@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from invert3d.engine.space import Voxels
 from invert3d.jobs.execute import Outcome
@@ -22,10 +23,7 @@ def write_generated(outcome: Outcome) -> dict[str, Any]:
     """voxels.npz (what ``evaluate generation`` scores), table.json, gallery.png and index.html. Returns the table."""
     found, folder = generated(outcome), outcome.path
     names = list(dict.fromkeys(found.classes))
-    labels = torch.tensor([names.index(name) for name in found.classes])
-    file = io.BytesIO()
-    np.savez_compressed(file, voxels=found.grids.numpy(), labels=labels.numpy(), classes=np.array(names))
-    write_bytes(folder / "voxels.npz", file.getvalue())
+    labels = write_shapes(folder, found)
     rows = []
     for k, name in enumerate(names):
         own = labels == k
@@ -41,6 +39,16 @@ def write_generated(outcome: Outcome) -> dict[str, Any]:
     write_json(folder / "table.json", table)
     draw(folder, found, names, table)
     return table
+
+
+def write_shapes(folder: Path, found: Generated) -> Tensor:
+    """voxels.npz, with the classes and labels of the shapes. Returns the labels (A,)."""
+    names = list(dict.fromkeys(found.classes))
+    labels = torch.tensor([names.index(name) for name in found.classes])
+    file = io.BytesIO()
+    np.savez_compressed(file, voxels=found.grids.numpy(), labels=labels.numpy(), classes=np.array(names))
+    write_bytes(folder / "voxels.npz", file.getvalue())
+    return labels
 
 
 def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]) -> None:
