@@ -34,7 +34,8 @@ class Reached(Recorder):
 class Starts(Protocol):
     """Shapes (B, S, S, S) of classes (B,) and codes (B, ``codes``), which are standard normal."""
 
-    codes: int
+    @property
+    def codes(self) -> int: ...
 
     def __call__(self, labels: Tensor, z: Tensor) -> Tensor: ...
 

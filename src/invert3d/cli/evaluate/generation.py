@@ -25,8 +25,8 @@ def evaluate_generation(
     """Score generated voxel shapes of ModelNet10's classes: probability, diversity, distances to real and trained ones.
 
     Args:
-        sources: test, train, mean, gaussians:C for C principal components, or FILE.npz with voxels, labels and classes;
-            by default the yardsticks test, train, mean, gaussians:8 and gaussians:64.
+        sources: test, train, mean, gaussians:C for C principal components, or FILE.npz with voxels, labels and classes,
+            each after NAME= to be called so; by default the yardsticks test, train, mean, gaussians:8, gaussians:64.
         each: Shapes of each class.
         reference: The network whose features and probabilities are used.
         data: The file of ModelNet10's grids; by default where invert3d data where modelnet10-voxels says.
@@ -35,7 +35,7 @@ def evaluate_generation(
     from invert3d.jobs.execute import execute
     from invert3d.jobs.report import report
     from invert3d.jobs.rows import rows_of
-    from invert3d.study.generation.table import MEAN, generation_job
+    from invert3d.study.generation.table import MEAN, generation_job, headline_of
 
     job = generation_job(distinct(sources or YARDSTICKS), each, reference, data)
     outcome = execute(job, run.at("runs/generation")).whole()
@@ -44,4 +44,4 @@ def evaluate_generation(
     print_scores(report(outcome.path, "How good are these shapes?", means, NOTE))
     if measuring.record:
         recorded = [{"table": "generation" if row in means else f"generated {row['source']}", **row} for row in rows]
-        print_recorded("introspective", {}, recorded)
+        print_recorded("introspective", headline_of(rows), recorded)

@@ -4,7 +4,9 @@
 ``train``       shapes drawn from the training set: what a generator makes that has memorized it
 ``mean``        the class mean, full where it exceeds a half after smooth noise is added
 ``gaussians:C`` a Gaussian of each class over its first C principal components (``models.class_gaussians``)
-``FILE.npz``    voxels (M, S, S, S) of 16, 30 or 32 cells a side, labels (M,), classes, as ``data make shapes`` writes
+``FILE.npz``    voxels (M, S, S, S) of 16, 30 or 32 cells a side, labels (M,), classes, as ``generate`` writes them
+
+``NAME=SOURCE`` is called NAME in tables.
 """
 
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ from invert3d.training.data import modelnet10_file
 
 #: of the grids that all sources give
 SIZE = 30
-SOURCES = ("test", "train", "mean", "gaussians:C", "FILE.npz")
+SOURCES = ("test", "train", "mean", "gaussians:C", "FILE.npz", "NAME=SOURCE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,12 @@ def shapes_of(source: str, real: Real, count: int, seed: int = 0) -> tuple[Tenso
     made = ClassGaussians.fitted(real.train, real.train_labels, len(real.classes), number)
     z = torch.randn(len(labels), number, generator=generator)
     return torch.cat([made(*part) > 0.5 for part in zip(labels.split(50), z.split(50), strict=True)]), labels
+
+
+def titled(source: str) -> tuple[str, str]:
+    """What a source is called in tables, and the source itself."""
+    name, equals, rest = source.partition("=")
+    return (name, rest) if equals and name.isidentifier() else (source, source)
 
 
 def parsed(source: str) -> tuple[str, int]:

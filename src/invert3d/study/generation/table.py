@@ -1,6 +1,6 @@
 """Scores of generated shapes by class and on average, as a job of one unit a source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from invert3d.jobs.job import Job
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.jobs.rows import rows_job
 from invert3d.opening.networks import Network, open_network
-from invert3d.study.generation.sources import Real, parsed, real_shapes, shapes_of
+from invert3d.study.generation.sources import Real, parsed, real_shapes, shapes_of, titled
 
 REFERENCE = "voxel_nin-modelnet10"
 MEAN = "mean of classes"
@@ -38,10 +38,11 @@ def source_row(*, source: str, count: int, reference: str, data: str | None, see
     Its shapes are compared with as many test shapes; the test shapes themselves with random training shapes.
     """
     real, network = real_shapes(data), open_network(reference)
+    title, source = titled(source)
     made = seen(network, *shapes_of(source, real, count, seed))
     other = "train" if source == "test" else "test"
     against = seen(network, *shapes_of(other, real, count, seed))
-    return {"rows": rows_of_source(source, made, against, real)}
+    return {"rows": rows_of_source(title, made, against, real)}
 
 
 def rows_of_source(source: str, made: Shapes, against: Shapes, real: Real) -> list[dict[str, Any]]:
@@ -81,7 +82,10 @@ def generation_job(sources: Sequence[str], count: int, reference: str = REFERENC
     if network.classes != real.classes:
         raise ValueError(f"{reference} knows other classes than ModelNet10: {', '.join(network.classes)}")
     digests = [digest(real.train), digest(real.test)]
-    for source in sources:
+    titles = [titled(source)[0] for source in sources]
+    if len(set(titles)) < len(titles):
+        raise ValueError(f"two sources have one name: {', '.join(titles)}")
+    for _, source in map(titled, sources):
         if parsed(source)[0].endswith(".npz"):
             grids, labels = shapes_of(source, real, count)
             if few := [i for i, n in enumerate(labels.bincount().tolist()) if 0 < n < NEIGHBORS + 2]:
@@ -93,3 +97,30 @@ def generation_job(sources: Sequence[str], count: int, reference: str = REFERENC
     )
     settings = {**job.settings, "inputs": digests, "weights": fingerprint(network.frozen.model)}
     return replace(job, settings=settings)
+
+
+def headline_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Headline numbers of the source that is called ``ours``, beside the test shapes and other sources: of each, the
+    share of classes in which the Fréchet distance of ours is lower. Nothing without ``ours`` and ``test``."""
+    tables: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        tables.setdefault(row["source"], {})[row["class"]] = row
+    if not {"ours", "test"} <= set(tables):
+        return {}
+    ours, test = tables["ours"], tables["test"]
+    gaps = [test[name]["class probability"] - row["class probability"] for name, row in ours.items() if name != MEAN]
+    found = {
+        "class_probability_mean": ours[MEAN]["class probability"],
+        "class_probability_real": test[MEAN]["class probability"],
+        "class_probability_worst_gap": round(max(gaps), 4),
+        "pairwise_iou": ours[MEAN]["pairwise IoU"],
+        "pairwise_iou_real": test[MEAN]["pairwise IoU"],
+        "one_nna": ours[MEAN]["1-NNA"],
+    }
+    for name, table in tables.items():
+        if name not in ("ours", "test", "train"):
+            won = [
+                row["Fréchet distance"] < table[each]["Fréchet distance"] for each, row in ours.items() if each != MEAN
+            ]
+            found[f"frechet_wins_over_{name.replace(':', '')}"] = sum(won) / len(won)
+    return found

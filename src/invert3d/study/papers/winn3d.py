@@ -90,11 +90,10 @@ def made_shapes(options: FigureOptions, each: int) -> Generated:
 def scored(options: FigureOptions) -> list[dict[str, Any]]:
     """Rows of scores, by class and on average: of the network's shapes, of real test shapes, and of Gaussians."""
     made_shapes(options, options.pictures or EACH)
-    sources = [str(options.folder / "shapes" / "voxels.npz"), "test", "gaussians:64"]
+    sources = [f"ours={options.folder / 'shapes' / 'voxels.npz'}", "test", "gaussians:64"]
     job = generation_job(sources, options.pictures or EACH)
     rows = rows_of(execute(job, replace(options.run, out=options.folder / "scores")).whole())
-    names = dict(zip(sources, ("ours", "real test shapes", "Gaussians of classes, no network"), strict=True))
-    return [{**row, "source": names[row["source"]]} for found in rows for row in found["rows"]]
+    return [row for found in rows for row in found["rows"]]
 
 
 def by_class(rows: Sequence[dict[str, Any]], column: str, theirs: dict[str, Any], digits: int) -> list[dict[str, Any]]:
