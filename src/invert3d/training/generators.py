@@ -1,14 +1,14 @@
 """``invert3d train introspective`` and its rivals: voxel networks that classify and make shapes, in a run folder."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
@@ -25,6 +25,9 @@ from invert3d.training.fit import FitSettings, check
 from invert3d.training.introspective import IntrospectiveSettings, coarse, train_introspective
 from invert3d.training.runs import TrainRun, asked_of, measured
 from invert3d.training.vae import VAESettings, train_vae
+
+#: steps of training from one picture of pseudo-negatives to the next, at least
+SOON = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +91,37 @@ class VAETraining(GeneratorTraining):
 
 
 def train_introspection(options: IntrospectiveTraining, run: TrainRun) -> WeightCard:
-    """Train a network against its own shapes. All else as ``trained``."""
+    """Train a network against its own shapes, and draw some of them, about eight times, as ``made-STEP.png``. All else
+    as ``trained``."""
+    every = max(SOON, options.settings.steps // 8)
+
+    def train(model: WINN3D, data: Grids, settings: IntrospectiveSettings, **how: Any) -> None:
+        def watch(step: int, made: Tensor) -> None:
+            if settings.alpha and step % every == 0:
+                draw_made(run.folder / f"made-{step:06d}.png", made, data.classes, step)
+
+        train_introspective(model, data, settings, watch=watch, **how)
+
     args = {
         "width": options.width,
         "size": options.size,
         "stem": options.stem,
         "components": options.settings.components,
     }
-    return trained(WINN3D, "winn3d", args, train_introspective, "its own shapes", options, run)
+    return trained(WINN3D, "winn3d", args, train, "its own shapes", options, run)
+
+
+def draw_made(path: Path, made: Tensor, classes: Sequence[str], step: int) -> None:
+    """Draw the first pseudo-negatives of each class, of those that are kept in 8 bits (K, kept, S, S, S)."""
+    from invert3d.view.figures import contact_sheet, save_png
+    from invert3d.view.grids import grid_panel
+
+    rows = [[grid_panel(grid > 127) for grid in own[:6].numpy()] for own in made]
+    title = f"Pseudo-negatives after {step:,} steps"
+    picture = contact_sheet(
+        rows, row_titles=list(classes), title=title, note="Color shows height.", panel_size=(110, 110)
+    )
+    save_png(picture, path)
 
 
 def train_published(options: CascadeTraining, run: TrainRun) -> WeightCard:

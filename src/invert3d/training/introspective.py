@@ -237,11 +237,14 @@ def train_introspective(
     *,
     keep: Checkpoints | None = None,
     report: Callable[[int, float], None] | None = None,
+    watch: Callable[[int, Tensor], None] | None = None,
 ) -> Introspection:
     """Train a classifier of voxel grids in place; it ends with the running average of its weights. See ``fit``.
 
-    Returns its batches, with the pseudo-negatives of the end. Raises ValueError for a batch that has more shapes of a
-    class than are kept of it, and as ``fit``.
+    ``watch`` is called after each step with the number of steps done and the pseudo-negatives that are kept, in 8 bits
+    (K, kept, S, S, S). Returns its batches, with the pseudo-negatives of the end.
+
+    Raises ValueError for a batch that has more shapes of a class than are kept of it, and as ``fit``.
     """
     if settings.batch > settings.kept * len(data.classes):
         raise ValueError(
@@ -252,6 +255,12 @@ def train_introspective(
     if getattr(model, "starts", None) is not None:
         model.starts.load_state_dict(starts.state_dict())  # type: ignore[union-attr]
     source = Introspection(model, data, starts, settings)
+
+    def after(step: int) -> None:
+        source.after(step)
+        if watch:
+            watch(step + 1, source.memory.buffer)
+
     fit(
         Scores(model),
         source.batch,
@@ -259,7 +268,7 @@ def train_introspective(
         settings,
         keep=keep,
         report=report,
-        after=source.after,
+        after=after,
         memory=source.memory,
     )
     model.load_state_dict(source.memory.average)

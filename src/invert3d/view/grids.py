@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from invert3d.view.figures import Panel
+
 
 def cubes(
     grid: np.ndarray, *, shown: np.ndarray | None = None, hollow: bool = False
@@ -33,3 +35,11 @@ def cubes(
     middle = (centers.min(0) + centers.max(0)) / 2
     reach = float(np.linalg.norm(np.abs(centers - middle) + 0.5, axis=1).max())  # of the corners of the cubes
     return (centers - middle) / reach, 1 / reach, np.asarray(grid)[drawn]
+
+
+def grid_panel(grid: np.ndarray) -> Panel | None:
+    """The visible filled voxels of a grid (D, H, W), colored by height; None for an empty grid."""
+    if not np.any(grid):
+        return None
+    places, edge, _ = cubes(grid, hollow=True)
+    return Panel(cloud=places, cube=edge)

@@ -37,7 +37,7 @@ def evaluate_robustness(
     from invert3d.engine.space import Voxels
     from invert3d.jobs.report import report
     from invert3d.opening.networks import open_networks
-    from invert3d.study.attacks.robustness import robustness, warnings_of, ways_of
+    from invert3d.study.attacks.robustness import headline_of, robustness, warnings_of, ways_of
     from invert3d.study.explaining.held_out import held_out
 
     networks = open_networks(split_names(models) or [], device=measuring.device, points=points)
@@ -53,4 +53,4 @@ def evaluate_robustness(
     signs = "".join(f" Warning: {each}." for each in warnings_of(found))
     print_scores(report(run.folder(), "How robust are these networks?", rows, NOTE + signs))
     if measuring.record:
-        print_recorded("introspective", {}, [{"table": table, **row} for row in rows])
+        print_recorded("introspective", headline_of(found), [{"table": table, **row} for row in rows])

@@ -22,6 +22,8 @@ from invert3d.study.explaining.held_out import probabilities
 
 #: attacks that do not look at the gradient: what a change of that size does by itself
 CONTROLS = ("noise", "flips_at_random")
+#: attacks of 3DWINN's table 7, as they are called here, and in headlines
+HEADLINES = {"fgsm": "fgsm", "ifgsm_growing, 5 steps": "ifgsm5", "ifgsm_growing, 10 steps": "ifgsm10"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +182,25 @@ def measured(outcome: Outcome, way: Way, network: Network, networks: Sequence[Ne
         wrong_before=torch.tensor([a != b for a, b in zip(found.before, found.classes, strict=True)]),
         change=found.sizes.get(norm, found.sizes["linf"]),
     )
+
+
+def headline_of(found: Sequence[Robustness]) -> dict[str, float]:
+    """The headline numbers of two networks, the first beside the second: 3DWINN's two numbers, and how many voxels have
+    to be flipped until the first errs, over the same of the second."""
+    names = list(dict.fromkeys(each.network for each in found))
+    if len(names) != 2:
+        return {}
+    numbers = {}
+    for attack, key in HEADLINES.items():
+        pair = {each.network: each for each in found if each.attack == attack}
+        if set(pair) == set(names):
+            ours, other = (pair[name] for name in names)
+            numbers[f"adversarial_error_{key}"] = round(ours.error, 4)
+            numbers[f"correction_{key}"] = _rounded(other.correction(names[0]))
+    flips = {each.network: float(each.change.median()) for each in found if each.attack == "flips"}
+    if set(flips) == set(names) and flips[names[1]]:
+        numbers["flips_ratio_vs_baseline"] = round(flips[names[0]] / flips[names[1]], 3)
+    return {key: value for key, value in numbers.items() if isinstance(value, float)}
 
 
 def warnings_of(found: Sequence[Robustness]) -> list[str]:

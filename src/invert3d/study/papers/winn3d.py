@@ -5,6 +5,7 @@ networks of the paper are not public, and its reference network was trained on o
 to be read together, not to be compared digit by digit.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from invert3d.engine.space import Voxels
 from invert3d.jobs.execute import execute
 from invert3d.jobs.report import report
 from invert3d.jobs.rows import rows_of
@@ -21,12 +21,14 @@ from invert3d.registry import register
 from invert3d.study.attacks.robustness import robustness, warnings_of, ways_of
 from invert3d.study.classification import classification_job
 from invert3d.study.explaining.held_out import held_out
-from invert3d.study.explaining.pictures import panel
 from invert3d.study.generation.job import Generated, generate
 from invert3d.study.generation.report import write_shapes
 from invert3d.study.generation.sources import real_shapes, resized
 from invert3d.study.generation.table import MEAN, REFERENCE, generation_job, seen
 from invert3d.study.papers.figure import FigureOptions
+from invert3d.training.generators import IntrospectiveTraining, train_introspection
+from invert3d.training.introspective import IntrospectiveSettings
+from invert3d.training.runs import TrainRun
 
 PAPER = "3D Volumetric Modeling with Introspective Neural Networks"
 MODEL, BASELINE = "winn3d-modelnet10", "winn3d-modelnet10-classifier"
@@ -207,6 +209,7 @@ def table7(options: FigureOptions) -> dict[str, Any]:
 def figure3(options: FigureOptions) -> dict[str, Any]:
     """Training shapes, shapes that the network made, and the nearest training shape of each, in reference features."""
     from invert3d.view.figures import contact_sheet, save_png
+    from invert3d.view.grids import grid_panel
 
     count = options.pictures or 4
     found, real, reference = made_shapes(options, count), real_shapes(), open_network(REFERENCE)
@@ -221,7 +224,7 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
         nearest = train[(own[places] @ known.T).argmax(1)]
         overlap = (made[places] & nearest).flatten(1).sum(1) / (made[places] | nearest).flatten(1).sum(1)
         columns = [*train[:: max(1, len(train) // count)][:count], *made[places], *nearest]
-        sheet.append([panel(Voxels(size=30), each[None].float(), None, "sequential") for each in columns])
+        sheet.append([grid_panel(each.numpy()) for each in columns])
         rows.append({"class": name, "IoU with the nearest training shape": round(float(overlap.mean()), 3)})
     titles = [*["observed"] * count, *["synthesized"] * count, *["nearest neighbor"] * count]
     picture = contact_sheet(
@@ -234,3 +237,15 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
     )
     save_png(picture, options.folder / "figure.png")
     return finished(options, "figure 3", "Observed, synthesized, nearest", rows)
+
+
+@register("figure", "winn3d/fig4")
+def figure4(options: FigureOptions) -> dict[str, Any]:
+    """Pseudo-negatives as a network is trained: one of 16 voxels a side, for a few minutes. No bundled one is used."""
+    settings = IntrospectiveSettings(steps=options.steps or 240, seed=options.run.seed)
+    folder, again = options.folder / "training", options.run
+    run = TrainRun(name="fig4", out=folder, device=options.device, resume=again.resume, overwrite=again.overwrite)
+    train_introspection(IntrospectiveTraining(size=16, settings=settings), run)
+    drawn = [(f"after {int(path.stem.split('-')[1])} steps", path) for path in sorted(folder.glob("made-*.png"))]
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return report(options.folder, f"Pseudo-negatives during training ({PAPER}, figure 4)", rows, "", drawn)

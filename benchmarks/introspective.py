@@ -1,14 +1,15 @@
-"""Attacks beside torchattacks and foolbox: the same steps on the same inputs, the whole call.
+"""Attacks beside torchattacks and foolbox, the same steps on the same inputs; and how long a shape takes to make.
 
-    python benchmarks/attacks.py             the table, a minute on one core
-    python benchmarks/attacks.py --quick     few steps: does it run?
-    python benchmarks/attacks.py --record    also writes docs/results/introspective.json
+    python benchmarks/introspective.py             the table, a minute on one core
+    python benchmarks/introspective.py --quick     few steps: does it run?
+    python benchmarks/introspective.py --record    also writes docs/results/introspective.json
 
 Ratios are of processor time, alternating: above 1, ours is faster. With the basic iterative method all three come to
 the same inputs, to 1e-5 (``tests/methods/test_attacks.py``). torchattacks pins old packages: what is not installed is
 left out (``pip install --no-deps torchattacks``).
 """
 
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from statistics import median
@@ -17,11 +18,13 @@ import torch
 from detecting import Row, main, seconds
 from torch import Tensor
 
+from invert3d.jobs.options import RunOptions
 from invert3d.methods.attacks import attack, attack_recipe
 from invert3d.opening.networks import open_network
+from invert3d.study.generation.job import generate
 
-HEADLINE = {"attack_speed_ratio_vs_torchattacks": "at least 1"}
-MODEL, RADIUS = "voxnet-modelnet10", 0.02
+HEADLINE = {"attack_speed_ratio_vs_torchattacks": "at least 1", "seconds_an_object": "at most 1"}
+MODEL, GENERATOR, RADIUS = "voxnet-modelnet10", "winn3d-modelnet10", 0.02
 
 
 def libraries(model: torch.nn.Module, steps: int) -> dict[str, Callable[[Tensor, Tensor], object]]:
@@ -40,8 +43,17 @@ def libraries(model: torch.nn.Module, steps: int) -> dict[str, Callable[[Tensor,
     return found
 
 
+def making(count: int) -> Row:
+    """Seconds of wall time for a shape: the whole call of ``generate``, one process of one thread."""
+    network = open_network(GENERATOR)
+    start = time.perf_counter()
+    generate(network, "all", count, options=RunOptions(progress=False))
+    each = (time.perf_counter() - start) / (count * len(network.classes))
+    return {"name": "seconds_an_object", "value": each, "what": f"{count} of each class, {GENERATOR}, one core"}
+
+
 def measured(quick: bool) -> list[Row]:
-    """A row for each library."""
+    """A row for each library, and one of generation."""
     network, steps = open_network(MODEL), 3 if quick else 10
     torch.manual_seed(0)
     x = (torch.rand(32, *network.frozen.space.shape) < 0.07).float()
@@ -61,8 +73,8 @@ def measured(quick: bool) -> list[Row]:
         what = f"{name} / ours, {steps} steps, 32 grids, {MODEL}"
         row = {"name": f"attack_speed_ratio_vs_{name}", "value": median(shares), "what": what}
         rows.append(row | {"low": min(shares), "high": max(shares)})
-    return rows
+    return [*rows, making(1 if quick else 16)]
 
 
 if __name__ == "__main__":
-    main("attacks", "introspective", HEADLINE, measured)
+    main("introspective", "introspective", HEADLINE, measured)
