@@ -10,17 +10,17 @@ def generate(
     model: str,
     *classes: str,
     each: Count = 8,
-    steps: Annotated[int, between(0, 1_000_000)] = 30,
-    length: Positive = 0.5,
+    steps: Annotated[int, between(0, 1_000_000)] = 40,
+    length: Positive = 1.0,
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
     """Make voxel shapes with a network of invert3d train introspective: gradient ascent on the score of a class.
 
-    The folder has voxels.npz, which invert3d evaluate generation scores, a picture and a page.
+    The folder has voxels.npz, which invert3d evaluate generation scores, a picture, an animation and a page.
 
     Args:
-        model: The card (.json) beside its weights.
+        model: Bundled weights, or the card (.json) beside its weights.
         classes: Class names; by default all.
         each: Shapes of each class.
         steps: Steps of ascent; 0 gives the shapes that it starts from.

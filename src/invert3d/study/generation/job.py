@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.recorder import Snapshots
 from invert3d.engine.space import Voxels
 from invert3d.engine.stepper import Stepper
 from invert3d.jobs.execute import Outcome, execute
@@ -21,6 +22,8 @@ from invert3d.study.classes.job import class_names
 
 #: shapes that are made together
 AT_ONCE = 32
+#: of the first shape of each class, on its way
+FRAMES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,7 @@ class Generated:
         classes: those that were asked for.
         chances: probability of that class, by the network itself, from the binary grid (A,).
         start, before: where each began, and that probability there: what is not owed to the network.
+        ways: the first shape of each class as it is made (F, S, S, S), binary, by class.
     """
 
     grids: Tensor
@@ -39,6 +43,7 @@ class Generated:
     chances: Tensor
     start: Tensor
     before: Tensor
+    ways: dict[str, Tensor]
 
 
 def generate(
@@ -46,8 +51,8 @@ def generate(
     classes: Sequence[str] | str = "all",
     count: int = 8,
     *,
-    steps: int = 30,
-    length: float = 0.5,
+    steps: int = 40,
+    length: float = 1.0,
     out: str | Path | None = None,
     options: RunOptions = RunOptions(),
 ) -> Generated:
@@ -89,22 +94,36 @@ class Generate:
         labels = torch.tensor([self.network.index(unit.values["class"]) for unit in units], device=frozen.device)
         start = begun(starts_of(self.network), labels, Draws.seeded(context.seed, names, "starts"))
         context.report(0.0)
-        x = start
+        x, way = start, Snapshots(count=FRAMES)
         if self.steps:
             with torch.enable_grad():
                 stepper = Stepper(kind="unit", rate=self.length)
                 x = synthesize(
-                    frozen, start, labels, steps=self.steps, stepper=stepper, samples=names, seed=context.seed
+                    frozen,
+                    start,
+                    labels,
+                    steps=self.steps,
+                    stepper=stepper,
+                    recorders=[way] if any(map(is_first, units)) else [],
+                    samples=names,
+                    seed=context.seed,
                 )
         grids = {"start": largest_piece((start > 0.5).float()), "made": largest_piece((x > 0.5).float())}
         chances = {k: frozen(v).softmax(-1).gather(1, labels[:, None])[:, 0] for k, v in grids.items()}
+        ways = torch.stack([*(frame for _, frame in way.frames), x.cpu().float()], 1)[:, :, 0] > 0.5
         return [
             Made(
                 facts={"chance": round(float(chances["made"][i]), 5), "before": round(float(chances["start"][i]), 5)},
-                arrays={name: each[i, 0].to(torch.uint8) for name, each in grids.items()},
+                arrays={name: each[i, 0].to(torch.uint8) for name, each in grids.items()}
+                | ({"way": ways[i].to(torch.uint8)} if is_first(unit) else {}),
             )
-            for i in range(len(units))
+            for i, unit in enumerate(units)
         ]
+
+
+def is_first(unit: Unit) -> bool:
+    """Whether a shape is the first of its class, whose way from the start is kept."""
+    return unit.values["number"] == 0
 
 
 def starts_of(network: Network) -> Starts:
@@ -126,7 +145,9 @@ def generate_job(network: Network, classes: Sequence[str] | str, count: int, *, 
     return Job(
         kind="generated",
         units=tuple(
-            Unit(name=file_name(f"{name}-{k:04d}"), values={"class": name}) for name in chosen for k in range(count)
+            Unit(name=file_name(f"{name}-{k:04d}"), values={"class": name, "number": k})
+            for name in chosen
+            for k in range(count)
         ),
         worker=Generate(network=network, steps=steps, length=length),
         settings={
@@ -152,10 +173,14 @@ def generated(outcome: Outcome) -> Generated:
         return torch.stack([each.arrays[name] for each in made])
 
     classes: tuple[Any, ...] = tuple(unit.values["class"] for unit in units)
+    first = [i for i, unit in enumerate(units) if is_first(unit)]
     return Generated(
         grids=stacked("made"),
         classes=classes,
         chances=numbers("chance"),
         start=stacked("start"),
         before=numbers("before"),
+        ways={
+            unit.values["class"]: each.arrays["way"] for unit, each in zip(units, made, strict=True) if is_first(unit)
+        },
     )

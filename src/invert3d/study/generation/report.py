@@ -1,20 +1,22 @@
 """What a generator made: a table, an .npz to score, pictures and one page."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from invert3d.engine.space import Voxels
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.ops.files import write_bytes
-from invert3d.study.explaining.pictures import panel
 from invert3d.study.generation.job import Generated, generated
+
+if TYPE_CHECKING:
+    from invert3d.view.figures import Panel
 
 SHOWN = 8  # of each class
 
@@ -55,27 +57,50 @@ def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]
     """gallery.png, and index.html with shapes to be turned."""
     from invert3d.view.figures import contact_sheet, save_png
     from invert3d.view.gallery import Cloud
+    from invert3d.view.grids import grid_panel
     from invert3d.view.page import Table, write_page
 
-    space, rows, cards = Voxels(size=found.grids.shape[-1]), [], []
+    rows: list[list[Panel | None]] = []
+    cards = []
     for name in names:
-        own = [i for i, each in enumerate(found.classes) if each == name and found.grids[i].any()][:SHOWN]
-        panels = [panel(space, found.grids[i][None].float(), None, "sequential") for i in own]
-        rows.append(panels or [None])
-        for i, one in zip(own, panels, strict=True):
-            said = f"predicted {name} {float(found.chances[i]):.0%}"
-            cards.append(Cloud(name=f"{name} {i}", row=name, points=one.cloud, cube=one.cube, caption=said))
+        own = [i for i, each in enumerate(found.classes) if each == name][:SHOWN]
+        rows.append([grid_panel(found.grids[i].numpy()) for i in own])
+        for i, one in zip(own, rows[-1], strict=True):
+            if one is not None and one.cloud is not None:
+                said = f"predicted {name} {float(found.chances[i]):.0%}"
+                cards.append(Cloud(name=f"{name} {i}", row=name, points=one.cloud, cube=one.cube, caption=said))
     if not cards:
         raise ValueError("all shapes that were made are empty: take fewer or shorter steps")
     sheet = contact_sheet(
         rows, row_titles=names, title=table["title"], note="Color shows height.", panel_size=(130, 130)
     )
     save_png(sheet, folder / "gallery.png")
+    draw_ways(folder / "way.gif", found)
     write_page(
         folder / "index.html",
         title=table["title"],
         subtitle=table["note"],
         clouds=cards,
+        pictures=[("From where each began to the shape", folder / "way.gif")],
         tables=[Table(title="What the network says of them", columns=table["columns"], rows=table["rows"])],
         provenance={"command": command_line(), **environment()},
     )
+
+
+def draw_ways(path: Path, found: Generated) -> None:
+    """An animation of the first shape of each class, from where it began."""
+    from invert3d.view.figures import contact_sheet, save_gif
+    from invert3d.view.grids import grid_panel
+
+    names = list(found.ways)
+    frames = []
+    for k in range(len(found.ways[names[0]])):
+        panels = [named(grid_panel(way[k].numpy()), name) for name, way in found.ways.items()]
+        rows = [panels[i : i + 5] for i in range(0, len(panels), 5)]
+        frames.append(contact_sheet(rows, panel_size=(150, 150), scale=1))
+    save_gif(frames, path, fps=3, hold=2.5)
+
+
+def named(panel: "Panel | None", name: str) -> "Panel | None":
+    """A panel with its class below it."""
+    return None if panel is None else replace(panel, caption=name)
