@@ -1,12 +1,30 @@
 """Change inputs a little so that a classifier gets them wrong."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, Files, ModelOptions, Opening, Positive, Run, Running, Starts, Up, Weights
+from invert3d.cli.options import (
+    Count,
+    Files,
+    Levels,
+    ModelOptions,
+    Opening,
+    Positive,
+    Run,
+    Running,
+    Starts,
+    Up,
+    Weights,
+    between,
+    read_class_names,
+)
 from invert3d.cli.show import print_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +57,29 @@ class AttackOptions:
     label: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions:
+    """How a detector is attacked, in place of a classifier.
+
+    Attributes:
+        detector: Attack a bundled 2-D detector (invert3d models) instead, a card (.json) beside its weights, one of
+            torchvision's with --checkpoint, or package.module:factory.
+        vanish: Number of the detection that shall vanish; 0 has the highest score.
+        appear: What shall appear, and where: KIND:LEFT,TOP,RIGHT,BOTTOM in pixels.
+        within: Largest change of a value, in levels of 255.
+    """
+
+    detector: str | None = None
+    vanish: Annotated[int, between(0, 1_000)] | None = None
+    appear: str | None = None
+    within: Levels = 8.0
+
+
 def attack(
     *files: Files,
     model: Weights = "voxnet-shapes",
     attacking: Annotated[AttackOptions, Parameter(name="*")] = AttackOptions(),
+    detections: Annotated[DetectionOptions, Parameter(name="*")] = DetectionOptions(),
     file_up: Up = "z",
     opening: Opening = ModelOptions(),
     run: Running = Run(),
@@ -50,12 +87,11 @@ def attack(
     """Change clouds, voxel grids or images within a budget so that a frozen classifier gets them wrong.
 
     What is saved is what a file can hold: voxels are empty or full, pictures have 8 bits. The network is asked again.
+    With --detector: change pictures until a detection vanishes, or one appears, and all others stay.
 
     Args:
         run.out: The run folder; by default runs/RECIPE-MODEL.
     """
-    from pathlib import Path
-
     from invert3d.engine.progress import Meter
     from invert3d.jobs.execute import execute
     from invert3d.methods.attacks import attack_recipe
@@ -63,6 +99,11 @@ def attack(
     from invert3d.study.attacks.job import Attack, attacks_job
     from invert3d.study.attacks.report import write_attacks
 
+    if detections.detector is not None:
+        attack_detections(files, detections, attacking, opening, run)
+        return
+    if detections != DetectionOptions():
+        raise ValueError("--vanish, --appear and --within are about detections: name a --detector")
     target, label, network = attacking.target, attacking.label, opening.open(model)
     recipe = attack_recipe(
         attacking.recipe,
@@ -82,4 +123,33 @@ def attack(
     with Meter("drawing", show=run.progress):
         scores = write_attacks(outcome, network)
     print_scores(scores)
+    print(f"open {run.folder() / 'index.html'}")
+
+
+def attack_detections(
+    files: "Sequence[str]", asked: DetectionOptions, attacking: AttackOptions, opening: ModelOptions, run: Run
+) -> None:
+    """Attack a detector. Raises ValueError for what a detector has no use for."""
+    from invert3d.jobs.report import save_table
+    from invert3d.opening.box_detectors import open_box_detector
+    from invert3d.opening.inputs import read_pictures
+    from invert3d.study.attacks.detections import Wanted, appearing, attack_detector
+
+    if replace(attacking, steps=None) != AttackOptions():
+        raise ValueError("of the options of an attack a detector takes --steps only, and --vanish, --appear, --within")
+    wanted = Wanted(vanish=asked.vanish, appear=None if asked.appear is None else appearing(asked.appear))
+    name = str(asked.detector)
+    detector = open_box_detector(
+        name,
+        checkpoint=opening.checkpoint,
+        classes=read_class_names(opening.class_names) or (),
+        args=opening.args,
+        device=opening.device,
+    )
+    run = run.at(f"runs/attack-{Path(name).stem}")
+    _, rows = attack_detector(
+        detector, read_pictures(files), wanted, levels=asked.within, steps=attacking.steps, model=name, options=run
+    )
+    note = "Scores are of a detection of the same category that overlaps the object by half, in the saved picture."
+    print_scores(save_table(run.folder(), "What becomes of the detections", rows, note))
     print(f"open {run.folder() / 'index.html'}")

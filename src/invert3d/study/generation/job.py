@@ -173,7 +173,6 @@ def generated(outcome: Outcome) -> Generated:
         return torch.stack([each.arrays[name] for each in made])
 
     classes: tuple[Any, ...] = tuple(unit.values["class"] for unit in units)
-    first = [i for i, unit in enumerate(units) if is_first(unit)]
     return Generated(
         grids=stacked("made"),
         classes=classes,

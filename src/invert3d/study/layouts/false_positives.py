@@ -73,11 +73,14 @@ def all_found(detector: Detector, picture: Tensor) -> Layout:
 
 
 def gone(picture: Tensor, found: Layout, row: int) -> Question:
-    """The question for a picture without one of the detections. The other sure ones stay, and those that are not sure
-    may, unless the one in question lies in them."""
+    """The question for a picture without one of the detections, and without those of other categories that overlap it
+    by half: they are of the same thing. The other sure ones stay, and those that are not sure may, unless the one in
+    question lies in them."""
+    from torchvision.ops import box_iou
+
     there = len(sure(found))
     about = found.select(torch.tensor([row]))
-    others = torch.arange(len(found)) != row
+    others = box_iou(about.boxes, found.boxes)[0] < 0.5
     weak = others & (torch.arange(len(found)) >= there)
     weak &= intersection_over_first(about.boxes, found.boxes)[0] <= 0.5  # else it would be spared itself
     kept, spared = found.select(others & (torch.arange(len(found)) < there)), found.select(weak)
