@@ -16,6 +16,7 @@ _HOMES = {
     "invert3d.study.classes.job": ("invert",),
     "invert3d.study.explaining.job": ("explain",),
     "invert3d.study.attacks.job": ("Attacked", "attack"),
+    "invert3d.study.attacks.detections": ("attack_detector",),
     "invert3d.methods.attacks": ("attack_recipe",),
     "invert3d.study.generation.job": ("Generated", "generate"),
     "invert3d.study.explaining.detections": ("Explanation", "explain_detection"),

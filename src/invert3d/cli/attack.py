@@ -133,11 +133,11 @@ def attack_detections(
     from invert3d.jobs.report import save_table
     from invert3d.opening.box_detectors import open_box_detector
     from invert3d.opening.inputs import read_pictures
-    from invert3d.study.attacks.detections import Wanted, appearing, attack_detector
+    from invert3d.study.attacks.detections import TITLE, appearing, attack_detector
 
     if replace(attacking, steps=None) != AttackOptions():
         raise ValueError("of the options of an attack a detector takes --steps only, and --vanish, --appear, --within")
-    wanted = Wanted(vanish=asked.vanish, appear=None if asked.appear is None else appearing(asked.appear))
+    appear = None if asked.appear is None else appearing(asked.appear)
     name = str(asked.detector)
     detector = open_box_detector(
         name,
@@ -151,5 +151,5 @@ def attack_detections(
         detector, read_pictures(files), wanted, levels=asked.within, steps=attacking.steps, model=name, options=run
     )
     note = "Scores are of a detection of the same category that overlaps the object by half, in the saved picture."
-    print_scores(save_table(run.folder(), "What becomes of the detections", rows, note))
+    print_scores(save_table(run.folder(), TITLE, rows, note))
     print(f"open {run.folder() / 'index.html'}")

@@ -28,6 +28,9 @@ from invert3d.study.layouts.flat_report import flat_report
 from invert3d.study.layouts.job import asked_of, layouts_job, run_of
 from invert3d.study.layouts.score import sure
 from invert3d.study.layouts.texture import said_of
+from invert3d.view.page import Table
+
+TITLE = "What becomes of the detections"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +92,9 @@ def question_of(detector: Detector, name: str, picture: np.ndarray, wanted: Want
 def attack_detector(
     detector: Detector,
     pictures: Mapping[str, np.ndarray],
-    wanted: Wanted,
     *,
+    vanish: int | None = None,
+    appear: tuple[str, tuple[float, float, float, float]] | None = None,
     levels: float = 8.0,
     steps: int | None = None,
     model: str = "a detector",
@@ -100,7 +104,8 @@ def attack_detector(
 
     Args:
         detector: see ``open_box_detector``.
-        wanted: what.
+        vanish: the number of the detection that shall go; 0 has the highest score.
+        appear: or a category and the box (left, top, right, bottom), in pixels of the picture, where it shall be seen.
         levels: no value changes by more, of 255.
         steps: at most, in place of the recipe's.
         model: what the detector is called in the run folder.
@@ -113,18 +118,21 @@ def attack_detector(
         ValueError: as ``question_of``, and for a detector that cannot be inverted.
         KeyboardInterrupt: what was done is in the run folder.
     """
+    wanted = Wanted(vanish=vanish, appear=appear)
     asked = {name: question_of(detector, name, picture, wanted) for name, picture in pictures.items()}
     recipe = recipe_of(detector, levels, steps)
     start = torch.stack([each.picture for each in asked.values()])
     job = asked_of(detector, [each.asked for each in asked.values()], list(asked), recipe, start, model)
     outcome = execute(layouts_job({"": job}), options)
     run = run_of(outcome, job, dict(zip(asked, start, strict=True)))
-    if outcome.path is not None:
+    parts = zip(run.names, run.pictures, run.found, strict=True)
+    rows = [row_of(detector, name, asked[name], after, found, wanted) for name, after, found in parts]
+    if outcome.path is not None and rows:
         write_flat_files(outcome.path, run, detector.kinds)
-        flat_report(run, outcome.path, readers={model: detector}, model=model)
+        found = Table(title=TITLE, columns=list(rows[0]), rows=[list(row.values()) for row in rows])
+        flat_report(run, outcome.path, readers={model: detector}, model=model, title="An attack", tables=[found])
     outcome.whole()
-    parts = zip(asked.items(), run.pictures, run.found, strict=True)
-    return run, [row_of(detector, name, one, after, found, wanted) for (name, one), after, found in parts]
+    return run, rows
 
 
 def recipe_of(detector: Detector, levels: float, steps: int | None) -> Recipe:

@@ -23,26 +23,40 @@ MOST = 24  # pictures with a figure
 MOST_BOXES = 30  # of a picture that are drawn
 
 
-def flat_report(run: BoxesRun, folder: Path, *, readers: Mapping[str, Detector], model: str) -> Path:
+def flat_report(
+    run: BoxesRun,
+    folder: Path,
+    *,
+    readers: Mapping[str, Detector],
+    model: str,
+    title: str = "Inverted layouts",
+    tables: Sequence[Table] = (),
+) -> Path:
     """Write the figures and the page of a run into its folder, and return the page.
 
-    ``readers`` are the detectors that were asked, by name: one, or those that were inverted together.
+    ``readers`` are the detectors that were asked, by name: one, or those that were inverted together. ``tables`` come
+    before those of what they read.
     """
     read = {name: read_by(run, detector) for name, detector in readers.items()}
     agrees = [all(each) for each in zip(*(seen for _, seen in read.values()), strict=True)]
-    title = _words if len(readers) == 1 else _words_of_all
-    figures = [(title(run, i, agrees[i]), _figure(run, i, folder, readers)) for i in range(min(len(run.names), MOST))]
+    words_of = _words if len(readers) == 1 else _words_of_all
+    figures = [
+        (words_of(run, i, agrees[i]), _figure(run, i, folder, readers)) for i in range(min(len(run.names), MOST))
+    ]
     figures += [("What must change", path) for path in write_differences(run, folder)[:MOST]]
     about, recipe = about_run(folder, model)
     words = " ".join(f"{short(name)}: {judgment(own, seen)}" for name, (own, seen) in read.items())
     return write_page(
         folder,
-        title="Inverted layouts",
+        title=title,
         subtitle=f"Detections in the saved 8-bit pictures. {words}",
         pictures=figures,
         tables=[
-            Table(title=f"Pictures, as {short(name)} reads them", columns=HEADER, rows=table_rows(own, seen))
-            for name, (own, seen) in read.items()
+            *tables,
+            *(
+                Table(title=f"Pictures, as {short(name)} reads them", columns=HEADER, rows=table_rows(own, seen))
+                for name, (own, seen) in read.items()
+            ),
         ],
         recipe=recipe,
         provenance=about,
