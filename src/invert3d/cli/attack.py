@@ -148,7 +148,14 @@ def attack_detections(
     )
     run = run.at(f"runs/attack-{Path(name).stem}")
     _, rows = attack_detector(
-        detector, read_pictures(files), wanted, levels=asked.within, steps=attacking.steps, model=name, options=run
+        detector,
+        read_pictures(files),
+        vanish=asked.vanish,
+        appear=appear,
+        levels=asked.within,
+        steps=attacking.steps,
+        model=name,
+        options=run,
     )
     note = "Scores are of a detection of the same category that overlaps the object by half, in the saved picture."
     print_scores(save_table(run.folder(), TITLE, rows, note))
