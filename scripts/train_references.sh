@@ -56,6 +56,11 @@ once voxnet-modelnet10 voxnet --data modelnet10-voxels --steps 4000 --batch 32 -
 once voxnet-shapes voxnet --data shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
 once voxel_nin-shapes voxel_nin --data shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
 once vrn-modelnet10 vrn --data modelnet10-voxels --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
+# against its own shapes, about two hours; the same without; without pseudo-negatives only; and another generator
+once winn3d-modelnet10 introspective
+once winn3d-modelnet10-classifier introspective --alpha 0 --adversary 0
+train winn3d-modelnet10-adversarial winn3d-modelnet10-adversarial introspective --alpha 0
+train vae-modelnet10 vae-modelnet10 vae
 
 # Detectors, on procedural streets.
 streets=(--data streets --size 96x320 --frames 8000 --held-out 200 --steps 7400 --batch 16 --rate 0.002)

@@ -12,6 +12,7 @@ import trimesh
 from tests.binvox import write_binvox
 
 from invert3d.data.grids import read_binvox
+from invert3d.data.meshes import voxel_mesh
 from invert3d.data.modelnet import MODELNET10
 from invert3d.data.voxels import (
     VOXELS_FILE,
@@ -246,3 +247,14 @@ def test_real_binvox_files_agree_with_another_reader():
         voxels = read_binvox(path)
         other = trimesh.exchange.binvox.load_binvox(io.BytesIO(path.read_bytes()))
         np.testing.assert_array_equal(voxels.astype(bool), other.encoding.dense)
+
+
+def test_the_surface_of_a_grid_is_closed_and_encloses_it() -> None:
+    grid = np.zeros((6, 7, 8), bool)
+    grid[1:4, 2:5, 3:6], grid[2, 3, 4], grid[0, 0, 0] = True, False, True
+    mesh = voxel_mesh(grid)
+    assert mesh.is_watertight and mesh.is_winding_consistent
+    assert mesh.volume == pytest.approx(27) and mesh.area == pytest.approx(54 + 6 + 6), "the hole has six faces, too"
+    assert mesh.bounds.tolist() == [[0, 0, 0], [4, 5, 6]]
+    with pytest.raises(ValueError, match="an empty grid"):
+        voxel_mesh(np.zeros((3, 3, 3)))

@@ -17,7 +17,7 @@ def generate(
 ) -> None:
     """Make voxel shapes with a network of invert3d train introspective: gradient ascent on the score of a class.
 
-    The folder has voxels.npz, which invert3d evaluate generation scores, a picture, an animation and a page.
+    The folder has voxels.npz, which invert3d evaluate generation scores, pictures, meshes (GLB) and a page.
 
     Args:
         model: Bundled weights, or the card (.json) beside its weights.

@@ -70,3 +70,28 @@ def read_mesh(path: str | Path) -> "trimesh.Trimesh":
     if mesh is None:
         raise bad_file(path, "holds no triangles, accepted is a mesh with faces; a cloud has no inside")
     return mesh
+
+
+def voxel_mesh(grid: np.ndarray) -> "trimesh.Trimesh":
+    """The faces of the filled voxels of a grid (D, H, W), indexed [x, y, z], that border on empty ones.
+
+    Voxels have edges of length 1; the mesh is closed, its normals point outward. Raises ValueError for an empty grid.
+    """
+    import trimesh
+
+    filled = np.pad(np.asarray(grid) != 0, 1)
+    if not filled.any():
+        raise ValueError("an empty grid has no surface")
+    corners = []
+    for axis in range(3):
+        for side in (0, 1):
+            exposed = filled & ~np.roll(filled, 1 - 2 * side, axis)
+            first, second = (axis + 1) % 3, (axis + 2) % 3
+            turn = [(0, 0), (1, 0), (1, 1), (0, 1)]  # counterclockwise, seen from the far end of the axis
+            offsets = np.zeros((4, 3))
+            offsets[:, axis] = side
+            offsets[:, [first, second]] = turn if side else turn[::-1]
+            corners.append((np.argwhere(exposed) - 1)[:, None] + offsets)
+    quads = np.concatenate(corners)
+    faces = np.arange(len(quads) * 4).reshape(-1, 4)[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
+    return trimesh.Trimesh(quads.reshape(-1, 3), faces, process=True)

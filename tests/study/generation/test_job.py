@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import invert3d
+from invert3d.data.meshes import read_mesh
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.introspection import largest_piece
 from invert3d.opening.networks import open_network
@@ -81,6 +82,16 @@ def test_the_command_writes_what_the_scores_are_computed_of(trained: Path, tmp_p
     table = json.loads((tmp_path / "run" / "table.json").read_text())
     assert [row[:2] for row in table["rows"]] == [["chair", 2], ["sofa", 2]]
     assert (tmp_path / "run" / "gallery.png").stat().st_size > 1000 and (tmp_path / "run" / "index.html").exists()
+    mesh = read_mesh(tmp_path / "run" / "meshes" / "chair-0000.glb")
+    made = read_shape(tmp_path / "run" / "voxels.npz")
+    assert mesh.is_watertight and mesh.volume * 16**3 == pytest.approx(made.sum(), rel=1e-3)
+    assert np.ptp(mesh.vertices[:, 1]) * 16 == pytest.approx(np.ptp(np.argwhere(made)[:, 2]) + 1, rel=1e-4), "y is up"
+
+
+def read_shape(path: Path) -> np.ndarray:
+    """The first of the shapes in a file."""
+    with np.load(path) as file:
+        return file["voxels"][0]
 
 
 @pytest.mark.parametrize(

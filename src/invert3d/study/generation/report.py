@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from invert3d.data.meshes import voxel_mesh
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.provenance import command_line, environment
@@ -22,7 +23,8 @@ SHOWN = 8  # of each class
 
 
 def write_generated(outcome: Outcome) -> dict[str, Any]:
-    """voxels.npz (what ``evaluate generation`` scores), table.json, gallery.png and index.html. Returns the table."""
+    """voxels.npz (what ``evaluate generation`` scores), table.json, pictures, meshes and index.html. Returns the
+    table."""
     found, folder = generated(outcome), outcome.path
     names = list(dict.fromkeys(found.classes))
     labels = write_shapes(folder, found)
@@ -54,7 +56,7 @@ def write_shapes(folder: Path, found: Generated) -> Tensor:
 
 
 def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]) -> None:
-    """gallery.png, and index.html with shapes to be turned."""
+    """gallery.png, way.gif, the shapes that are shown as meshes, and index.html with shapes to be turned."""
     from invert3d.view.figures import contact_sheet, save_png
     from invert3d.view.gallery import Cloud
     from invert3d.view.grids import grid_panel
@@ -76,6 +78,8 @@ def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]
     )
     save_png(sheet, folder / "gallery.png")
     draw_ways(folder / "way.gif", found)
+    for i in (int(card.name.rpartition(" ")[2]) for card in cards):
+        write_bytes(folder / "meshes" / f"{found.classes[i]}-{i:04d}.glb", glb(found.grids[i].numpy()))
     write_page(
         folder / "index.html",
         title=table["title"],
@@ -85,6 +89,14 @@ def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]
         tables=[Table(title="What the network says of them", columns=table["columns"], rows=table["rows"])],
         provenance={"command": command_line(), **environment()},
     )
+
+
+def glb(grid: np.ndarray) -> bytes:
+    """The surface of a grid (S, S, S), z up, as a GLB file: the whole grid one unit wide, and y up, as glTF has it."""
+    mesh = voxel_mesh(grid)
+    mesh.vertices = (mesh.vertices / len(grid) - 0.5)[:, [0, 2, 1]] * [1, 1, -1]
+    mesh.visual.face_colors = [178, 178, 190, 255]
+    return mesh.export(file_type="glb")
 
 
 def draw_ways(path: Path, found: Generated) -> None:
