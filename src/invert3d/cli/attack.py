@@ -37,14 +37,14 @@ class AttackOptions:
             tangent; or a TOML file. invert3d recipes attacks/NAME shows one.
         budget: Epsilon, how much an input may change in the norm of the recipe: the largest change of a value, the
             length of the change, or the number of voxels or points. By default as in the recipe.
-        steps: Steps, in place of the recipe's; inside a ball they are so much shorter or longer.
-        step_size: Alpha, the length of a step; by default a share of the budget.
+        steps: Number of steps; in an epsilon ball the step size is rescaled, so that both multiplied stay the same.
+        step_size: Alpha, the length of a step; by default a share of epsilon (pgd: a tenth, ifgsm: a fifth).
         restarts: Random starts of each input, in place of the recipe's.
         loss: cross_entropy, or logit_gap, whose gradient does not vanish where the network is certain; by default as
             in the recipe.
-        target: A class that all inputs shall be classified as; by default any other than their own.
-        label: The class that the files are of; by default what the network predicts, or, of a procedural shape whose
-            class it has, that.
+        target: Target class; by default the attack is untargeted.
+        label: True class of the inputs; by default that of a procedural shape, if the network knows it, otherwise what
+            the network predicts.
     """
 
     recipe: str = "pgd"

@@ -1,4 +1,4 @@
-"""Make voxel shapes with a network that was trained against its own."""
+"""Generate voxel shapes by gradient ascent on the class score of a network."""
 
 from typing import Annotated
 
@@ -15,16 +15,17 @@ def generate(
     opening: Opening = ModelOptions(),
     run: Running = Run(),
 ) -> None:
-    """Make voxel shapes with a network of invert3d train introspective: gradient ascent on the score of a class.
+    """Generate voxel shapes with a network of invert3d train introspective, by ascent on a class score, or train vae.
 
-    The folder has voxels.npz, which invert3d evaluate generation scores, pictures, meshes (GLB) and a page.
+    The folder has voxels.npz, which invert3d evaluate generation scores, pictures, meshes (GLB) and a page. Of
+    each shape the largest connected piece is kept.
 
     Args:
         model: Bundled weights, or the card (.json) beside its weights.
         classes: Class names; by default all.
         each: Shapes of each class.
         steps: Steps of ascent; 0 gives the shapes that it starts from.
-        length: Length of a step.
+        length: L2 norm of a step.
         run.out: The run folder; by default runs/generate.
     """
     from invert3d.engine.progress import Meter

@@ -22,7 +22,7 @@ def reproduce(
         model: Bundled weights; by default a network as in the figure. Figures of layout-inversion take several, comma
             separated, and by default all bundled 2-D detectors.
         steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3); for layout-inversion
-            and winn3d, steps of our own.
+            steps of our recipe; for winn3d of ascent (fig3, tables 2 to 4) or training (fig4).
         epochs: Epochs for which a pruned network is trained.
         pictures: For layout-inversion, number of rooms, or of pictures of each object, instead of the few of a quick
             look; for winn3d, number of shapes of each class.

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class ClassGaussians(nn.Module):
-    """``x = mean_y + V^T F_y z``, z standard normal: V the principal components of the shapes less the means of their
-    classes, ``F_y F_y^T`` the covariance of their coordinates in class y.
+    """``x = mean_y + V^T F_y z``, z standard normal: V are the principal components of class-centered shapes, all
+    classes weighted equally, and ``F_y F_y^T`` is the covariance of their coordinates along V in class y.
 
-    It has no weights that are learned by a gradient. A shape is full where x is above a half. It is a rival that every
-    generator has to beat, and a place to start from.
+    It has no weights that are learned by a gradient. A voxel is full where x is above a half. It is a baseline for
+    generators, and where the ascent of ``methods.introspection`` begins.
 
     Args:
         means: (K, S, S, S) of the classes.

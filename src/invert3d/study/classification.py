@@ -63,7 +63,7 @@ def classification_row(*, model: str, data: str | None, seed: int) -> dict[str, 
         train = grids.voxels.encode(torch.from_numpy(grids.train)[:, None].float())
         x, other = (passed(network, features, each).flatten(1) for each in (train, grids.held_out(0)))
         found = torch.from_numpy(linear_machine(x, torch.from_numpy(grids.train_labels), other, seed)) == labels
-        row |= {"machine on features": share(found), "machine on features, fresh": share(found[fresh])}
+        row |= {"SVM on features": share(found), "SVM on features, fresh": share(found[fresh])}
     return row
 
 

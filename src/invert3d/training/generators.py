@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from invert3d.engine.progress import Meter
 from invert3d.engine.space import Voxels
+from invert3d.methods.introspection import largest_piece
 from invert3d.models.voxel_vae import VoxelVAE
 from invert3d.models.weights import WeightCard, load_checkpoint
 from invert3d.models.winn3d import STEMS, WINN3D
@@ -132,7 +133,8 @@ def train_published(options: CascadeTraining, run: TrainRun) -> WeightCard:
         source = train_cascades(model, data, settings, **how)
         grids, labels = source.shapes()
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, voxels=(grids > 127).numpy(), labels=labels.numpy(), classes=np.array(data.classes))
+        binary = largest_piece((grids > 127)[:, None].float())[:, 0].to(torch.uint8)
+        np.savez_compressed(buffer, voxels=binary.numpy(), labels=labels.numpy(), classes=np.array(data.classes))
         write_bytes(run.folder / "voxels.npz", buffer.getvalue())
 
     args = {"width": options.width, "size": options.size, "stem": options.stem}

@@ -1,16 +1,16 @@
-"""Introspective training: a classifier learns against shapes that it would itself take for its classes.
+"""Introspective training: a classifier learns against pseudo-negatives, which it makes itself.
 
 Reclassification by synthesis (Tu 2007; Lazarow, Jin & Tu 2017; Lee et al. 2018; Huang et al. 2019, 3DWINN), with what
 energy-based models learned since. For real shapes x of classes y and pseudo-negatives x- that were made for y,
 
     loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-)) + lambda |df_y(x)/dx|^2)
 
-x' is x in an augmented view (Yang et al. 2023, SADA-JEM), attacked by one step of FGSM from a random start (Wong et al.
-2020). Pseudo-negatives are gradient ascents on f_y, a few steps at a time, from a buffer of each class; a share of them
-begins anew (Du & Mordatch 2019), at a Gaussian of the class over principal components (``models.class_gaussians``), an
-informative start (Yang & Ji 2021, JEM++). The number of steps grows over the first half of the training (Yin et al.
-2026, DAT): at first, what is told from real shapes are the Gaussians. Ascent stops at a score drawn from those of real
-shapes of the class (Lee et al. 2018; here for each shape by itself).
+x' is x in an augmented view (Yang et al. 2023, SADA-JEM), with uniform noise and then a step of FGSM (Tramer et al.
+2018). Pseudo-negatives are gradient ascents on f_y, a few steps at a time, from a replay buffer of each class; each one
+drawn begins anew with some probability (Du & Mordatch 2019), at a Gaussian of its class over principal components
+(``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). The number of steps grows over the first half
+of the training (Yin et al. 2026, DAT), which begins with samples of the Gaussians as pseudo-negatives. Ascent stops at a
+score drawn from those of real shapes of the class (Lee et al. 2018; here for each shape by itself).
 """
 
 from collections.abc import Callable, Mapping

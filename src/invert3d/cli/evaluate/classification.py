@@ -1,11 +1,11 @@
-"""Measure how well networks of voxels classify ModelNet10, and what their features are worth."""
+"""Measure accuracy and calibration of voxel classifiers, and the accuracy of a linear SVM on their features."""
 
 from invert3d.cli.options import MeasureOptions, Measuring, Run, Running, distinct
 from invert3d.cli.show import print_recorded, print_scores
 
 NOTE = (
     "Shares of ModelNet10's test split; fresh: without the 71 shapes whose grid equals a training grid. Calibration "
-    "error: how far the probability of the predicted class is from the share that is right. Machine on features: a "
+    "error: how far the probability of the predicted class is from the share that is right. SVM on features: a "
     "linear support vector machine (C = 0.5) on the last convolution."
 )
 
@@ -13,12 +13,12 @@ NOTE = (
 def evaluate_classification(
     *models: str, data: str | None = None, measuring: Measuring = MeasureOptions(), run: Running = Run()
 ) -> None:
-    """Measure classifiers of voxels on ModelNet10: accuracy, calibration, and a linear machine on their features.
+    """Measure voxel classifiers on ModelNet10: accuracy, calibration, and a linear SVM on their features.
 
     Args:
-        models: Bundled weights, or the paths of cards, of which the first is the one of headlines; by default
+        models: Bundled weights, or the paths of cards. Headline numbers are those of the first. By default
             winn3d-modelnet10, voxnet-modelnet10, voxel_nin-modelnet10 and vrn-modelnet10.
-        data: The file of ModelNet10's grids; by default where invert3d data where modelnet10-voxels says.
+        data: The file of ModelNet10's grids; by default the path that invert3d data where modelnet10-voxels prints.
         run.out: The run folder; by default runs/classification.
     """
     from invert3d.jobs.execute import execute

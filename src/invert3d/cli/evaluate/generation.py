@@ -1,4 +1,4 @@
-"""Score generated voxel shapes beside real ones, a memorizer and cheap rivals."""
+"""Score generated voxel shapes, next to real ones, memorized training shapes and simple baselines."""
 
 from invert3d.cli.options import Count, MeasureOptions, Measuring, Run, Running, distinct
 from invert3d.cli.show import print_recorded, print_scores
@@ -26,10 +26,10 @@ def evaluate_generation(
 
     Args:
         sources: test, train, mean, gaussians:C for C principal components, or FILE.npz with voxels, labels and classes,
-            each after NAME= to be called so; by default the yardsticks test, train, mean, gaussians:8, gaussians:64.
+            NAME=SOURCE sets the name in the table. By default test, train, mean, gaussians:8 and gaussians:64.
         each: Shapes of each class.
         reference: The network whose features and probabilities are used.
-        data: The file of ModelNet10's grids; by default where invert3d data where modelnet10-voxels says.
+        data: The file of ModelNet10's grids; by default the path that invert3d data where modelnet10-voxels prints.
         run.out: The run folder; by default runs/generation.
     """
     from invert3d.jobs.execute import execute

@@ -14,7 +14,7 @@ class NetworkOptions(GeneratorOptions):
     """The network.
 
     Attributes:
-        stem: full, as published, or folded, which takes a third of the time.
+        stem: full, as published, or folded: 2 x 2 x 2 voxels become 8 channels, then one convolution.
     """
 
     stem: Literal["full", "folded"] = "full"
@@ -30,17 +30,17 @@ class FitOptions(BatchOptions):
         cascades: Number of cascades.
         iterations: Iterations of each; after each, pseudo-negatives are made.
         made: Pseudo-negatives of each class that an iteration makes.
-        kept: The same for the last iteration: the shapes that are generated.
-        ascent: Steps of gradient ascent for them, at most.
-        speed: Learning rate of the ascent.
-        alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes.
-        penalty: Weight of the gradient penalty, beside that of telling them apart.
+        kept: Shapes of each class that are generated in the end, in voxels.npz.
+        ascent: Steps of Adam for a pseudo-negative, at most.
+        speed: Learning rate of Adam on the voxels.
+        alpha: Weight of the critic's loss, beside the classification loss.
+        penalty: Weight of the gradient penalty, relative to alpha.
         seed: Fixes all random numbers.
     """
 
     batch: Count = 20
     steps: Count = 1200
-    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 1e-4
+    rate: Annotated[float, Parameter(help="Peak learning rate.")] = 1e-4
     cascades: Count = 4
     iterations: Count = 5
     made: Count = 10
@@ -58,7 +58,7 @@ def train_cascades(
     network: Annotated[NetworkOptions, Parameter(name="*")] = NetworkOptions(),
     fit: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),
 ) -> None:
-    """Train the network of 3DWINN as published, and keep the shapes that it ends with.
+    """Train the network of 3DWINN as published; the shapes that its cascades end with are in voxels.npz.
 
     Args:
         training.name: What to call it; by default cascades-SIZE.

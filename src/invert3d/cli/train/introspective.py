@@ -1,4 +1,4 @@
-"""Train a voxel network against the shapes that it takes for its classes."""
+"""Train a voxel classifier against pseudo-negatives that it makes itself."""
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,7 +20,7 @@ class GeneratorOptions:
         data: modelnet10-voxels, shapes, or the path of an .npz like that of modelnet10-voxels.
         per_class: Procedural shapes of each class.
         size: Voxels a side, 16 or 32.
-        width: Channels of the first convolution.
+        width: Base number of channels; the last convolution has 16 times as many.
         start: A checkpoint to start from.
     """
 
@@ -36,7 +36,7 @@ class NetworkOptions(GeneratorOptions):
     """The network.
 
     Attributes:
-        stem: full, as published, or folded, which takes a third of the time.
+        stem: full, as published, or folded: 2 x 2 x 2 voxels become 8 channels, then one convolution.
         start: A checkpoint to start from, of the same size, width, stem and components.
     """
 
@@ -50,22 +50,24 @@ class FitOptions(BatchOptions):
     Attributes:
         batch: Real shapes per batch, and as many pseudo-negatives.
         steps: Training steps, one batch each.
-        alpha: Weight of telling real shapes from pseudo-negatives, beside that of the classes; 0 trains a classifier.
-        penalty: Weight of the squared gradient at real shapes, beside that of telling them apart.
-        ascent: Steps of gradient ascent in one training step. They grow to so many over the first half.
-        length: Length of a step of ascent.
-        kept: Pseudo-negatives that are kept of each class.
-        renewed: Share of them that begins anew.
-        components: Principal components of the Gaussians that they begin from.
-        jitter: Standard deviation of the noise on the shapes that are told apart.
-        adversary: How far a value of a shape is moved, at random and by FGSM, as the classes are learned.
-        average: Decay of the running average of the weights.
+        alpha: Weight of the loss of real shapes and pseudo-negatives, beside the classification loss; 0 trains a plain
+            classifier.
+        penalty: Weight of the R1 gradient penalty, relative to alpha.
+        ascent: Steps of gradient ascent in a training step, at most; grows from 0 over the first half.
+        length: L2 norm of a step of ascent.
+        kept: Size of the replay buffer of each class.
+        renewed: Probability that a pseudo-negative drawn from the buffer begins anew.
+        components: Principal components of the class Gaussians that pseudo-negatives begin from.
+        jitter: Standard deviation of the noise on real shapes and pseudo-negatives as they are scored.
+        adversary: Radius of adversarial training on the classification loss: uniform noise, then a step of FGSM, both
+            so large. 0 turns it off.
+        average: Decay of the exponential moving average of the weights.
         seed: Fixes all random numbers.
     """
 
     batch: Count = 20
     steps: Count = 4000
-    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 6e-4
+    rate: Annotated[float, Parameter(help="Peak learning rate.")] = 6e-4
     alpha: Annotated[float, between(0, 1000)] = 0.3
     penalty: Annotated[float, between(0, 1000)] = 1.0
     ascent: Count = 6
@@ -85,7 +87,7 @@ def train_introspective(
     network: Annotated[NetworkOptions, Parameter(name="*")] = NetworkOptions(),
     fit: Annotated[FitOptions, Parameter(name="*")] = FitOptions(),
 ) -> None:
-    """Train the network of 3DWINN to classify voxel shapes and to tell them from those that it makes itself.
+    """Train the network of 3DWINN to classify voxel shapes, and against pseudo-negatives that it makes itself.
 
     Args:
         training.name: What to call it; by default introspective-SIZE.

@@ -1,4 +1,4 @@
-"""Train a variational autoencoder of voxel shapes, the rival of introspective networks."""
+"""Train a variational autoencoder of voxel shapes, a baseline for introspective networks."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ class NetworkOptions(GeneratorOptions):
     """The network.
 
     Attributes:
-        codes: Numbers that a shape is made from.
+        codes: Latent dimensions.
     """
 
     codes: Count = 64
@@ -32,7 +32,7 @@ class FitOptions(BatchOptions):
 
     batch: Count = 20
     steps: Count = 2400
-    rate: Annotated[float, Parameter(help="Largest learning rate.")] = 1e-3
+    rate: Annotated[float, Parameter(help="Peak learning rate.")] = 1e-3
     seed: Seed = 0
 
 

@@ -95,8 +95,9 @@ def glb(grid: np.ndarray) -> bytes:
     """The surface of a grid (S, S, S), z up, as a GLB file: the whole grid one unit wide, and y up, as glTF has it."""
     mesh = voxel_mesh(grid)
     mesh.vertices = (mesh.vertices / len(grid) - 0.5)[:, [0, 2, 1]] * [1, 1, -1]
-    mesh.visual.face_colors = [178, 178, 190, 255]
-    return mesh.export(file_type="glb")
+    data = mesh.export(file_type="glb")
+    assert isinstance(data, bytes)
+    return data
 
 
 def draw_ways(path: Path, found: Generated) -> None:

@@ -3,10 +3,11 @@
 ``test``        the published test shapes that repeat no training shape
 ``train``       shapes drawn from the training set: what a generator makes that has memorized it
 ``mean``        the class mean, full where it exceeds a half after smooth noise is added
-``gaussians:C`` a Gaussian of each class over its first C principal components (``models.class_gaussians``)
+``gaussians:C`` a Gaussian of each class over C principal components (``models.class_gaussians``)
 ``FILE.npz``    voxels (M, S, S, S) of 16, 30 or 32 cells a side, labels (M,), classes, as ``generate`` writes them
 
-``NAME=SOURCE`` is called NAME in tables.
+``NAME=SOURCE`` is called NAME in tables. Of ``mean`` and ``gaussians`` the largest connected piece is kept, as
+``invert3d generate`` keeps it of what it makes.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from invert3d.data.arrays import read_arrays
 from invert3d.data.voxels import read_modelnet10_grids
+from invert3d.methods.introspection import largest_piece
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
 from invert3d.registry import unknown
@@ -70,10 +72,15 @@ def shapes_of(source: str, real: Real, count: int, seed: int = 0) -> tuple[Tenso
     labels = torch.arange(len(real.classes)).repeat_interleave(count)
     if source == "mean":
         means = [real.train[real.train_labels == label].float().mean(0) for label in range(len(real.classes))]
-        return torch.stack(means)[labels] + 0.25 * smooth_noise(len(labels), generator) > 0.5, labels
+        return whole(torch.stack(means)[labels] + 0.25 * smooth_noise(len(labels), generator) > 0.5), labels
     made = ClassGaussians.fitted(real.train, real.train_labels, len(real.classes), number)
     z = torch.randn(len(labels), number, generator=generator)
-    return torch.cat([made(*part) > 0.5 for part in zip(labels.split(50), z.split(50), strict=True)]), labels
+    return whole(torch.cat([made(*part) > 0.5 for part in zip(labels.split(50), z.split(50), strict=True)])), labels
+
+
+def whole(grids: Tensor) -> Tensor:
+    """The largest piece of each grid (M, S, S, S)."""
+    return largest_piece(grids[:, None].float())[:, 0] > 0.5
 
 
 def titled(source: str) -> tuple[str, str]:

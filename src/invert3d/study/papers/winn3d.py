@@ -177,9 +177,9 @@ def table5(options: FigureOptions) -> dict[str, Any]:
 
 @register("figure", "winn3d/table6")
 def table6(options: FigureOptions) -> dict[str, Any]:
-    """Accuracy of a linear machine on features. Ours were learned with labels, the paper's without."""
-    title = "A linear machine on features (ours learned with labels)"
-    return classified(options, "machine on features", UNSUPERVISED, title, "table 6")
+    """Accuracy of a linear SVM on features. Ours were learned with labels, the paper's without."""
+    title = "A linear SVM on features (ours learned with labels)"
+    return classified(options, "SVM on features", UNSUPERVISED, title, "table 6")
 
 
 @register("figure", "winn3d/table7")
