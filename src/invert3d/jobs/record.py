@@ -111,7 +111,8 @@ MEANINGS = {
         "frechet_wins_over_vae": "share of classes in which ours has a lower Fréchet distance than the autoencoder",
         "frechet_wins_over_mean": "share of classes in which ours has a lower Fréchet distance than class means "
         "with noise",
-        "frechet_wins_over_gaussians64": "share of classes in which ours has a lower Fréchet distance than class Gaussians",
+        "frechet_wins_over_gaussians64": "share of classes in which ours has a lower Fréchet distance than class "
+        "Gaussians",
         "frechet_wins_over_published": "share of classes in which ours has a lower Fréchet distance than the published "
         "training",
         "frechet_wins_over_classifier": "share of classes in which ours has a lower Fréchet distance than ascent on a "

@@ -6,11 +6,11 @@ energy-based models learned since. For real shapes x of classes y and pseudo-neg
     loss = CE(f(x'), y) + alpha (softplus(-f_y(x)) + softplus(f_y(x-)) + lambda |df_y(x)/dx|^2)
 
 x' is x in an augmented view (Yang et al. 2023, SADA-JEM), with uniform noise and then a step of FGSM (Tramer et al.
-2018). Pseudo-negatives are gradient ascents on f_y, a few steps at a time, from a replay buffer of each class; each one
+2018). Pseudo-negatives are gradient ascents on f_y, a few steps at a time, from a replay buffer of each class. Each one
 drawn begins anew with some probability (Du & Mordatch 2019), at a Gaussian of its class over principal components
-(``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). The number of steps grows over the first half
-of the training (Yin et al. 2026, DAT), which begins with samples of the Gaussians as pseudo-negatives. Ascent stops at a
-score drawn from those of real shapes of the class (Lee et al. 2018; here for each shape by itself).
+(``models.class_gaussians``), an informative start (Yang & Ji 2021, JEM++). The number of steps grows over the first
+half of the training (Yin et al. 2026, DAT), which begins with samples of the Gaussians as pseudo-negatives. Ascent
+stops at a score drawn from those of real shapes of the class (Lee et al. 2018; here for each shape by itself).
 """
 
 from collections.abc import Callable, Mapping
