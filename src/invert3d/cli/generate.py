@@ -10,7 +10,7 @@ def generate(
     model: str,
     *classes: str,
     each: Count = 8,
-    steps: Annotated[int, between(0, 1_000_000)] = 40,
+    steps: Annotated[int, between(0, 1_000_000)] | None = None,
     length: Positive = 1.0,
     opening: Opening = ModelOptions(),
     run: Running = Run(),
@@ -24,7 +24,7 @@ def generate(
         model: Bundled weights, or the card (.json) beside its weights.
         classes: Class names; by default all.
         each: Shapes of each class.
-        steps: Steps of ascent; 0 gives the shapes that it starts from.
+        steps: Steps of ascent; 0 gives the shapes that it starts from. By default 40, for an autoencoder 0.
         length: L2 norm of a step.
         run.out: The run folder; by default runs/generate.
     """

@@ -21,9 +21,8 @@ class WINN3D(nn.Module):
     a linear layer; 1.18 million parameters at the published width of 16.
 
     ``stem`` says how 32 voxels a side become 16: ``full`` is as published, ``folded`` moves each 2 x 2 x 2 voxels into
-    8 channels first, which takes a third of the time. A network of ``size`` 16 begins there: it is the coarse one of a
-    cascade, and shares ``body`` and ``fc`` with the fine one. With ``components`` it also holds where its own shapes
-    begin (``models.class_gaussians``).
+    8 channels first, and has one layer less. A network of ``size`` 16 begins with that layer. With ``components`` it
+    also holds where its own shapes begin (``models.class_gaussians``).
 
     Raises ValueError for another size or stem.
     """

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from invert3d.engine.space import Voxels
 from invert3d.jobs.job import Job
-from invert3d.jobs.provenance import fingerprint
+from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.jobs.rows import rows_job
 from invert3d.opening.networks import Network, open_network
 from invert3d.training.data import Grids, modelnet10_grids
+from invert3d.training.introspective import coarse
 
 BINS = 15  # of the calibration error
 
@@ -44,9 +45,9 @@ def linear_machine(x: Tensor, labels: Tensor, other: Tensor, seed: int = 0) -> n
     return machine.fit(x.numpy(), labels.numpy()).predict(other.numpy())
 
 
-def classification_row(*, model: str, data: str | None, seed: int) -> dict[str, Any]:
+def classification_row(*, model: str, data: str | None, device: str, seed: int) -> dict[str, Any]:
     """The row of a network. Raises ValueError as ``classification_job``."""
-    network = open_network(model)
+    network = open_network(model, device=device)
     grids, net = fitting(network, data), network.frozen.model
     labels, fresh = torch.from_numpy(grids.test_labels), torch.ones(len(grids.test_labels), dtype=torch.bool)
     fresh[list(grids.repeats)] = False
@@ -84,18 +85,20 @@ def fitting(network: Network, data: str | None) -> Grids:
     space = network.frozen.space
     if not isinstance(space, Voxels):
         raise ValueError(f"{network.name} takes {network.takes}: ModelNet10's grids are for networks of voxels")
-    grids = modelnet10_grids(data, space)
+    whole = modelnet10_grids(data, replace(space, size=max(32, space.size)))
+    grids = coarse(whole) if space.size == 16 else whole
     if tuple(network.classes) != grids.classes:
         raise ValueError(f"{network.name} knows other classes than ModelNet10: {', '.join(network.classes)}")
     return grids
 
 
-def classification_job(models: Sequence[str], data: str | None = None) -> Job:
+def classification_job(models: Sequence[str], data: str | None = None, device: str = "cpu") -> Job:
     """A job of one row a network. Raises ValueError for an unknown network, one of other classes or inputs, or data
     that is not there."""
-    networks = [open_network(model) for model in models]
-    for network in networks:
-        fitting(network, data)
-    job = rows_job("classification", classification_row, [{"model": each} for each in models], data=data)
+    networks = [open_network(model, device=device) for model in models]
+    grids = [fitting(network, data) for network in networks]
+    rows = [{"model": each} for each in models]
+    job = rows_job("classification", classification_row, rows, data=data, device=device)
     prints = [fingerprint(network.frozen.model) for network in networks]
-    return replace(job, settings={**job.settings, "weights": prints})
+    digests = [digest(torch.from_numpy(part)) for each in grids for part in (each.train, each.test)]
+    return replace(job, settings={**job.settings, "weights": prints, "inputs": digests})

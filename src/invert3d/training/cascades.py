@@ -8,7 +8,8 @@ In equation 3 of the paper both means are over real shapes: a misprint, for its 
 al. 2018) have them so. Each cascade has iterations. In one, the network learns against all pseudo-negatives that were
 ever made; then it makes new ones, from where the cascade before ended, by Adam on their values until the mean score of
 a batch reaches a threshold between the lowest and the highest mean score of real batches. The first cascade begins at
-noise. What the paper leaves open, how many of all this, is small enough here for a processor core.
+noise. What the paper leaves open, how many of all this, is small enough here for a processor core. Batches are smaller
+(20 + 20, not 64 + 64), no mean is subtracted, and gradients of the weights are clipped at 5.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ class CascadeSettings(FitSettings):
     steps: int = 1200
     batch: int = 20
     rate: float = 1e-4
+    falling: bool = False
     beta1: float = 0.0
     beta2: float = 0.9
     weight_decay: float = 0.0
@@ -180,14 +182,14 @@ class Cascades:
 
     def shapes(self) -> tuple[Tensor, Tensor]:
         """What the cascades make in the end: grids (K * kept, S, S, S) in 8 bits and classes. They begin where the
-        cascade before the last ended, as often as is needed."""
+        cascade before the last ended, as often as is needed, with noise, so that none are alike."""
         settings = self.settings
         each = torch.arange(settings.kept) % settings.made
         rows = torch.cat([settings.made * label + each for label in range(len(self.rows))])
         labels = self._labels(settings.kept)
-        jitter = torch.Generator().manual_seed(seed_of(settings.seed, "shapes"))
+        noise = torch.Generator().manual_seed(seed_of(settings.seed, "shapes"))
         start = self.memory.before[rows].float() / 255
-        start = start + 0.1 * torch.randn(start.shape, generator=jitter)
+        start = start + 0.1 * torch.randn(start.shape, generator=noise)
         return self.synthesized(_bytes(start), labels, settings.cascades * settings.iterations), labels
 
 

@@ -1,7 +1,7 @@
 """The one loop over weights: AdamW, clipped gradients, a guard against losses that are not finite, checkpoints.
 
-What a step draws follows from the seed and the number of the step alone, so a training that goes on from a checkpoint
-gives the weights, bit for bit, of one that was never interrupted.
+What a step draws follows from the seed, the number of the step, and what the checkpoint holds, so a training that goes
+on from a checkpoint gives the weights, bit for bit, of one that was never interrupted.
 """
 
 import io
@@ -32,7 +32,7 @@ Batches = Callable[[int], tuple[Any, Any]]
 class FitSettings:
     """How a network is trained: ``steps`` batches with AdamW.
 
-    The rate rises to ``rate`` over the first twentieth and falls to almost nothing on half a cosine.
+    If ``falling``, the rate rises to ``rate`` over the first twentieth and falls to almost nothing on half a cosine.
 
     Raises ValueError for fewer than one step or sample, a rate that is not positive, or numbers that are not finite.
     """
@@ -40,6 +40,7 @@ class FitSettings:
     steps: int = 2500
     batch: int = 16
     rate: float = 2e-3
+    falling: bool = True
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 1e-2
@@ -57,7 +58,9 @@ class FitSettings:
             raise ValueError(f"rate must be above 0 and at most 100, not {self.rate}")
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step; the first is 0."""
+        """The learning rate of a step, counted from 0."""
+        if not self.falling:
+            return self.rate
         warm = max(1, self.steps // 20)
         return self.rate * min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / self.steps)) + 1e-3)
 
@@ -113,7 +116,7 @@ def fit(
 
     Args:
         model: on the device on which it is trained.
-        batches: inputs and targets of a step, which must depend on the step alone.
+        batches: inputs and targets of a step, which must depend on the step, the weights and ``memory`` alone.
         criterion: the loss, a scalar, of outputs (in single precision) and targets.
         settings: how.
         keep: write a checkpoint now and then, and when ``report`` raises KeyboardInterrupt.

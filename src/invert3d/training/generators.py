@@ -169,6 +169,9 @@ def trained(
         whole = training_data(options.data, per_class=options.per_class, seed=settings.seed, voxels=Voxels(size=32))
     assert isinstance(whole, Grids)
     data = coarse(whole) if options.size == 16 else whole
+    few = [name for i, name in enumerate(data.classes) if (data.train_labels == i).sum() < 2]
+    if few:
+        raise ValueError(f"{options.data} has fewer than two training shapes of {', '.join(few)}")
     torch.manual_seed(seed_of(settings.seed, "weights"))
     model = network(len(data.classes), **args)
     if options.start is not None:

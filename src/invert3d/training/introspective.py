@@ -170,6 +170,8 @@ class Introspection:
             return x
         x = (x + radius * (2 * torch.rand(x.shape, generator=generator) - 1)).clamp(0, 1)
         result, _ = attack(frozen, x, labels, attack_recipe("fgsm", frozen.space, budget=radius))
+        if result.interrupted:  # the loop hands on what there is
+            raise KeyboardInterrupt
         return result.x.cpu().float()
 
     def _frozen(self) -> Frozen:
@@ -277,6 +279,7 @@ def train_introspective(
 
 def coarse(data: Grids) -> Grids:
     """The same shapes on half as many voxels a side. A cell is full where a quarter of its eight are: legs stay.
+    More of the test shapes repeat a training shape then.
 
     Raises ValueError for an odd size.
     """
@@ -289,7 +292,10 @@ def coarse(data: Grids) -> Grids:
         return (F.avg_pool3d(x, 2)[:, 0] >= 0.25).to(torch.uint8).numpy()
 
     voxels = Voxels(size=size // 2, low=data.voxels.low, high=data.voxels.high)
-    return replace(data, train=halved(data.train), test=halved(data.test), voxels=voxels)
+    train, test = halved(data.train), halved(data.test)
+    known = {grid.tobytes() for grid in train}
+    repeats = tuple(i for i, grid in enumerate(test) if grid.tobytes() in known) if data.repeats else ()
+    return replace(data, train=train, test=test, voxels=voxels, repeats=repeats)
 
 
 def _bytes(x: Tensor) -> Tensor:

@@ -13,12 +13,18 @@ from torchvision.ops import box_iou
 
 from invert3d.data.images import read_image
 from invert3d.data.worlds.rooms import make_room
+from invert3d.jobs.options import RunOptions
+from invert3d.methods.layouts import layout_recipe
 from invert3d.opening.box_detectors import open_box_detector
+from invert3d.ops.layouts import Layout
 from invert3d.study.attacks.detections import Wanted, appearing, question_of
 from invert3d.study.layouts.false_positives import all_found
+from invert3d.study.layouts.flat import invert_layouts
+from invert3d.study.layouts.job import asked_of
 from invert3d.study.layouts.score import sure
 from tests.cli.calls import command
 
+QUIET = RunOptions(progress=False)
 CHAIR = "chair:10,10,60,70"
 
 
@@ -45,6 +51,19 @@ def test_a_detection_goes_or_comes_and_the_others_stay(
     before, after = read_image(room).astype(int), read_image(folder / "images" / "room.png").astype(int)
     assert 0 < np.abs(after - before).max() <= 8
     assert "An attack" in (folder / "index.html").read_text()
+
+
+def test_a_picture_in_which_nothing_else_is_seen_can_be_asked_to_be_empty(room: Path) -> None:
+    detector = open_box_detector("fcos-rooms")
+    picture = question_of(detector, "room", read_image(room), Wanted(vanish=0)).picture[None]
+    alone = Layout.of_boxes(["DontCare"], torch.tensor([[0.0, 0, 9, 9]]), 160, 160)
+    before = sure(all_found(detector, picture[0]))
+    run = invert_layouts(
+        detector, [alone], recipe=layout_recipe("layouts/attack", detector, steps=12), start=picture, options=QUIET
+    )
+    assert len(sure(run.found[0])) < len(before), "all of them are to go"
+    with pytest.raises(ValueError, match="asks nothing"):
+        asked_of(detector, [alone], ["one"], "layouts/ours")
 
 
 def test_what_lies_at_the_same_place_goes_with_it(room: Path) -> None:

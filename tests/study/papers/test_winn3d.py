@@ -65,7 +65,7 @@ def test_tables_of_generation_stand_beside_the_paper(here: Path, tmp_path: Path)
 def test_observed_made_and_nearest_shapes_are_drawn(here: Path, tmp_path: Path) -> None:
     reproduce("winn3d/fig3", pictures=1, steps=1, out=tmp_path / "run")
     assert (tmp_path / "run" / "figure.png").is_file()
-    with np.load(tmp_path / "run" / "shapes" / "voxels.npz") as file:
+    with np.load(tmp_path / "run" / "voxels.npz") as file:
         assert file["voxels"].shape == (10, 32, 32, 32)
 
 
@@ -77,6 +77,10 @@ def test_accuracies_and_attacks_stand_beside_the_paper(here: Path, tmp_path: Pat
     reproduce("winn3d/table7", pictures=1, out=tmp_path / "seven")
     row = rows_of(tmp_path / "seven")["ifgsm_growing@10"]
     assert row["paper: error"] == 0.4383 and 0 <= row["error"] <= 1
+    reproduce("winn3d/table7", pictures=1, out=tmp_path / "seven", resume=True)
+    reproduce("winn3d/table5", out=tmp_path / "five", overwrite=True)
+    with pytest.raises(ValueError, match="is the baseline"):
+        reproduce("winn3d/table7", model=winn3d.BASELINE, pictures=1, out=tmp_path / "eight")
 
 
 def test_the_means_of_the_papers_tables_are_those_of_the_reference() -> None:

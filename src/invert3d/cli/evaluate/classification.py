@@ -27,7 +27,7 @@ def evaluate_classification(
     from invert3d.study.classification import classification_job
 
     names = distinct(models) or ["winn3d-modelnet10", "voxnet-modelnet10", "voxel_nin-modelnet10", "vrn-modelnet10"]
-    outcome = execute(classification_job(names, data), run.at("runs/classification")).whole()
+    outcome = execute(classification_job(names, data, measuring.device), run.at("runs/classification")).whole()
     rows = rows_of(outcome)
     print_scores(report(outcome.path, "How well do these networks classify?", rows, NOTE))
     if measuring.record:

@@ -37,7 +37,7 @@ def evaluate_generation(
     from invert3d.jobs.rows import rows_of
     from invert3d.study.generation.table import MEAN, generation_job, headline_of
 
-    job = generation_job(distinct(sources or YARDSTICKS), each, reference, data)
+    job = generation_job(distinct(sources or YARDSTICKS), each, reference, data, measuring.device)
     outcome = execute(job, run.at("runs/generation")).whole()
     rows = [row for found in rows_of(outcome) for row in found["rows"]]
     means = [row for row in rows if row["class"] == MEAN]

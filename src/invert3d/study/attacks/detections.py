@@ -48,6 +48,8 @@ class Wanted:
     def __post_init__(self) -> None:
         if (self.vanish is None) == (self.appear is None):
             raise ValueError("say either which detection shall vanish or what shall appear")
+        if self.vanish is not None and self.vanish < 0:
+            raise ValueError(f"detections are counted from 0, not {self.vanish}")
 
 
 def appearing(text: str) -> tuple[str, tuple[float, float, float, float]]:
@@ -119,6 +121,8 @@ def attack_detector(
         KeyboardInterrupt: what was done is in the run folder.
     """
     wanted = Wanted(vanish=vanish, appear=appear)
+    if not pictures:
+        raise ValueError("name at least one picture")
     asked = {name: question_of(detector, name, picture, wanted) for name, picture in pictures.items()}
     recipe = recipe_of(detector, levels, steps)
     start = torch.stack([each.picture for each in asked.values()])
@@ -127,7 +131,7 @@ def attack_detector(
     run = run_of(outcome, job, dict(zip(asked, start, strict=True)))
     parts = zip(run.names, run.pictures, run.found, strict=True)
     rows = [row_of(detector, name, asked[name], after, found, wanted) for name, after, found in parts]
-    if outcome.path is not None and rows:
+    if options.out is not None and rows:
         write_flat_files(outcome.path, run, detector.kinds)
         found = Table(title=TITLE, columns=list(rows[0]), rows=[list(row.values()) for row in rows])
         flat_report(run, outcome.path, readers={model: detector}, model=model, title="An attack", tables=[found])

@@ -17,11 +17,14 @@ from invert3d.jobs.job import Context, Job, Made, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
 from invert3d.methods.introspection import Starts, begun, largest_piece, synthesize
+from invert3d.models.voxel_vae import Decoder
 from invert3d.opening.networks import Network, open_network
 from invert3d.study.classes.job import class_names
 
 #: shapes that are made together
 AT_ONCE = 32
+#: of ascent by default
+STEPS = 40
 #: of the first shape of each class, on its way
 FRAMES = 10
 
@@ -51,7 +54,7 @@ def generate(
     classes: Sequence[str] | str = "all",
     count: int = 8,
     *,
-    steps: int = 40,
+    steps: int | None = None,
     length: float = 1.0,
     out: str | Path | None = None,
     options: RunOptions = RunOptions(),
@@ -62,7 +65,8 @@ def generate(
         model: weights by the path of their card, or an opened ``Network``.
         classes: class names, or ``"all"``.
         count: shapes of each.
-        steps, length: of gradient ascent on the score of the class, L2; 0 steps give the starts.
+        steps, length: of gradient ascent on the score of the class, L2; 0 steps give the starts, and are what an
+            autoencoder makes by default, others take 40.
         out: a run folder to write; nothing is kept without one.
         options: the seed, workers, and whether a run is gone on with.
 
@@ -134,8 +138,12 @@ def starts_of(network: Network) -> Starts:
     return cast(Starts, starts)
 
 
-def generate_job(network: Network, classes: Sequence[str] | str, count: int, *, steps: int, length: float) -> Job:
+def generate_job(
+    network: Network, classes: Sequence[str] | str, count: int, *, steps: int | None = None, length: float = 1.0
+) -> Job:
     """The job of making ``count`` shapes of each class. Raises ValueError as ``generate``."""
+    if steps is None:
+        steps = 0 if isinstance(starts_of(network), Decoder) else STEPS
     if not 1 <= count <= 100_000:
         raise ValueError(f"between 1 and 100,000 shapes of a class can be made, not {count}")
     if not 0 <= steps <= 1_000_000 or not 0 < length <= 1_000:

@@ -12,6 +12,7 @@ from torch import Tensor
 from invert3d.data.meshes import voxel_mesh
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
+from invert3d.jobs.job import file_name
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.ops.files import write_bytes
 from invert3d.study.generation.job import Generated, generated
@@ -78,8 +79,11 @@ def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]
     )
     save_png(sheet, folder / "gallery.png")
     draw_ways(folder / "way.gif", found)
-    for i in (int(card.name.rpartition(" ")[2]) for card in cards):
-        write_bytes(folder / "meshes" / f"{found.classes[i]}-{i:04d}.glb", glb(found.grids[i].numpy()))
+    for name in names:
+        own = [grid for grid, each in zip(found.grids, found.classes, strict=True) if each == name][:SHOWN]
+        for k, grid in enumerate(own):
+            if grid.any():
+                write_bytes(folder / "meshes" / f"{file_name(f'{name}-{k:04d}')}.glb", glb(grid.numpy()))
     write_page(
         folder / "index.html",
         title=table["title"],

@@ -32,12 +32,12 @@ def seen(network: Network, grids: Tensor, labels: Tensor) -> Shapes:
     return Shapes(grids=grids, labels=labels, features=torch.cat(features), logits=torch.cat(logits))
 
 
-def source_row(*, source: str, count: int, reference: str, data: str | None, seed: int) -> dict[str, Any]:
+def source_row(*, source: str, count: int, reference: str, data: str | None, device: str, seed: int) -> dict[str, Any]:
     """The scores of one source, a table of classes and their mean: ``{"rows": [...]}``.
 
     Its shapes are compared with as many test shapes; the test shapes themselves with random training shapes.
     """
-    real, network = real_shapes(data), open_network(reference)
+    real, network = real_shapes(data), open_network(reference, device=device)
     title, source = titled(source)
     made = seen(network, *shapes_of(source, real, count, seed))
     other = "train" if source == "test" else "test"
@@ -67,7 +67,9 @@ def rows_of_source(source: str, made: Shapes, against: Shapes, real: Real) -> li
     ]
 
 
-def generation_job(sources: Sequence[str], count: int, reference: str = REFERENCE, data: str | None = None) -> Job:
+def generation_job(
+    sources: Sequence[str], count: int, reference: str = REFERENCE, data: str | None = None, device: str = "cpu"
+) -> Job:
     """The job of scoring several sources, ``count`` shapes of each class.
 
     Raises ValueError for data or a reference that is not there, one without ``features``, or an unknown source, and
@@ -76,7 +78,7 @@ def generation_job(sources: Sequence[str], count: int, reference: str = REFERENC
     check_extra()
     if count < NEIGHBORS + 2:
         raise ValueError(f"scores by {NEIGHBORS} nearest neighbors need at least {NEIGHBORS + 2} shapes of a class")
-    real, network = real_shapes(data), open_network(reference)
+    real, network = real_shapes(data), open_network(reference, device=device)
     if not hasattr(network.frozen.model, "features") or network.frozen.space.shape != (1, 30, 30, 30):
         raise ValueError(f"{reference} cannot be the reference: it needs features() of voxel grids 30 a side")
     if network.classes != real.classes:
@@ -92,9 +94,8 @@ def generation_job(sources: Sequence[str], count: int, reference: str = REFERENC
                 name = real.classes[few[0]]
                 raise ValueError(f"{source} has fewer than {NEIGHBORS + 2} shapes of class {name}: too few to score")
             digests.append(digest(grids))
-    job = rows_job(
-        "generation", source_row, [{"source": each} for each in sources], count=count, reference=reference, data=data
-    )
+    rows = [{"source": each} for each in sources]
+    job = rows_job("generation", source_row, rows, count=count, reference=reference, data=data, device=device)
     settings = {**job.settings, "inputs": digests, "weights": fingerprint(network.frozen.model)}
     return replace(job, settings=settings)
 
@@ -118,7 +119,7 @@ def headline_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "one_nna": ours[MEAN]["1-NNA"],
     }
     for name, table in tables.items():
-        if name not in ("ours", "test", "train"):
+        if name not in ("ours", "test", "train") and set(ours) <= set(table):
             won = [
                 row["Fréchet distance"] < table[each]["Fréchet distance"] for each, row in ours.items() if each != MEAN
             ]

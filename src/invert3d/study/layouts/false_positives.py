@@ -36,7 +36,7 @@ def false_pairs(detector: Detector, scenes: Scenes, most: int) -> list[Pair]:
     comes with the right detection of the nearest score, at most ``LIKE`` away, which is taken once; at most ``most``,
     in order.
 
-    Another detection must be left in the picture, which has to stay. Raises ValueError if there is none.
+    Raises ValueError if there is none.
     """
     from torchvision.ops import box_iou
 
@@ -50,7 +50,7 @@ def false_pairs(detector: Detector, scenes: Scenes, most: int) -> list[Pair]:
         there = sure(found)
         hits = set(match(truth, there)[:, 1].tolist())
         empty = (box_iou(there.boxes, truth.boxes) <= NEAR).all(1).tolist()
-        for row in range(len(there) if len(there) > 1 else 0):
+        for row in range(len(there)):
             if row in hits:
                 right.append(gone(picture, found, row))
             elif empty[row]:

@@ -200,7 +200,7 @@ def asked_of(
     if len(labels) != len(layouts):
         raise ValueError(f"{len(labels)} names for {len(layouts)} layouts")
     prepared = [detector.prepare_layout(layout) for layout in layouts]
-    check_asked(detector, prepared, labels)
+    check_asked(detector, prepared, labels, may_be_empty=start is not None)
     if start is not None:
         encoder_of(chosen)
         wanted = (len(prepared), 3, detector.height, detector.width)
@@ -213,9 +213,11 @@ def asked_of(
     return Asked(detector=detector, recipe=chosen, layouts=prepared, names=labels, start=start, model=model)
 
 
-def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[str]) -> None:
+def check_asked(
+    detector: Detector, layouts: Sequence[Layout], names: Sequence[str], *, may_be_empty: bool = False
+) -> None:
     """Raise ValueError, by name, for a layout that asks nothing that the detector could see, or for what it never says,
-    and for none at all."""
+    and for none at all. A layout without objects, which asks that nothing is seen, ``may_be_empty``."""
     if not layouts:
         raise ValueError("nothing is asked: give at least one layout")
     for layout, name in zip(layouts, names, strict=True):
@@ -223,7 +225,8 @@ def check_asked(detector: Detector, layouts: Sequence[Layout], names: Sequence[s
             detector.targets([layout])
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        if not detector.count_assignable(layout):
+        empty = may_be_empty and set(layout.kinds) <= {"DontCare"}
+        if not empty and not detector.count_assignable(layout):
             raise ValueError(
                 f"{name} asks nothing: none of its {len(layout)} objects is a {' or '.join(detector.kinds)} whose "
                 "middle is inside the picture"

@@ -1,8 +1,8 @@
 """The figures and tables of *3D Volumetric Modeling with Introspective Neural Networks* (Huang et al. 2019, 3DWINN).
 
-A network that was trained against its own shapes, beside the same network that was not, and what the paper has. The
-networks of the paper are not public, and its reference network was trained on other data: its numbers stand beside ours
-to be read together, not to be compared digit by digit.
+A network that was trained against its own shapes, beside the same network that was trained without pseudo-negatives and
+without attacked views, and what the paper has. The networks of the paper are not public, and its reference network was
+trained on other data: its numbers stand beside ours to be read together, not to be compared digit by digit.
 """
 
 import json
@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from invert3d.jobs.execute import execute
+from invert3d.jobs.folder import MARK
+from invert3d.jobs.options import RunOptions
 from invert3d.jobs.report import report
 from invert3d.jobs.rows import rows_of
 from invert3d.opening.networks import Network, open_network
@@ -81,20 +82,24 @@ def opened(options: FigureOptions) -> Network:
 
 
 def made_shapes(options: FigureOptions, each: int) -> Generated:
-    """Shapes of all classes, in the subfolder ``shapes``."""
-    steps = {} if options.steps is None else {"steps": options.steps}
-    folder = options.folder / "shapes"
-    found = generate(opened(options), "all", each, out=folder, options=options.run, **steps)
-    write_shapes(folder, found)
+    """Shapes of all classes."""
+    found = generate(opened(options), "all", each, steps=options.steps, options=options.run)
+    write_shapes(options.folder, found)
     return found
+
+
+def below(options: FigureOptions, name: str) -> RunOptions:
+    """How a second job is run, in a folder below that of the first; it goes on where that was begun."""
+    folder = options.folder / name
+    return replace(options.run, out=folder, overwrite=False, resume=options.run.resume and (folder / MARK).is_file())
 
 
 def scored(options: FigureOptions) -> list[dict[str, Any]]:
     """Rows of scores, by class and on average: of the network's shapes, of real test shapes, and of Gaussians."""
     made_shapes(options, options.pictures or EACH)
-    sources = [f"ours={options.folder / 'shapes' / 'voxels.npz'}", "test", "gaussians:64"]
-    job = generation_job(sources, options.pictures or EACH)
-    rows = rows_of(execute(job, replace(options.run, out=options.folder / "scores")).whole())
+    sources = [f"ours={options.folder / 'voxels.npz'}", "test", "gaussians:64"]
+    job = generation_job(sources, options.pictures or EACH, device=options.device)
+    rows = rows_of(execute(job, below(options, "scores")).whole())
     return [row for found in rows for row in found["rows"]]
 
 
@@ -159,8 +164,10 @@ def classified(
 ) -> dict[str, Any]:
     """Accuracies of our networks and the paper's."""
     names = [options.model] if options.model else [MODEL, BASELINE]
-    job = classification_job(names)
-    found = rows_of(execute(job, replace(options.run, out=options.folder / "scores")).whole())
+    job = classification_job(names, device=options.device)
+    found = rows_of(execute(job, options.run).whole())
+    if lacking := [row["weights"] for row in found if column not in row]:
+        raise ValueError(f"{lacking[0]} has no features() to look at")
     rows: list[dict[str, Any]] = [
         {"network": row["weights"], "accuracy": row[column], "without repeats": row[f"{column}, fresh"]}
         for row in found
@@ -189,16 +196,16 @@ def table7(options: FigureOptions) -> dict[str, Any]:
     shapes = held_out(networks[0], options.pictures, options.run.seed)
     names = [networks[0].classes[int(i)] for i in shapes.target]
     inputs = {f"{name}-{i:04d}": x for i, (name, x) in enumerate(zip(names, shapes.x, strict=True))}
-    found = robustness(
-        networks, inputs, names, ways_of(list(ATTACKS)), replace(options.run, out=options.folder / "attacks")
-    )
+    if networks[0].name == networks[1].name:
+        raise ValueError(f"{networks[0].name} is the baseline: name another network")
+    found = robustness(networks, inputs, names, ways_of(list(ATTACKS)), options.run)
     rows = []
     for i, (way, theirs) in enumerate(ATTACKS.items()):
         mine = [each for each in found if each.network == networks[0].name][i]
         ours = [each for each in found if each.network == networks[1].name][i]
         values = (mine.error, ours.error, ours.correction(networks[0].name), mine.correction(networks[1].name))
         titles = ("error of the baseline", "error", "corrected by the baseline", "corrected")
-        cells = {title: round(value, 4) for title, value in zip(titles, values, strict=True)}
+        cells = {title: "-" if value != value else round(value, 4) for title, value in zip(titles, values, strict=True)}
         paper = {f"paper: {title}": value for title, value in zip(titles, theirs, strict=True)}
         rows.append({"attack": way, **cells, **paper})
     signs = "".join(f" Warning: {each}." for each in warnings_of(found))
@@ -212,16 +219,16 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
     from invert3d.view.grids import grid_panel
 
     count = options.pictures or 4
-    found, real, reference = made_shapes(options, count), real_shapes(), open_network(REFERENCE)
+    found, real, reference = made_shapes(options, count), real_shapes(), open_network(REFERENCE, device=options.device)
     made = resized(found.grids)
     labels = torch.tensor([real.classes.index(name) for name in found.classes])
-    own = F.normalize(seen(reference, made, labels).features)
+    own = seen(reference, made, labels).features
     sheet, rows = [], []
     for label, name in enumerate(real.classes):
         train = real.train[real.train_labels == label]
-        known = F.normalize(seen(reference, train, torch.full((len(train),), label)).features)
+        known = seen(reference, train, torch.full((len(train),), label)).features
         places = (labels == label).nonzero()[:, 0]
-        nearest = train[(own[places] @ known.T).argmax(1)]
+        nearest = train[torch.cdist(own[places], known).argmin(1)]
         overlap = (made[places] & nearest).flatten(1).sum(1) / (made[places] | nearest).flatten(1).sum(1)
         columns = [*train[:: max(1, len(train) // count)][:count], *made[places], *nearest]
         sheet.append([grid_panel(each.numpy()) for each in columns])
@@ -243,7 +250,7 @@ def figure3(options: FigureOptions) -> dict[str, Any]:
 def figure4(options: FigureOptions) -> dict[str, Any]:
     """Pseudo-negatives as a network is trained: one of 16 voxels a side, for a few minutes. No bundled one is used."""
     settings = IntrospectiveSettings(steps=options.steps or 240, seed=options.run.seed)
-    folder, again = options.folder / "training", options.run
+    folder, again = options.folder, options.run
     run = TrainRun(name="fig4", out=folder, device=options.device, resume=again.resume, overwrite=again.overwrite)
     train_introspection(IntrospectiveTraining(size=16, settings=settings), run)
     drawn = [(f"after {int(path.stem.split('-')[1])} steps", path) for path in sorted(folder.glob("made-*.png"))]
