@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from invert3d.models.voxel_vae import VoxelVAE, unfolded
 from invert3d.models.winn3d import folded
-from invert3d.training.vae import Bound, VAESettings, bound, train_vae, vae_batches
+from invert3d.training.vae import Bound, VAESettings, bound, settle, train_vae, vae_batches
 from tests.training.test_introspective import data
 
 SETTINGS = VAESettings(steps=4, batch=4, bf16=False, rate=3e-3)
@@ -54,6 +54,21 @@ def test_the_loss_is_the_evidence_lower_bound_and_the_cross_entropy() -> None:
     assert torch.allclose(found["voxels"], voxels, rtol=1e-4)
     expected = F.cross_entropy(model.fc(seen), labels) + (voxels + divergence).mean() / 1000
     assert bound(found, labels).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_codes_of_a_class_are_those_that_its_shapes_have() -> None:
+    model, boxes = network(), data()
+    x, labels = torch.from_numpy(boxes.train).float()[:, None], torch.from_numpy(boxes.train_labels)
+    with torch.no_grad():
+        mean, logarithm = model.posterior(model.features(x), labels)
+        settle(model, boxes)
+        z = torch.randn(40000, 3, generator=torch.Generator().manual_seed(0))
+        for label in (0, 1):
+            own, spread = mean[labels == label], logarithm.exp()[labels == label]
+            moved = model.starts.means[label] + z @ model.starts.factors[label].T
+            assert torch.allclose(moved.mean(0), own.mean(0), atol=0.03)
+            expected = torch.cov(own.T, correction=0) + spread.mean(0).diag()
+            assert torch.allclose(torch.cov(moved.T), expected, atol=0.05)
 
 
 def test_it_learns_boxes() -> None:

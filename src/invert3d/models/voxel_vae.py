@@ -10,7 +10,10 @@ from invert3d.registry import register
 
 
 class Decoder(nn.Module):
-    """x = p(y, z): classes (B,) and codes (B, C), standard normal, to occupancies (B, S, S, S) in (0, 1).
+    """x = p(y, m_y + F_y z): classes (B,) and codes (B, C), standard normal, to occupancies (B, S, S, S) in (0, 1).
+
+    m and F are the Gaussian of what the encoder makes of each class (``settled``), at first that of the prior: a short
+    training leaves the codes of a class far from the prior, and shapes from it would be of any class.
 
     A linear layer to 4 voxels a side, then twice as many at each layer, by the nearest; the last one gives eight
     channels that are unfolded to 2 x 2 x 2 voxels each.
@@ -19,6 +22,10 @@ class Decoder(nn.Module):
     def __init__(self, classes: int, width: int, size: int, codes: int) -> None:
         super().__init__()
         self.codes, self.width = codes, width
+        self.means: Tensor
+        self.factors: Tensor
+        self.register_buffer("means", torch.zeros(classes, codes))
+        self.register_buffer("factors", torch.eye(codes).expand(classes, -1, -1).clone())
         self.first = nn.Linear(codes + classes, 16 * width * 4**3)
         widths = [16 * width, 4 * width, 2 * width][: (size // 8).bit_length()]  # from 4 voxels a side to size / 2
         self.body = nn.Sequential(
@@ -36,8 +43,16 @@ class Decoder(nn.Module):
         x = F.leaky_relu(self.first(torch.cat([z, classes], 1)), 0.2).view(len(z), 16 * self.width, 4, 4, 4)
         return unfolded(self.last(self.body(x)))
 
+    def settled(self, mean: Float[Tensor, "m c"], variance: Float[Tensor, "m c"], labels: Int[Tensor, "m"]) -> None:
+        """Fit m and F to the posteriors of shapes of ``labels`` (M,): the moments of their mixture, class by class."""
+        for label in range(len(self.means)):
+            own, spread = mean[labels == label], variance[labels == label].mean(0)
+            sizes, axes = torch.linalg.eigh(torch.cov(own.T, correction=0) + spread.diag())
+            self.means[label], self.factors[label] = own.mean(0), axes * sizes.clamp_min(0).sqrt()
+
     def forward(self, labels: Int[Tensor, "b"], z: Float[Tensor, "b c"]) -> Float[Tensor, "b s s s"]:
-        return self.logits(labels, z).sigmoid()
+        moved = self.means[labels] + (self.factors[labels] @ z[..., None])[..., 0]
+        return self.logits(labels, moved).sigmoid()
 
 
 @register("model", "voxel_vae")

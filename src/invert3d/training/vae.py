@@ -81,5 +81,19 @@ def train_vae(
     keep: Checkpoints | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Train an autoencoder in place; see ``fit``. The grids are of 0 and 1."""
+    """Train an autoencoder in place; see ``fit``. The grids are of 0 and 1. Then its decoder learns where the codes of
+    each class lie."""
     fit(Bound(model), vae_batches(data, settings), bound, settings, keep=keep, report=report)
+    settle(model, data)
+
+
+@torch.no_grad()
+def settle(model: VoxelVAE, data: Grids) -> None:
+    """Fit the Gaussians of the decoder to the codes of the training shapes."""
+    labels, device = torch.from_numpy(data.train_labels), next(model.parameters()).device
+    parts = []
+    for rows in torch.arange(len(labels)).split(50):
+        x = torch.from_numpy(data.train[rows.numpy()]).float()[:, None].to(device)
+        parts.append(torch.stack(model.posterior(model.features(x), labels[rows].to(device))))
+    mean, logarithm = torch.cat(parts, 1)
+    model.starts.settled(mean, logarithm.exp(), labels.to(device))
