@@ -228,9 +228,10 @@ def test_legs_stay_on_half_as_many_voxels() -> None:
 
 def test_dust_is_taken_away() -> None:
     grid = torch.zeros(2, 1, 6, 6, 6)
-    grid[0, 0, 1:4, 1:4, 1], grid[0, 0, 5, 5, 5] = 1, 1
+    grid[0, 0, 1:4, 1:4, 0], grid[0, 0, 1, 1, 3], grid[0, 0, 5, 5, 5] = 1, 1, 1
     clean = largest_piece(grid)
-    assert clean[0].sum() == 9 and clean[0, 0, 5, 5, 5] == 0 and clean[1].sum() == 0
+    assert clean[0].sum() == 10 and clean[0, 0, 5, 5, 5] == 0 and clean[1].sum() == 0
+    assert clean[0, 0, 1, 1, 3] == 1, "two voxels are missing in a leg"
 
 
 @pytest.mark.parametrize(

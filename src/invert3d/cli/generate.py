@@ -18,7 +18,7 @@ def generate(
     """Generate voxel shapes with a network of invert3d train introspective, by ascent on a class score, or train vae.
 
     The folder has voxels.npz, which invert3d evaluate generation scores, pictures, meshes (GLB) and a page. Of
-    each shape the largest connected piece is kept.
+    each shape the largest piece is kept.
 
     Args:
         model: Bundled weights, or the card (.json) beside its weights.

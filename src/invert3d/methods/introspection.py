@@ -7,6 +7,7 @@ classes it is meant for networks that were trained against what it finds (``trai
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,9 @@ from invert3d.engine.stepper import AnyStepper
 from invert3d.objectives.classes import ClassScore
 from invert3d.parameterizations.direct import Direct
 from invert3d.projections.bounds import Clip
+
+#: a voxel and the 26 around it
+AROUND = np.ones((3, 3, 3), bool)
 
 
 class Reached(Recorder):
@@ -90,13 +94,17 @@ def synthesize(
 
 @torch.no_grad()
 def largest_piece(grids: Tensor) -> Tensor:
-    """Binary grids (B, 1, S, S, S) without the voxels that are in no contact, by a face, with the largest piece."""
-    from scipy.ndimage import label
+    """Binary grids (B, 1, S, S, S) without the voxels that are far from the largest piece.
+
+    Voxels with at most two empty ones between them are of one piece: the leg of a table that lacks a voxel stays, dust
+    goes. 3D-GAN (Wu et al. 2016) does the same with its own distance.
+    """
+    from scipy.ndimage import binary_dilation, label
 
     kept = torch.zeros_like(grids)
     for grid, clean in zip(grids[:, 0].numpy(force=True) > 0.5, kept[:, 0], strict=True):
-        pieces, count = label(grid)  # type: ignore[misc]  # scipy's stubs say that it may be a number
+        pieces, count = label(binary_dilation(grid, AROUND), AROUND)  # type: ignore[misc]  # its stubs are wrong
         if count:
-            sizes = torch.from_numpy(pieces).flatten().bincount()[1:]
-            clean[torch.from_numpy(pieces) == int(sizes.argmax()) + 1] = 1
+            sizes = torch.from_numpy(pieces[grid]).bincount()
+            clean[torch.from_numpy(grid & (pieces == int(sizes.argmax())))] = 1
     return kept

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from invert3d.engine.draws import Draws
+from invert3d.engine.model import Frozen, computes_bf16
 from invert3d.engine.recorder import Snapshots
 from invert3d.engine.space import Voxels
 from invert3d.engine.stepper import Stepper
@@ -34,7 +35,7 @@ class Generated:
     """Shapes that a network made, A of them.
 
     Attributes:
-        grids: binary (A, S, S, S), without pieces that do not touch the largest one.
+        grids: binary (A, S, S, S), without pieces that are far from the largest one.
         classes: those that were asked for.
         chances: probability of that class, by the network itself, from the binary grid (A,).
         start, before: where each began, and that probability there: what is not owed to the network.
@@ -95,6 +96,8 @@ class Generate:
     @torch.no_grad()
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
         frozen, names = self.network.frozen, [unit.name for unit in units]
+        half = computes_bf16(frozen.device)  # what is decided in the end is in full precision
+        ascended = Frozen(frozen.model, frozen.space, output=frozen.output, key=frozen.key, bf16=half)
         labels = torch.tensor([self.network.index(unit.values["class"]) for unit in units], device=frozen.device)
         start = begun(starts_of(self.network), labels, Draws.seeded(context.seed, names, "starts"))
         context.report(0.0)
@@ -103,7 +106,7 @@ class Generate:
             with torch.enable_grad():
                 stepper = Stepper(kind="unit", rate=self.length)
                 x = synthesize(
-                    frozen,
+                    ascended,
                     start,
                     labels,
                     steps=self.steps,

@@ -6,8 +6,8 @@
 ``gaussians:C`` a Gaussian of each class over C principal components (``models.class_gaussians``)
 ``FILE.npz``    voxels (M, S, S, S) of 16, 30 or 32 cells a side, labels (M,), classes, as ``generate`` writes them
 
-``NAME=SOURCE`` is called NAME in tables. Of ``mean`` and ``gaussians`` the largest connected piece is kept, as
-``invert3d generate`` keeps it of what it makes.
+``NAME=SOURCE`` is called NAME in tables. Of ``mean`` and ``gaussians`` the largest piece is kept, as ``invert3d
+generate`` keeps it of what it makes.
 """
 
 from collections.abc import Sequence
