@@ -218,10 +218,18 @@ def check_parameterization(
     require(torch.allclose(again, 0.5 * x, atol=1e-6), f"{name} does not keep what is assigned")
 
 
-def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *, batch: int = 2, seed: int = 0) -> None:
+def check_model(
+    factory: Callable[[], nn.Module],
+    space: Space | None = None,
+    *,
+    besides: Sequence[str] = (),
+    batch: int = 2,
+    seed: int = 0,
+) -> None:
     """A classifier (B, ...) -> (B, K): deterministic, sample by sample, differentiable, trainable.
 
-    ``factory`` makes a new network; it is called twice. Its inputs are by default clouds of 128 points.
+    ``factory`` makes a new network; it is called twice. Its inputs are by default clouds of 128 points. ``besides``
+    names modules that the scores of classes do not need, such as a decoder.
     """
     space = space or Points(points=128)
     draws = Draws.seeded(seed, range(batch))
@@ -244,7 +252,7 @@ def check_model(factory: Callable[[], nn.Module], space: Space | None = None, *,
     torch.manual_seed(0)
     logits = run(model.train(), space.encode(x))
     nn.functional.cross_entropy(logits, torch.arange(len(x)) % logits.shape[1]).backward()
-    gradients = {key: value.grad for key, value in model.named_parameters()}
+    gradients = {k: value.grad for k, value in model.named_parameters() if not k.startswith(tuple(besides))}
     without = [key for key, value in gradients.items() if value is None or not value.isfinite().all()]
     require(not without, f"in training, {name} has no finite gradient for {', '.join(without[:3])}")
 

@@ -48,7 +48,7 @@ EXAMPLES: dict[tuple[str, str], Any] = {
 }
 #: spaces other than a cloud of 64 points, and arguments that make a network small
 SPACES = {"pointnet2_ssg": Points(points=512), "pointnet2_msg": Points(points=512)} | dict.fromkeys(
-    ("vrn", "voxnet", "voxel_nin", "winn3d"), Voxels(size=32)
+    ("vrn", "voxnet", "voxel_nin", "winn3d", "voxel_vae"), Voxels(size=32)
 )
 PICTURES = Image(height=16, width=24)
 
@@ -102,7 +102,15 @@ SAID: dict[tuple[str, str], dict[str, Any]] = {
     **{("parameterization", name): {"space": PICTURES} for name in ("normalized", "fourier")},
     ("parameterization", "solid_scene"): {"space": PICTURES, "target": example_layouts},
 }
-SMALL = {"vrn": {"width": 4}, "voxnet": {"width": 4}, "voxel_nin": {"width": 6}, "winn3d": {"width": 4}}
+SMALL = {
+    "vrn": {"width": 4},
+    "voxnet": {"width": 4},
+    "voxel_nin": {"width": 6},
+    "winn3d": {"width": 4},
+    "voxel_vae": {"width": 2},
+}
+#: modules that class scores do not need
+BESIDES = {"voxel_vae": ("starts", "moments")}
 
 
 def example(kind: str, name: str) -> Any:
@@ -151,7 +159,8 @@ def test_attribution(name: str) -> None:
 @pytest.mark.parametrize("name", registered("model"))
 def test_model(name: str) -> None:
     factory = registered("model")[name]
-    check_model(lambda: factory(10, **SMALL.get(name, {})), SPACES.get(name, Points(points=64)))
+    space, besides = SPACES.get(name, Points(points=64)), BESIDES.get(name, ())
+    check_model(lambda: factory(10, **SMALL.get(name, {})), space, besides=besides)
 
 
 @pytest.mark.parametrize("name", registered("model"))

@@ -30,7 +30,7 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     rows = [
         [key, len(c.classes), f"{c.scores['accuracy']:.1%}", source(c.data), *sizes(c)] for key, c in networks.items()
     ]
-    print_table("Bundled networks", ["weights", "classes", "held out", "trained on", *size], rows)
+    print_table("Bundled networks", ["weights", "classes", "test", "trained on", *size], rows)
     rows = [
         [key, f"{c.options['height']} x {c.options['width']}", precision(c.scores), source(c.data), *sizes(c)]
         for key, c in detectors.items()
