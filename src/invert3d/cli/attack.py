@@ -19,7 +19,6 @@ from invert3d.cli.options import (
     Up,
     Weights,
     between,
-    read_class_names,
 )
 from invert3d.cli.show import print_scores
 
@@ -131,7 +130,6 @@ def attack_detections(
 ) -> None:
     """Attack a detector. Raises ValueError for what a detector has no use for."""
     from invert3d.jobs.report import save_table
-    from invert3d.opening.box_detectors import open_box_detector
     from invert3d.opening.inputs import read_pictures
     from invert3d.study.attacks.detections import TITLE, appearing, attack_detector
 
@@ -139,13 +137,7 @@ def attack_detections(
         raise ValueError("of the options of an attack a detector takes --steps only, and --vanish, --appear, --within")
     appear = None if asked.appear is None else appearing(asked.appear)
     name = str(asked.detector)
-    detector = open_box_detector(
-        name,
-        checkpoint=opening.checkpoint,
-        classes=read_class_names(opening.class_names) or (),
-        args=opening.args,
-        device=opening.device,
-    )
+    detector = opening.open_detector(name)
     run = run.at(f"runs/attack-{Path(name).stem}")
     _, rows = attack_detector(
         detector,

@@ -1,7 +1,7 @@
 """Show which points, voxels or pixels a prediction depends on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -17,7 +17,6 @@ from invert3d.cli.options import (
     Up,
     Weights,
     between,
-    read_class_names,
     split_names,
 )
 from invert3d.cli.show import print_scores
@@ -91,7 +90,7 @@ def explain(
     from invert3d.engine.progress import Meter
     from invert3d.jobs.execute import execute
 
-    check_mixture(model, question, detections, opening)
+    check_mixture(model, question, detections)
     run = run.at("runs/explain")
     if detections.detector is not None:
         job, write = detections_of(files, detections, opening, split_names(methods), question.test)
@@ -104,7 +103,7 @@ def explain(
     print(f"open {run.folder() / 'index.html'}")
 
 
-def check_mixture(model: str, question: Question, detections: Detections, opening: ModelOptions) -> None:
+def check_mixture(model: str, question: Question, detections: Detections) -> None:
     """Raise ValueError where a detector is asked as a classifier, or the other way round."""
     if detections.detector is None:
         given = [name for name, value in asdict(detections).items() if value is not None]
@@ -116,10 +115,6 @@ def check_mixture(model: str, question: Question, detections: Detections, openin
     for name in ("layer", "target", "against"):
         if getattr(question, name) is not None:
             raise ValueError(f"--{name} is about a classifier: ask a detector with --detection, --object and --heads")
-    kept = {name: getattr(opening, name) for name in ("checkpoint", "args", "class_names", "device")}
-    if replace(ModelOptions(), **kept) != opening:
-        words = "--checkpoint, --class-names, --model-args and --device"
-        raise ValueError(f"of the options of a network a detector takes {words} only")
 
 
 def detections_of(
@@ -130,19 +125,12 @@ def detections_of(
     test: float | None,
 ) -> "Work":
     """The job of explaining detections in pictures."""
-    from invert3d.opening.box_detectors import open_box_detector
     from invert3d.opening.inputs import read_pictures
     from invert3d.study.explaining.detections_job import Asked, detections_job
     from invert3d.study.explaining.detections_report import write_detections
 
     name = str(asked.detector)
-    detector = open_box_detector(
-        name,
-        checkpoint=opening.checkpoint,
-        classes=read_class_names(opening.class_names) or (),
-        args=opening.args,
-        device=opening.device,
-    )
+    detector = opening.open_detector(name)
     heads = split_names(asked.heads)
     question = Asked(detection=asked.detection, kind=asked.object, heads=heads, methods=methods, test=test)
     job = detections_job(detector, read_pictures(files), question, model=name)

@@ -245,6 +245,17 @@ class ModelOptions(options.ModelOptions):
     classes: Annotated[tuple[str, ...] | None, Parameter(parse=False)] = None
     output: Annotated[options.OutputKind, Parameter(parse=False)] = "auto"
 
+    def open_detector(self, name: str) -> Any:
+        """A 2-D detector, by name. Raises ValueError for options that a detector has no use for."""
+        from invert3d.opening.box_detectors import open_box_detector
+
+        kept = {each: getattr(self, each) for each in ("checkpoint", "args", "class_names", "device")}
+        if replace(ModelOptions(), **kept) != self:
+            words = "--checkpoint, --class-names, --model-args and --device"
+            raise ValueError(f"of the options of a network a detector takes {words} only")
+        classes = read_class_names(self.class_names) or ()
+        return open_box_detector(name, checkpoint=self.checkpoint, classes=classes, args=self.args, device=self.device)
+
     def open(self, model: str, points: int = 1024, classes: Sequence[str] | None = None) -> "Network":
         """The network that ``model`` names, on clouds of ``points`` unless ``--points`` says otherwise."""
         from invert3d.opening.networks import open_network

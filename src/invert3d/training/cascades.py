@@ -26,7 +26,7 @@ from invert3d.engine.recorder import Recorder
 from invert3d.engine.state import State
 from invert3d.methods.introspection import synthesize
 from invert3d.ops.seeds import seed_of
-from invert3d.training.data import Grids
+from invert3d.training.data import Grids, eight_bits
 from invert3d.training.fit import Checkpoints, FitSettings, Parts, check, fit
 
 #: pseudo-negatives that are made together
@@ -122,7 +122,7 @@ class Cascades:
     def _noise(self, each: int) -> Tensor:
         size, count = self.data.voxels.size, each * len(self.rows)
         draws = Draws.seeded(self.settings.seed, list(map(str, range(count))), "noise")
-        return _bytes(draws.normal(torch.empty(count, 0), size, size, size))
+        return eight_bits(draws.normal(torch.empty(count, 0), size, size, size))
 
     def batch(self, step: int) -> tuple[Parts, Tensor]:
         """Real shapes and pseudo-negatives (B, 1, S, S, S) of a step, as the network takes them, and their ``labels``
@@ -173,7 +173,7 @@ class Cascades:
                 stepper=self.adam,
                 recorders=[MeanReached(self.memory.low + share * (self.memory.high - self.memory.low))],
             )
-            made[rows] = _bytes(x.cpu().float()[:, 0])
+            made[rows] = eight_bits(x.cpu().float()[:, 0])
         return made
 
     def adam(self, params: list[Tensor]) -> torch.optim.Optimizer:
@@ -190,7 +190,7 @@ class Cascades:
         noise = torch.Generator().manual_seed(seed_of(settings.seed, "shapes"))
         start = self.memory.before[rows].float() / 255
         start = start + 0.1 * torch.randn(start.shape, generator=noise)
-        return self.synthesized(_bytes(start), labels, settings.cascades * settings.iterations), labels
+        return self.synthesized(eight_bits(start), labels, settings.cascades * settings.iterations), labels
 
 
 class Criticized(nn.Module):
@@ -234,7 +234,3 @@ def train_cascades(
     criterion = cascade_loss(settings, source.memory)
     fit(Criticized(model), source.batch, criterion, settings, keep=keep, report=report, memory=source.memory)
     return source
-
-
-def _bytes(x: Tensor) -> Tensor:
-    return (255 * x).round().clamp(0, 255).to(torch.uint8)

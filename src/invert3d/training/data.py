@@ -143,6 +143,11 @@ class Grids(Data):
         return self.voxels.encode(torch.from_numpy(self.test)[:, None].float())
 
 
+def eight_bits(x: Tensor) -> Tensor:
+    """Occupancies in [0, 1] as whole numbers of 0 to 255; what lies outside is clipped."""
+    return (255 * x).round().clamp(0, 255).to(torch.uint8)
+
+
 def training_data(
     name: str, *, per_class: int = 400, seed: int = 0, clutter: bool = True, voxels: Voxels | None = None
 ) -> Data:

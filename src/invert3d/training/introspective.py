@@ -29,7 +29,7 @@ from invert3d.methods.attacks import attack, attack_recipe
 from invert3d.methods.introspection import Reached, begun, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
-from invert3d.training.data import Grids
+from invert3d.training.data import Grids, eight_bits
 from invert3d.training.fit import Checkpoints, FitSettings, Parts, check, fit
 
 REMEMBERED = 32  # scores of real shapes of each class
@@ -114,7 +114,7 @@ class Introspection:
         self.memory = Memory(buffer=buffer, scores=torch.zeros(classes, REMEMBERED))
         for label in range(classes):
             draws = Draws.seeded(settings.seed, [f"{label}/{k}" for k in range(settings.kept)], "first")
-            buffer[label] = _bytes(begun(starts, torch.full((settings.kept,), label), draws)[:, 0])
+            buffer[label] = eight_bits(begun(starts, torch.full((settings.kept,), label), draws)[:, 0])
 
     def batch(self, step: int) -> tuple[Parts, dict[str, Tensor]]:
         """Views (B, 1, S, S, S) of real shapes as the network takes them, and their ``labels`` (B,); unless alpha is 0,
@@ -152,7 +152,7 @@ class Introspection:
             recorders=[Reached(self.memory.scores[labels, picked])],
         )
         made = made.cpu().float()
-        self.memory.buffer[labels, places] = _bytes(made[:, 0])
+        self.memory.buffer[labels, places] = eight_bits(made[:, 0])
         return made
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -296,7 +296,3 @@ def coarse(data: Grids) -> Grids:
     known = {grid.tobytes() for grid in train}
     repeats = tuple(i for i, grid in enumerate(test) if grid.tobytes() in known) if data.repeats else ()
     return replace(data, train=train, test=test, voxels=voxels, repeats=repeats)
-
-
-def _bytes(x: Tensor) -> Tensor:
-    return (255 * x).round().clamp(0, 255).to(torch.uint8)

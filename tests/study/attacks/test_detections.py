@@ -97,6 +97,7 @@ def test_a_box_is_of_the_picture_and_moves_to_the_size_of_the_detector(room: Pat
         ({"appear": "chairr:1,1,9,9"}, "unknown category 'chairr'; did you mean chair"),
         ({"appear": "chair:10,10,900,70"}, "is not in 160 x 160 pixels"),
         ({"vanish": 0, "recipe": "fgsm"}, "a detector takes --steps only"),
+        ({"vanish": 0, "kind": "image"}, "of the options of a network a detector takes"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(said: dict, words: str, room: Path, tmp_path: Path) -> None:
