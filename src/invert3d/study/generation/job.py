@@ -117,7 +117,7 @@ class Generate:
                 )
         grids = {"start": largest_piece((start > 0.5).float()), "made": largest_piece((x > 0.5).float())}
         chances = {k: frozen(v).softmax(-1).gather(1, labels[:, None])[:, 0] for k, v in grids.items()}
-        ways = torch.stack([*(frame for _, frame in way.frames), x.cpu().float()], 1)[:, :, 0] > 0.5
+        ways = torch.stack([*(frame for _, frame in way.frames), grids["made"].cpu().float()], 1)[:, :, 0] > 0.5
         return [
             Made(
                 facts={"chance": round(float(chances["made"][i]), 5), "before": round(float(chances["start"][i]), 5)},
