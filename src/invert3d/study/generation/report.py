@@ -70,7 +70,7 @@ def draw(folder: Path, found: Generated, names: list[str], table: dict[str, Any]
         rows.append([grid_panel(found.grids[i].numpy()) for i in own])
         for i, one in zip(own, rows[-1], strict=True):
             if one is not None and one.cloud is not None:
-                said = f"predicted {name} {float(found.chances[i]):.0%}"
+                said = f"probability of {name}: {float(found.chances[i]):.0%}"
                 cards.append(Cloud(name=f"{name} {i}", row=name, points=one.cloud, cube=one.cube, caption=said))
     if not cards:
         raise ValueError("all shapes that were made are empty: take fewer or shorter steps")
