@@ -247,3 +247,15 @@ def test_dust_is_taken_away() -> None:
 def test_what_cannot_be_trained_is_refused(wrong: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         IntrospectiveSettings(**wrong)
+
+
+def test_without_labels_all_shapes_are_of_one_class():
+    boxes = data().unlabeled()
+    assert boxes.classes == ("shape",) and not boxes.train_labels.any() and not boxes.test_labels.any()
+    torch.manual_seed(0)
+    model = WINN3D(1, width=2, size=16)
+    source = train_introspective(model, boxes, replace(SETTINGS, steps=40, ascent=1))
+    assert source.memory.buffer.shape[:2] == (1, 6)  # one buffer
+    made = boxes.voxels.encode(source.memory.buffer[0].float()[:, None] / 255)
+    with torch.no_grad():
+        assert model(boxes.held_out(0)).mean() > model(made).mean(), "real shapes score higher than its own"

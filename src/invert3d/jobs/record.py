@@ -119,6 +119,7 @@ MEANINGS = {
         "plain classifier",
         "seconds_an_object": "seconds to generate a shape, one process of one thread",
         "supervised_accuracy": "accuracy of the network on ModelNet10's test shapes",
+        "unsupervised_accuracy": "accuracy of a linear SVM on features that were learned without labels",
         "adversarial_error_fgsm": "adversarial error before saving, FGSM, epsilon 0.005",
         "adversarial_error_ifgsm5": "adversarial error before saving, 5 steps of FGSM, 0.005 each",
         "adversarial_error_ifgsm10": "adversarial error before saving, 10 steps of FGSM, 0.005 each",

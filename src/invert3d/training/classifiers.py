@@ -109,7 +109,7 @@ def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard
     round_to_half(model)
     table = accuracy_by_class(model, data, min(1024, data.test.shape[1]))
     worst = sorted((v, k) for k, v in table.items() if k in data.classes)[:3]
-    space = data.space
+    space, many = data.space, len(data.classes) > 1
     if isinstance(space, Voxels):
         inputs = {"size": space.size, "values": [space.low, space.high]}
     else:
@@ -122,9 +122,9 @@ def save(model: nn.Module, data: Data, settings: TrainSettings, card: WeightCard
         licence=data.licence,
         seed=settings.seed,
         inputs={**inputs, "facing": data.facing},
-        scores={"accuracy": round(table["all"], 4), "accuracy_fresh": round(table["fresh"], 4)},
+        scores={"accuracy": round(table["all"], 4), "accuracy_fresh": round(table["fresh"], 4)} if many else {},
         held_out=len(data.test),
         environment=f"torch {torch.__version__}, {platform.machine()}, {next(model.parameters()).device}",
-        notes=f"{card.notes}; weakest classes " + ", ".join(f"{k} {v:.3f}" for v, k in worst),
+        notes=card.notes + ("; weakest classes " + ", ".join(f"{k} {v:.3f}" for v, k in worst) if many else ""),
     )
     return save_network(model, card, folder)

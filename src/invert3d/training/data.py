@@ -128,6 +128,11 @@ class Grids(Data):
     def views(self, rows: Tensor, draws: Draws, points: int, abstract: float) -> Tensor:
         return self.voxels.encode(self.augmented(rows, draws))
 
+    def unlabeled(self) -> "Grids":
+        """The same shapes, all of one class, ``shape``."""
+        alike = {name: np.zeros_like(getattr(self, name)) for name in ("train_labels", "test_labels")}
+        return replace(self, classes=("shape",), **alike)
+
     def augmented(self, rows: Tensor, draws: Draws) -> Tensor:
         """Views (B, 1, S, S, S) of the shapes ``rows`` (B,), of 0 and 1."""
         x = torch.from_numpy(self.train[rows.numpy()]).float()

@@ -40,6 +40,7 @@ class GeneratorTraining:
         per_class: procedural shapes of each class.
         size: voxels a side, 16 or 32: shapes of 32 are halved to 16.
         width: of the network.
+        labels: whether it is told classes; without them all shapes are of one.
         start: a checkpoint to begin with.
         settings: how.
     """
@@ -48,6 +49,7 @@ class GeneratorTraining:
     per_class: int = 400
     size: int = 32
     width: int = 16
+    labels: bool = True
     start: Path | None = None
     settings: Any = field(default_factory=FitSettings)
 
@@ -168,7 +170,8 @@ def trained(
     with Meter(f"getting {options.data} to train on"):
         whole = training_data(options.data, per_class=options.per_class, seed=settings.seed, voxels=Voxels(size=32))
     assert isinstance(whole, Grids)
-    data = coarse(whole) if options.size == 16 else whole
+    sized = coarse(whole) if options.size == 16 else whole
+    data = sized if options.labels else sized.unlabeled()
     few = [name for i, name in enumerate(data.classes) if (data.train_labels == i).sum() < 2]
     if few:
         raise ValueError(f"{options.data} has fewer than two training shapes of {', '.join(few)}")

@@ -11,8 +11,11 @@ import torch
 
 import invert3d
 from invert3d.data.meshes import read_mesh
+from invert3d.jobs.execute import execute
 from invert3d.jobs.options import RunOptions
+from invert3d.jobs.rows import rows_of
 from invert3d.opening.networks import open_network
+from invert3d.study.classification import classification_job
 from invert3d.study.generation.job import generate
 from invert3d.training.generators import IntrospectiveTraining
 from tests.cli.calls import command
@@ -44,6 +47,21 @@ def test_training_writes_a_classifier_that_knows_where_its_shapes_begin(trained:
     assert network.card is not None and 0 <= network.card.scores["accuracy"] <= 1
     starts = network.frozen.model.starts
     assert starts.components.shape == (2, 16, 16, 16) and starts.means.max() > 0.5
+
+
+def test_without_labels_there_are_features_and_shapes_and_no_accuracy(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    file = trained.parent.parent / "modelnet10_voxels30.npz"
+    how = {**SMALL, "kept": 10, "labels": False}
+    command("train", "introspective", data=str(file), **how, name="untold", out=tmp_path / "untold")
+    card = tmp_path / "untold" / "untold.json"
+    network = open_network(str(card))
+    assert network.classes == ("shape",) and network.card is not None and not network.card.scores
+    job = classification_job([str(card), str(trained)], data=str(file))
+    untold, told = rows_of(execute(job, QUIET).whole())
+    assert set(told) - set(untold) == {"accuracy", "accuracy, fresh", "calibration error"}
+    assert 0 <= untold["SVM on features"] <= 1
+    assert invert3d.generate(network, ["shape"], 2, steps=1, options=QUIET).classes == ("shape", "shape")
 
 
 def test_shapes_do_not_depend_on_workers_and_begin_where_zero_steps_end(trained: Path, tmp_path: Path) -> None:

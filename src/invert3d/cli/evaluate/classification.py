@@ -16,7 +16,8 @@ def evaluate_classification(
     """Measure voxel classifiers on ModelNet10: accuracy, calibration, and a linear SVM on their features.
 
     Args:
-        models: Bundled weights, or the paths of cards. Headline numbers are those of the first. By default
+        models: Bundled weights, or the paths of cards. Headline numbers are those of the first network that was trained
+            with labels, and of the first that was trained without. By default
             winn3d-modelnet10, voxnet-modelnet10, voxel_nin-modelnet10 and vrn-modelnet10.
         data: The file of ModelNet10's grids; by default the path that invert3d data where modelnet10-voxels prints.
         run.out: The run folder; by default runs/classification.
@@ -31,5 +32,8 @@ def evaluate_classification(
     rows = rows_of(outcome)
     print_scores(report(outcome.path, "How well do these networks classify?", rows, NOTE))
     if measuring.record:
-        accuracy = {"supervised_accuracy": rows[0]["accuracy"]}
+        accuracy = {}
+        for row in reversed(rows):
+            name = "supervised_accuracy" if "accuracy" in row else "unsupervised_accuracy"
+            accuracy[name] = row.get("accuracy", row["SVM on features"])
         print_recorded("introspective", accuracy, [{"table": "classification", **row} for row in rows])

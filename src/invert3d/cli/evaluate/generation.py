@@ -19,6 +19,7 @@ def evaluate_generation(
     each: Count = 50,
     reference: str = "voxel_nin-modelnet10",
     data: str | None = None,
+    table: str = "generation",
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
@@ -30,6 +31,7 @@ def evaluate_generation(
         each: Shapes of each class.
         reference: The network whose features and probabilities are used.
         data: The file of ModelNet10's grids; by default the path that invert3d data where modelnet10-voxels prints.
+        table: Name of the recorded table of means over classes.
         run.out: The run folder; by default runs/generation.
     """
     from invert3d.jobs.execute import execute
@@ -43,5 +45,5 @@ def evaluate_generation(
     means = [row for row in rows if row["class"] == MEAN]
     print_scores(report(outcome.path, "How good are these shapes?", means, NOTE))
     if measuring.record:
-        recorded = [{"table": "generation" if row in means else f"generated {row['source']}", **row} for row in rows]
+        recorded = [{"table": table if row in means else f"generated {row['source']}", **row} for row in rows]
         print_recorded("introspective", headline_of(rows), recorded)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import BatchOptions, Count, File, Positive, Seed, Training, TrainOptions, between
+from invert3d.cli.options import BatchOptions, Count, File, Positive, Seed, Switch, Training, TrainOptions, between
 
 if TYPE_CHECKING:
     from invert3d.models.weights import WeightCard
@@ -21,6 +21,7 @@ class GeneratorOptions:
         per_class: Procedural shapes of each class.
         size: Voxels a side, 16 or 32.
         width: Base number of channels; the last convolution has 16 times as many.
+        labels: Whether the network is told the classes; without labels all shapes are of one class.
         start: A checkpoint to start from.
     """
 
@@ -28,6 +29,7 @@ class GeneratorOptions:
     per_class: Count = 400
     size: Literal[16, 32] = 32
     width: Count = 16
+    labels: Switch = True
     start: File | None = None
 
 
@@ -103,7 +105,9 @@ def train_introspective(
 
 def print_card(card: "WeightCard", run: "TrainRun") -> None:
     """How a trained classifier does, and where it is."""
-    print(
-        f"{card.name}: {card.scores['accuracy']:.2%} of {card.held_out} held-out shapes, "
-        f"{card.scores['accuracy_fresh']:.2%} of those that repeat no training shape\nwrote {run.folder}"
-    )
+    if card.scores:
+        print(
+            f"{card.name}: {card.scores['accuracy']:.2%} of {card.held_out} held-out shapes, "
+            f"{card.scores['accuracy_fresh']:.2%} of those that repeat no training shape"
+        )
+    print(f"wrote {run.folder}")
