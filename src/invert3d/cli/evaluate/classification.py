@@ -34,6 +34,7 @@ def evaluate_classification(
     if measuring.record:
         accuracy = {}
         for row in reversed(rows):
-            name = "supervised_accuracy" if "accuracy" in row else "unsupervised_accuracy"
-            accuracy[name] = row.get("accuracy", row["SVM on features"])
+            told = "accuracy" in row
+            name, column = ("supervised_accuracy", "accuracy") if told else ("unsupervised_accuracy", "SVM on features")
+            accuracy[name] = row[column]
         print_recorded("introspective", accuracy, [{"table": "classification", **row} for row in rows])

@@ -14,7 +14,7 @@ from invert3d.engine.recorder import Snapshots
 from invert3d.engine.space import Voxels
 from invert3d.engine.stepper import Stepper
 from invert3d.jobs.execute import Outcome, execute
-from invert3d.jobs.job import Context, Job, Made, Unit, file_name
+from invert3d.jobs.job import Context, Job, Made, Progress, Unit, file_name
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import fingerprint
 from invert3d.methods.introspection import Starts, begun, largest_piece, synthesize
@@ -111,7 +111,7 @@ class Generate:
                     labels,
                     steps=self.steps,
                     stepper=stepper,
-                    recorders=[way] if any(map(is_first, units)) else [],
+                    recorders=[Progress(context, self.steps), *([way] if any(map(is_first, units)) else [])],
                     samples=names,
                     seed=context.seed,
                 )
