@@ -26,6 +26,7 @@ _loaded: set[str] = set()
 #: Imported on the first look-up only.
 HOMES = {
     "model": ("invert3d.models",),
+    "descriptor": ("invert3d.models",),
     "center_network": ("invert3d.models.detectors",),
     "detector": ("invert3d.models.detectors",),
     "objective": ("invert3d.objectives",),

@@ -57,14 +57,31 @@ class Hits:
     normal: np.ndarray
 
 
-class Geometry:
-    """All instances of a scene, traced together. ``eye`` (3,) is the camera's place.
+class Traced:
+    """A mesh in its own light, seen from one place. ``eye`` (3,) is the camera's; ``owner`` (F,) says whose a face is."""
 
-    ``owner`` (F,) says whose a face is; ``normals`` (F, 3, 3) and ``materials`` (F,) are those of the templates.
-    """
+    def __init__(self, tracer: Tracer, owner: np.ndarray, eye: np.ndarray) -> None:
+        self.tracer, self.owner, self.eye = tracer, owner, eye.astype(np.float32)
+
+    def shade(self, rays: np.ndarray, hits: Hits) -> np.ndarray:
+        """(N, 3) float32 radiance seen along rays from the eye."""
+        raise NotImplementedError
+
+    def trace(self, rays: np.ndarray, origin: np.ndarray | None = None) -> Hits:
+        """First hits of (N, 3) rays from the eye, or from ``origin`` (3,)."""
+        start = np.broadcast_to(self.eye if origin is None else origin.astype(np.float32), rays.shape)
+        found = self.tracer.hits(np.ascontiguousarray(start), rays)
+        normal = found["Ng"]
+        normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-12
+        normal *= np.where(np.einsum("ij,ij->i", normal, rays) > 0, np.float32(-1), np.float32(1))[:, None]
+        depth = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
+        return Hits(found["primID"], depth, found["u"], found["v"], normal)
+
+
+class Geometry(Traced):
+    """All instances of a scene, traced together. ``normals`` (F, 3, 3) and ``materials`` (F,) are the templates'."""
 
     def __init__(self, instances: Sequence[Instance], eye: np.ndarray) -> None:
-        self.eye = eye.astype(np.float32)
         templates = [instance.template for instance in instances]
         counts = np.array([len(t.vertices) for t in templates])
         offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -76,16 +93,12 @@ class Geometry:
         vertices = np.concatenate([t.vertices for t in templates]) * self.scales[who, None]
         vertices = self.turned(vertices, who) + self.centers[who]
         faces = np.concatenate([t.faces + o for t, o in zip(templates, offsets, strict=True)])
-        self.owner = np.repeat(np.arange(len(instances)), [len(t.faces) for t in templates])
+        owner = np.repeat(np.arange(len(instances)), [len(t.faces) for t in templates])
+        super().__init__(Tracer(vertices, faces.astype(np.int32)), owner, eye)
         self.normals = np.concatenate([t.normals for t in templates])
         self.materials = np.concatenate([t.materials for t in templates])
         self.rounded = (self.materials != Material.GROUND) & (self.materials != Material.FACADE)
         self.numbers = np.array([instance.number for instance in instances], dtype=np.int16)
-        self.tracer = Tracer(vertices, faces.astype(np.int32))
-
-    def shade(self, rays: np.ndarray, hits: Hits) -> np.ndarray:
-        """(N, 3) float32 radiance seen along rays from the eye."""
-        raise NotImplementedError
 
     def turned(self, points: np.ndarray, who: np.ndarray) -> np.ndarray:
         """Points or normals (N, 3) from the frames of instances ``who`` (N,) into camera axes."""
@@ -95,16 +108,6 @@ class Geometry:
         """Camera axes (N, 3) in the frames of instances ``who`` (N,)."""
         c, s = self.turns[who].T
         return turned(directions, c, -s)
-
-    def trace(self, rays: np.ndarray, origin: np.ndarray | None = None) -> Hits:
-        """First hits of (N, 3) rays from the eye, or from ``origin`` (3,)."""
-        start = np.broadcast_to(self.eye if origin is None else origin.astype(np.float32), rays.shape)
-        found = self.tracer.hits(np.ascontiguousarray(start), rays)
-        normal = found["Ng"]
-        normal /= np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None] + 1e-12
-        normal *= np.where(np.einsum("ij,ij->i", normal, rays) > 0, np.float32(-1), np.float32(1))[:, None]
-        depth = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
-        return Hits(found["primID"], depth, found["u"], found["v"], normal)
 
     def numbers_of(self, hits: Hits) -> np.ndarray:
         """(N,) int16 object numbers; 0 for scenery and sky."""
@@ -126,7 +129,7 @@ def rays_of(projection: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) @ inverse[:, :2].T + inverse[:, 2]
 
 
-def photograph(scene: Geometry, projection: np.ndarray, height: int, width: int) -> tuple[np.ndarray, Hits]:
+def photograph(scene: Traced, projection: np.ndarray, height: int, width: int) -> tuple[np.ndarray, Hits]:
     """Radiance (H, W, 3) and what each pixel's middle hit; edges take up to three more rays a pixel.
 
     ``projection`` (3, 4) is of a camera at the eye of the scene.
@@ -147,7 +150,7 @@ def photograph(scene: Geometry, projection: np.ndarray, height: int, width: int)
     return radiance.reshape(height, width, 3), hits
 
 
-def _edges(scene: Geometry, hits: Hits, radiance: np.ndarray) -> np.ndarray:
+def _edges(scene: Traced, hits: Hits, radiance: np.ndarray) -> np.ndarray:
     """(H, W) how many more rays pixels take: three where a neighbor is another instance's, one where it is brighter."""
     height, width, _ = radiance.shape
     owner = np.where(hits.face >= 0, scene.owner[hits.face], -1).reshape(height, width)
