@@ -42,6 +42,10 @@ class Space:
         """A starting point (B, *shape) by name, in the dtype, device and batch size of ``like`` (B, ...)."""
         raise NotImplementedError
 
+    def saved(self, x: Tensor) -> Tensor:
+        """What a file keeps of x (B, *shape): pictures in 8 bits, voxels empty or full, points as they are."""
+        return x.clone()
+
     def validate(self, x: Tensor) -> None:
         """Raise ValueError unless x is a batch (B, *shape) of finite, legal samples."""
         if tuple(x.shape[1:]) != self.shape:
@@ -175,6 +179,9 @@ class Voxels(Space):
     def encode(self, x: Float[Tensor, "b 1 d h w"]) -> Tensor:
         return self.low + (self.high - self.low) * x
 
+    def saved(self, x: Tensor) -> Tensor:
+        return (x > 0.5).to(x.dtype)
+
     def start(self, name: str, like: Tensor, draws: Draws) -> Tensor:
         """``uniform`` in [0, 1], or ``zero``: empty."""
         if name not in ("uniform", "zero"):
@@ -205,6 +212,9 @@ class Image(Space):
         x = x.flip(1) if self.order == "bgr" else x
         mean, std = (x.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (x - mean) / std
+
+    def saved(self, x: Tensor) -> Tensor:
+        return (255 * x.clamp(0, 1)).round() / 255
 
     def start(self, name: str, like: Tensor, draws: Draws) -> Tensor:
         """``uniform`` in [0, 1], ``zero``: mid gray, ``normal``: gray with a deviation of 0.2, clipped."""

@@ -112,6 +112,7 @@ class Stepper:
     momentum: float = 0.9
     schedule: Schedule = Constant()
     noise: float = 1.0
+    decay: float = 0.999
 
     def __post_init__(self) -> None:
         lookup("stepper", self.kind)
@@ -128,8 +129,8 @@ class Stepper:
 
 @register("stepper", "adam")
 def adam(params: list[Tensor], settings: Stepper) -> torch.optim.Optimizer:
-    """``torch.optim.Adam``; the momentum is its first beta."""
-    return torch.optim.Adam(params, lr=settings.rate, betas=(settings.momentum, 0.999))
+    """``torch.optim.Adam``; the momentum is its first beta, the decay its second."""
+    return torch.optim.Adam(params, lr=settings.rate, betas=(settings.momentum, settings.decay))
 
 
 @register("stepper", "sgd")

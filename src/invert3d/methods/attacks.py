@@ -21,7 +21,7 @@ from invert3d.engine.objective import Objective, WeightedSum, as_terms
 from invert3d.engine.projection import Every, Projection
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.result import Result
-from invert3d.engine.space import Image, Points, Space, Voxels
+from invert3d.engine.space import Image, Points, Space
 from invert3d.engine.state import State
 from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe, Stage, Unfinished, run_stages
@@ -260,17 +260,13 @@ def worst(model: Frozen, result: Result, target: Tensor, starts: int, targeted: 
 
 
 def kept(x: Tensor, start: Tensor, space: Space) -> Tensor:
-    """What a file keeps of attacked inputs (B, *space.shape): binary voxels, pictures in 8 bits, points as they are.
-
-    Pictures are rounded toward where they began, so that they stay inside the budget.
-    """
-    if isinstance(space, Voxels):
-        return (x > 0.5).to(x.dtype)
-    if isinstance(space, Image):
-        levels, slack = 255 * x.clamp(0, 1), 1e-3  # of a level, for what is whole but for rounding
-        inward = torch.where(x > start, (levels + slack).floor(), (levels - slack).ceil())
-        return torch.where(x == start, levels.round(), inward) / 255
-    return x.clone()
+    """What a file keeps of attacked inputs (B, *space.shape), see ``Space.saved``, but that pictures are rounded toward
+    where they began, so that they stay inside the budget."""
+    if not isinstance(space, Image):
+        return space.saved(x)
+    levels, slack = 255 * x.clamp(0, 1), 1e-3  # of a level, for what is whole but for rounding
+    inward = torch.where(x > start, (levels + slack).floor(), (levels - slack).ceil())
+    return torch.where(x == start, levels.round(), inward) / 255
 
 
 def sizes_of(start: Tensor, x: Tensor) -> dict[str, Tensor]:

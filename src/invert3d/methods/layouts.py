@@ -8,7 +8,7 @@ All are recipes (``recipes/boxes``).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from invert3d.engine.model import Frozen
 from invert3d.engine.recorder import Recorder
 from invert3d.engine.space import Image
 from invert3d.engine.state import State
-from invert3d.methods.recipes import load_recipe
+from invert3d.methods.recipes import filled, load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.objectives.detection import check_heads
 from invert3d.priors.statistics import norm_layers
@@ -69,7 +69,7 @@ def layout_recipe(name: str, detector: Any, *, heads: Sequence[str] | None = Non
         "weights": lambda weights: _weights(dict(weights), heads, detector.heads),
     }
     family = getattr(detector, "network", "")
-    return _filled(load_recipe(name, "boxes", family=family, **overrides), known)
+    return filled(load_recipe(name, "boxes", family=family, **overrides), known)
 
 
 def within_ball(recipe: Recipe, norm: str, levels: float, size: int) -> Recipe:
@@ -105,17 +105,6 @@ def _weights(weights: dict[str, float], heads: Sequence[str] | None, known: Mapp
     if "corners" in own and {"dep", "rot", "dim", "reg"} <= set(asked):
         asked.append("corners")
     return {name: own.get(name, known[name]) for name in dict.fromkeys(asked)}
-
-
-def _filled(part: Any, known: dict[str, Callable[[Any], Any]]) -> Any:
-    """A tuple or dataclass, and whatever is inside it, with the fields of these names changed."""
-    if isinstance(part, tuple):
-        return tuple(_filled(each, known) for each in part)
-    if not is_dataclass(part) or isinstance(part, type):
-        return part
-    values = {field.name: getattr(part, field.name) for field in fields(part)}
-    made = {name: known[name](value) if name in known else _filled(value, known) for name, value in values.items()}
-    return replace(part, **made)
 
 
 def reached_norms(detector: Any) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -101,6 +102,17 @@ def _changed(value: Any, changes: Any, where: str) -> Any:
             raise ValueError(f"{where} has {len(value)} parts, not {len(changes)}; {{}} leaves one as it is")
         return [_changed(*pair, where) for pair in zip(value, changes, strict=True)]
     return changes
+
+
+def filled(part: Any, known: dict[str, Callable[[Any], Any]]) -> Any:
+    """A tuple or dataclass, and whatever is inside it, with the fields of these names changed."""
+    if isinstance(part, tuple):
+        return tuple(filled(each, known) for each in part)
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return part
+    values = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    made = {name: known[name](value) if name in known else filled(value, known) for name, value in values.items()}
+    return dataclasses.replace(part, **made)
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Networks that describe a picture by a vector, of the kind that *The Essence of Pose* (Thatte, Sitzmann & Ruban) inverts.
+"""Networks that describe a picture by a vector, as *The Essence of Pose* (Thatte, Sitzmann & Ruban) inverts one.
 
-Its PoseNet is not public. The variants here have the layers of the public experiments of Agrawal, Carreira & Malik 2015
-(egomotion), on which Zamir et al. 2016 (*Generic 3D Representation via Pose Estimation and Matching*) built theirs. They
+Its PoseNet is not public. The variants here have the layers of the public experiments of Agrawal, Carreira & Malik
+2015 (egomotion), on which Zamir et al. 2016 (*Generic 3D Representation via Pose Estimation and Matching*) built. They
 are trained through heads on their descriptors (``PairHeads`` of two pictures), which are not part of them.
 """
 
@@ -30,8 +30,8 @@ class PairHeads(nn.Module):
 
 
 class PoseNet(nn.Module):
-    """Pictures (B, C, 100, 100) -> descriptors (B, ``size``), by ``conv1`` to ``conv4``, poolings included, and ``fc5``,
-    which takes the ``flat`` numbers that conv4 leaves; ``act`` follows it."""
+    """Pictures (B, C, 100, 100) -> descriptors (B, ``size``), by ``conv1`` to ``conv4``, poolings included, and
+    ``fc5``, which takes the ``flat`` numbers that conv4 leaves; ``act`` follows it."""
 
     picture_size = 100
 
@@ -80,7 +80,7 @@ class StreetNet(PoseNet):
 
 @register("descriptor", "posenet_torch7")
 class PoseNetTorch7(PoseNet):
-    """``pose-l1-torch7``: four convolutions without norms, and a descriptor of 500, which is ``fc6``'s; 1.1 million parameters."""
+    """``pose-l1-torch7``: four convolutions without norms, and a descriptor of 500, 1.1 million parameters."""
 
     def __init__(self, channels: int = 3) -> None:
         def block(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Sequential:

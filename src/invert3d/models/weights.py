@@ -82,11 +82,11 @@ def read_card(path: Path) -> WeightCard:
         raise ValueError(f"{path} is not a weight card: {error}") from error
 
 
-def find_card(spec: str, kind: WeightKind) -> tuple[WeightCard, Path] | None:
+def find_card(spec: str, *kinds: WeightKind) -> tuple[WeightCard, Path] | None:
     """The card of bundled weights, or the one at a path that ends in ``.json``, and the file of its weights.
 
     Returns None where ``spec`` is neither. Raises ValueError if the weights are not there, not the ones that the card
-    describes, or of another kind.
+    describes, or of none of the ``kinds``.
     """
     cards = bundled()
     if spec in cards:
@@ -95,8 +95,9 @@ def find_card(spec: str, kind: WeightKind) -> tuple[WeightCard, Path] | None:
         card, path = read_card(Path(spec)), Path(spec).with_suffix(".safetensors")
     else:
         return None
-    if card.kind != kind:
-        raise ValueError(f"{spec} is a {card.kind}, and a {kind} is asked for: {', '.join(bundled(kind))}")
+    if card.kind not in kinds:
+        known = ", ".join(name for kind in kinds for name in bundled(kind))
+        raise ValueError(f"{spec} is a {card.kind}, and a {' or '.join(kinds)} is asked for: {known}")
     found = hashlib.sha256(readable(path, "weights").read_bytes()).hexdigest()
     if found != card.sha256:
         raise ValueError(f"{path} is not the file its card describes: sha256 {found[:12]}, not {card.sha256[:12]}")
@@ -115,9 +116,15 @@ def load_bundled(name: str) -> tuple[nn.Module, WeightCard]:
 
 
 def load_card(card: WeightCard, path: Path) -> nn.Module:
-    """The classifier that a card describes, in eval mode, with its weights. Raises ValueError if they do not fit."""
+    """The classifier, or the descriptor, that a card describes, in eval mode, with its weights.
+
+    Raises ValueError if they do not fit.
+    """
     try:
-        model = lookup("model", card.architecture)(len(card.classes), **card.options)
+        if card.kind == "descriptor":
+            model = lookup("descriptor", card.architecture)(**card.options)
+        else:
+            model = lookup("model", card.architecture)(len(card.classes), **card.options)
     except TypeError as error:
         raise ValueError(f"the card of {card.name} does not fit {card.architecture}: {error}") from error
     return load_checkpoint(model, path).eval()

@@ -10,6 +10,7 @@ from torch import Tensor
 from invert3d.data.clouds import normalize_unit_sphere, read_points
 from invert3d.data.grids import read_grid
 from invert3d.data.voxels import Facing, as_stored, refaced
+from invert3d.data.worlds.samples import WORLDS, picture
 from invert3d.data.worlds.shapes import make_clouds, make_grids
 from invert3d.engine.space import Image, Points, Space, Voxels
 from invert3d.opening.options import Up
@@ -21,7 +22,7 @@ def read_inputs(
     files: Sequence[str | Path], space: Space, *, up: Up = "z", seed: int = NAMED_SHAPES, facing: Facing = "front"
 ) -> dict[str, Tensor]:
     """The inputs (*space.shape) in files, by name; ``shapes:airplane`` is a procedural shape, whose front faces -y, or
-    as ModelNet stores its class (see ``Network.facing``).
+    as ModelNet stores its class (see ``Network.facing``); ``terraces:0`` is a picture (``worlds.samples``).
 
     Clouds go to the unit sphere; meshes become clouds or grids; images are resized. Files of equal names are numbered.
 
@@ -51,7 +52,9 @@ def names_of(files: Sequence[str | Path]) -> dict[str, str]:
     """The files by name, files of equal names numbered. Raises ValueError for a name that is no plain one."""
     found: dict[str, str] = {}
     for file in files:
-        plain = name = checked_name(Path(file).stem.removeprefix("shapes:"), str(file))
+        stem = Path(file).stem.removeprefix("shapes:")
+        world, _, number = stem.partition(":")
+        plain = name = checked_name(f"{world}-{number}" if world in WORLDS else stem, str(file))
         number = 1
         while name in found:
             name, number = f"{plain}-{number}", number + 1
@@ -83,9 +86,19 @@ def read_input(file: str, space: Space, *, up: Up, seed: int, facing: Facing) ->
         else:
             grid = read_grid(file, space.size, up=up)
         return torch.from_numpy(grid.astype(np.float32))[None]
+    if isinstance(space, Image) and kind in WORLDS and shape:
+        return pictured(kind, shape, space)
     if isinstance(space, Image) and made is None:
         return image(Path(file), space)
-    raise ValueError(f"{file}: a network of {type(space).__name__.lower()}s takes image files")
+    worlds = ", ".join(f"{name}:NUMBER" for name in WORLDS)
+    raise ValueError(f"{file}: a network of {type(space).__name__.lower()}s takes image files, or {worlds}")
+
+
+def pictured(world: str, number: str, space: Image) -> Tensor:
+    """A held-out picture (3, height, width) of a procedural world. Raises ValueError for what is no number."""
+    if not number.isdecimal() or space.height != space.width:
+        raise ValueError(f"{world}:{number}: give a number, as in {world}:0, for a network of square pictures")
+    return torch.from_numpy(picture(world, int(number), space.height)).permute(2, 0, 1).float() / 255
 
 
 def image(path: Path, space: Image) -> Tensor:

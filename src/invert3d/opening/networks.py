@@ -166,8 +166,9 @@ def open_network(
     where = checked_device(chosen.device)
     found = find_model(spec, chosen)
     frozen = Frozen(found.model.to(where), space_of(found, chosen), output=chosen.output)
+    described = found.card is not None and found.card.kind == "descriptor"
     known = found.card.classes if found.card else None
-    names = chosen.classes or known
+    names = UNNAMED if described else chosen.classes or known
     guesses = []
     if isinstance(frozen.space, Points) and not (chosen.up or found.up):
         guesses.append("that z is up (--up)")
@@ -273,7 +274,7 @@ def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
         return Found(name=f"{spec} from {checkpoint.name}", model=model, up=up, options=keywords)
     if isinstance(spec, nn.Module):
         found = Found(name=type(spec).__name__, model=spec)
-    elif (entry := find_card(spec, "classifier")) is not None:
+    elif (entry := find_card(spec, "classifier", "descriptor")) is not None:
         model, card = load_card(*entry), entry[0]
         found = Found(name=card.name, model=model, card=card, up=card.inputs.get("up", "z"), options=dict(card.options))
         if checkpoint is not None:  # somebody's weights for the same architecture
@@ -281,7 +282,7 @@ def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
     elif ":" in spec:
         found = Found(name=spec, model=made(spec, options.args), options=dict(options.args))
     else:
-        known = [*bundled("classifier"), *registered("model")]
+        known = [*bundled("classifier"), *bundled("descriptor"), *registered("model")]
         raise ValueError(unknown("model", spec, known) + ", or package.module:factory")
     if checkpoint is not None:
         load_checkpoint(found.model, checkpoint)
@@ -298,6 +299,9 @@ def space_of(found: Found, options: ModelOptions) -> Space:
             raise ValueError(f"{found.name} takes grids of {' or '.join(map(str, sizes))} voxels a side, not {size}")
         low, high = options.values or inputs.get("values", (0.0, 1.0))
         return Voxels(size=size, low=low, high=high)
+    if "image" in inputs:
+        side, means = inputs["image"], {name: tuple(inputs[name]) for name in ("mean", "std")}
+        return Image(height=side, width=side, order=inputs["order"], **means)
     if options.kind == "image":
         return Image(height=options.size or 224, width=options.size or 224)
     if options.points < (least := getattr(model, "least_points", 1)):

@@ -23,6 +23,22 @@ class TotalVariation(Objective):
         return _differences(state.x, self.power) / (state.x.shape[-1] * state.x.shape[-2])
 
 
+@plain("prior", "isotropic_variation")
+class IsotropicVariation(Objective):
+    """Sum over pixels and channels of the length of the difference to the right and below (*The Essence of Pose*,
+    equation 1). Grows with the size of the picture. ``floor``, in units of x, is added in squares under the root, whose
+    derivative would be infinite where a picture is flat."""
+
+    spaces = frozenset({"image"})
+
+    floor: float = 1e-3
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        x = state.x
+        right, below = x[..., :-1, 1:] - x[..., :-1, :-1], x[..., 1:, :-1] - x[..., :-1, :-1]
+        return (right.square() + below.square() + self.floor**2).sqrt().flatten(1).sum(1)
+
+
 @plain("prior", "published_variation")
 class PublishedVariation(Objective):
     """Sum of squared differences of neighboring pixels, in units of ImageNet's deviations: as the code of *Inverting

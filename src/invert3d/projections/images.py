@@ -35,6 +35,31 @@ class ClipImage(Projection):
         return torch.minimum(torch.maximum(state.x, mean), 1 + mean)
 
 
+@plain("projection", "clip_contributions")
+class ClipContributions(Projection):
+    """Pixels of little influence become the ``mean``: those whose contribution ``|sum over channels of
+    dL/dx (x - mean)|`` is among the lowest ``percentile`` of the picture (*The Essence of Pose*, 3.1, after Yosinski et al. 2015).
+
+    It reads the gradient at the x that was scored.
+    """
+
+    spaces = frozenset({"image"})
+    needs_gradient = True
+
+    percentile: float = 21.4
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percentile <= 100:
+            raise ValueError(f"a percentile is between 0 and 100, not {self.percentile}")
+
+    def __call__(self, state: State) -> Tensor:
+        mean = state.x.new_tensor(self.mean)[:, None, None]
+        share = (state.gradient * (state.x - mean)).sum(1, keepdim=True).abs()
+        least = torch.quantile(share.flatten(1), self.percentile / 100, dim=1)
+        return torch.where(share < least[:, None, None, None], mean, state.x)
+
+
 @plain("projection", "blur")
 class Blur(Projection):
     """Gaussian blur after every ``period``-th step, its sigma falling by ``decay`` each time, to ``floor`` pixels.

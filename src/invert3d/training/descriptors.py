@@ -2,8 +2,8 @@
 
 ``pose``: the relative pose of two pictures and whether they show one point, from their two descriptors (Zamir et al.
 2016): an L1 loss on poses of matching pairs, in deviations of the training set, and cross entropy. ``style``: what the
-houses look like, from the descriptor of one picture. ``stacked``: the task ``pose`` for a network that sees both pictures
-at once, which has no descriptor of one: a plain regression to compare with.
+houses look like, from the descriptor of one picture. ``stacked``: the task ``pose`` for a network that sees both
+pictures at once, which has no descriptor of one: a plain regression to compare with.
 """
 
 import platform

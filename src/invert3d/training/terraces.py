@@ -71,9 +71,7 @@ def as_arrays(name: str, views: Sequence[View]) -> Made:
     return Made(facts={"style": views[0].style}, arrays={name: torch.from_numpy(each) for name, each in arrays.items()})
 
 
-def make_terraces(
-    count: int, views: int, size: int, *, seed: int = 0, options: RunOptions = RunOptions()
-) -> Terraces:
+def make_terraces(count: int, views: int, size: int, *, seed: int = 0, options: RunOptions = RunOptions()) -> Terraces:
     """The first ``count`` terraces of a seed, made by the workers of ``options``. Raises KeyboardInterrupt."""
     made = list(made_in_memory(terraces_job(count, views, size), options, seed, "terraces"))
     images = torch.stack([each.arrays["images"].permute(0, 3, 1, 2) for each in made])

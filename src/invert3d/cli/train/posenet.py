@@ -51,12 +51,7 @@ def train_posenet(
 
     settings = FitSettings(steps=fit.steps, batch=fit.batch, rate=fit.rate, bf16=fit.bf16, seed=fit.seed)
     options = DescriptorTraining(
-        variant=variant,
-        task=fit.task,
-        scenes=fit.scenes,
-        held_out=fit.held_out,
-        views=fit.views,
-        settings=settings,
+        variant=variant, task=fit.task, scenes=fit.scenes, held_out=fit.held_out, views=fit.views, settings=settings
     )
     run = training.run(f"{variant}-{fit.task}")
     card = train_descriptor(options, run)

@@ -22,8 +22,8 @@ FACES = np.array(
 
 @dataclass(frozen=True, eq=False)
 class Paint:
-    """Bands on the walls of houses: the direction (2,) across them in the plane (x, y) of a wall, and of each house their
-    period (H,) in meters, how much of it is band, and where it begins, in periods. A direction of 0 has no bands."""
+    """Bands on the walls of houses: the direction (2,) across them in the plane (x, y) of a wall, and of each house
+    their period (H,) in meters, how much of it is band, and where it begins, in periods. A direction of 0 has none."""
 
     across: np.ndarray
     period: np.ndarray

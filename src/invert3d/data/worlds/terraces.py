@@ -52,7 +52,9 @@ class Plan:
     roles: list[Role] = field(default_factory=list)
     houses: list[int] = field(default_factory=list)
 
-    def add(self, role: Role, house: int, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]) -> None:
+    def add(
+        self, role: Role, house: int, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
+    ) -> None:
         """A box between bounds, y from top to bottom."""
         self.add_between(role, house, (x, z), (x, z), y)
 

@@ -58,7 +58,7 @@ class Hits:
 
 
 class Traced:
-    """A mesh in its own light, seen from one place. ``eye`` (3,) is the camera's; ``owner`` (F,) says whose a face is."""
+    """A mesh in its own light, seen from one place: ``eye`` (3,). ``owner`` (F,) says whose a face is."""
 
     def __init__(self, tracer: Tracer, owner: np.ndarray, eye: np.ndarray) -> None:
         self.tracer, self.owner, self.eye = tracer, owner, eye.astype(np.float32)

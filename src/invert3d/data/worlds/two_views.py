@@ -85,13 +85,7 @@ class Changes:
 
 
 def make_views(
-    scene: int,
-    views: int = 1,
-    *,
-    size: int = SIZE,
-    seed: int = 0,
-    edges: bool = False,
-    changes: Changes = Changes(),
+    scene: int, views: int = 1, *, size: int = SIZE, seed: int = 0, edges: bool = False, changes: Changes = Changes()
 ) -> list[View]:
     """The first ``views`` pictures of a scene of a seed, all of them of one target.
 
@@ -116,7 +110,9 @@ def make_views(
     terrace = Terrace(
         plan,
         draw_colors(np.random.default_rng([*root, 122, changes.colors]), houses),
-        draw_paint(np.random.default_rng([*root, 123]), houses, changes.paint or list(PAINTS)[plan.style // len(WINDOWS)]),
+        draw_paint(
+            np.random.default_rng([*root, 123]), houses, changes.paint or list(PAINTS)[plan.style // len(WINDOWS)]
+        ),
         make_weather(np.random.default_rng([*root, 124, changes.light])),
     )
     found = []

@@ -1,6 +1,7 @@
 """What an attack did: a table, pictures of inputs before and after, and one page."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def write_attacks(outcome: Outcome, network: Network) -> dict[str, Any]:
     Returns the table.
     """
     found, space = attacked(outcome), network.frozen.space
-    write_inputs(outcome.path / "attacked", found, space)
+    write_inputs(outcome.path / "attacked", found.names, found.saved, space)
     table = table_of(found, space, outcome.job.settings["attacks"][""]["recipe"]["name"])
     table["note"] += network.guessed
     write_json(outcome.path / "table.json", table)
@@ -39,13 +40,13 @@ def write_attacks(outcome: Outcome, network: Network) -> dict[str, Any]:
     return table
 
 
-def write_inputs(folder: Path, found: Attacked, space: Space) -> None:
-    """The attacked inputs, as saved: grids as .npy of 0 and 1, clouds as .ply, pictures as .png."""
+def write_inputs(folder: Path, names: Sequence[str], saved: Tensor, space: Space) -> None:
+    """Inputs (A, *space.shape) as files, by name: grids as .npy of 0 and 1, clouds as .ply, pictures as .png."""
     from PIL.Image import fromarray
 
     from invert3d.view.files import write_ply
 
-    for name, x in zip(found.names, found.saved.numpy(force=True), strict=True):
+    for name, x in zip(names, saved.numpy(force=True), strict=True):
         if isinstance(space, Points):
             write_ply(folder / f"{name}.ply", x)
             continue

@@ -1,0 +1,202 @@
+"""``invert3d.invert_descriptor``: from inputs to others that a layer describes alike, a job of a unit an input and
+layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.jobs.execute import Outcome, execute
+from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, trace_of
+from invert3d.jobs.options import RunOptions
+from invert3d.jobs.provenance import digest, fingerprint
+from invert3d.methods.descriptors import describe, descriptor_recipe
+from invert3d.methods.recipes import recipe_table
+from invert3d.methods.stages import Recipe, run_stages
+from invert3d.methods.stages import Unfinished as Stopped
+from invert3d.objectives.features import relative_loss
+from invert3d.opening.networks import Network, open_network
+
+#: inputs that are inverted together, times the starts of each
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted:
+    """Inputs, and others that a layer describes alike, A of them.
+
+    Attributes:
+        names, layers: of each.
+        original: (A, *space.shape) whose descriptors were asked for.
+        x: (A, *space.shape) what was found, in the user's units.
+        saved: what a file keeps of it: pictures in 8 bits, binary voxels, points as they are.
+        loss, loss_saved: (A,) relative loss of ``x`` and of ``saved``, 0 where the layer describes them alike.
+        loss_other: (A,) mean relative loss of the other originals of the layer; NaN of a single one.
+        seconds: an input, on average.
+    """
+
+    names: tuple[str, ...]
+    layers: tuple[str, ...]
+    original: Tensor
+    x: Tensor
+    saved: Tensor
+    loss: Tensor
+    loss_saved: Tensor
+    loss_other: Tensor
+    seconds: float
+
+
+def invert_descriptor(
+    model: str | Network,
+    x: Tensor | np.ndarray,
+    layers: str | Sequence[str],
+    recipe: str = "ours",
+    *,
+    steps: int | None = None,
+    starts: int | None = None,
+    out: str | Path | None = None,
+    options: RunOptions = RunOptions(),
+) -> Inverted:
+    """Find inputs that a layer of a frozen network describes like given ones (*The Essence of Pose*, section 3.1).
+
+    Args:
+        model: bundled weights by name, or an opened ``Network`` (see ``open_network`` for your own).
+        x: pictures (A, 3, H, W) in [0, 1], clouds (A, N, 3) or grids (A, 1, S, S, S), as the network takes them.
+        layers: names of modules: ``fc5``, or several.
+        recipe: ``ours``, ``published``, or a TOML file.
+        steps, starts: in place of the recipe's.
+        out: a run folder to write, in place of that of the options; nothing is kept without one.
+        options: the seed, workers, and whether a run is gone on with.
+
+    Raises:
+        ValueError: for unknown names, an input that is not legal, or a layer that is not there, with the nearest names.
+        KeyboardInterrupt: after Ctrl-C; what was done is in the run folder.
+    """
+    network = model if isinstance(model, Network) else open_network(model)
+    inputs = torch.as_tensor(x).detach().to(network.frozen.dtype)
+    if inputs.dim() == len(network.frozen.space.shape):
+        raise ValueError(f"give a batch of inputs, x[None] for one: this is {tuple(inputs.shape)}")
+    named = {f"{i:04d}": each for i, each in enumerate(inputs)}
+    names = [layers] if isinstance(layers, str) else list(layers)
+    return inverted(execute(descriptors_job(network, named, names, recipe, steps, starts), options.into(out)).whole())
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertDescriptors:
+    """The worker: a batch of inputs at one layer."""
+
+    network: Network
+    recipes: Mapping[str, Recipe]
+
+    @property
+    def device(self) -> str:
+        """Where the network is."""
+        return str(self.network.frozen.device)
+
+    def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
+        frozen, layer = self.network.frozen, units[0].values["layer"]
+        original = torch.stack([unit.values["x"] for unit in units]).to(frozen.device)
+        wanted, recipe = describe(frozen, original, layer), self.recipes[layer]
+        result, left = run_stages(
+            frozen,
+            wanted,
+            recipe,
+            seed=context.seed,
+            samples=[unit.name for unit in units],
+            recorders=[Progress(context, recipe.steps)],
+            resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
+        )
+        x = result.x.detach()
+        saved = frozen.space.saved(x)
+        losses = {
+            name: relative_loss(describe(frozen, each, layer), wanted) for name, each in (("loss", x), ("saved", saved))
+        }
+        made = [
+            Made(
+                facts={name: round(float(each[i]), 6) for name, each in losses.items()},
+                arrays={"original": original[i], "x": x[i], "saved": saved[i], **trace_of(result.trace, i)},
+            )
+            for i in range(len(units))
+        ]
+        return made if left is None else Unfinished(made=made, checkpoint=left.to_bytes())
+
+
+def descriptors_job(
+    network: Network,
+    inputs: Mapping[str, Tensor],
+    layers: Sequence[str],
+    recipe: str = "ours",
+    steps: int | None = None,
+    starts: int | None = None,
+) -> Job:
+    """The job of inverting what layers make of named inputs (*space.shape).
+
+    Raises ValueError for no input or layer, an input that is not legal, or a layer that cannot be inverted.
+    """
+    if not inputs or not layers:
+        raise ValueError(f"name at least one {'layer' if inputs else 'input'} to invert")
+    x = torch.stack(list(inputs.values()))
+    network.frozen.space.validate(x)
+    sizes = {layer: describe(network.frozen, x[:2], layer)[0].numel() for layer in layers}
+    family = network.frozen.space.name
+    recipes = {layer: descriptor_recipe(recipe, layer, family=family, steps=steps, starts=starts) for layer in layers}
+    return Job(
+        kind="descriptors",
+        units=tuple(
+            Unit(
+                name=file_name(f"{label}-{layer}"),
+                cost=recipes[layer].starts,
+                group=layer,
+                values={"layer": layer, "label": label, "x": each},
+            )
+            for layer in layers
+            for label, each in inputs.items()
+        ),
+        worker=InvertDescriptors(network=network, recipes=recipes),
+        settings={
+            "model": network.name,
+            "weights": fingerprint(network.frozen.model),
+            "layers": sizes,
+            "recipe": recipe_table(next(iter(recipes.values()))),
+            "inputs": digest(x),
+        },
+        capacity=AT_ONCE,
+        label=f"inverting {len(inputs) * len(layers)} descriptor{'s' * (len(inputs) * len(layers) > 1)}",
+    )
+
+
+def inverted(outcome: Outcome) -> Inverted:
+    """What a job that was done to its end left."""
+    units, made = zip(*outcome.each(), strict=True)
+    network: Network = outcome.job.worker.network  # type: ignore[attr-defined]
+
+    def stacked(name: str) -> Tensor:
+        return torch.stack([each.arrays[name] for each in made])
+
+    layers: tuple[Any, ...] = tuple(unit.values["layer"] for unit in units)
+    original = stacked("original")
+    return Inverted(
+        names=tuple(unit.values["label"] for unit in units),
+        layers=layers,
+        original=original,
+        x=stacked("x"),
+        saved=stacked("saved"),
+        loss=torch.tensor([each.facts["loss"] for each in made]),
+        loss_saved=torch.tensor([each.facts["saved"] for each in made]),
+        loss_other=torch.cat(
+            [others(network, original[[each == layer for each in layers]], layer) for layer in dict.fromkeys(layers)]
+        ),
+        seconds=outcome.seconds([unit.name for unit in units]) / len(units),
+    )
+
+
+def others(network: Network, x: Tensor, layer: str) -> Tensor:
+    """(A,) the mean relative loss of the descriptors of all other inputs (A, *space.shape)."""
+    found = describe(network.frozen, x, layer).cpu()
+    table = torch.stack([relative_loss(found, one.expand_as(found)) for one in found])
+    table.fill_diagonal_(torch.nan)
+    return table.nanmean(1)
