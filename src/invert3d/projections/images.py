@@ -38,7 +38,8 @@ class ClipImage(Projection):
 @plain("projection", "clip_contributions")
 class ClipContributions(Projection):
     """Pixels of little influence become the ``mean``: those whose contribution ``|sum over channels of
-    dL/dx (x - mean)|`` is among the lowest ``percentile`` of the picture (*The Essence of Pose*, 3.1, after Yosinski et al. 2015).
+    dL/dx (x - mean)|`` is among the lowest ``percentile`` of the picture (*The Essence of Pose*, 3.1, after Yosinski et
+    al. 2015).
 
     It reads the gradient at the x that was scored.
     """

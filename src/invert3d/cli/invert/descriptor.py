@@ -62,7 +62,8 @@ def invert_descriptor(
 
     network = opening.open(model)
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
-    job = descriptors_job(network, inputs, split_names(making.layer), making.recipe, making.steps, making.starts)
+    layers = split_names(making.layer) or []
+    job = descriptors_job({"": network}, inputs, layers, making.recipe, steps=making.steps, starts=making.starts)
     run = run.at(f"runs/descriptor-{Path(network.name.split(':')[-1].replace(' ', '-')).stem}")
     outcome = execute(job, run).whole()
     with Meter("drawing", show=run.progress):

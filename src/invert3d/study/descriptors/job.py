@@ -82,23 +82,25 @@ def invert_descriptor(
         raise ValueError(f"give a batch of inputs, x[None] for one: this is {tuple(inputs.shape)}")
     named = {f"{i:04d}": each for i, each in enumerate(inputs)}
     names = [layers] if isinstance(layers, str) else list(layers)
-    return inverted(execute(descriptors_job(network, named, names, recipe, steps, starts), options.into(out)).whole())
+    job = descriptors_job({"": network}, named, names, recipe, steps=steps, starts=starts)
+    return inverted(execute(job, options.into(out)).whole())
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvertDescriptors:
-    """The worker: a batch of inputs at one layer."""
+    """The worker: a batch of inputs at one layer of one network."""
 
-    network: Network
+    networks: Mapping[str, Network]
     recipes: Mapping[str, Recipe]
 
     @property
     def device(self) -> str:
-        """Where the network is."""
-        return str(self.network.frozen.device)
+        """Where the networks are."""
+        return str(next(iter(self.networks.values())).frozen.device)
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
-        frozen, layer = self.network.frozen, units[0].values["layer"]
+        key, layer = (units[0].values[name] for name in ("network", "layer"))
+        frozen = self.networks[key].frozen
         original = torch.stack([unit.values["x"] for unit in units]).to(frozen.device)
         wanted, recipe = describe(frozen, original, layer), self.recipes[layer]
         result, left = run_stages(
@@ -126,53 +128,59 @@ class InvertDescriptors:
 
 
 def descriptors_job(
-    network: Network,
+    networks: Mapping[str, Network],
     inputs: Mapping[str, Tensor],
     layers: Sequence[str],
     recipe: str = "ours",
+    *,
     steps: int | None = None,
     starts: int | None = None,
 ) -> Job:
-    """The job of inverting what layers make of named inputs (*space.shape).
+    """The job of inverting what layers of one or more networks of the same space make of named inputs (*space.shape).
 
-    Raises ValueError for no input or layer, an input that is not legal, or a layer that cannot be inverted.
+    A unit is called after the network, the input and the layer. Raises ValueError for no input or layer, an input that
+    is not legal, or a layer that cannot be inverted.
     """
     if not inputs or not layers:
         raise ValueError(f"name at least one {'layer' if inputs else 'input'} to invert")
-    x = torch.stack(list(inputs.values()))
-    network.frozen.space.validate(x)
-    sizes = {layer: describe(network.frozen, x[:2], layer)[0].numel() for layer in layers}
-    family = network.frozen.space.name
-    recipes = {layer: descriptor_recipe(recipe, layer, family=family, steps=steps, starts=starts) for layer in layers}
+    x, space = torch.stack(list(inputs.values())), next(iter(networks.values())).frozen.space
+    space.validate(x)
+    sizes = {
+        key: {layer: describe(network.frozen, x[:2], layer)[0].numel() for layer in layers}
+        for key, network in networks.items()
+    }
+    made = {layer: descriptor_recipe(recipe, layer, family=space.name, steps=steps, starts=starts) for layer in layers}
     return Job(
         kind="descriptors",
         units=tuple(
             Unit(
-                name=file_name(f"{label}-{layer}"),
-                cost=recipes[layer].starts,
-                group=layer,
-                values={"layer": layer, "label": label, "x": each},
+                name=file_name("-".join(part for part in (key, label, layer) if part)),
+                cost=made[layer].starts,
+                group=f"{key}/{layer}",
+                values={"network": key, "layer": layer, "label": label, "x": each},
             )
+            for key in networks
             for layer in layers
             for label, each in inputs.items()
         ),
-        worker=InvertDescriptors(network=network, recipes=recipes),
+        worker=InvertDescriptors(networks=networks, recipes=made),
         settings={
-            "model": network.name,
-            "weights": fingerprint(network.frozen.model),
-            "layers": sizes,
-            "recipe": recipe_table(next(iter(recipes.values()))),
+            "networks": {
+                key: {"model": each.name, "weights": fingerprint(each.frozen.model), "layers": sizes[key]}
+                for key, each in networks.items()
+            },
+            "recipe": recipe_table(next(iter(made.values()))),
             "inputs": digest(x),
         },
         capacity=AT_ONCE,
-        label=f"inverting {len(inputs) * len(layers)} descriptor{'s' * (len(inputs) * len(layers) > 1)}",
+        label=f"inverting {len(inputs) * len(layers) * len(networks)} descriptors",
     )
 
 
-def inverted(outcome: Outcome) -> Inverted:
-    """What a job that was done to its end left."""
-    units, made = zip(*outcome.each(), strict=True)
-    network: Network = outcome.job.worker.network  # type: ignore[attr-defined]
+def inverted(outcome: Outcome, key: str = "") -> Inverted:
+    """What a job that was done to its end left of one network."""
+    units, made = zip(*(each for each in outcome.each() if each[0].values["network"] == key), strict=True)
+    network: Network = outcome.job.worker.networks[key]  # type: ignore[attr-defined]
 
     def stacked(name: str) -> Tensor:
         return torch.stack([each.arrays[name] for each in made])

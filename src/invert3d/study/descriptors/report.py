@@ -22,11 +22,11 @@ NOTE = (
 def write_descriptors(outcome: Outcome, network: Network) -> dict[str, Any]:
     """table.json, figure.png, index.html, and what was found as files in ``inverted``, of a job of inversions, into its
     folder. Returns the table."""
-    found, settings = inverted(outcome), outcome.job.settings
+    found, settings = inverted(outcome), outcome.job.settings["networks"][""]
     names = [f"{name}-{layer}" for name, layer in zip(found.names, found.layers, strict=True)]
     write_inputs(outcome.path / "inverted", names, found.saved, network.frozen.space)
     table = {
-        "title": f"Inputs that {settings['model']} describes alike, recipe {settings['recipe']['name']}",
+        "title": f"Inputs that {settings['model']} describes alike, recipe {outcome.job.settings['recipe']['name']}",
         "columns": list(COLUMNS),
         "rows": rows_of(found, settings["layers"]),
         "note": f"{NOTE} {found.seconds:.1f} s an input.",

@@ -1,0 +1,91 @@
+"""What of a picture is left in its reconstruction: edges by direction, colors, the border of the sky."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+#: share of shifted places at which an edge is found by accident
+FALSE_ALARMS = 0.1
+#: pixels that an edge may be beside its place
+SLACK = 1.0
+#: pixels that edges are moved by to see how often they are found by accident
+SHIFTS = (-20.0, -16.0, -12.0, -8.0, 8.0, 12.0, 16.0, 20.0)
+
+
+def slopes(picture: Float[Tensor, "3 h w"]) -> Float[Tensor, "2 h w"]:
+    """The derivative of the brightness to the right and down, by Sobel's filters."""
+    gray = (picture * picture.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+    across = gray.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    kernels = torch.stack([across, across.T])[:, None]
+    return F.conv2d(F.pad(gray[None, None], (1, 1, 1, 1), mode="replicate"), kernels)[0]
+
+
+def strengths(
+    picture: Float[Tensor, "3 h w"], places: Float[Tensor, "m 2"], angles: Float[Tensor, "m"]
+) -> Float[Tensor, "m"]:
+    """How strong edges at places (column, row) are that run at angles (radians from the horizontal, clockwise): the
+    slope of the brightness across them, the largest within ``SLACK`` pixels."""
+    found = slopes(picture)
+    across = torch.stack([-angles.sin(), angles.cos()], 1)
+    best = torch.zeros(len(places))
+    for step in (-SLACK, 0.0, SLACK):
+        here = (places + step * across).round().long()
+        column, row = here[:, 0].clamp(0, picture.shape[2] - 1), here[:, 1].clamp(0, picture.shape[1] - 1)
+        best = torch.maximum(best, (found[:, row, column].T * across).sum(1).abs())
+    return best
+
+
+def edges_found(
+    picture: Float[Tensor, "3 h w"], places: Float[Tensor, "m 2"], angles: Float[Tensor, "m"]
+) -> Bool[Tensor, "m"]:
+    """Which edges a picture shows: those that are stronger at their places than all but ``FALSE_ALARMS`` of the same
+    edges are when they are moved across themselves by ``SHIFTS``, and wrap around. Of a flat picture none."""
+    size = places.new_tensor([picture.shape[2], picture.shape[1]])
+    across = torch.stack([-angles.sin(), angles.cos()], 1)
+    away = torch.cat([strengths(picture, (places + shift * across) % size, angles) for shift in SHIFTS])
+    return strengths(picture, places, angles) > away.quantile(1 - FALSE_ALARMS) if len(away) else angles > angles
+
+
+def color_correlation(one: Float[Tensor, "3 h w"], other: Float[Tensor, "3 h w"]) -> float:
+    """The correlation of two pictures in color alone: of red against green and of blue against yellow, the mean."""
+
+    def opponent(picture: Tensor) -> Tensor:
+        red, green, blue = picture.double()
+        return torch.stack([red - green, blue - (red + green) / 2]).flatten(1)
+
+    a, b = (each - each.mean(1, keepdim=True) for each in (opponent(one), opponent(other)))
+    return float(((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)).mean())
+
+
+def sky_overlap(picture: Float[Tensor, "3 h w"], sky: Bool[Tensor, "h w"]) -> float:
+    """IoU of the sky with what is brighter, or what is darker, than Otsu's threshold, whichever is more alike."""
+    gray = picture.mean(0).numpy(force=True)
+    counts, edges = np.histogram(gray, 64)
+    middles = (edges[:-1] + edges[1:]) / 2
+    low = np.cumsum(counts)
+    high = low[-1] - low
+    sums = np.cumsum(counts * middles)
+    means = sums / np.maximum(low, 1), (sums[-1] - sums) / np.maximum(high, 1)
+    bright = torch.from_numpy(gray > edges[1:][np.argmax(low * high * (means[0] - means[1]) ** 2)])
+    return max(overlap(bright, sky), overlap(~bright, sky))
+
+
+def overlap(one: Bool[Tensor, "h w"], other: Bool[Tensor, "h w"]) -> float:
+    """Intersection over union; 0 of two empty masks."""
+    return float((one & other).sum() / (one | other).sum().clamp_min(1))
+
+
+def interval(
+    values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """A bootstrap interval of a statistic of numbers (n,), of pictures for one: percentiles of 2,000 resamples."""
+    from scipy.stats import bootstrap
+
+    if len(values) < 2 or np.ptp(values) == 0:
+        return float(statistic(values)), float(statistic(values))
+    found = bootstrap((values,), statistic, n_resamples=2000, confidence_level=level, method="percentile", rng=seed)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -1,0 +1,220 @@
+"""``invert3d evaluate descriptor``: what is kept of a picture, measured in a world whose edges are known.
+
+*The Essence of Pose* (section 5.2) saw that reconstructions of a pose network keep edges that point toward the main
+vanishing point, and neither color nor texture. Here held-out terraces are inverted from several networks by one
+recipe, and every true edge that the original shows is looked for in the reconstruction, by the direction that it runs
+in and by what it is. What the recipe itself prefers shows in a network of shuffled weights, what any network keeps in
+one that was trained for another task. And the same scene is described with one thing changed: how far does the
+descriptor move?
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invert3d.data.worlds.terraces import PAINTS, WINDOWS
+from invert3d.data.worlds.true_edges import Direction, Kind
+from invert3d.data.worlds.two_views import Changes, View, make_views
+from invert3d.engine.space import Image
+from invert3d.evaluate.descriptors import color_correlation, edges_found, interval, sky_overlap
+from invert3d.jobs.execute import Outcome
+from invert3d.methods.descriptors import describe
+from invert3d.objectives.features import relative_loss
+from invert3d.opening.networks import Network
+from invert3d.ops.seeds import HELD_OUT
+from invert3d.study.controls import randomized_detector
+from invert3d.study.descriptors.job import inverted
+
+#: a picture with fewer samples of a group of edges is not counted for it
+LEAST = 20
+NAMES = {
+    Direction.STREET: "along the street",
+    Direction.VERTICAL: "vertical",
+    Direction.DEPTH: "away from the street",
+    Direction.OTHER: "other",
+}
+KINDS = {Kind.SILHOUETTE: "border of the sky", Kind.SOLID: "other edges of solids", Kind.PAINTED: "painted"}
+#: what is changed in a scene
+VARIANTS: dict[str, Changes] = {
+    "other colors": Changes(colors=True),
+    "other light": Changes(light=True),
+    "no cornices": Changes(cornices=False),
+    "camera walks by 5 degrees": Changes(turn=5.0),
+    "camera walks by 20 degrees": Changes(turn=20.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A held-out picture: its number, what is known of it, the picture (3, S, S), and which of its edges it shows."""
+
+    number: int
+    view: View
+    picture: Tensor
+    shown: np.ndarray
+
+
+def picture_side(networks: Mapping[str, Network]) -> int:
+    """The height and width of the pictures that networks take. Raises ValueError for other inputs, or several sizes."""
+    sizes = {
+        (space.height, space.width) if isinstance(space := network.frozen.space, Image) else (0, 1)
+        for network in networks.values()
+    }
+    if len(sizes) > 1 or any(high != wide for high, wide in sizes):
+        raise ValueError(f"{', '.join(networks)} must all take square pictures of one size")
+    return sizes.pop()[0]
+
+
+def scenes(count: int, size: int, first: int = 0) -> list[Scene]:
+    """The first ``count`` held-out terraces from a number, with the edges that are found in the originals."""
+    return [scene_of(number, size) for number in range(first, first + count)]
+
+
+def scene_of(number: int, size: int) -> Scene:
+    """One of them."""
+    view = make_views(number, size=size, seed=HELD_OUT, edges=True)[0]
+    picture = pictured(view)
+    return Scene(number=number, view=view, picture=picture, shown=found_in(picture, view))
+
+
+def pictured(view: View) -> Tensor:
+    """The picture of a view, (3, S, S) in [0, 1]."""
+    return torch.from_numpy(view.image).permute(2, 0, 1).float() / 255
+
+
+def found_in(picture: Tensor, view: View) -> np.ndarray:
+    """Which of the true edges of a view (M,) a picture (3, S, S) shows, those of each direction for themselves: one
+    that is full of vertical lines shows no vertical edge by that."""
+    assert view.edges is not None
+    places, angles = (torch.from_numpy(each).float() for each in (view.edges.places, view.edges.angles))
+    found = np.zeros(len(places), bool)
+    for direction in Direction:
+        own = view.edges.directions == direction
+        found[own] = edges_found(picture, places[own], angles[own]).numpy()
+    return found
+
+
+def groups(view: View) -> dict[str, np.ndarray]:
+    """Which of the true edges (M,) are of each group."""
+    assert view.edges is not None
+    directions, kinds = view.edges.directions, view.edges.kinds
+    street = directions == Direction.STREET
+    found = {f"{name}, all": directions == each for each, name in NAMES.items()}
+    found |= {f"{name}, all": kinds == each for each, name in KINDS.items()}
+    found |= {f"along the street, {name}": street & (kinds == each) for each, name in KINDS.items()}
+    found |= {f"not along the street, {name}": ~street & (kinds == each) for each, name in KINDS.items()}
+    return found | {"not along the street, all": ~street, "all": street | ~street}
+
+
+def control(network: Network, known: Sequence[Scene], seed: int = 0) -> Network:
+    """The same network with shuffled weights."""
+    frozen = network.frozen
+    pictures = frozen.space.encode(torch.stack([scene.picture for scene in known[:16]]))
+    assert isinstance(pictures, Tensor)
+    model = randomized_detector(frozen.model, pictures, seed)
+    return replace(network, name=f"{network.name} shuffled", frozen=frozen.on(frozen.space, model), card=None)
+
+
+def kept_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
+    """A row of each network, layer and group of edges, of a job of ``descriptors_job`` on the pictures of scenes: the
+    share of edges that is found, a mean of pictures with its 95 % bootstrap interval. An edge that the original does
+    not show is not asked for. The rows of ``original`` say how many it shows."""
+    rows = []
+    for key, layer, pictures, _ in reconstructions(outcome, known):
+        per_group: dict[str, list[float]] = {}
+        for scene, picture in zip(known, pictures, strict=True):
+            hits = found_in(picture, scene.view)
+            for name, members in groups(scene.view).items():
+                asked = members & scene.shown
+                if asked.sum() >= LEAST:
+                    per_group.setdefault(name, []).append(float(hits[asked].mean()))
+        rows += [row_of({"network": key, "layer": layer, "edges": name}, found) for name, found in per_group.items()]
+    return rows
+
+
+def row_of(names: Mapping[str, str], values: Sequence[float]) -> dict[str, Any]:
+    """A row: a mean of pictures and its interval."""
+    low, high = interval(np.array(values))
+    mean, low, high = (round(each, 4) for each in (float(np.mean(values)), low, high))
+    return {**names, "pictures": len(values), "found": mean, "low": low, "high": high}
+
+
+def reconstructions(outcome: Outcome, known: Sequence[Scene]) -> list[tuple[str, str, Tensor, Tensor]]:
+    """Network, layer, reconstructions (A, 3, S, S) as saved and their relative losses (A,), in the order of scenes."""
+    found = []
+    for key in outcome.job.settings["networks"]:
+        whole = inverted(outcome, key)
+        for layer in dict.fromkeys(whole.layers):
+            own = torch.tensor([each == layer for each in whole.layers])
+            assert int(own.sum()) == len(known)
+            found.append((key, layer, whole.saved[own].cpu().float(), whole.loss_saved[own]))
+    return found
+
+
+def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
+    """A row of each network and layer: relative loss, correlation in color, overlap of the sky where a tenth to nine
+    tenths of the picture are sky; means of pictures."""
+    rows = []
+    skies = [torch.from_numpy(scene.view.sky) for scene in known]
+    partly = [i for i, sky in enumerate(skies) if 0.1 <= float(sky.float().mean()) <= 0.9]
+    originals = torch.stack([scene.picture for scene in known])
+    whole = [("original", "-", originals, torch.zeros(len(known))), *reconstructions(outcome, known)]
+    for key, layer, pictures, losses in whole:
+        colors = [color_correlation(*pair) for pair in zip(pictures, originals, strict=True)]
+        overlaps = [sky_overlap(pictures[i], skies[i]) for i in partly]
+        rows.append(
+            {
+                "network": key,
+                "layer": layer,
+                "relative loss": round(float(losses.mean()), 4),
+                "color correlation": round(float(np.mean(colors)), 4),
+                "IoU of the sky": round(float(np.mean(overlaps)), 4) if overlaps else None,
+            }
+        )
+    return rows
+
+
+def moved_rows(networks: Mapping[str, Network], layers: Sequence[str], known: Sequence[Scene]) -> list[dict[str, Any]]:
+    """A row of each network, layer and change: how far the descriptor of a scene moves, as a relative loss, and the
+    same over how far another scene is; means of scenes."""
+    size = known[0].picture.shape[-1]
+    changed = {name: torch.stack([again(scene, change, size) for scene in known]) for name, change in VARIANTS.items()}
+    changed["other paint"] = torch.stack([again(scene, Changes(paint=other_paint(scene)), size) for scene in known])
+    pictures = torch.stack([scene.picture for scene in known])
+    rows = []
+    for key, network in networks.items():
+        for layer in layers:
+            own = describe(network.frozen, pictures, layer)
+            away = float(relative_loss(own.roll(1, 0), own).mean())
+            for name, other in changed.items():
+                moved = float(relative_loss(describe(network.frozen, other, layer), own).mean())
+                names = {"network": key, "layer": layer, "change": name}
+                rows.append({**names, "relative loss": round(moved, 4), "over another scene's": round(moved / away, 4)})
+    return rows
+
+
+def again(scene: Scene, changes: Changes, size: int) -> Tensor:
+    """The picture of a scene with changes."""
+    return pictured(make_views(scene.number, size=size, seed=HELD_OUT, changes=changes)[0])
+
+
+def other_paint(scene: Scene) -> str:
+    """The paint after a scene's own in ``PAINTS``."""
+    names = list(PAINTS)
+    return names[(scene.view.style // len(WINDOWS) + 1) % len(names)]
+
+
+def headline(rows: Sequence[Mapping[str, Any]], pose: str, style: str) -> dict[str, float]:
+    """Headline numbers: the share of edges that is found from fc5, along the street and elsewhere."""
+    table = {(row["network"], row["layer"], row["edges"]): row["found"] for row in rows}
+    asked = {
+        "edge_recall_vanishing_fc5": (pose, "fc5", "along the street, all"),
+        "edge_recall_other_fc5": (pose, "fc5", "not along the street, all"),
+        "edge_recall_vanishing_style": (style, "fc5", "along the street, all"),
+        "edge_recall_other_style": (style, "fc5", "not along the street, all"),
+    }
+    return {name: table[key] for name, key in asked.items() if key in table}
