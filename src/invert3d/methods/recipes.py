@@ -82,7 +82,7 @@ def in_family(recipe: Recipe, family: str) -> Recipe:
     """A recipe with the settings that it has for a family of networks; without any for others, it is as it stands.
 
     The settings are a table like that of the recipe with only what differs: of a list, as many tables as the recipe
-    has. Raises ValueError for what does not fit.
+    has. A table with a name takes the place of the recipe's, and so does a list of them. Raises ValueError for what does not fit.
     """
     table = recipe_table(recipe)
     changes = table.pop("families", {}).get(family, {})
@@ -93,11 +93,12 @@ def in_family(recipe: Recipe, family: str) -> Recipe:
 
 
 def _changed(value: Any, changes: Any, where: str) -> Any:
-    """A plain value with changes: tables are changed key by key, lists of tables item by item."""
-    if isinstance(value, dict) and isinstance(changes, dict):
+    """A plain value with changes: tables are changed key by key, lists of tables item by item; but a table with a name,
+    and a list of such, takes the place of what was there."""
+    if isinstance(value, dict) and isinstance(changes, dict) and "name" not in changes:
         return value | {key: _changed(value.get(key), each, f"{where}, {key}") for key, each in changes.items()}
     tables = isinstance(changes, list) and changes and all(isinstance(each, dict) for each in changes)
-    if tables and isinstance(value, list):
+    if tables and isinstance(value, list) and not all("name" in each for each in changes):
         if len(value) != len(changes):
             raise ValueError(f"{where} has {len(value)} parts, not {len(changes)}; {{}} leaves one as it is")
         return [_changed(*pair, where) for pair in zip(value, changes, strict=True)]

@@ -1,6 +1,7 @@
 """Objectives on what a layer of the model says: inversion of representations.
 
-In all of them phi is the output of a ``layer`` and phi_0 (B, ...), the target, is what it shall be.
+In all of them phi is the output of a ``layer`` and phi_0 (B, ...), the target, is what it shall be. Recipes leave the
+layer open (``methods.descriptors``).
 """
 
 import torch
@@ -32,7 +33,7 @@ class FeatureMatch(Objective):
 class FeatureDistance(Objective):
     """``|phi(x) - phi_0|``, the first term of equation 2 of *The Essence of Pose*."""
 
-    layer: str
+    layer: str = ""
 
     @property
     def taps(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -46,7 +47,7 @@ class FeatureDistance(Objective):
 class RelativeLoss(Objective):
     """``|phi(x) - phi_0| / (|phi(x)| + |phi_0|)``, from 0 to 1 (*The Essence of Pose*, equation 3)."""
 
-    layer: str
+    layer: str = ""
 
     @property
     def taps(self) -> tuple[str, ...]:  # type: ignore[override]

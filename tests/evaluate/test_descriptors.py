@@ -1,0 +1,83 @@
+"""What is left of a picture: edges, color and sky, on pictures where it is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from invert3d.evaluate.descriptors import (
+    color_correlation,
+    edges_found,
+    interval,
+    overlap,
+    sky_overlap,
+    slopes,
+    strengths,
+)
+
+
+def step_at(column: int, size: int = 60) -> torch.Tensor:
+    """Dark on the left of a column, light on its right."""
+    picture = torch.full((3, size, size), 0.2)
+    picture[:, :, column:] = 0.8
+    return picture
+
+
+def vertical(column: float, count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places on a vertical edge and their angles."""
+    rows = torch.arange(count) + 15.0
+    return torch.stack([torch.full((count,), column), rows], 1), torch.full((count,), math.pi / 2)
+
+
+def test_slopes_are_those_of_a_slow_loop() -> None:
+    picture = torch.rand(3, 9, 11, generator=torch.Generator().manual_seed(0))
+    gray = 0.299 * picture[0] + 0.587 * picture[1] + 0.114 * picture[2]
+    weights = torch.tensor([1.0, 2, 1]) / 8
+    expected = sum(weights[k] * (gray[3 + k - 1, 6] - gray[3 + k - 1, 4]) for k in range(3))
+    assert torch.isclose(slopes(picture)[0, 3, 5], expected)
+    expected = sum(weights[k] * (gray[4, 4 + k] - gray[2, 4 + k]) for k in range(3))
+    assert torch.isclose(slopes(picture)[1, 3, 5], expected)
+
+
+def test_an_edge_is_found_in_its_direction_only() -> None:
+    places, angles = vertical(29.5)
+    assert (strengths(step_at(30), places, angles) > 0.2).all()
+    assert strengths(step_at(30), places, torch.zeros_like(angles)).abs().max() < 1e-6
+    assert edges_found(step_at(30), places, angles).all()
+    assert not edges_found(step_at(30), places, torch.zeros_like(angles)).any()
+    assert not edges_found(step_at(40), places, angles).any()
+    assert not edges_found(torch.full((3, 60, 60), 0.5), places, angles).any()
+    assert not len(edges_found(step_at(30), places[:0], angles[:0]))
+
+
+def test_in_noise_a_tenth_is_found() -> None:
+    generator = torch.Generator().manual_seed(1)
+    places = 100 * torch.rand(4000, 2, generator=generator) - 0.5
+    angles = math.pi * torch.rand(4000, generator=generator)
+    found = edges_found(torch.rand(3, 100, 100, generator=generator), places.clamp(0, 99), angles)
+    assert abs(found.float().mean() - 0.1) < 0.02
+
+
+def test_color_is_compared_without_brightness() -> None:
+    picture = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    assert color_correlation(picture, 0.5 * picture + 0.2) > 0.999
+    assert abs(color_correlation(picture, picture.mean(0, keepdim=True).expand(3, -1, -1))) < 1e-6
+    assert color_correlation(picture, 1 - picture) < -0.999
+
+
+def test_a_bright_or_a_dark_sky_is_found() -> None:
+    sky = torch.zeros(40, 40, dtype=torch.bool)
+    sky[:15] = True
+    for bright in (0.9, 0.1):
+        picture = torch.where(sky, torch.tensor(bright), torch.tensor(0.5)).expand(3, -1, -1)
+        assert sky_overlap(picture, sky) == 1
+    assert overlap(sky, ~sky) == 0 and overlap(sky & False, sky & False) == 0
+
+
+def test_an_interval_holds_the_mean() -> None:
+    values = np.random.default_rng(0).normal(2, 1, 50)
+    low, high = interval(values)
+    assert low < values.mean() < high and high - low < 1
+    assert interval(np.full(5, 0.3)) == (0.3, 0.3)
