@@ -18,7 +18,7 @@ from invert3d.engine.state import State
 from invert3d.models.detectors.centernet3d import CenterNet3D
 from invert3d.models.detectors.thin import thin_adapter
 from invert3d.objectives.classes import ClassScore, CrossEntropy
-from invert3d.objectives.features import FeatureMatch
+from invert3d.objectives.features import FeatureDistance, FeatureMatch, RelativeLoss
 from invert3d.ops.layouts import Layout
 from invert3d.priors.points import Repulsion
 from invert3d.priors.statistics import BatchNormStatistics
@@ -42,6 +42,8 @@ from invert3d.testing import (
 #: what cannot be made without saying more
 EXAMPLES: dict[tuple[str, str], Any] = {
     ("objective", "feature_match"): FeatureMatch(layer="features"),
+    ("objective", "feature_distance"): FeatureDistance(layer="features"),
+    ("objective", "relative_loss"): RelativeLoss(layer="features"),
     ("projection", "clip"): Clip(low=-0.3, high=0.4),
     ("projection", "every"): Every(period=2, projection=KnnSmooth(k=3)),
     ("prior", "batch_norm_statistics"): BatchNormStatistics(layers=("norm",)),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from invert3d.priors.images import Nearness, PublishedVariation, TotalVariation
+from invert3d.priors.images import IsotropicVariation, Nearness, PublishedVariation, TotalVariation
 from invert3d.testing import blank_state
 
 
@@ -64,3 +64,18 @@ def test_nearness_is_the_mean_change_since_the_start() -> None:
     state = blank_state(pictures(), range(3))
     state.start = state.x + torch.tensor([0.1, -0.2, 0.0], dtype=torch.float64)[:, None, None, None]
     assert torch.allclose(Nearness()(state), torch.tensor([0.1, 0.2, 0.0], dtype=torch.float64))
+
+
+def test_isotropic_variation_is_equation_1_of_the_essence_of_pose() -> None:
+    x = pictures()
+    for picture, found in zip(x, value(IsotropicVariation(floor=0.0), x), strict=True):
+        expected = 0.0
+        for channel in picture.tolist():
+            for i in range(5):
+                for j in range(8):
+                    right, below = channel[i][j + 1] - channel[i][j], channel[i + 1][j] - channel[i][j]
+                    expected += (right**2 + below**2) ** 0.5
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+    flat = torch.full((1, 3, 6, 9), 0.5, requires_grad=True)
+    (slope,) = torch.autograd.grad(value(IsotropicVariation(), flat).sum(), flat)
+    assert slope.isfinite().all()

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from invert3d.parameterizations.images import Normalized
-from invert3d.projections.images import Blur, ClipImage, blurred
+from invert3d.projections.images import Blur, ClipContributions, ClipImage, blurred
 from invert3d.testing import blank_state
 
 
@@ -74,3 +74,28 @@ def test_a_blurred_picture_keeps_its_mean_and_its_range() -> None:
 def test_a_blur_that_is_none_is_refused(settings: dict) -> None:
     with pytest.raises(ValueError, match="period of at least 1 and sigmas above 0"):
         Blur(**settings)
+
+
+def test_pixels_that_contribute_little_become_the_mean() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, gradient = torch.rand(2, 3, 5, 4, generator=generator), torch.randn(2, 3, 5, 4, generator=generator)
+    mean = (0.4, 0.5, 0.6)
+    state = blank_state(x)
+    state.gradient = gradient
+    found = ClipContributions(percentile=25, mean=mean)(state)
+    for k in range(2):
+        table = {}
+        for i in range(5):
+            for j in range(4):
+                parts = [float(gradient[k, c, i, j] * (x[k, c, i, j] - mean[c])) for c in range(3)]
+                table[i, j] = abs(sum(parts))
+        least = sorted(table, key=table.__getitem__)[:5]  # a quarter of 20
+        for (i, j), _ in table.items():
+            kept = torch.equal(found[k, :, i, j], x[k, :, i, j])
+            assert kept != ((i, j) in least)
+            assert kept or torch.allclose(found[k, :, i, j], torch.tensor(mean))
+
+
+def test_a_percentile_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="between 0 and 100"):
+        ClipContributions(percentile=120)

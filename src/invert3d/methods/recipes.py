@@ -82,7 +82,9 @@ def in_family(recipe: Recipe, family: str) -> Recipe:
     """A recipe with the settings that it has for a family of networks; without any for others, it is as it stands.
 
     The settings are a table like that of the recipe with only what differs: of a list, as many tables as the recipe
-    has. A table with a name takes the place of the recipe's, and so does a list of them. Raises ValueError for what does not fit.
+    has. A table with a name takes the place of the recipe's, and so does a list of them.
+
+    Raises ValueError for what does not fit.
     """
     table = recipe_table(recipe)
     changes = table.pop("families", {}).get(family, {})

@@ -1,0 +1,64 @@
+"""The page of a search: the best trials, how the loss depends on each value, and the best recipe as a file."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from invert3d.jobs.execute import Outcome
+from invert3d.jobs.provenance import command_line, environment
+from invert3d.jobs.report import save_table
+from invert3d.methods.ranges import Range
+from invert3d.methods.recipes import recipe_toml
+from invert3d.ops.files import write_bytes
+from invert3d.study.descriptors.search import Trials, trials_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHOWN = 20  # trials in the table
+
+
+def write_search(outcome: Outcome) -> dict[str, Any]:
+    """table.json, best.toml, figure.png and index.html into the folder of a search, as far
+    as it is done. Returns the table."""
+    from invert3d.view.figures import save_png
+    from invert3d.view.page import Table, write_page
+
+    found, folder, ranges = trials_of(outcome), outcome.path, outcome.job.worker.ranges  # type: ignore[attr-defined]
+    rows = [
+        {"trial": name, "relative loss": f"{loss:.4f}", **values}
+        for name, loss, values in zip(found.names, found.losses, found.values, strict=True)
+    ]
+    title = f"{len(rows)} trials: {outcome.job.settings['layer']} of {outcome.job.settings['model']}"
+    note = "Relative loss: the mean of what is in the files. best.toml is the recipe of the best trial."
+    write_bytes(folder / "best.toml", recipe_toml(found.best).encode())
+    table = save_table(folder, title, rows[:SHOWN], note)
+    save_png(scatter(found, ranges), folder / "figure.png")
+    weights = [[path, "-" if math.isnan(share) else round(share, 3)] for path, share in found.importance.items()]
+    write_page(
+        folder / "index.html",
+        title=title,
+        subtitle=note,
+        pictures=[("Every trial", folder / "figure.png")],
+        tables=[
+            Table(title="Importance of each value", columns=["value", "share"], rows=weights),
+            Table(title="The best trials", columns=table["columns"], rows=table["rows"]),
+        ],
+        recipe=recipe_toml(found.best),
+        provenance={"command": command_line(), **environment()},
+    )
+    return table
+
+
+def scatter(found: Trials, ranges: Sequence[Range]) -> "Image":
+    """The loss of every trial over each value, a plot of each."""
+    from invert3d.view.scatter import Over, scatter_plots
+
+    over = {}
+    for each in ranges:
+        own = [values[each.path] for values in found.values]
+        if each.choices:
+            over[each.path] = Over([each.choices.index(one) for one in own], names=list(map(str, each.choices)))
+        else:
+            over[each.path] = Over(list(map(float, own)), log=each.log)
+    return scatter_plots(over, found.losses, y_label="relative loss", title="Relative loss of every trial")
