@@ -12,7 +12,7 @@ WANTED = torch.tensor([[3.0, 4.0], [1.0, 0.0]], dtype=torch.double)
 
 
 def state_of(found: torch.Tensor):
-    state = blank_state(found)
+    state = blank_state(found, range(len(found)))
     state.features, state.view_target = {"fc5": found}, WANTED
     return state
 

@@ -80,7 +80,7 @@ def test_pixels_that_contribute_little_become_the_mean() -> None:
     generator = torch.Generator().manual_seed(0)
     x, gradient = torch.rand(2, 3, 5, 4, generator=generator), torch.randn(2, 3, 5, 4, generator=generator)
     mean = (0.4, 0.5, 0.6)
-    state = blank_state(x)
+    state = blank_state(x, range(2))
     state.gradient = gradient
     found = ClipContributions(percentile=25, mean=mean)(state)
     for k in range(2):
