@@ -14,17 +14,21 @@ import torch
 from torch import Tensor
 
 from invert3d.engine.model import Frozen
-from invert3d.methods.recipes import filled, load_recipe
+from invert3d.methods.recipes import filled, load_recipe, overridden
 from invert3d.methods.stages import Recipe
 
 
-def descriptor_recipe(name: str, layer: str, *, family: str | None = None, **overrides: Any) -> Recipe:
-    """A recipe by name or from a TOML file that inverts a layer, with the settings that it has for a family of inputs
-    (``points``, ``voxels``, ``image``) and some plain values replaced.
+def descriptor_recipe(recipe: str | Recipe, layer: str, *, family: str | None = None, **overrides: Any) -> Recipe:
+    """A recipe that inverts a layer: one by name or from a TOML file, with the settings that it has for a family of
+    inputs (``points``, ``voxels``, ``image``), or one that is given; with some plain values replaced.
 
     Raises ValueError for an unknown recipe or value.
     """
-    return filled(load_recipe(name, "descriptors", family=family, **overrides), {"layer": lambda _: layer})
+    if isinstance(recipe, str):
+        chosen = load_recipe(recipe, "descriptors", family=family, **overrides)
+    else:
+        chosen = overridden(recipe, overrides)
+    return filled(chosen, {"layer": lambda _: layer})
 
 
 @torch.no_grad()

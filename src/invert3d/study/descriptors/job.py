@@ -131,7 +131,7 @@ def descriptors_job(
     networks: Mapping[str, Network],
     inputs: Mapping[str, Tensor],
     layers: Sequence[str],
-    recipe: str = "ours",
+    recipe: str | Recipe = "ours",
     *,
     steps: int | None = None,
     starts: int | None = None,

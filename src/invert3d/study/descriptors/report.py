@@ -12,6 +12,11 @@ from invert3d.study.attacks.report import write_inputs
 from invert3d.study.descriptors.job import Inverted, inverted
 from invert3d.study.explaining.pictures import panel
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+    from invert3d.view.figures import Panel
+
 COLUMNS = ("input", "layer", "numbers", "relative loss", "relative loss, saved", "of another input")
 NOTE = (
     "Relative loss: |a - b| / (|a| + |b|) of two descriptors, 0 where a layer describes two inputs alike. Saved: of "
@@ -47,30 +52,18 @@ def rows_of(found: Inverted, sizes: dict[str, int]) -> list[list[Any]]:
 
 def draw(outcome: Outcome, network: Network, found: Inverted, table: dict[str, Any]) -> None:
     """figure.png and index.html: a row of each input, the original first, then what was found for each layer."""
-    from invert3d.view.figures import contact_sheet, save_png
+    from invert3d.view.figures import save_png
     from invert3d.view.gallery import Cloud
     from invert3d.view.page import Table, write_page
 
     space, folder = network.frozen.space, outcome.path
-    names, layers = (list(dict.fromkeys(each)) for each in (found.names, found.layers))
-    rows, cards = [], []
-    for name in names:
-        own = [i for i, each in enumerate(found.names) if each == name]
-        shown = [("original", found.original[own[0]], "")]
-        shown += [(found.layers[i], found.saved[i], f"relative loss {found.loss_saved[i]:.3f}") for i in own]
-        rows.append([panel(space, x.cpu(), None, "sequential", caption=words) for _, x, words in shown])
-        for (title, _, words), one in zip(shown, rows[-1], strict=True):
-            if not isinstance(space, Image) and one.cloud is not None:
-                cards.append(Cloud(name=title, row=name, points=one.cloud, cube=one.cube, caption=words))
-    sheet = contact_sheet(
-        rows[:24],
-        column_titles=["original", *layers],
-        row_titles=names[:24],
-        title=table["title"],
-        note=table["note"],
-        panel_size=(160, 160),
-    )
-    save_png(sheet, folder / "figure.png")
+    save_png(sheet_of(found, space, table["title"], table["note"]), folder / "figure.png")
+    cards = [
+        Cloud(name=title, row=name, points=one.cloud, cube=one.cube, caption=one.caption)
+        for name, row in rows_of_panels(found, space).items()
+        for title, one in row.items()
+        if not isinstance(space, Image) and one.cloud is not None
+    ]
     traces = joined_traces([made for _, made in outcome.each()])
     write_page(
         folder / "index.html",
@@ -83,4 +76,29 @@ def draw(outcome: Outcome, network: Network, found: Inverted, table: dict[str, A
             name: each.float().nanmean(1).tolist() if each.dim() > 1 else each.tolist() for name, each in traces.items()
         },
         provenance={"command": command_line(), **environment()},
+    )
+
+
+def rows_of_panels(found: Inverted, space: Space) -> "dict[str, dict[str, Panel]]":
+    """Of each input the original and, by layer, what was found."""
+    rows: dict[str, dict[str, Panel]] = {}
+    for i, name in enumerate(found.names):
+        row = rows.setdefault(name, {"original": panel(space, found.original[i].cpu(), None, "sequential")})
+        words = f"relative loss {found.loss_saved[i]:.3f}"
+        row[found.layers[i]] = panel(space, found.saved[i].cpu(), None, "sequential", caption=words)
+    return rows
+
+
+def sheet_of(found: Inverted, space: Space, title: str, note: str) -> "Picture":
+    """A row of each input, the original first, then what was found for each layer; at most 24."""
+    from invert3d.view.figures import contact_sheet
+
+    rows = dict(list(rows_of_panels(found, space).items())[:24])
+    return contact_sheet(
+        [list(row.values()) for row in rows.values()],
+        column_titles=list(next(iter(rows.values()))),
+        row_titles=list(rows),
+        title=title,
+        note=note,
+        panel_size=(160, 160),
     )

@@ -1,0 +1,109 @@
+"""The figures and tables of *The Essence of Pose* (Thatte, Sitzmann & Ruban).
+
+The PoseNet and the street views of the paper are not public: here a network of the same kind was trained on procedural
+terraces, and pictures are held-out ones. The paper's numbers stand beside ours to be read together.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from invert3d.jobs.execute import execute
+from invert3d.jobs.report import report
+from invert3d.methods.ranges import varied
+from invert3d.methods.recipes import load_recipe
+from invert3d.methods.stages import Recipe
+from invert3d.opening.inputs import read_inputs
+from invert3d.opening.networks import open_network
+from invert3d.registry import register
+from invert3d.study.descriptors.job import Inverted, descriptors_job, inverted
+from invert3d.study.descriptors.report import sheet_of
+from invert3d.study.papers.figure import FigureOptions
+
+PAPER = "The Essence of Pose"
+MODEL, LAYERS = "posenet-facades", ("conv4", "fc5")
+#: relative loss of the paper's best inversion without any prior (section 5.2); the layer is not stated
+THEIRS = 0.08
+NOTE = "Relative losses are means, of what is in the files (8 bits). The paper has 0.08 without priors."
+
+
+def recipes() -> dict[str, Recipe]:
+    """The recipes that are compared, by name."""
+    published = load_recipe("published", "descriptors")
+    bare = varied(published, {"objective.1.weight": 0.0, "objective.2.weight": 0.0})
+    return {
+        "published": published,
+        "published, no priors": bare,
+        "ours": load_recipe("ours", "descriptors", family="image"),
+    }
+
+
+def found_by(options: FigureOptions, world: str, name: str, recipe: Recipe, count: int) -> Inverted:
+    """Held-out pictures of a world, inverted from both layers by a recipe, in a run folder below the figure's."""
+    network = open_network(options.model or MODEL, device=options.device)
+    inputs = read_inputs([f"{world}:{k}" for k in range(count)], network.frozen.space)
+    job = descriptors_job({"": network}, inputs, LAYERS, recipe, steps=options.steps)
+    return inverted(execute(job, options.below(name.replace(", ", "-").replace(" ", "-"))).whole())
+
+
+def compared(options: FigureOptions, world: str, number: str, title: str) -> dict[str, Any]:
+    """Originals and what is found from either layer, by the published recipe and by ours, and a table."""
+    from invert3d.view.figures import save_png
+
+    rows, count = [], options.pictures or 6
+    for name in ("published", "ours"):
+        found = found_by(options, world, name, recipes()[name], count)
+        rows += rows_of(found, name)
+        save_png(
+            sheet_of(found, open_network(options.model or MODEL).frozen.space, f"{title}: {name}", NOTE),
+            options.folder / f"{name}.png",
+        )
+    return finished(options, number, title, rows)
+
+
+def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
+    """A row of each layer."""
+    rows = []
+    for layer in LAYERS:
+        own = torch.tensor([each == layer for each in found.layers])
+        losses = {"relative loss": found.loss_saved, "of another picture": found.loss_other}
+        means = {title: round(float(each[own].mean()), 4) for title, each in losses.items()}
+        rows.append(
+            {"recipe": name, "layer": layer, "pictures": int(own.sum()), **means, "seconds": round(found.seconds, 1)}
+        )
+    return rows
+
+
+def finished(options: FigureOptions, number: str, title: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The table and its page."""
+    drawn = [(path.stem, path) for path in sorted(options.folder.glob("*.png"))]
+    return report(options.folder, f"{title} ({PAPER}, {number})", rows, NOTE, drawn)
+
+
+@register("figure", "essence-of-pose/fig5")
+def figure5(options: FigureOptions) -> dict[str, Any]:
+    """Streets of houses, which the network was trained on."""
+    return compared(options, "terraces", "figure 5", "Inversion of conv4 and fc5")
+
+
+@register("figure", "essence-of-pose/fig9")
+def figure9(options: FigureOptions) -> dict[str, Any]:
+    """Rooms, which the network never saw."""
+    return compared(options, "rooms", "figure 9", "Inversion of pictures of rooms")
+
+
+@register("figure", "essence-of-pose/fig10")
+def figure10(options: FigureOptions) -> dict[str, Any]:
+    """Cars, which the network never saw."""
+    return compared(options, "cars", "figure 10", "Inversion of pictures of cars")
+
+
+@register("figure", "essence-of-pose/table1")
+def table1(options: FigureOptions) -> dict[str, Any]:
+    """The paper's settings, with priors and without, and ours."""
+    rows, count = [], options.pictures or 6
+    for name, recipe in recipes().items():
+        rows += rows_of(found_by(options, "terraces", name, recipe, count), name)
+    rows.append({"recipe": "paper, no priors", "layer": "-", "relative loss": THEIRS})
+    return finished(options, "table 1", "Settings of the inversion", rows)
