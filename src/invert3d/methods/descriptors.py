@@ -1,34 +1,24 @@
 """Inversion of a representation: an input that a layer describes in the same way as a given one.
 
     wanted = describe(model, x, "fc5")
-    result, _ = run_stages(model, wanted, descriptor_recipe("ours", "fc5"))
+    result, _ = run_stages(model, wanted, at_layer(load_recipe("ours", "descriptors", family="image"), "fc5"))
 
 As published (*The Essence of Pose*, equation 2, after Mahendran & Vedaldi 2015) pixels are free, Adam minimizes the
 distance of the descriptors with total variation and the sixth power of the pixels, and pixels that contribute little
 become the mean. Both are recipes (``recipes/descriptors``) for any layer of any network.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from invert3d.engine.model import Frozen
-from invert3d.methods.recipes import filled, load_recipe, overridden
+from invert3d.methods.recipes import filled
 from invert3d.methods.stages import Recipe
 
 
-def descriptor_recipe(recipe: str | Recipe, layer: str, *, family: str | None = None, **overrides: Any) -> Recipe:
-    """A recipe that inverts a layer: one by name or from a TOML file, with the settings that it has for a family of
-    inputs (``points``, ``voxels``, ``image``), or one that is given; with some plain values replaced.
-
-    Raises ValueError for an unknown recipe or value.
-    """
-    if isinstance(recipe, str):
-        chosen = load_recipe(recipe, "descriptors", family=family, **overrides)
-    else:
-        chosen = overridden(recipe, overrides)
-    return filled(chosen, {"layer": lambda _: layer})
+def at_layer(recipe: Recipe, layer: str) -> Recipe:
+    """A recipe whose objectives read a layer, wherever it leaves that open or names another."""
+    return filled(recipe, {"layer": lambda _: layer})
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def evaluate_descriptor(
     """
     from invert3d.jobs.execute import execute
     from invert3d.opening.networks import open_network
-    from invert3d.study.descriptors.job import descriptors_job
+    from invert3d.study.descriptors.job import Source, descriptors_job
     from invert3d.study.descriptors.kept import (
         control,
         headline,
@@ -72,7 +72,8 @@ def evaluate_descriptor(
     first = next(iter(networks))
     whole = {**networks, f"{first}, shuffled": control(networks[first], known)} if kept.control else networks
     inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
-    job = descriptors_job(whole, inputs, layers, kept.recipe, steps=kept.steps)
+    sources = {key: Source.of(network, kept.recipe, steps=kept.steps) for key, network in whole.items()}
+    job = descriptors_job(sources, inputs, layers)
     outcome = execute(job, run.at("runs/kept")).whole()
     tables = {
         "Edges": kept_rows(outcome, known),

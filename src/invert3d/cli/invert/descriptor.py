@@ -57,13 +57,14 @@ def invert_descriptor(
     from invert3d.engine.progress import Meter
     from invert3d.jobs.execute import execute
     from invert3d.opening.inputs import read_inputs
-    from invert3d.study.descriptors.job import descriptors_job
+    from invert3d.study.descriptors.job import Source, descriptors_job
     from invert3d.study.descriptors.report import write_descriptors
 
     network = opening.open(model)
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     layers = split_names(making.layer) or []
-    job = descriptors_job({"": network}, inputs, layers, making.recipe, steps=making.steps, starts=making.starts)
+    source = Source.of(network, making.recipe, steps=making.steps, starts=making.starts)
+    job = descriptors_job({"": source}, inputs, layers)
     run = run.at(f"runs/descriptor-{Path(network.name.split(':')[-1].replace(' ', '-')).stem}")
     outcome = execute(job, run).whole()
     with Meter("drawing", show=run.progress):

@@ -14,8 +14,8 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.methods.descriptors import describe, descriptor_recipe
-from invert3d.methods.recipes import recipe_table
+from invert3d.methods.descriptors import at_layer, describe
+from invert3d.methods.recipes import load_recipe, recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.objectives.features import relative_loss
@@ -82,27 +82,50 @@ def invert_descriptor(
         raise ValueError(f"give a batch of inputs, x[None] for one: this is {tuple(inputs.shape)}")
     named = {f"{i:04d}": each for i, each in enumerate(inputs)}
     names = [layers] if isinstance(layers, str) else list(layers)
-    job = descriptors_job({"": network}, named, names, recipe, steps=steps, starts=starts)
-    return inverted(execute(job, options.into(out)).whole())
+    source = Source.of(network, recipe, steps=steps, starts=starts)
+    return inverted(execute(descriptors_job({"": source}, named, names), options.into(out)).whole())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A network, and how its descriptors are inverted; the recipe leaves the layer open."""
+
+    network: Network
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, network: Network, recipe: str, **overrides: Any) -> "Source":
+        """With a recipe by name or from a file, as it is for the network's inputs, some plain values replaced. Raises
+        ValueError for an unknown recipe or value."""
+        family = network.frozen.space.name
+        return cls(network=network, recipe=load_recipe(recipe, "descriptors", family=family, **overrides))
+
+    def facts(self, layers: Mapping[str, int]) -> dict[str, Any]:
+        """What is found depends on these, as plain values."""
+        return {
+            "model": self.network.name,
+            "weights": fingerprint(self.network.frozen.model),
+            "layers": dict(layers),
+            "recipe": recipe_table(self.recipe),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvertDescriptors:
-    """The worker: a batch of inputs at one layer of one network."""
+    """The worker: a batch of inputs at one layer of one source."""
 
-    networks: Mapping[str, Network]
-    recipes: Mapping[str, Recipe]
+    sources: Mapping[str, Source]
 
     @property
     def device(self) -> str:
         """Where the networks are."""
-        return str(next(iter(self.networks.values())).frozen.device)
+        return str(next(iter(self.sources.values())).network.frozen.device)
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
-        key, layer = (units[0].values[name] for name in ("network", "layer"))
-        frozen = self.networks[key].frozen
+        source, layer = self.sources[units[0].values["source"]], units[0].values["layer"]
+        frozen, recipe = source.network.frozen, at_layer(source.recipe, layer)
         original = torch.stack([unit.values["x"] for unit in units]).to(frozen.device)
-        wanted, recipe = describe(frozen, original, layer), self.recipes[layer]
+        wanted = describe(frozen, original, layer)
         result, left = run_stages(
             frozen,
             wanted,
@@ -127,60 +150,45 @@ class InvertDescriptors:
         return made if left is None else Unfinished(made=made, checkpoint=left.to_bytes())
 
 
-def descriptors_job(
-    networks: Mapping[str, Network],
-    inputs: Mapping[str, Tensor],
-    layers: Sequence[str],
-    recipe: str | Recipe = "ours",
-    *,
-    steps: int | None = None,
-    starts: int | None = None,
-) -> Job:
+def descriptors_job(sources: Mapping[str, Source], inputs: Mapping[str, Tensor], layers: Sequence[str]) -> Job:
     """The job of inverting what layers of one or more networks of the same space make of named inputs (*space.shape).
 
-    A unit is called after the network, the input and the layer. Raises ValueError for no input or layer, an input that
+    A unit is called after the source, the input and the layer. Raises ValueError for no input or layer, an input that
     is not legal, or a layer that cannot be inverted.
     """
     if not inputs or not layers:
         raise ValueError(f"name at least one {'layer' if inputs else 'input'} to invert")
-    x, space = torch.stack(list(inputs.values())), next(iter(networks.values())).frozen.space
-    space.validate(x)
-    sizes = {
-        key: {layer: describe(network.frozen, x[:2], layer)[0].numel() for layer in layers}
-        for key, network in networks.items()
+    x = torch.stack(list(inputs.values()))
+    next(iter(sources.values())).network.frozen.space.validate(x)
+    facts = {
+        key: source.facts({each: describe(source.network.frozen, x[:2], each)[0].numel() for each in layers})
+        for key, source in sources.items()
     }
-    made = {layer: descriptor_recipe(recipe, layer, family=space.name, steps=steps, starts=starts) for layer in layers}
+    units = tuple(
+        Unit(
+            name=file_name("-".join(part for part in (key, label, layer) if part)),
+            cost=source.recipe.starts,
+            group=f"{key}/{layer}",
+            values={"source": key, "layer": layer, "label": label, "x": each},
+        )
+        for key, source in sources.items()
+        for layer in layers
+        for label, each in inputs.items()
+    )
     return Job(
         kind="descriptors",
-        units=tuple(
-            Unit(
-                name=file_name("-".join(part for part in (key, label, layer) if part)),
-                cost=made[layer].starts,
-                group=f"{key}/{layer}",
-                values={"network": key, "layer": layer, "label": label, "x": each},
-            )
-            for key in networks
-            for layer in layers
-            for label, each in inputs.items()
-        ),
-        worker=InvertDescriptors(networks=networks, recipes=made),
-        settings={
-            "networks": {
-                key: {"model": each.name, "weights": fingerprint(each.frozen.model), "layers": sizes[key]}
-                for key, each in networks.items()
-            },
-            "recipe": recipe_table(next(iter(made.values()))),
-            "inputs": digest(x),
-        },
+        units=units,
+        worker=InvertDescriptors(sources=sources),
+        settings={"sources": facts, "inputs": digest(x)},
         capacity=AT_ONCE,
-        label=f"inverting {len(inputs) * len(layers) * len(networks)} descriptors",
+        label=f"inverting {len(units)} descriptor{'s' * (len(units) > 1)}",
     )
 
 
 def inverted(outcome: Outcome, key: str = "") -> Inverted:
-    """What a job that was done to its end left of one network."""
-    units, made = zip(*(each for each in outcome.each() if each[0].values["network"] == key), strict=True)
-    network: Network = outcome.job.worker.networks[key]  # type: ignore[attr-defined]
+    """What a job that was done to its end left of one source."""
+    units, made = zip(*(each for each in outcome.each() if each[0].values["source"] == key), strict=True)
+    network: Network = outcome.job.worker.sources[key].network  # type: ignore[attr-defined]
 
     def stacked(name: str) -> Tensor:
         return torch.stack([each.arrays[name] for each in made])

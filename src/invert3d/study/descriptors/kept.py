@@ -146,7 +146,7 @@ def row_of(names: Mapping[str, str], values: Sequence[float]) -> dict[str, Any]:
 def reconstructions(outcome: Outcome, known: Sequence[Scene]) -> list[tuple[str, str, Tensor, Tensor]]:
     """Network, layer, reconstructions (A, 3, S, S) as saved and their relative losses (A,), in the order of scenes."""
     found = []
-    for key in outcome.job.settings["networks"]:
+    for key in outcome.job.settings["sources"]:
         whole = inverted(outcome, key)
         for layer in dict.fromkeys(whole.layers):
             own = torch.tensor([each == layer for each in whole.layers])

@@ -1,8 +1,8 @@
 """What an inversion of descriptors found: a table, originals beside what was found, files, and one page."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from invert3d.engine.space import Image
+from invert3d.engine.space import Image, Space
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.folder import write_json
 from invert3d.jobs.job import joined_traces
@@ -27,11 +27,11 @@ NOTE = (
 def write_descriptors(outcome: Outcome, network: Network) -> dict[str, Any]:
     """table.json, figure.png, index.html, and what was found as files in ``inverted``, of a job of inversions, into its
     folder. Returns the table."""
-    found, settings = inverted(outcome), outcome.job.settings["networks"][""]
+    found, settings = inverted(outcome), outcome.job.settings["sources"][""]
     names = [f"{name}-{layer}" for name, layer in zip(found.names, found.layers, strict=True)]
     write_inputs(outcome.path / "inverted", names, found.saved, network.frozen.space)
     table = {
-        "title": f"Inputs that {settings['model']} describes alike, recipe {outcome.job.settings['recipe']['name']}",
+        "title": f"Inputs that {settings['model']} describes alike, recipe {settings['recipe']['name']}",
         "columns": list(COLUMNS),
         "rows": rows_of(found, settings["layers"]),
         "note": f"{NOTE} {found.seconds:.1f} s an input.",

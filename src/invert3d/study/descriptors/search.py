@@ -17,9 +17,9 @@ from torch import Tensor
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.job import Context, Job, Made, Unit
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.methods.descriptors import describe
+from invert3d.methods.descriptors import at_layer, describe
 from invert3d.methods.ranges import Range, Value, check_ranges, varied
-from invert3d.methods.recipes import filled, in_family, load_recipe, recipe_table
+from invert3d.methods.recipes import in_family, load_recipe, recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.objectives.features import relative_loss
 from invert3d.opening.networks import Network
@@ -75,7 +75,7 @@ class SearchDescriptor:
         frozen = self.network.frozen
         x = self.x.to(frozen.device)
         wanted = describe(frozen, x, self.layer)
-        recipe = filled(varied(self.recipe, values), {"layer": lambda _: self.layer})
+        recipe = at_layer(varied(self.recipe, values), self.layer)
         result, left = run_stages(frozen, wanted, recipe, seed=seed)
         if left is not None:
             raise KeyboardInterrupt

@@ -12,12 +12,12 @@ import torch
 from invert3d.jobs.execute import execute
 from invert3d.jobs.report import report
 from invert3d.methods.ranges import varied
-from invert3d.methods.recipes import load_recipe
+from invert3d.methods.recipes import load_recipe, overridden
 from invert3d.methods.stages import Recipe
 from invert3d.opening.inputs import read_inputs
 from invert3d.opening.networks import open_network
 from invert3d.registry import register
-from invert3d.study.descriptors.job import Inverted, descriptors_job, inverted
+from invert3d.study.descriptors.job import Inverted, Source, descriptors_job, inverted
 from invert3d.study.descriptors.report import sheet_of
 from invert3d.study.papers.figure import FigureOptions
 
@@ -39,26 +39,27 @@ def recipes() -> dict[str, Recipe]:
     }
 
 
-def found_by(options: FigureOptions, world: str, name: str, recipe: Recipe, count: int) -> Inverted:
-    """Held-out pictures of a world, inverted from both layers by a recipe, in a run folder below the figure's."""
+def found_by(options: FigureOptions, world: str, names: Sequence[str]) -> dict[str, Inverted]:
+    """Held-out pictures of a world, inverted from both layers by recipes, by the names of these."""
     network = open_network(options.model or MODEL, device=options.device)
-    inputs = read_inputs([f"{world}:{k}" for k in range(count)], network.frozen.space)
-    job = descriptors_job({"": network}, inputs, LAYERS, recipe, steps=options.steps)
-    return inverted(execute(job, options.below(name.replace(", ", "-").replace(" ", "-"))).whole())
+    inputs = read_inputs([f"{world}:{k}" for k in range(options.pictures or 6)], network.frozen.space)
+    known = recipes()
+    sources = {
+        name: Source(network=network, recipe=overridden(known[name], {"steps": options.steps})) for name in names
+    }
+    outcome = execute(descriptors_job(sources, inputs, LAYERS), options.run).whole()
+    return {name: inverted(outcome, name) for name in names}
 
 
 def compared(options: FigureOptions, world: str, number: str, title: str) -> dict[str, Any]:
     """Originals and what is found from either layer, by the published recipe and by ours, and a table."""
     from invert3d.view.figures import save_png
 
-    rows, count = [], options.pictures or 6
-    for name in ("published", "ours"):
-        found = found_by(options, world, name, recipes()[name], count)
-        rows += rows_of(found, name)
-        save_png(
-            sheet_of(found, open_network(options.model or MODEL).frozen.space, f"{title}: {name}", NOTE),
-            options.folder / f"{name}.png",
-        )
+    found, rows = found_by(options, world, ("published", "ours")), []
+    space = open_network(options.model or MODEL).frozen.space
+    for name, one in found.items():
+        rows += rows_of(one, name)
+        save_png(sheet_of(one, space, f"{title}: {name}", NOTE), options.folder / f"{name}.png")
     return finished(options, number, title, rows)
 
 
@@ -102,8 +103,6 @@ def figure10(options: FigureOptions) -> dict[str, Any]:
 @register("figure", "essence-of-pose/table1")
 def table1(options: FigureOptions) -> dict[str, Any]:
     """The paper's settings, with priors and without, and ours."""
-    rows, count = [], options.pictures or 6
-    for name, recipe in recipes().items():
-        rows += rows_of(found_by(options, "terraces", name, recipe, count), name)
+    rows = [row for name, one in found_by(options, "terraces", list(recipes())).items() for row in rows_of(one, name)]
     rows.append({"recipe": "paper, no priors", "layer": "-", "relative loss": THEIRS})
     return finished(options, "table 1", "Settings of the inversion", rows)

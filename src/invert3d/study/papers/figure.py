@@ -4,10 +4,9 @@ A figure is a function of ``FigureOptions`` that writes figure.png, table.json a
 returns the table, registered under its paper and number.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from invert3d.jobs.folder import MARK
 from invert3d.jobs.options import RunOptions
 
 
@@ -28,8 +27,3 @@ class FigureOptions:
         if self.run.out is None:
             raise ValueError("a figure is written into a folder: say which with out")
         return Path(self.run.out)
-
-    def below(self, name: str) -> RunOptions:
-        """How another job is run, in a folder below that of the figure; it goes on where that was begun."""
-        folder = self.folder / name
-        return replace(self.run, out=folder, overwrite=False, resume=self.run.resume and (folder / MARK).is_file())

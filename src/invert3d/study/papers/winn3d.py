@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from invert3d.jobs.execute import execute
+from invert3d.jobs.folder import MARK
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.report import report
 from invert3d.jobs.rows import rows_of
@@ -87,12 +88,18 @@ def made_shapes(options: FigureOptions, each: int) -> Generated:
     return found
 
 
+def below(options: FigureOptions, name: str) -> RunOptions:
+    """How a second job is run, in a folder below that of the first; it goes on where that was begun."""
+    folder = options.folder / name
+    return replace(options.run, out=folder, overwrite=False, resume=options.run.resume and (folder / MARK).is_file())
+
+
 def scored(options: FigureOptions) -> list[dict[str, Any]]:
     """Rows of scores, by class and on average: of the network's shapes, of real test shapes, and of Gaussians."""
     made_shapes(options, options.pictures or EACH)
     sources = [f"ours={options.folder / 'voxels.npz'}", "test", "gaussians:64"]
     job = generation_job(sources, options.pictures or EACH, device=options.device)
-    rows = rows_of(execute(job, options.below("scores")).whole())
+    rows = rows_of(execute(job, below(options, "scores")).whole())
     return [row for found in rows for row in found["rows"]]
 
 
