@@ -27,6 +27,7 @@ _loaded: set[str] = set()
 HOMES = {
     "model": ("invert3d.models",),
     "descriptor": ("invert3d.models",),
+    "decoder": ("invert3d.models",),
     "center_network": ("invert3d.models.detectors",),
     "detector": ("invert3d.models.detectors",),
     "objective": ("invert3d.objectives",),

@@ -23,7 +23,7 @@ from invert3d.registry import lookup, unknown
 
 FOLDER = Path(str(resources.files("invert3d"))) / "weights"
 
-WeightKind = Literal["classifier", "descriptor", "detector", "2-D detector"]
+WeightKind = Literal["classifier", "decoder", "descriptor", "detector", "2-D detector"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class WeightCard:
 
     Attributes:
         name: of its files.
-        kind: ``classifier``, ``descriptor`` (of pictures, by a vector), ``detector`` (of boxes in space) or
-            ``2-D detector``.
+        kind: ``classifier``, ``descriptor`` (of pictures, by a vector), ``decoder`` (of what a layer says),
+            ``detector`` (of boxes in space) or ``2-D detector``.
         architecture: the registered name of the network.
         classes: names of its outputs.
         options: keyword arguments of the architecture.

@@ -29,6 +29,7 @@ from invert3d.methods.attacks import attack, attack_recipe
 from invert3d.methods.introspection import Reached, begun, synthesize
 from invert3d.models.class_gaussians import ClassGaussians
 from invert3d.ops.seeds import seed_of
+from invert3d.training.average import averaged
 from invert3d.training.data import Grids, eight_bits
 from invert3d.training.fit import Checkpoints, FitSettings, Parts, check, fit
 
@@ -179,18 +180,9 @@ class Introspection:
         half = self.settings.bf16 and computes_bf16(next(self.model.parameters()).device)
         return Frozen(self.model, self.data.voxels, output="logits", bf16=half)
 
-    @torch.no_grad()
     def after(self, step: int) -> None:
         """Take the weights into their running average."""
-        own = {name: value.cpu() for name, value in self.model.state_dict().items()}
-        before = self.memory.average or {name: value.clone() for name, value in own.items()}
-        decay = min(self.settings.average, (1 + step) / (10 + step))
-        for name, value in own.items():
-            if value.is_floating_point():
-                before[name].lerp_(value, 1 - decay)
-            else:
-                before[name].copy_(value)
-        self.memory.average = before
+        self.memory.average = averaged(self.model, self.memory.average, step, self.settings.average)
 
 
 class Scores(nn.Module):

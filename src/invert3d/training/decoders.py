@@ -1,0 +1,239 @@
+"""Training of decoders: from what a layer of a frozen network makes of an input back to that input.
+
+As published (*The Essence of Pose*, 3.2) the loss of pictures is their mean squared error. Its optimum is the average
+of all inputs that have a descriptor, which is blurred. With an adversary (Dosovitskiy & Brox 2016, DeePSiM) a decoder
+also has to make what a critic cannot tell from real pictures that have this descriptor:
+
+    decoder: |G(z) - x|^2 + c |phi(G(z)) - z|^2 / |z|^2 - a w mean D(G(z), z)
+    critic:  mean max(0, 1 - D(x, z)) + mean max(0, 1 + D(G(z), z))
+
+The paper could not balance the two. Here the adversary begins when the decoder has learned for a while; w is the ratio
+of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); the critic has spectral
+norms and sees pictures under noise that fades; it pauses while its loss is below 0.1; and a running average of the
+decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids by cross entropy.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from invert3d.engine.space import Points, Space, Voxels
+from invert3d.models.decoders import PatchCritic, PictureDecoder
+from invert3d.objectives.features import relative_loss
+from invert3d.ops.points import square_distances
+from invert3d.ops.seeds import seed_of
+from invert3d.training.average import averaged
+from invert3d.training.fit import Batches, Checkpoints, FitSettings, Parts, check, fit
+
+#: of the critic, below which it learns nothing more for a step
+PAUSED = 0.1
+#: the largest weight of the adversary
+HEAVIEST = 1e4
+#: losses are remembered every so many steps
+EVERY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSettings(FitSettings):
+    """How a decoder is trained.
+
+    Attributes:
+        consistency: c, weight of the squared relative distance of the descriptor of what is made.
+        adversary: a; 0 trains without one.
+        begins: share of the steps after which it begins.
+        noise: standard deviation of the noise that the critic sees pictures under at first.
+        average: decay of the running average of the weights.
+    """
+
+    steps: int = 2000
+    batch: int = 32
+    rate: float = 1e-3
+    beta1: float = 0.5
+    weight_decay: float = 0.0
+    consistency: float = 0.0
+    adversary: float = 0.0
+    begins: float = 0.3
+    noise: float = 0.1
+    average: float = 0.995
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("consistency", "adversary", "noise"):
+            check(name, getattr(self, name), 0, 1e3)
+        check("begins", self.begins, 0, 1)
+        check("average", self.average, 0, 1)
+
+    def adversarial_at(self, step: int) -> bool:
+        """Whether there is an adversary in a step."""
+        return self.adversary > 0 and step >= self.begins * self.steps
+
+
+@dataclass
+class Kept:
+    """What a training remembers: the average of the decoder's weights, and rows of the losses (T, 4): step, of the
+    inputs, of the decoder against the critic, of the critic."""
+
+    average: dict[str, Tensor] = field(default_factory=dict)
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its tensors."""
+        return {"average": self.average, "losses": self.losses}
+
+    def load_state_dict(self, table: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self.average, self.losses = dict(table["average"]), table["losses"]
+
+
+class Decoding(nn.Module):
+    """A decoder, its critic, and what the losses are made of. ``describe`` gives the features (B, ...) of inputs with
+    their gradient; without it they are not compared."""
+
+    def __init__(
+        self, decoder: nn.Module, critic: PatchCritic | None, describe: Callable[[Tensor], Tensor] | None
+    ) -> None:
+        super().__init__()
+        self.decoder, self.critic, self.describe = decoder, critic, describe
+
+    def forward(self, shown: Parts) -> dict[str, Tensor]:
+        features = shown["features"]
+        made = self.decoder(features)
+        found = {"made": made}
+        if self.describe is not None:
+            found["again"] = self.describe(made)
+        if self.critic is not None and bool(shown["adversarial"]):
+            self.critic.requires_grad_(False)  # what fools it teaches the decoder, and not the critic
+            found["fooled"] = self.critic(made, features)
+            self.critic.requires_grad_(True)
+            found["fake"] = self.critic(made.detach() + shown["noise"], features)
+            found["real"] = self.critic(shown["x"] + shown["noise"].flip(0), features)
+        return found
+
+
+class DecoderLoss:
+    """The loss above of a batch, and what it remembers of it."""
+
+    def __init__(self, settings: DecoderSettings, space: Space, decoder: nn.Module, memory: Kept) -> None:
+        self.settings, self.space, self.decoder, self.memory = settings, space, decoder, memory
+
+    def __call__(self, found: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
+        own = difference(found["made"], target["x"], self.space).mean()
+        if "again" in found:
+            apart = (found["again"] - target["features"]).flatten(1).square().sum(1)
+            own = own + self.settings.consistency * (apart / target["features"].flatten(1).square().sum(1)).mean()
+        parts = [float(own.detach()), float("nan"), float("nan")]
+        whole = own
+        if "fooled" in found:
+            against = -found["fooled"].mean()
+            critic = F.relu(1 - found["real"]).mean() + F.relu(1 + found["fake"]).mean()
+            whole = own + self.settings.adversary * balance(own, against, self.last) * against
+            whole = whole + (critic if float(critic.detach()) > PAUSED else 0 * critic)
+            parts[1:] = [float(against.detach()), float(critic.detach())]
+        if (step := int(target["step"])) % EVERY == 0:
+            self.memory.losses = torch.cat([self.memory.losses, torch.tensor([[float(step), *parts]])])
+        return whole
+
+    @property
+    def last(self) -> Tensor:
+        """The weights of the last layer of the decoder."""
+        return self.decoder.last.weight  # type: ignore[union-attr, return-value]
+
+
+def balance(own: Tensor, against: Tensor, last: Tensor) -> Tensor:
+    """How much steeper one loss is than another in some weights: the norms of their gradients, one over the other."""
+    steep, other = (torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (own, against))
+    return (steep / (other + 1e-6)).clamp(0, HEAVIEST).detach()
+
+
+def difference(made: Tensor, x: Tensor, space: Space) -> Tensor:
+    """(B,) how far inputs are from those that are made: the mean squared error of pictures, the Chamfer distance of
+    clouds (means of squared distances, both ways added), the mean cross entropy of grids."""
+    if isinstance(space, Points):
+        apart = square_distances(made, x)
+        return apart.amin(2).mean(1) + apart.amin(1).mean(1)
+    if isinstance(space, Voxels):
+        return F.binary_cross_entropy(made.clamp(1e-6, 1 - 1e-6), x, reduction="none").flatten(1).mean(1)
+    return (made - x).square().flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class Described:
+    """Inputs (M, *space.shape), pictures in 8 bits, and what a layer makes of them (M, ...)."""
+
+    inputs: Tensor
+    features: Tensor
+    space: Space
+
+    def x(self, rows: Tensor) -> Tensor:
+        """Inputs (B, *space.shape) in the user's units."""
+        x = self.inputs[rows]
+        return x.float() / 255 if x.dtype == torch.uint8 and x.dim() == 4 else x.float()
+
+
+def decoder_batches(data: Described, settings: DecoderSettings) -> Batches:
+    """Features (B, ...) and inputs (B, *space.shape) of a step, and the noise of the critic."""
+
+    def batch(step: int) -> tuple[Parts, dict[str, Tensor]]:
+        generator = torch.Generator().manual_seed(seed_of(settings.seed, "batch", step))
+        rows = torch.randint(len(data.inputs), (settings.batch,), generator=generator)
+        x, features = data.x(rows), data.features[rows].float()
+        shown = Parts(features=features, x=x, adversarial=torch.tensor(settings.adversarial_at(step)))
+        if settings.adversarial_at(step):
+            left = 1 - step / settings.steps
+            shown["noise"] = left * settings.noise * torch.randn(x.shape, generator=generator)
+        return shown, {"x": x, "features": features, "step": torch.tensor(step)}
+
+    return batch
+
+
+def fit_decoder(
+    decoder: nn.Module,
+    data: Described,
+    settings: DecoderSettings,
+    *,
+    describe: Callable[[Tensor], Tensor] | None = None,
+    keep: Checkpoints | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> Kept:
+    """Train a decoder in place; it ends with the running average of its weights. See ``fit``.
+
+    ``describe`` is needed for ``consistency``. Returns what was remembered, the losses among it.
+
+    Raises ValueError for an adversary of what are no pictures, and as ``fit``.
+    """
+    if settings.adversary and not isinstance(decoder, PictureDecoder):
+        raise ValueError("an adversary judges pictures: train a decoder of clouds or grids without one")
+    critic = None
+    if settings.adversary:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed_of(settings.seed, "critic"))
+            critic = PatchCritic(data.features[0].numel()).to(next(decoder.parameters()).device)
+    whole, memory = Decoding(decoder, critic, describe if settings.consistency else None), Kept()
+    loss = DecoderLoss(settings, data.space, decoder, memory)
+
+    def after(step: int) -> None:
+        memory.average = averaged(decoder, memory.average, step, settings.average)
+
+    fit(whole, decoder_batches(data, settings), loss, settings, keep=keep, report=report, after=after, memory=memory)
+    decoder.load_state_dict(memory.average)
+    return memory
+
+
+@torch.no_grad()
+def decoder_scores(
+    decoder: nn.Module, data: Described, describe: Callable[[Tensor], Tensor], at_once: int = 50
+) -> Mapping[str, float]:
+    """How well held-out inputs are decoded: the mean relative loss of what files keep, and the mean difference."""
+    losses, apart = [], []
+    device = next(decoder.parameters()).device
+    for rows in torch.arange(len(data.inputs)).split(at_once):
+        x, features = data.x(rows).to(device), data.features[rows].float().to(device)
+        made = decoder(features)
+        losses.append(relative_loss(describe(data.space.saved(made)), features))
+        apart.append(difference(made, x, data.space))
+    means = {"relative loss": torch.cat(losses).mean(), "difference": torch.cat(apart).mean()}
+    return {name: round(float(value), 5) for name, value in means.items()}

@@ -1,0 +1,152 @@
+"""Decoders of a small network: their losses, an adversary that teaches the right one of two, a run and its card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from invert3d.engine.space import Image, Points, Voxels
+from invert3d.models.decoders import CloudDecoder, GridDecoder, PatchCritic, PictureDecoder
+from invert3d.models.weights import read_card
+from invert3d.training.decoders import (
+    DecoderLoss,
+    DecoderSettings,
+    Decoding,
+    Described,
+    Kept,
+    balance,
+    decoder_batches,
+    difference,
+    fit_decoder,
+)
+from invert3d.training.fit import Checkpoints
+from tests.cli.calls import command
+
+SETTINGS = DecoderSettings(steps=6, batch=4, bf16=False, adversary=0.5, begins=0.5, consistency=0.1)
+SPACE = Image(height=32, width=32)
+
+
+def data() -> Described:
+    generator = torch.Generator().manual_seed(0)
+    images = (255 * torch.rand(8, 3, 32, 32, generator=generator)).to(torch.uint8)
+    return Described(images, images.float().mean((2, 3)) / 255, SPACE)
+
+
+def describe(x: torch.Tensor) -> torch.Tensor:
+    return x.mean((2, 3))
+
+
+def decoder() -> PictureDecoder:
+    torch.manual_seed(0)
+    return PictureDecoder(3, 32, width=4)
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        (PictureDecoder(5, 100, width=2), (3, 100, 100)),
+        (PictureDecoder(5, 33, width=2), (3, 33, 33)),
+        (CloudDecoder(5, 70, width=2), (70, 3)),
+        (GridDecoder(5, 16, width=2), (1, 16, 16, 16)),
+    ],
+)
+def test_decoders_make_inputs_in_their_range(made: torch.nn.Module, shape: tuple[int, ...]) -> None:
+    x = made.eval()(torch.randn(2, 5))
+    assert tuple(x.shape[1:]) == shape and x.min() >= -1 and x.max() <= 1
+    with pytest.raises(ValueError, match="multiple of 8"):
+        GridDecoder(5, 30)
+
+
+def test_differences_are_those_of_slow_loops() -> None:
+    one, other = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    assert float(difference(one, other, SPACE)) == pytest.approx(float((one - other).square().mean()), rel=1e-5)
+    a, b = torch.rand(1, 5, 3), torch.rand(1, 5, 3)
+    nearest = [min(float((p - q).square().sum()) for q in b[0]) for p in a[0]]
+    back = [min(float((p - q).square().sum()) for q in a[0]) for p in b[0]]
+    expected = sum(nearest) / 5 + sum(back) / 5
+    assert float(difference(a, b, Points(points=5))) == pytest.approx(expected, rel=1e-4)
+    grid = torch.full((1, 1, 2, 2, 2), 0.25)
+    assert float(difference(grid, torch.zeros_like(grid), Voxels(size=2))) == pytest.approx(-torch.tensor(0.75).log())
+
+
+def test_the_adversary_begins_late_and_teaches_the_decoder_without_learning_from_that() -> None:
+    torch.manual_seed(1)
+    made, critic = decoder(), PatchCritic(3, width=4)
+    whole, batches = Decoding(made, critic, describe), decoder_batches(data(), SETTINGS)
+    assert "fooled" not in whole(batches(2)[0])
+    shown, target = batches(3)
+    found = whole(shown)
+    (-found["fooled"].mean()).backward(retain_graph=True)
+    assert all(p.grad is None for p in critic.parameters())
+    assert all(p.grad is not None for p in made.parameters())
+    made.zero_grad()
+    (found["fake"].mean() + found["real"].mean()).backward()
+    assert all(p.grad is None for p in made.parameters()) and all(p.grad is not None for p in critic.parameters())
+    memory = Kept()
+    loss = DecoderLoss(SETTINGS, SPACE, made, memory)(whole(shown), {**target, "step": torch.tensor(10)})
+    assert loss.isfinite() and memory.losses.shape == (1, 4) and memory.losses.isfinite().all()
+
+
+def test_the_balance_is_a_ratio_of_gradients() -> None:
+    weights = torch.ones(3, requires_grad=True)
+    assert float(balance((6 * weights).sum(), (2 * weights).sum(), weights)) == pytest.approx(3, rel=1e-4)
+    assert float(balance((6 * weights).sum(), (1e-9 * weights).sum(), weights)) == pytest.approx(1e4)
+
+
+def test_a_training_that_goes_on_gives_the_same_weights(tmp_path: Path) -> None:
+    whole, parts = decoder(), decoder()
+    kept = fit_decoder(whole, data(), SETTINGS, describe=describe)
+    assert torch.equal(whole.last.weight, kept.average["last.weight"])
+
+    def stop(step: int, loss: float) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    keep = Checkpoints(path=tmp_path / "checkpoint.pt", resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        fit_decoder(parts, data(), SETTINGS, describe=describe, keep=keep, report=stop)
+    again = fit_decoder(parts, data(), SETTINGS, describe=describe, keep=keep)
+    assert torch.equal(parts.last.weight, whole.last.weight) and torch.allclose(
+        again.losses, kept.losses, equal_nan=True
+    )
+
+
+def test_decoders_learn() -> None:
+    settings = replace(SETTINGS, adversary=0.0, consistency=0.0, steps=60, rate=5e-3, average=0.5)
+    gray = torch.linspace(0.1, 0.9, 8)
+    images = (255 * gray[:, None, None, None].expand(8, 3, 32, 32)).to(torch.uint8)
+    flat = Described(images, gray[:, None].expand(8, 3), SPACE)
+    made = decoder()
+    before = difference(made(flat.features), flat.x(torch.arange(8)), SPACE).mean()
+    fit_decoder(made, flat, settings)
+    with torch.no_grad():
+        assert difference(made(flat.features), flat.x(torch.arange(8)), SPACE).mean() < before / 2
+
+
+def test_an_adversary_of_clouds_is_refused() -> None:
+    cloud = Described(torch.rand(4, 8, 3), torch.rand(4, 5), Points(points=8))
+    with pytest.raises(ValueError, match="judges pictures"):
+        fit_decoder(CloudDecoder(5, 8, width=2), cloud, SETTINGS)
+
+
+def test_runs_of_all_three_kinds(tmp_path: Path) -> None:
+    small = {"steps": 2, "batch": 4, "width": 2, "bf16": False, "per_class": 2}
+    pose = {"scenes": 2, "held_out": 2, "views": 2, "steps": 1, "batch": 4, "bf16": False, "name": "pose"}
+    command("train", "posenet", **pose, out=tmp_path / "pose")
+    of = str(tmp_path / "pose" / "pose.json")
+    scenes = {"scenes": 2, "held_out": 1, "views": 2}
+    command("train", "decoder", f"{of}:fc5", **small, **scenes, adversary=0.5, begins=0, name="d", out=tmp_path / "d")
+    card = read_card(tmp_path / "d" / "d.json")
+    assert card.kind == "decoder" and card.inputs["layer"] == "fc5" and 0 <= card.scores["relative loss"] <= 1
+    losses = json.loads((tmp_path / "d" / "losses.json").read_text())
+    assert len(losses["columns"]) == len(losses["rows"][0]) == 4
+    command("train", "decoder", "pointnet-shapes:feat", **small, name="c", out=tmp_path / "c")
+    command("train", "decoder", "voxnet-shapes:fc1", **small, name="g", out=tmp_path / "g")
+    with pytest.raises(ValueError, match="NETWORK:LAYER"):
+        command("train", "decoder", "pointnet-shapes", out=tmp_path / "no")
+    with pytest.raises(ValueError, match="no module"):
+        command("train", "decoder", "pointnet-shapes:feat.bn9", **small, out=tmp_path / "no")
