@@ -99,6 +99,13 @@ def losses() -> Tensor:
     return torch.stack(columns, 1)
 
 
+def descriptor(name: str) -> Tensor:
+    """What a network makes of a picture of waves, 64 of its numbers."""
+    rows = torch.linspace(0, 6, 100)
+    waves = torch.stack([(k * rows[:, None] + rows[None]).sin() for k in (1, 2, 3)]) / 2 + 0.5
+    return open_network(name).frozen(waves[None])[:, :64]
+
+
 def inverted() -> Tensor:
     """A whole inversion: candidates, starts, two stages, the judge. Its spread, as points may swap places."""
     recipe = load_recipe("ours", points=64, steps=4, starts=2)
@@ -114,6 +121,7 @@ def shapes() -> Tensor:
 
 CASES: dict[str, Callable[[], Tensor]] = {
     **{f"logits {name}": partial(logits, name) for name in bundled("classifier")},
+    **{f"descriptor {name}": partial(descriptor, name) for name in bundled("descriptor")},
     **{f"surface {name}": partial(surface, name) for name in registered("parameterization")},
     **{f"decoded {center}": partial(decoded, center) for center in ("box", "projected")},
     "losses of boxes": losses,

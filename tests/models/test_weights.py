@@ -33,6 +33,7 @@ from invert3d.models.weights import (
 )
 from invert3d.opening.box_detectors import open_box_detector
 from invert3d.opening.detectors import open_detector
+from invert3d.opening.networks import open_network
 
 
 @pytest.fixture
@@ -336,8 +337,13 @@ def test_bundled_weights_are_what_their_cards_say(name: str) -> None:
     assert card.name == name and card.licence and card.data and card.command and card.scores and card.held_out
     assert path.stat().st_size == card.bytes
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
-    opened = {"detector": open_detector, "2-D detector": open_box_detector}
-    model = load_bundled(name)[0] if card.kind == "classifier" else opened[card.kind](name)
+    opened = {
+        "classifier": lambda name: load_bundled(name)[0],
+        "descriptor": lambda name: open_network(name).frozen.model,
+        "detector": open_detector,
+        "2-D detector": open_box_detector,
+    }
+    model = opened[card.kind](name)
     assert sum(p.numel() for p in model.parameters()) == card.parameters
     assert all(value.isfinite().all() for value in model.state_dict().values())
 

@@ -17,10 +17,11 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     from invert3d.registry import registered, unknown
 
     networks, detectors, flat = bundled("classifier"), bundled("detector"), bundled("2-D detector")
+    described = bundled("descriptor")
     if name is not None and record:
         raise ValueError("--record measures all bundled networks: give it without a name")
     if name is not None:
-        cards = {**networks, **detectors, **flat}
+        cards = {**networks, **detectors, **flat, **described}
         if name not in cards:
             raise ValueError(unknown("model", name, cards))
         for key, value in asdict(cards[name]).items():
@@ -46,6 +47,12 @@ def models(name: str | None = None, *, record: bool = False) -> None:
         print_table(
             "\nBundled 2-D detectors", columns, rows, "AP: COCO's, of boxes and of masks, on held-out pictures, percent"
         )
+    rows = [
+        [key, f"{c.inputs['image']} x {c.inputs['image']}", said(c.scores), source(c.data), *sizes(c)]
+        for key, c in described.items()
+    ]
+    if described:
+        print_table("\nBundled descriptors", ["descriptor", "pictures", "test", "trained on", *size], rows)
     print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies
@@ -61,6 +68,13 @@ def source(data: str) -> str:
 def sizes(card) -> list[str]:
     """Parameters and bytes of a card."""
     return [f"{card.parameters / 1e6:.2f} M", f"{card.bytes / 1e6:.1f} MB"]
+
+
+def said(scores: dict[str, float]) -> str:
+    """How well a descriptor does what it was trained for."""
+    if "style accuracy" in scores:
+        return f"{scores['style accuracy']:.1%}"
+    return f"{scores['rotation error']:.1f} degrees"
 
 
 def averages(scores: dict[str, float]) -> list[str]:

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_before_work_starts(file: Path, tmp_path: Path) ->
         ((str(tmp_path / "off.npz"),), {}, "labels must be places among its 1 classes"),
         ((str(tmp_path / "strange.npz"),), {}, "unknown class 'chiar'; did you mean chair"),
         (("test",), {"reference": "voxnet-modelnet10"}, "cannot be the reference"),
-        (("test",), {"reference": "voxel_nin-shapes"}, "cannot be the reference|other classes"),
+        (("test",), {"reference": "voxnet-shapes"}, "cannot be the reference|other classes"),
         (("test",), {"data": str(tmp_path / "nowhere.npz")}, "grids are not here"),
     ):
         with pytest.raises(ValueError, match=says):
