@@ -101,6 +101,22 @@ MEANINGS = {
         "evidence_box_border_d_rise": "evidence for the box by D-RISE: share near the object's border, less that of a "
         "uniform map over the box",
     },
+    "descriptor": {
+        "relative_loss_ours": "relative loss of descriptors (fc5) of saved pictures, our recipe",
+        "relative_loss_published": "relative loss of descriptors (fc5) of saved pictures, published recipe",
+        "relative_loss_decoder": "relative loss of descriptors (fc5) of saved pictures, decoder",
+        "relative_loss_refined": "relative loss of descriptors (fc5) of saved pictures, decoder and a few steps",
+        "seconds_a_picture": "seconds to invert a descriptor, our recipe, one process of one thread",
+        "edge_recall_vanishing_fc5": "edges along the street that are found again, pose network, fc5 (accident: 0.1)",
+        "edge_recall_other_fc5": "all other edges that are found again, pose network, fc5 (accident: 0.1)",
+        "edge_recall_vanishing_style": "edges along the street that are found again, style network, fc5",
+        "edge_recall_other_style": "all other edges that are found again, style network, fc5",
+        "pose_error_degrees": "angle between true relative rotation and the one found, median, pose network (degrees)",
+        "pose_error_guess": "the same of a guess, the mean pose of the training set (degrees)",
+        "gan_seeds_converged": "adversarial trainings of decoders that converged, of three seeds",
+        "trials": "trials of a search for the settings of a recipe",
+        "loop_overhead_posenet": "time of one loop step / bare forward and backward (PoseNet)",
+    },
     "introspective": {
         "class_probability_mean": "class probability of generated shapes under the reference network, ours",
         "class_probability_real": "class probability of real test shapes under the reference network",

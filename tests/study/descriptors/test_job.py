@@ -55,8 +55,23 @@ def test_the_command_writes_pictures_a_table_and_a_page(
     assert "relative loss, saved" in capsys.readouterr().out
     assert {path.name for path in (out / "inverted").iterdir()} == {"terraces-0-fc5.png", "cars-0-fc5.png"}
     table = json.loads((out / "table.json").read_text())
-    assert [row[0] for row in table["rows"]] == ["terraces-0", "cars-0"] and table["rows"][0][2] == 512
+    assert [row[0] for row in table["rows"]] == ["terraces-0", "cars-0"] and table["rows"][0][2:4] == ["published", 512]
     assert (out / "figure.png").is_file() and "terraces-0" in (out / "index.html").read_text()
+
+
+def test_decoders_stand_beside_the_optimization(card: str, tmp_path: Path) -> None:
+    small = {"scenes": 2, "held_out": 1, "views": 2, "steps": 2, "batch": 4, "width": 2, "bf16": False, "name": "d"}
+    command("train", "decoder", f"{card}:fc5", **small, out=tmp_path / "d")
+    decoder = str(tmp_path / "d" / "d.json")
+    out = tmp_path / "out"
+    command("invert", "descriptor", "terraces:0", model=card, layer="conv4", steps=2, decoder=decoder, out=out)
+    table = json.loads((out / "table.json").read_text())
+    assert [row[1:3] for row in table["rows"]] == [["conv4", "ours"], ["fc5", "d"], ["fc5", "d refined"]]
+    assert float(table["rows"][2][5]) < float(table["rows"][1][5])
+    with pytest.raises(ValueError, match="are others"):
+        command("invert", "descriptor", "terraces:0", model="posenet-facades", decoder=decoder, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="is no decoder"):
+        command("invert", "descriptor", "terraces:0", model=card, decoder="mine", out=tmp_path / "no")
 
 
 def test_clouds_and_grids_have_descriptors_too(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def evaluate_descriptor(
     first = next(iter(networks))
     whole = {**networks, f"{first}, shuffled": control(networks[first], known)} if kept.control else networks
     inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
-    sources = {key: Source.of(network, kept.recipe, steps=kept.steps) for key, network in whole.items()}
-    job = descriptors_job(sources, inputs, layers)
+    sources = {key: Source.of(network, layers, kept.recipe, steps=kept.steps) for key, network in whole.items()}
+    job = descriptors_job(sources, inputs)
     outcome = execute(job, run.at("runs/kept")).whole()
     tables = {
         "Edges": kept_rows(outcome, known),
@@ -83,5 +83,6 @@ def evaluate_descriptor(
     print_scores(write_kept(outcome, known, tables, NOTE))
     print(f"open {outcome.path / 'index.html'}")
     if measuring.record:
-        rows = [{"table": f"kept {name.lower()}", **row} for name, found in tables.items() for row in found]
-        print_recorded("descriptor", headline(tables["Edges"], *HEADLINE), rows)
+        end = "" if kept.recipe == "ours" else f" {Path(kept.recipe).stem}"
+        rows = [{"table": f"kept {name.lower()}{end}", **row} for name, found in tables.items() for row in found]
+        print_recorded("descriptor", headline(tables, networks, kept.recipe, *HEADLINE), rows)

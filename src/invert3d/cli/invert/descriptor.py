@@ -31,12 +31,15 @@ class DescriptorOptions:
         recipe: ours, published, or a TOML file.
         steps: Steps in all, instead of the recipe's.
         starts: Starts of each input, instead of the recipe's.
+        decoder: Cards of decoders (invert3d train decoder), comma separated: also show what they make, and what a few
+            steps from there make of it.
     """
 
     layer: Names = "conv4,fc5"
     recipe: str = "ours"
     steps: Count | None = None
     starts: Starts | None = None
+    decoder: Names | None = None
 
 
 def invert_descriptor(
@@ -63,8 +66,11 @@ def invert_descriptor(
     network = opening.open(model)
     inputs = read_inputs(files, network.frozen.space, up=file_up, facing=network.facing)
     layers = split_names(making.layer) or []
-    source = Source.of(network, making.recipe, steps=making.steps, starts=making.starts)
-    job = descriptors_job({"": source}, inputs, layers)
+    sources = {"": Source.of(network, layers, making.recipe, steps=making.steps, starts=making.starts)}
+    for card in split_names(making.decoder) or []:
+        for end, refined in (("", False), (" refined", True)):
+            sources[f"{Path(card).stem}{end}"] = Source.decoded(network, card, refined=refined)
+    job = descriptors_job(sources, inputs)
     run = run.at(f"runs/descriptor-{Path(network.name.split(':')[-1].replace(' ', '-')).stem}")
     outcome = execute(job, run).whole()
     with Meter("drawing", show=run.progress):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, trace_of
@@ -19,6 +19,7 @@ from invert3d.methods.recipes import load_recipe, recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.objectives.features import relative_loss
+from invert3d.opening.decoders import open_decoder
 from invert3d.opening.networks import Network, open_network
 
 #: inputs that are inverted together, times the starts of each
@@ -82,31 +83,54 @@ def invert_descriptor(
         raise ValueError(f"give a batch of inputs, x[None] for one: this is {tuple(inputs.shape)}")
     named = {f"{i:04d}": each for i, each in enumerate(inputs)}
     names = [layers] if isinstance(layers, str) else list(layers)
-    source = Source.of(network, recipe, steps=steps, starts=starts)
-    return inverted(execute(descriptors_job({"": source}, named, names), options.into(out)).whole())
+    source = Source.of(network, names, recipe, steps=steps, starts=starts)
+    return inverted(execute(descriptors_job({"": source}, named), options.into(out)).whole())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A network, and how its descriptors are inverted; the recipe leaves the layer open."""
+    """A network, the layers that are inverted, and how: by a recipe, which leaves the layer open, by a decoder, or by a
+    recipe that begins with what a decoder makes."""
 
     network: Network
-    recipe: Recipe
+    layers: tuple[str, ...]
+    recipe: Recipe | None = None
+    decoder: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        if not self.layers or (self.recipe is None and self.decoder is None):
+            raise ValueError("name at least one layer to invert, and a recipe or a decoder")
 
     @classmethod
-    def of(cls, network: Network, recipe: str, **overrides: Any) -> "Source":
+    def of(cls, network: Network, layers: Sequence[str], recipe: str, **overrides: Any) -> "Source":
         """With a recipe by name or from a file, as it is for the network's inputs, some plain values replaced. Raises
-        ValueError for an unknown recipe or value."""
+        ValueError for no layer, or an unknown recipe or value."""
         family = network.frozen.space.name
-        return cls(network=network, recipe=load_recipe(recipe, "descriptors", family=family, **overrides))
+        chosen = load_recipe(recipe, "descriptors", family=family, **overrides)
+        return cls(network=network, layers=tuple(layers), recipe=chosen)
 
-    def facts(self, layers: Mapping[str, int]) -> dict[str, Any]:
-        """What is found depends on these, as plain values."""
+    @classmethod
+    def decoded(cls, network: Network, card: str, *, refined: bool) -> "Source":
+        """By a decoder, from its card; ``refined`` by the recipe ``refine``. Raises ValueError as ``open_decoder``, and
+        for a decoder of other weights."""
+        decoder, found = open_decoder(card)
+        if found.inputs.get("weights") != fingerprint(network.frozen.model):
+            theirs = found.inputs.get("network")
+            raise ValueError(f"{found.name} decodes {theirs}, and the weights of {network.name} are others")
+        decoder = decoder.to(network.frozen.device)
+        layers = (str(found.inputs["layer"]),)
+        recipe = load_recipe("refine", "descriptors", family=network.frozen.space.name) if refined else None
+        return cls(network=network, layers=layers, recipe=recipe, decoder=decoder)
+
+    def facts(self, x: Tensor) -> dict[str, Any]:
+        """What is found for inputs (B, *space.shape) depends on these, as plain values. Raises ValueError for a layer
+        that is not there."""
         return {
             "model": self.network.name,
             "weights": fingerprint(self.network.frozen.model),
-            "layers": dict(layers),
-            "recipe": recipe_table(self.recipe),
+            "layers": {each: describe(self.network.frozen, x[:2], each)[0].numel() for each in self.layers},
+            "recipe": recipe_table(self.recipe) if self.recipe else None,
+            "decoder": fingerprint(self.decoder) if self.decoder else None,
         }
 
 
@@ -123,19 +147,24 @@ class InvertDescriptors:
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made] | Unfinished:
         source, layer = self.sources[units[0].values["source"]], units[0].values["layer"]
-        frozen, recipe = source.network.frozen, at_layer(source.recipe, layer)
+        frozen = source.network.frozen
         original = torch.stack([unit.values["x"] for unit in units]).to(frozen.device)
         wanted = describe(frozen, original, layer)
-        result, left = run_stages(
-            frozen,
-            wanted,
-            recipe,
-            seed=context.seed,
-            samples=[unit.name for unit in units],
-            recorders=[Progress(context, recipe.steps)],
-            resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
-        )
-        x = result.x.detach()
+        x = start = None if source.decoder is None else decoded(source.decoder, wanted)
+        left, traces = None, {}
+        if source.recipe is not None:
+            result, left = run_stages(
+                frozen,
+                wanted,
+                at_layer(source.recipe, layer),
+                seed=context.seed,
+                start=start,
+                samples=[unit.name for unit in units],
+                recorders=[Progress(context, source.recipe.steps)],
+                resume=Stopped.from_bytes(context.checkpoint) if context.checkpoint else None,
+            )
+            x, traces = result.x.detach(), result.trace
+        assert x is not None
         saved = frozen.space.saved(x)
         losses = {
             name: relative_loss(describe(frozen, each, layer), wanted) for name, each in (("loss", x), ("saved", saved))
@@ -143,36 +172,39 @@ class InvertDescriptors:
         made = [
             Made(
                 facts={name: round(float(each[i]), 6) for name, each in losses.items()},
-                arrays={"original": original[i], "x": x[i], "saved": saved[i], **trace_of(result.trace, i)},
+                arrays={"original": original[i], "x": x[i], "saved": saved[i], **trace_of(traces, i)},
             )
             for i in range(len(units))
         ]
         return made if left is None else Unfinished(made=made, checkpoint=left.to_bytes())
 
 
-def descriptors_job(sources: Mapping[str, Source], inputs: Mapping[str, Tensor], layers: Sequence[str]) -> Job:
+@torch.no_grad()
+def decoded(decoder: nn.Module, features: Tensor) -> Tensor:
+    """What a decoder makes of features (B, ...)."""
+    return decoder(features.float()).to(features.dtype)
+
+
+def descriptors_job(sources: Mapping[str, Source], inputs: Mapping[str, Tensor]) -> Job:
     """The job of inverting what layers of one or more networks of the same space make of named inputs (*space.shape).
 
-    A unit is called after the source, the input and the layer. Raises ValueError for no input or layer, an input that
-    is not legal, or a layer that cannot be inverted.
+    A unit is called after the source, the input and the layer. Raises ValueError for no input, one that is not legal,
+    or a layer that cannot be inverted.
     """
-    if not inputs or not layers:
-        raise ValueError(f"name at least one {'layer' if inputs else 'input'} to invert")
+    if not inputs:
+        raise ValueError("name at least one input to invert")
     x = torch.stack(list(inputs.values()))
     next(iter(sources.values())).network.frozen.space.validate(x)
-    facts = {
-        key: source.facts({each: describe(source.network.frozen, x[:2], each)[0].numel() for each in layers})
-        for key, source in sources.items()
-    }
+    facts = {key: source.facts(x) for key, source in sources.items()}
     units = tuple(
         Unit(
             name=file_name("-".join(part for part in (key, label, layer) if part)),
-            cost=source.recipe.starts,
+            cost=source.recipe.starts if source.recipe else 1,
             group=f"{key}/{layer}",
             values={"source": key, "layer": layer, "label": label, "x": each},
         )
         for key, source in sources.items()
-        for layer in layers
+        for layer in source.layers
         for label, each in inputs.items()
     )
     return Job(

@@ -10,6 +10,7 @@ descriptor move?
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,12 +158,13 @@ def reconstructions(outcome: Outcome, known: Sequence[Scene]) -> list[tuple[str,
 
 def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network and layer: relative loss, correlation in color, overlap of the sky where a tenth to nine
-    tenths of the picture are sky; means of pictures."""
+    tenths of the picture are sky, means of pictures; and seconds a picture."""
     rows = []
     skies = [torch.from_numpy(scene.view.sky) for scene in known]
     partly = [i for i, sky in enumerate(skies) if 0.1 <= float(sky.float().mean()) <= 0.9]
     originals = torch.stack([scene.picture for scene in known])
     whole = [("original", "-", originals, torch.zeros(len(known))), *reconstructions(outcome, known)]
+    seconds = {key: round(inverted(outcome, key).seconds, 2) for key in outcome.job.settings["sources"]}
     for key, layer, pictures, losses in whole:
         colors = [color_correlation(*pair) for pair in zip(pictures, originals, strict=True)]
         overlaps = [sky_overlap(pictures[i], skies[i]) for i in partly]
@@ -173,6 +175,7 @@ def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any
                 "relative loss": round(float(losses.mean()), 4),
                 "color correlation": round(float(np.mean(colors)), 4),
                 "IoU of the sky": round(float(np.mean(overlaps)), 4) if overlaps else None,
+                "seconds": seconds.get(key, ""),
             }
         )
     return rows
@@ -208,13 +211,29 @@ def other_paint(scene: Scene) -> str:
     return names[(scene.view.style // len(WINDOWS) + 1) % len(names)]
 
 
-def headline(rows: Sequence[Mapping[str, Any]], pose: str, style: str) -> dict[str, float]:
-    """Headline numbers: the share of edges that is found from fc5, along the street and elsewhere."""
-    table = {(row["network"], row["layer"], row["edges"]): row["found"] for row in rows}
+def headline(
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    networks: Mapping[str, Network],
+    recipe: str,
+    pose: str,
+    style: str,
+) -> dict[str, float]:
+    """Headline numbers of the networks that are called ``pose`` and ``style``: the relative loss of fc5 by a recipe;
+    by ours also the share of edges that is found, along the street and elsewhere, seconds, and errors of the card."""
+    own = [row for row in tables["Pictures"] if (row["network"], row["layer"]) == (pose, "fc5")]
+    found = {f"relative_loss_{Path(recipe).stem}": row["relative loss"] for row in own}
+    if recipe != "ours" or not own:
+        return found
+    table = {(row["network"], row["layer"], row["edges"]): row["found"] for row in tables["Edges"]}
     asked = {
         "edge_recall_vanishing_fc5": (pose, "fc5", "along the street, all"),
         "edge_recall_other_fc5": (pose, "fc5", "not along the street, all"),
         "edge_recall_vanishing_style": (style, "fc5", "along the street, all"),
         "edge_recall_other_style": (style, "fc5", "not along the street, all"),
     }
-    return {name: table[key] for name, key in asked.items() if key in table}
+    found |= {name: table[key] for name, key in asked.items() if key in table}
+    found["seconds_a_picture"] = own[0]["seconds"]
+    if (card := networks[pose].card) is not None:
+        errors = {"pose_error_degrees": "rotation error", "pose_error_guess": "rotation error, guess"}
+        found |= {name: card.scores[score] for name, score in errors.items()}
+    return found

@@ -45,9 +45,10 @@ def found_by(options: FigureOptions, world: str, names: Sequence[str]) -> dict[s
     inputs = read_inputs([f"{world}:{k}" for k in range(options.pictures or 6)], network.frozen.space)
     known = recipes()
     sources = {
-        name: Source(network=network, recipe=overridden(known[name], {"steps": options.steps})) for name in names
+        name: Source(network=network, layers=LAYERS, recipe=overridden(known[name], {"steps": options.steps}))
+        for name in names
     }
-    outcome = execute(descriptors_job(sources, inputs, LAYERS), options.run).whole()
+    outcome = execute(descriptors_job(sources, inputs), options.run).whole()
     return {name: inverted(outcome, name) for name in names}
 
 
@@ -59,7 +60,7 @@ def compared(options: FigureOptions, world: str, number: str, title: str) -> dic
     space = open_network(options.model or MODEL).frozen.space
     for name, one in found.items():
         rows += rows_of(one, name)
-        save_png(sheet_of(one, space, f"{title}: {name}", NOTE), options.folder / f"{name}.png")
+        save_png(sheet_of({"": one}, space, f"{title}: {name}", NOTE), options.folder / f"{name}.png")
     return finished(options, number, title, rows)
 
 
