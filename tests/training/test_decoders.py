@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from invert3d.training.decoders import (
 )
 from invert3d.training.fit import Checkpoints
 from tests.cli.calls import command
+from tests.study.generation.test_table import boxes
 
 SETTINGS = DecoderSettings(steps=6, batch=4, bf16=False, adversary=0.5, begins=0.5, consistency=0.1)
 SPACE = Image(height=32, width=32)
@@ -133,8 +135,19 @@ def test_an_adversary_of_clouds_is_refused() -> None:
         fit_decoder(CloudDecoder(5, 8, width=2), cloud, SETTINGS)
 
 
-def test_runs_of_all_three_kinds(tmp_path: Path) -> None:
-    small = {"steps": 2, "batch": 4, "width": 2, "bf16": False, "per_class": 2}
+def test_clouds_are_learned_by_their_chamfer_distance() -> None:
+    torch.manual_seed(0)
+    clouds, space = torch.rand(4, 8, 3), Points(points=8)
+    known, made = Described(clouds, torch.eye(4), space), CloudDecoder(4, 8, width=2)
+    settings = replace(SETTINGS, adversary=0.0, consistency=0.0, steps=150, rate=5e-3, average=0.5)
+    before = difference(made(known.features), clouds, space).mean()
+    fit_decoder(made, known, settings)
+    with torch.no_grad():
+        assert difference(made(known.features), clouds, space).mean() < before / 2
+
+
+def test_runs_of_pictures_and_of_grids(tmp_path: Path) -> None:
+    small = {"steps": 2, "batch": 4, "width": 2, "bf16": False}
     pose = {"scenes": 2, "held_out": 2, "views": 2, "steps": 1, "batch": 4, "bf16": False, "name": "pose"}
     command("train", "posenet", **pose, out=tmp_path / "pose")
     of = str(tmp_path / "pose" / "pose.json")
@@ -144,9 +157,12 @@ def test_runs_of_all_three_kinds(tmp_path: Path) -> None:
     assert card.kind == "decoder" and card.inputs["layer"] == "fc5" and 0 <= card.scores["relative loss"] <= 1
     losses = json.loads((tmp_path / "d" / "losses.json").read_text())
     assert len(losses["columns"]) == len(losses["rows"][0]) == 4
-    command("train", "decoder", "pointnet-shapes:feat", **small, name="c", out=tmp_path / "c")
-    command("train", "decoder", "voxnet-shapes:fc1", **small, name="g", out=tmp_path / "g")
+    (train, train_labels), (test, test_labels) = boxes(3, 0), boxes(2, 1)
+    file = tmp_path / "modelnet10_voxels30.npz"
+    np.savez_compressed(file, X_train=train, y_train=train_labels, X_test=test, y_test=test_labels)
+    command("train", "decoder", "voxnet-modelnet10:fc1", **small, data=str(file), name="g", out=tmp_path / "g")
+    assert read_card(tmp_path / "g" / "g.json").architecture == "voxels"
     with pytest.raises(ValueError, match="NETWORK:LAYER"):
         command("train", "decoder", "pointnet-shapes", out=tmp_path / "no")
     with pytest.raises(ValueError, match="no module"):
-        command("train", "decoder", "pointnet-shapes:feat.bn9", **small, out=tmp_path / "no")
+        command("train", "decoder", f"{of}:fc9", **small, **scenes, out=tmp_path / "no")
