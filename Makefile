@@ -46,6 +46,7 @@ bench: $(READY) ## time the loop against the bare network, explanations against 
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/detecting.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/layouts.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/introspective.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/describing.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/jobs.py $(ARGS)
 
 docs: $(call stamp,dev$(comma)docs) ## the manual, with the examples run, into docs/_build/index.html

@@ -114,6 +114,7 @@ MEANINGS = {
         "pose_error_degrees": "angle between true relative rotation and the one found, median, pose network (degrees)",
         "pose_error_guess": "the same of a guess, the mean pose of the training set (degrees)",
         "gan_seeds_converged": "adversarial trainings of decoders that converged, of three seeds",
+        "terraces_pictures_per_second": "pictures of terraces generated per second at 100 x 100 on one core",
         "trials": "trials of a search for the settings of a recipe",
         "loop_overhead_posenet": "time of one loop step / bare forward and backward (PoseNet)",
     },

@@ -219,7 +219,7 @@ def headline(
     style: str,
 ) -> dict[str, float]:
     """Headline numbers of the networks that are called ``pose`` and ``style``: the relative loss of fc5 by a recipe;
-    by ours also the share of edges that is found, along the street and elsewhere, seconds, and errors of the card."""
+    by ours also the share of edges that is found, along the street and elsewhere, and errors of the card."""
     own = [row for row in tables["Pictures"] if (row["network"], row["layer"]) == (pose, "fc5")]
     found = {f"relative_loss_{Path(recipe).stem}": row["relative loss"] for row in own}
     if recipe != "ours" or not own:
@@ -232,7 +232,6 @@ def headline(
         "edge_recall_other_style": (style, "fc5", "not along the street, all"),
     }
     found |= {name: table[key] for name, key in asked.items() if key in table}
-    found["seconds_a_picture"] = own[0]["seconds"]
     if (card := networks[pose].card) is not None:
         errors = {"pose_error_degrees": "rotation error", "pose_error_guess": "rotation error, guess"}
         found |= {name: card.scores[score] for name, score in errors.items()}
