@@ -66,7 +66,7 @@ def draw(outcome: Outcome, space: Space, founds: Mapping[str, Inverted], table: 
     from invert3d.view.page import Table, write_page
 
     folder = outcome.path
-    save_png(sheet_of(founds, space, table["title"], table["note"]), folder / "figure.png")
+    save_png(sheet_of(founds, space, table["title"], ""), folder / "figure.png")
     cards = [
         Cloud(name=title, row=name, points=one.cloud, cube=one.cube, caption=one.caption)
         for name, row in rows_of_panels(founds, space).items()
@@ -80,7 +80,7 @@ def draw(outcome: Outcome, space: Space, founds: Mapping[str, Inverted], table: 
         subtitle=table["note"],
         clouds=cards,
         tables=[Table(title="How alike they are", columns=table["columns"], rows=table["rows"])],
-        pictures=[] if cards else [(table["title"], folder / "figure.png")],
+        pictures=[] if cards else [("Originals, and what was found", folder / "figure.png")],
         trace={
             name: each.float().nanmean(1).tolist() if each.dim() > 1 else each.tolist() for name, each in traces.items()
         },
