@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from invert3d.cli.options import Count, Files, ModelOptions, Opening, Run, Running, Up, Weights
-from invert3d.cli.show import print_scores
+from invert3d.cli.show import print_recorded, print_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class SearchOptions:
             that are done.
         storage: A file, or the address of a database (sqlite:///FILE, postgresql://...), that all workers can reach. By
             default trials.journal in the run folder.
+        record: Write the number of trials and the best ones to docs/results.
     """
 
     layer: str = "fc5"
@@ -32,6 +33,7 @@ class SearchOptions:
     trials: Count = 200
     sampler: Literal["random", "tpe"] = "random"
     storage: str | None = None
+    record: bool = False
 
 
 def search_descriptor(
@@ -54,7 +56,7 @@ def search_descriptor(
     from invert3d.methods.ranges import read_range
     from invert3d.opening.inputs import read_inputs
     from invert3d.study.descriptors.search import search_job
-    from invert3d.study.descriptors.search_report import write_search
+    from invert3d.study.descriptors.search_report import recorded, write_search
 
     network = opening.open(model)
     run = run.at(f"runs/search-{searching.layer}")
@@ -72,3 +74,5 @@ def search_descriptor(
     print_scores(write_search(outcome))
     print(f"open {run.folder() / 'index.html'}")
     outcome.whole()
+    if searching.record:
+        print_recorded("descriptor", *recorded(outcome))

@@ -50,6 +50,25 @@ def write_search(outcome: Outcome) -> dict[str, Any]:
     return table
 
 
+def recorded(outcome: Outcome) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Headline number and rows of a search: how many trials, how much each value matters, and the best and the median
+    trial."""
+    found = trials_of(outcome)
+    middle = len(found.losses) // 2
+    rows = [
+        {
+            "value": path,
+            "importance": round(share, 3),
+            "of the best trial": found.values[0][path],
+            "of the median trial": found.values[middle][path],
+        }
+        for path, share in found.importance.items()
+    ]
+    losses = {"of the best trial": found.losses[0], "of the median trial": found.losses[middle]}
+    rows.append({"value": "relative loss", "importance": "", **losses})
+    return {"trials": len(found.losses)}, [{"table": "search", **row} for row in rows]
+
+
 def scatter(found: Trials, ranges: Sequence[Range]) -> "Image":
     """The loss of every trial over each value, a plot of each."""
     from invert3d.view.scatter import Over, scatter_plots
