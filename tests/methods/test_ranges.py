@@ -29,6 +29,7 @@ def test_ranges_are_read_from_words() -> None:
         ("rate=1:1", "is empty"),
         ("rate=nan:1", "is empty"),
         ("rate=0:1:log", "begins above 0"),
+        ("steps=0.9:5:int", "are whole"),
     ],
 )
 def test_what_is_no_range_is_refused(text: str, reason: str) -> None:

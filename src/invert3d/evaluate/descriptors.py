@@ -10,6 +10,8 @@ from torch import Tensor
 
 #: share of shifted places at which an edge is found by accident
 FALSE_ALARMS = 0.1
+#: slope of the brightness, a pixel, of an edge that a picture shows: a step of a tenth of the range
+CONTRAST = 0.05
 #: pixels that an edge may be beside its place
 SLACK = 1.0
 #: pixels that edges are moved by to see how often they are found by accident

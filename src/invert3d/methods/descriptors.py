@@ -5,7 +5,8 @@
 
 As published (*The Essence of Pose*, equation 2, after Mahendran & Vedaldi 2015) pixels are free, Adam minimizes the
 distance of the descriptors with total variation and the sixth power of the pixels, and pixels that contribute little
-become the mean. Both are recipes (``recipes/descriptors``) for any layer of any network.
+become the mean. (The paper prints a norm; with its weight of 1.95e-15 only the sixth power does anything.) Ours draws a
+spectrum. Both are recipes (``recipes/descriptors``), for any layer of any network.
 """
 
 import torch

@@ -51,6 +51,8 @@ def read_range(text: str) -> Range:
         raise ValueError(f"{text!r}: {unknown('kind of range', kind[0], ('log', 'int'))}")
     if not bounds[0] < bounds[1] or not all(map(math.isfinite, bounds)):
         raise ValueError(f"{text!r} is empty: the lower bound must be below the upper one")
+    if kind == ["int"] and not all(map(float.is_integer, bounds)):
+        raise ValueError(f"{text!r}: the bounds of whole numbers are whole")
     if kind == ["log"] and bounds[0] <= 0:
         raise ValueError(f"{text!r}: a range by its logarithm begins above 0")
     return Range(path, *bounds, log=kind == ["log"], whole=kind == ["int"])

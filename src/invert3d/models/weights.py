@@ -97,7 +97,9 @@ def find_card(spec: str, *kinds: WeightKind) -> tuple[WeightCard, Path] | None:
         return None
     if card.kind not in kinds:
         known = ", ".join(name for kind in kinds for name in bundled(kind))
-        raise ValueError(f"{spec} is a {card.kind}, and a {' or '.join(kinds)} is asked for: {known}")
+        raise ValueError(
+            f"{spec} is a {card.kind}, and a {' or '.join(kinds)} is asked for" + (f": {known}" if known else "")
+        )
     found = hashlib.sha256(readable(path, "weights").read_bytes()).hexdigest()
     if found != card.sha256:
         raise ValueError(f"{path} is not the file its card describes: sha256 {found[:12]}, not {card.sha256[:12]}")

@@ -54,7 +54,7 @@ def names_of(files: Sequence[str | Path]) -> dict[str, str]:
     for file in files:
         stem = Path(file).stem.removeprefix("shapes:")
         world, _, number = stem.partition(":")
-        plain = name = checked_name(f"{world}-{number}" if world in WORLDS else stem, str(file))
+        plain = name = checked_name(f"{world}-{number}" if world in WORLDS and number else stem, str(file))
         number = 1
         while name in found:
             name, number = f"{plain}-{number}", number + 1

@@ -276,6 +276,8 @@ def find_model(spec: str | nn.Module, options: ModelOptions) -> Found:
         found = Found(name=type(spec).__name__, model=spec)
     elif (entry := find_card(spec, "classifier", "descriptor")) is not None:
         model, card = load_card(*entry), entry[0]
+        if card.options.get("channels", 3) != 3:
+            raise ValueError(f"{card.name} takes two pictures at once: it describes none by itself")
         found = Found(name=card.name, model=model, card=card, up=card.inputs.get("up", "z"), options=dict(card.options))
         if checkpoint is not None:  # somebody's weights for the same architecture
             found = replace(found, name=f"{card.architecture} from {checkpoint.name}", theirs=True)

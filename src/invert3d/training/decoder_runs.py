@@ -59,7 +59,12 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
         ValueError: a layer that is not there, data that the network does not take, or a folder that cannot be written.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint in the folder.
     """
-    asked, settings = asked_of(options, run), options.settings
+    asked = {
+        **asked_of(options, run),
+        "weights": fingerprint(network.frozen.model),
+        "space": repr(network.frozen.space),
+    }
+    settings = options.settings
     if (done := run.finished(asked, "decoder")) is not None:
         return done
     frozen, layer = network.frozen, options.layer

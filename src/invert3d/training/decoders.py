@@ -107,7 +107,7 @@ class Decoding(nn.Module):
             found["again"] = self.describe(made)
         if self.critic is not None and bool(shown["adversarial"]):
             self.critic.requires_grad_(False)  # what fools it teaches the decoder, and not the critic
-            found["fooled"] = self.critic(made, features)
+            found["fooled"] = self.critic(made + shown["noise"], features)
             self.critic.requires_grad_(True)
             found["fake"] = self.critic(made.detach() + shown["noise"], features)
             found["real"] = self.critic(shown["x"] + shown["noise"].flip(0), features)
@@ -131,7 +131,7 @@ class DecoderLoss:
             against = -found["fooled"].mean()
             critic = F.relu(1 - found["real"]).mean() + F.relu(1 + found["fake"]).mean()
             whole = own + self.settings.adversary * balance(own, against, self.last) * against
-            whole = whole + (critic if float(critic.detach()) > PAUSED else 0 * critic)
+            whole = whole + critic if float(critic.detach()) > PAUSED else whole
             parts[1:] = [float(against.detach()), float(critic.detach())]
         if (step := int(target["step"])) % EVERY == 0:
             self.memory.losses = torch.cat([self.memory.losses, torch.tensor([[float(step), *parts]])])

@@ -13,6 +13,7 @@ import invert3d
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.descriptors import describe
 from invert3d.objectives.features import relative_loss
+from invert3d.study.descriptors.job import Source
 
 QUIET = RunOptions(progress=False)
 
@@ -103,8 +104,31 @@ def test_what_is_kept_is_measured_beside_a_shuffled_network(card: str, tmp_path:
     command("evaluate", "descriptor", card, scenes=3, steps=3, layer="fc5", out=tmp_path / "kept")
     table = json.loads((tmp_path / "kept" / "table.json").read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
-    assert {row["network"] for row in rows} == {"small", "small, shuffled"}
+    assert {row["network"] for row in rows} == {"original, blurred by 3 pixels", "small", "small, shuffled"}
     everything = [row for row in rows if row["edges"] == "all"]
-    assert all(0 <= row["low"] <= row["found"] <= row["high"] <= 1 for row in everything) and len(everything) == 2
+    assert all(0 <= row["low"] <= row["found"] <= row["high"] <= 1 for row in everything) and len(everything) == 3
+    less = [row for row in rows if row["edges"] == "along the street less all others"]
+    assert len(less) == 3 and all(-1 <= row["found"] <= 1 for row in less)
     page = (tmp_path / "kept" / "index.html").read_text()
-    assert "camera walks by 20 degrees" in page and "IoU of the sky" in page
+    assert "camera walks by 20 degrees" in page and "IoU of the sky" in page and "the pixels themselves" in page
+    with pytest.raises(ValueError, match="two scenes"):
+        command("evaluate", "descriptor", card, scenes=1, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="one name"):
+        command(
+            "evaluate", "descriptor", card, str(Path(card).parent / ".." / "run" / "small.json"), out=tmp_path / "no"
+        )
+
+
+def test_means_of_a_recipe_are_those_of_the_network(card: str) -> None:
+    network = invert3d.open_network(card)
+    source = Source.of(network, ["fc5"], "published")
+    assert source.recipe is not None
+    clip = source.recipe.stages[0].projections[0]
+    assert clip.mean == pytest.approx(network.frozen.space.mean[::-1])  # type: ignore[attr-defined]
+
+
+def test_a_network_of_two_pictures_describes_none(tmp_path: Path) -> None:
+    small = {"scenes": 2, "held_out": 2, "views": 2, "steps": 1, "batch": 4, "bf16": False, "name": "both"}
+    command("train", "posenet", **small, task="stacked", out=tmp_path / "both")
+    with pytest.raises(ValueError, match="two pictures at once"):
+        invert3d.open_network(str(tmp_path / "both" / "both.json"))

@@ -109,6 +109,15 @@ def test_bad_searches_are_refused(network: Network, tmp_path: Path) -> None:
         search_job(network, {}, "body", "ours", RANGES, storage="")
 
 
+def test_a_trial_without_numbers_is_left_out(network: Network, tmp_path: Path) -> None:
+    wild = [read_range("stages.0.steps=1|2"), read_range("objective.1.weight=nan|0.5")]
+    small = search_job(network, INPUTS, "body", "ours", wild, trials=8, storage=str(tmp_path / "t.journal"))
+    outcome = execute(small, RunOptions(progress=False, out=tmp_path / "run")).whole()
+    found = trials_of(outcome)
+    assert 0 < found.failed < 8 and len(found.losses) + found.failed == 8
+    assert "without numbers" in write_search(outcome)["title"]
+
+
 def test_what_decides_is_important() -> None:
     values = [{"a": k / 40, "b": (k * 7 % 40) / 40} for k in range(40)]
     found = importance([read_range("a=0:1"), read_range("b=0:1")], values, [0.1 + value["a"] for value in values])

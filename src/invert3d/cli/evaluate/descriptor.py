@@ -67,7 +67,11 @@ def evaluate_descriptor(
 
     names = distinct(models) or list(HEADLINE)
     layers = split_names(kept.layer) or []
-    networks = {Path(name).stem: open_network(name, device=measuring.device) for name in names}
+    if kept.scenes < 2:
+        raise ValueError("at least two scenes are needed: a picture is compared with another one")
+    networks = {Path(name.split(":")[-1]).stem: open_network(name, device=measuring.device) for name in names}
+    if len(networks) < len(names):
+        raise ValueError(f"two networks have one name: {', '.join(networks)}")
     known = scenes(kept.scenes, picture_side(networks), kept.first)
     first = next(iter(networks))
     whole = {**networks, f"{first}, shuffled": control(networks[first], known)} if kept.control else networks
@@ -83,6 +87,6 @@ def evaluate_descriptor(
     print_scores(write_kept(outcome, known, tables, NOTE))
     print(f"open {outcome.path / 'index.html'}")
     if measuring.record:
-        end = "" if kept.recipe == "ours" else f" {Path(kept.recipe).stem}"
-        rows = [{"table": f"kept {name.lower()}{end}", **row} for name, found in tables.items() for row in found]
+        end = "" if kept.recipe == "ours" else f"{Path(kept.recipe).stem} "
+        rows = [{"table": f"{end}kept {name.lower()}", **row} for name, found in tables.items() for row in found]
         print_recorded("descriptor", headline(tables, networks, kept.recipe, *HEADLINE), rows)

@@ -68,6 +68,8 @@ def invert_descriptor(
     layers = split_names(making.layer) or []
     sources = {"": Source.of(network, layers, making.recipe, steps=making.steps, starts=making.starts)}
     for card in split_names(making.decoder) or []:
+        if Path(card).stem in sources:
+            raise ValueError(f"two decoders are called {Path(card).stem}")
         for end, refined in (("", False), (" refined", True)):
             sources[f"{Path(card).stem}{end}"] = Source.decoded(network, card, refined=refined)
     job = descriptors_job(sources, inputs)

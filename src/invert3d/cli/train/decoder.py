@@ -1,6 +1,6 @@
 """Train a decoder: from what a layer of a network makes of an input back to the input."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -89,8 +89,8 @@ def train_decoder(
     if not name or not layer:
         raise ValueError(f"{of!r} is not NETWORK:LAYER, such as posenet-facades:fc5")
     options = DecoderTraining(network=name, layer=layer, settings=DecoderSettings(**asdict(fit)), **asdict(data))
-    run = training.run(f"{Path(name).stem}-{layer}-decoder")
-    card = train_decoder(options, opening.open(name), run)
+    run = training.run(f"{Path(name.split(':')[-1]).stem}-{layer}-decoder")
+    card = train_decoder(options, replace(opening, device=training.device).open(name), run)
     print(
         f"{card.name}: relative loss {card.scores['relative loss']:.4f}, difference {card.scores['difference']:.5f} on "
         f"{card.held_out} held-out inputs\nwrote {run.folder}"

@@ -10,6 +10,7 @@ from invert3d.data.worlds.terraces import Role
 from invert3d.data.worlds.tracing import rays_of
 
 NEAREST = 0.3  # m: what is closer to the plane of the camera is not seen
+SHORTEST = 3.0  # pixels: shorter lines have no direction that a picture could show
 _ENDS = np.array([pair for k in range(4) for pair in ((k, (k + 1) % 4), (4 + k, 4 + (k + 1) % 4), (k, 4 + k))])
 
 
@@ -52,8 +53,9 @@ def edges_of(terrace: Terrace, projection: np.ndarray, size: int) -> Edges:
     lines = np.concatenate([solid, painted])
     kinds = np.repeat([Kind.SOLID, Kind.PAINTED], [len(solid), len(painted)])
     who, places, depths, angles = sampled(lines, projection, size)
-    reached = terrace.trace(rays_of(projection, places)).depth
-    there = reached > depths * 0.996 - 0.02
+    hits = terrace.trace(rays_of(projection, places))
+    wall = (hits.face >= 0) & (terrace.roles[terrace.owner[hits.face]] == Role.WALL)
+    there = (hits.depth > depths * 0.996 - 0.02) & (wall | (kinds[who] != Kind.PAINTED))
     who, places, angles = who[there], places[there], angles[there]
     across = np.stack([-np.sin(angles), np.cos(angles)], -1)
     beside = [terrace.trace(rays_of(projection, places + side * across)).face < 0 for side in (-1.5, 1.5)]
@@ -96,8 +98,8 @@ def painted_lines(terrace: Terrace) -> np.ndarray:
 
 
 def sampled(lines: np.ndarray, projection: np.ndarray, size: int) -> tuple[np.ndarray, ...]:
-    """Samples, a pixel apart, of lines (N, 2, 3) as a camera sees them: row of the line (M,), column and row in pixels
-    (M, 2), depth (M,), angle (M,)."""
+    """Samples, a pixel apart, of lines (N, 2, 3) as a camera sees them, but for the shortest: row of the line (M,),
+    column and row in pixels (M, 2), depth (M,), angle (M,)."""
     ends = lines @ projection[:, :3].T + projection[:, 3]
     depth = ends[..., 2]
     share = np.clip((NEAREST - depth) / np.where(depth == depth[:, ::-1], 1, depth[:, ::-1] - depth), 0, 1)
@@ -109,7 +111,8 @@ def sampled(lines: np.ndarray, projection: np.ndarray, size: int) -> tuple[np.nd
     safe = np.where(np.abs(run) < 1e-9, 1e-9, run)
     walls = np.sort(np.stack([(-0.5 - start) / safe, (size - 0.5 - start) / safe]), 0)
     first, last = np.clip(walls[0].max(1), 0, 1), np.clip(walls[1].min(1), 0, 1)
-    counts = np.ceil(np.maximum(last - first, 0) * np.linalg.norm(run, axis=1)).astype(int)
+    length = np.maximum(last - first, 0) * np.linalg.norm(run, axis=1)
+    counts = np.where(length < SHORTEST, 0, np.ceil(length)).astype(int)
     which = np.repeat(np.arange(len(number)), counts)
     within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
     t = first[which] + (within + 0.5) / counts[which] * (last - first)[which]

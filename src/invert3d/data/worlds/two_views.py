@@ -1,8 +1,9 @@
 """The two-view world: photographs of terraces, in pairs that show the same point from two places.
 
-A picture depends on (seed, scene, view) only. Colors, paint and the light are drawn independently of plan and cameras,
-so that nothing in them says anything about pose. Of every picture the surface normals, the vanishing points and the
-true edges are known: each sample of an edge has the direction that it runs in and what it is.
+A picture depends on (seed, scene, view) only. Colors, paint and the light are drawn independently of plan and cameras.
+(Painted bands run along the axes of fronts, and the sun stands still, so neither is free of pose.) Of every picture the
+surface normals, the vanishing points and the true edges are known: each sample of an edge has the direction that it
+runs in and what it is.
 
 Coordinates of the scene are those of ``worlds.terraces``, of a camera x right, y down, z forward (m).
 """

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from invert3d.engine.space import Image
 from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.methods.descriptors import at_layer, describe
-from invert3d.methods.recipes import load_recipe, recipe_table
+from invert3d.methods.recipes import filled, load_recipe, overridden, recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.methods.stages import Unfinished as Stopped
 from invert3d.objectives.features import relative_loss
@@ -102,11 +103,18 @@ class Source:
             raise ValueError("name at least one layer to invert, and a recipe or a decoder")
 
     @classmethod
-    def of(cls, network: Network, layers: Sequence[str], recipe: str, **overrides: Any) -> "Source":
-        """With a recipe by name or from a file, as it is for the network's inputs, some plain values replaced. Raises
-        ValueError for no layer, or an unknown recipe or value."""
-        family = network.frozen.space.name
-        chosen = load_recipe(recipe, "descriptors", family=family, **overrides)
+    def of(cls, network: Network, layers: Sequence[str], recipe: str | Recipe, **overrides: Any) -> "Source":
+        """With a recipe: one by name or from a file, as it is for the network's inputs, or one that is given, with some
+        plain values replaced. Means of pictures are the network's own. Raises ValueError for no layer, or an unknown
+        recipe or value."""
+        space = network.frozen.space
+        if isinstance(recipe, str):
+            chosen = load_recipe(recipe, "descriptors", family=space.name, **overrides)
+        else:
+            chosen = overridden(recipe, overrides)
+        if isinstance(space, Image):
+            mean = space.mean[::-1] if space.order == "bgr" else space.mean
+            chosen = filled(chosen, {"mean": lambda _: mean})
         return cls(network=network, layers=tuple(layers), recipe=chosen)
 
     @classmethod

@@ -10,6 +10,7 @@ descriptor move?
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from invert3d.data.worlds.terraces import PAINTS, WINDOWS
 from invert3d.data.worlds.true_edges import Direction, Kind
 from invert3d.data.worlds.two_views import Changes, View, make_views
 from invert3d.engine.space import Image
-from invert3d.evaluate.descriptors import color_correlation, edges_found, interval, sky_overlap
+from invert3d.evaluate.descriptors import CONTRAST, color_correlation, edges_found, interval, sky_overlap, strengths
 from invert3d.jobs.execute import Outcome
 from invert3d.methods.descriptors import describe
 from invert3d.objectives.features import relative_loss
 from invert3d.opening.networks import Network
 from invert3d.ops.seeds import HELD_OUT
+from invert3d.projections.images import blurred
 from invert3d.study.controls import randomized_detector
 from invert3d.study.descriptors.job import inverted
 
@@ -39,6 +41,9 @@ NAMES = {
     Direction.OTHER: "other",
 }
 KINDS = {Kind.SILHOUETTE: "border of the sky", Kind.SOLID: "other edges of solids", Kind.PAINTED: "painted"}
+#: groups of edges that are compared
+STREET, OTHERS, LESS = "along the street, all", "not along the street, all", "along the street less all others"
+BLUR = 3.0  # pixels, of the control
 #: what is changed in a scene
 VARIANTS: dict[str, Changes] = {
     "other colors": Changes(colors=True),
@@ -79,7 +84,10 @@ def scene_of(number: int, size: int) -> Scene:
     """One of them."""
     view = make_views(number, size=size, seed=HELD_OUT, edges=True)[0]
     picture = pictured(view)
-    return Scene(number=number, view=view, picture=picture, shown=found_in(picture, view))
+    assert view.edges is not None
+    places, angles = (torch.from_numpy(each).float() for each in (view.edges.places, view.edges.angles))
+    shown = (strengths(picture, places, angles) >= CONTRAST).numpy()
+    return Scene(number=number, view=view, picture=picture, shown=shown)
 
 
 def pictured(view: View) -> Tensor:
@@ -108,7 +116,7 @@ def groups(view: View) -> dict[str, np.ndarray]:
     found |= {f"{name}, all": kinds == each for each, name in KINDS.items()}
     found |= {f"along the street, {name}": street & (kinds == each) for each, name in KINDS.items()}
     found |= {f"not along the street, {name}": ~street & (kinds == each) for each, name in KINDS.items()}
-    return found | {"not along the street, all": ~street, "all": street | ~street}
+    return found | {OTHERS: ~street, "all": street | ~street}
 
 
 def control(network: Network, known: Sequence[Scene], seed: int = 0) -> Network:
@@ -123,16 +131,23 @@ def control(network: Network, known: Sequence[Scene], seed: int = 0) -> Network:
 def kept_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network, layer and group of edges, of a job of ``descriptors_job`` on the pictures of scenes: the
     share of edges that is found, a mean of pictures with its 95 % bootstrap interval. An edge that the original does
-    not show is not asked for. The rows of ``original`` say how many it shows."""
+    not show is not asked for. ``along the street less all others`` are differences within a picture. What blurs
+    everything alike is the control of what kinds and directions are easy to find."""
+    blurred_originals = blurred(torch.stack([scene.picture for scene in known]), BLUR)
+    whole = [(f"original, blurred by {BLUR:g} pixels", "-", blurred_originals), *reconstructions(outcome, known)]
     rows = []
-    for key, layer, pictures, _ in reconstructions(outcome, known):
+    for key, layer, pictures, *_ in whole:
         per_group: dict[str, list[float]] = {}
         for scene, picture in zip(known, pictures, strict=True):
-            hits = found_in(picture, scene.view)
+            hits, shares = found_in(picture, scene.view), {}
             for name, members in groups(scene.view).items():
                 asked = members & scene.shown
                 if asked.sum() >= LEAST:
-                    per_group.setdefault(name, []).append(float(hits[asked].mean()))
+                    shares[name] = float(hits[asked].mean())
+            if {STREET, OTHERS} <= set(shares):
+                shares[LESS] = shares[STREET] - shares[OTHERS]
+            for name, share in shares.items():
+                per_group.setdefault(name, []).append(share)
         rows += [row_of({"network": key, "layer": layer, "edges": name}, found) for name, found in per_group.items()]
     return rows
 
@@ -163,7 +178,12 @@ def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any
     skies = [torch.from_numpy(scene.view.sky) for scene in known]
     partly = [i for i, sky in enumerate(skies) if 0.1 <= float(sky.float().mean()) <= 0.9]
     originals = torch.stack([scene.picture for scene in known])
-    whole = [("original", "-", originals, torch.zeros(len(known))), *reconstructions(outcome, known)]
+    none = torch.full((len(known),), torch.nan)
+    whole = [
+        ("the original itself", "-", originals, none),
+        ("another original", "-", originals.roll(1, 0), none),
+        *reconstructions(outcome, known),
+    ]
     seconds = {key: round(inverted(outcome, key).seconds, 2) for key in outcome.job.settings["sources"]}
     for key, layer, pictures, losses in whole:
         colors = [color_correlation(*pair) for pair in zip(pictures, originals, strict=True)]
@@ -172,7 +192,7 @@ def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any
             {
                 "network": key,
                 "layer": layer,
-                "relative loss": round(float(losses.mean()), 4),
+                "relative loss": "" if losses.isnan().any() else round(float(losses.mean()), 4),
                 "color correlation": round(float(np.mean(colors)), 4),
                 "IoU of the sky": round(float(np.mean(overlaps)), 4) if overlaps else None,
                 "seconds": seconds.get(key, ""),
@@ -183,20 +203,25 @@ def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any
 
 def moved_rows(networks: Mapping[str, Network], layers: Sequence[str], known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network, layer and change: how far the descriptor of a scene moves, as a relative loss, and the
-    same over how far another scene is; means of scenes."""
+    same over how far another scene is, means of scenes; and how far its pixels move."""
     size = known[0].picture.shape[-1]
     changed = {name: torch.stack([again(scene, change, size) for scene in known]) for name, change in VARIANTS.items()}
     changed["other paint"] = torch.stack([again(scene, Changes(paint=other_paint(scene)), size) for scene in known])
     pictures = torch.stack([scene.picture for scene in known])
+    seen = {("the pixels themselves", "-"): lambda x: x}
+    seen |= {
+        (key, layer): partial(describe, network.frozen, layer=layer)
+        for key, network in networks.items()
+        for layer in layers
+    }
     rows = []
-    for key, network in networks.items():
-        for layer in layers:
-            own = describe(network.frozen, pictures, layer)
-            away = float(relative_loss(own.roll(1, 0), own).mean())
-            for name, other in changed.items():
-                moved = float(relative_loss(describe(network.frozen, other, layer), own).mean())
-                names = {"network": key, "layer": layer, "change": name}
-                rows.append({**names, "relative loss": round(moved, 4), "over another scene's": round(moved / away, 4)})
+    for (key, layer), function in seen.items():
+        own = function(pictures)
+        away = float(relative_loss(own.roll(1, 0), own).mean())
+        for name, other in changed.items():
+            moved = float(relative_loss(function(other), own).mean())
+            names = {"network": key, "layer": layer, "change": name}
+            rows.append({**names, "relative loss": round(moved, 4), "over another scene's": round(moved / away, 4)})
     return rows
 
 
@@ -226,10 +251,10 @@ def headline(
         return found
     table = {(row["network"], row["layer"], row["edges"]): row["found"] for row in tables["Edges"]}
     asked = {
-        "edge_recall_vanishing_fc5": (pose, "fc5", "along the street, all"),
-        "edge_recall_other_fc5": (pose, "fc5", "not along the street, all"),
-        "edge_recall_vanishing_style": (style, "fc5", "along the street, all"),
-        "edge_recall_other_style": (style, "fc5", "not along the street, all"),
+        "edge_recall_vanishing_fc5": (pose, "fc5", STREET),
+        "edge_recall_other_fc5": (pose, "fc5", OTHERS),
+        "edge_recall_vanishing_style": (style, "fc5", STREET),
+        "edge_recall_other_style": (style, "fc5", OTHERS),
     }
     found |= {name: table[key] for name, key in asked.items() if key in table}
     if (card := networks[pose].card) is not None:

@@ -6,16 +6,17 @@ the seed and its own name: any number of workers gives the same trials. With ``t
 done, so the order in which they are done counts.
 """
 
-import time
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from invert3d.jobs.execute import Outcome
-from invert3d.jobs.job import Context, Job, Made, Unit
+from invert3d.jobs.job import Context, Job, Made, Progress, Unit
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.methods.descriptors import at_layer, describe
 from invert3d.methods.ranges import Range, Value, check_ranges, varied
@@ -56,6 +57,8 @@ class SearchDescriptor:
         return str(self.network.frozen.device)
 
     def __call__(self, units: Sequence[Unit], context: Context) -> Sequence[Made]:
+        import optuna
+
         made = []
         for i, unit in enumerate(units):
             context.report(i / len(units))
@@ -63,20 +66,25 @@ class SearchDescriptor:
             abandon(study, unit.name)
             trial = study.ask(fixed_distributions={each.path: distribution(each) for each in self.ranges})
             trial.set_user_attr("unit", unit.name)
-            begun = time.monotonic()
-            score = self.score(trial.params, context.seed)
-            study.tell(trial, score)
-            facts = {"values": trial.params, "relative loss": round(score, 6)}
-            made.append(Made(facts={**facts, "seconds": round(time.monotonic() - begun, 2)}))
+            score = self.score(trial.params, context)
+            failed = optuna.trial.TrialState.FAIL if math.isnan(score) else None
+            study.tell(trial, None if failed else score, state=failed)
+            made.append(Made(facts={"values": trial.params, "relative loss": None if failed else round(score, 8)}))
         return made
 
-    def score(self, values: Mapping[str, Value], seed: int) -> float:
-        """The mean relative loss of what files keep."""
+    def score(self, values: Mapping[str, Value], context: Context) -> float:
+        """The mean relative loss of what files keep; NaN where what was found, or the loss it begins with, is not
+        finite."""
         frozen = self.network.frozen
         x = self.x.to(frozen.device)
         wanted = describe(frozen, x, self.layer)
         recipe = at_layer(varied(self.recipe, values), self.layer)
-        result, left = run_stages(frozen, wanted, recipe, seed=seed)
+        try:
+            result, left = run_stages(
+                frozen, wanted, recipe, seed=context.seed, recorders=[Progress(context, recipe.steps)]
+            )
+        except ValueError:  # the loop refuses values that give no number
+            return math.nan
         if left is not None:
             raise KeyboardInterrupt
         return float(relative_loss(describe(frozen, frozen.space.saved(result.x), self.layer), wanted).mean())
@@ -141,9 +149,11 @@ def search_job(
 ) -> Job:
     """The job of a search on named inputs (*space.shape).
 
-    Raises ValueError for no input, a layer or a place that is not there, a range that the recipe refuses, or a storage
-    that belongs to another search.
+    Raises ValueError for no input, a layer or a place that is not there, a range that the recipe refuses, or if Optuna
+    is not installed. A storage that belongs to another search is refused by the first trial.
     """
+    if find_spec("optuna") is None:
+        raise ValueError("searching needs Optuna: pip install 'invert3d[search]'")
     if not inputs:
         raise ValueError("name at least one input to invert")
     x = torch.stack(list(inputs.values()))
@@ -177,21 +187,27 @@ def search_job(
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """What a search found: of each trial its name, values and relative loss, the best first; how much each value
-    matters (PED-ANOVA; NaN where there are too few trials), and the recipe with the best ones."""
+    """What a search found: of each trial that ended with numbers its name, values and relative loss, the best first;
+    how many did not; how much each value matters (PED-ANOVA; NaN where there are too few trials), and the recipe with
+    the best ones."""
 
     names: tuple[str, ...]
     values: tuple[dict[str, Value], ...]
     losses: tuple[float, ...]
+    failed: int
     importance: dict[str, float]
     best: Recipe
 
 
 def trials_of(outcome: Outcome) -> Trials:
-    """What there is of a search. Raises KeyboardInterrupt if that is nothing."""
-    found = sorted(outcome.each(), key=lambda each: (each[1].facts["relative loss"], each[0].name))
-    if not found:
+    """What there is of a search. Raises KeyboardInterrupt if that is nothing, ValueError if all trials failed."""
+    whole = list(outcome.each())
+    if not whole:
         outcome.whole()
+    found = [each for each in whole if each[1].facts["relative loss"] is not None]
+    if not found:
+        raise ValueError(f"none of {len(whole)} trials ended with numbers: choose smaller steps")
+    found.sort(key=lambda each: (each[1].facts["relative loss"], each[0].name))
     worker: SearchDescriptor = outcome.job.worker  # type: ignore[assignment]
     values = tuple(dict(made.facts["values"]) for _, made in found)
     losses = tuple(float(made.facts["relative loss"]) for _, made in found)
@@ -199,6 +215,7 @@ def trials_of(outcome: Outcome) -> Trials:
         names=tuple(unit.name for unit, _ in found),
         values=values,
         losses=losses,
+        failed=len(whole) - len(found),
         importance=importance(worker.ranges, values, losses),
         best=varied(worker.recipe, values[0]),
     )

@@ -29,7 +29,8 @@ def write_search(outcome: Outcome) -> dict[str, Any]:
         {"trial": name, "relative loss": f"{loss:.4f}", **values}
         for name, loss, values in zip(found.names, found.losses, found.values, strict=True)
     ]
-    title = f"{len(rows)} trials: {outcome.job.settings['layer']} of {outcome.job.settings['model']}"
+    failed = f", {found.failed} more without numbers" if found.failed else ""
+    title = f"{len(rows)} trials{failed}: {outcome.job.settings['layer']} of {outcome.job.settings['model']}"
     note = "Relative loss: the mean of what is in the files. best.toml is the recipe of the best trial."
     write_bytes(folder / "best.toml", recipe_toml(found.best).encode())
     table = save_table(folder, title, rows[:SHOWN], note)
@@ -66,7 +67,7 @@ def recorded(outcome: Outcome) -> tuple[dict[str, float], list[dict[str, Any]]]:
     ]
     losses = {"of the best trial": found.losses[0], "of the median trial": found.losses[middle]}
     rows.append({"value": "relative loss", "importance": "", **losses})
-    return {"trials": len(found.losses)}, [{"table": "search", **row} for row in rows]
+    return {"trials": len(found.losses) + found.failed}, [{"table": "search", **row} for row in rows]
 
 
 def scatter(found: Trials, ranges: Sequence[Range]) -> "Image":
@@ -80,4 +81,6 @@ def scatter(found: Trials, ranges: Sequence[Range]) -> "Image":
             over[each.path] = Over([each.choices.index(one) for one in own], names=list(map(str, each.choices)))
         else:
             over[each.path] = Over(list(map(float, own)), log=each.log)
-    return scatter_plots(over, found.losses, y_label="relative loss", title="Relative loss of every trial")
+    return scatter_plots(
+        over, [max(loss, 1e-6) for loss in found.losses], y_label="relative loss", title="Relative loss of every trial"
+    )

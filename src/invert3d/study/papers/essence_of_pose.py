@@ -12,7 +12,7 @@ import torch
 from invert3d.jobs.execute import execute
 from invert3d.jobs.report import report
 from invert3d.methods.ranges import varied
-from invert3d.methods.recipes import load_recipe, overridden
+from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe
 from invert3d.opening.inputs import read_inputs
 from invert3d.opening.networks import open_network
@@ -44,10 +44,7 @@ def found_by(options: FigureOptions, world: str, names: Sequence[str]) -> dict[s
     network = open_network(options.model or MODEL, device=options.device)
     inputs = read_inputs([f"{world}:{k}" for k in range(options.pictures or 6)], network.frozen.space)
     known = recipes()
-    sources = {
-        name: Source(network=network, layers=LAYERS, recipe=overridden(known[name], {"steps": options.steps}))
-        for name in names
-    }
+    sources = {name: Source.of(network, LAYERS, known[name], steps=options.steps) for name in names}
     outcome = execute(descriptors_job(sources, inputs), options.run).whole()
     return {name: inverted(outcome, name) for name in names}
 
@@ -70,7 +67,10 @@ def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
     for layer in LAYERS:
         own = torch.tensor([each == layer for each in found.layers])
         losses = {"relative loss": found.loss_saved, "of another picture": found.loss_other}
-        means = {title: round(float(each[own].mean()), 4) for title, each in losses.items()}
+        means = {
+            title: "" if each[own].isnan().all() else round(float(each[own].mean()), 4)
+            for title, each in losses.items()
+        }
         rows.append(
             {"recipe": name, "layer": layer, "pictures": int(own.sum()), **means, "seconds": round(found.seconds, 1)}
         )
