@@ -100,11 +100,11 @@ def test_bad_input_is_refused(card: str, tmp_path: Path) -> None:
         command("invert", "descriptor", "terraces:one", model=card, out=tmp_path / "no")
 
 
-def test_what_is_kept_is_measured_beside_a_shuffled_network(card: str, tmp_path: Path) -> None:
+def test_what_is_kept_is_measured_beside_an_untrained_network(card: str, tmp_path: Path) -> None:
     command("evaluate", "descriptor", card, scenes=3, steps=3, layer="fc5", out=tmp_path / "kept")
     table = json.loads((tmp_path / "kept" / "table.json").read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
-    assert {row["network"] for row in rows} == {"original, blurred by 3 pixels", "small", "small, shuffled"}
+    assert {row["network"] for row in rows} == {"original, blurred by 3 pixels", "small", "small, untrained"}
     everything = [row for row in rows if row["edges"] == "all"]
     assert all(0 <= row["low"] <= row["found"] <= row["high"] <= 1 for row in everything) and len(everything) == 3
     less = [row for row in rows if row["edges"] == "along the street less all others"]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, distinct, split_names
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Names, Run, Running, Switch, distinct, split_names
 from invert3d.cli.show import print_recorded, print_scores
 
 #: the networks of the headline numbers: trained for pose, and for style
@@ -27,7 +27,7 @@ class KeptOptions:
         first: Number of the first of them.
         recipe: ours, published, or a TOML file.
         steps: Steps in all, instead of the recipe's.
-        control: Also invert the first network with its weights shuffled.
+        control: Also invert the first network as it was before it was trained.
     """
 
     layer: Names = "conv4,fc5"
@@ -35,7 +35,7 @@ class KeptOptions:
     first: Annotated[int, Parameter(show_default=False)] = 0
     recipe: str = "ours"
     steps: Count | None = None
-    control: bool = True
+    control: Switch = True
 
 
 def evaluate_descriptor(
@@ -74,7 +74,7 @@ def evaluate_descriptor(
         raise ValueError(f"two networks have one name: {', '.join(networks)}")
     known = scenes(kept.scenes, picture_side(networks), kept.first)
     first = next(iter(networks))
-    whole = {**networks, f"{first}, shuffled": control(networks[first], known)} if kept.control else networks
+    whole = {**networks, f"{first}, untrained": control(networks[first])} if kept.control else networks
     inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
     sources = {key: Source.of(network, layers, kept.recipe, steps=kept.steps) for key, network in whole.items()}
     job = descriptors_job(sources, inputs)

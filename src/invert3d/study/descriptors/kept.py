@@ -3,11 +3,12 @@
 *The Essence of Pose* (section 5.2) saw that reconstructions of a pose network keep edges that point toward the main
 vanishing point, and neither color nor texture. Here held-out terraces are inverted from several networks by one
 recipe, and every true edge that the original shows is looked for in the reconstruction, by the direction that it runs
-in and by what it is. What the recipe itself prefers shows in a network of shuffled weights, what any network keeps in
-one that was trained for another task. And the same scene is described with one thing changed: how far does the
+in and by what it is. What the recipe itself prefers shows in an untrained network, what any network keeps in one that
+was trained for another task. And the same scene is described with one thing changed: how far does the
 descriptor move?
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,9 +28,8 @@ from invert3d.jobs.execute import Outcome
 from invert3d.methods.descriptors import describe
 from invert3d.objectives.features import relative_loss
 from invert3d.opening.networks import Network
-from invert3d.ops.seeds import HELD_OUT
+from invert3d.ops.seeds import HELD_OUT, seed_of
 from invert3d.projections.images import blurred
-from invert3d.study.controls import randomized_detector
 from invert3d.study.descriptors.job import inverted
 
 #: a picture with fewer samples of a group of edges is not counted for it
@@ -119,13 +119,22 @@ def groups(view: View) -> dict[str, np.ndarray]:
     return found | {OTHERS: ~street, "all": street | ~street}
 
 
-def control(network: Network, known: Sequence[Scene], seed: int = 0) -> Network:
-    """The same network with shuffled weights."""
-    frozen = network.frozen
-    pictures = frozen.space.encode(torch.stack([scene.picture for scene in known[:16]]))
-    assert isinstance(pictures, Tensor)
-    model = randomized_detector(frozen.model, pictures, seed)
-    return replace(network, name=f"{network.name} shuffled", frozen=frozen.on(frozen.space, model), card=None)
+def control(network: Network, seed: int = 0) -> Network:
+    """The same network with the weights that a training begins with. (Shuffled ones describe all pictures alike.)
+
+    Raises ValueError for a network that has layers which cannot be set back.
+    """
+    frozen, model = network.frozen, copy.deepcopy(network.frozen.model)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(seed, "control"))
+        for name, module in model.named_modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            elif next(module.parameters(recurse=False), None) is not None:
+                raise ValueError(
+                    f"{network.name}: the weights of {name or 'the model'} cannot be set back: --no-control"
+                )
+    return replace(network, name=f"{network.name} untrained", frozen=frozen.on(frozen.space, model), card=None)
 
 
 def kept_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:

@@ -57,18 +57,22 @@ def figure(outcome: Outcome, shown: Sequence[Scene], known: Sequence[Scene]) -> 
     ]
     titles = ["original", "its edges"]
     for key, layer, pictures, losses in reconstructions(outcome, known):
-        titles += [f"{key}: {layer}", "edges found"]
+        titles += [layer, "edges found"]
         for i, (row, scene) in enumerate(zip(rows, shown, strict=True)):
             hits = found_in(pictures[i], scene.view) & scene.shown
             row += [
-                Panel(image=as_bytes(pictures[i]), caption=f"relative loss {losses[i]:.3f}"),
+                Panel(image=as_bytes(pictures[i]), caption=f"{key}: {losses[i]:.3f}"),
                 Panel(image=drawn(pictures[i], scene, hits)),
             ]
     words = ("orange", "teal", "light blue", "purple")
     legend = ", ".join(f"{word}: {name}" for word, name in zip(words, NAMES.values(), strict=True))
     assert len({code_of(palette("categorical")[k]) for k in COLORS}) == len(COLORS)
     return contact_sheet(
-        rows, column_titles=titles, title=TITLE, note=f"Edges by direction. {legend}.", panel_size=(130, 130)
+        rows,
+        column_titles=titles,
+        title=TITLE,
+        note=f"Below reconstructions: network and relative loss. Edges by direction: {legend}.",
+        panel_size=(130, 130),
     )
 
 
