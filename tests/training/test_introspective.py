@@ -259,3 +259,13 @@ def test_without_labels_all_shapes_are_of_one_class():
     made = boxes.voxels.encode(source.memory.buffer[0].float()[:, None] / 255)
     with torch.no_grad():
         assert model(boxes.held_out(0)).mean() > model(made).mean(), "real shapes score higher than its own"
+
+
+def test_without_gaps_a_piece_is_what_shares_faces():
+    grid = torch.zeros(1, 1, 8, 8, 8)
+    grid[0, 0, :4, :4, :4] = 1
+    grid[0, 0, 5, 2, 2] = 1  # a voxel away
+    grid[0, 0, 4, 4, 4] = 1  # at a corner
+    assert torch.equal(largest_piece(grid), grid)
+    alone = largest_piece(grid, gaps=False)
+    assert alone.sum() == 64 and alone[0, 0, :4, :4, :4].all()

@@ -135,7 +135,8 @@ def train_published(options: CascadeTraining, run: TrainRun) -> WeightCard:
         source = train_cascades(model, data, settings, **how)
         grids, labels = source.shapes()
         buffer = io.BytesIO()
-        binary = largest_piece((grids > 127)[:, None].float())[:, 0].to(torch.uint8)
+        # begun at noise, they are full of dust that gaps would keep
+        binary = largest_piece((grids > 127)[:, None].float(), gaps=False)[:, 0].to(torch.uint8)
         np.savez_compressed(buffer, voxels=binary.numpy(), labels=labels.numpy(), classes=np.array(data.classes))
         write_bytes(run.folder / "voxels.npz", buffer.getvalue())
 
