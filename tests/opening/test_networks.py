@@ -223,7 +223,8 @@ def test_whatever_a_network_raises_at_its_input_is_told_in_one_sentence() -> Non
 
 def test_a_detector_is_no_classifier(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match="centernet3d-small is a detector, and a classifier is asked for: dgcnn-modelnet10"
+        ValueError,
+        match="centernet3d-small is a detector, and a classifier or descriptor is asked for: dgcnn-modelnet10",
     ):
         open_network("centernet3d-small")
 
