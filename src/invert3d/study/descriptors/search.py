@@ -227,6 +227,7 @@ def importance(
     """How much each value matters for the loss to be among the best, shares that add up to 1 (Watanabe et al. 2023)."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     for each, loss in zip(values, losses, strict=True):
         known = {one.path: distribution(one) for one in ranges}
