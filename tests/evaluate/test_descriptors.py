@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 
-from invert3d.evaluate.descriptors import (
-    color_correlation,
-    edges_found,
-    interval,
-    overlap,
-    sky_overlap,
-    slopes,
-    strengths,
-)
+from invert3d.evaluate.descriptors import color_correlation, edges_found, overlap, sky_overlap, slopes, strengths
 
 
 def step_at(column: int, size: int = 60) -> torch.Tensor:
@@ -74,10 +65,3 @@ def test_a_bright_or_a_dark_sky_is_found() -> None:
         picture = torch.where(sky, torch.tensor(bright), torch.tensor(0.5)).expand(3, -1, -1)
         assert sky_overlap(picture, sky) == 1
     assert overlap(sky, ~sky) == 0 and overlap(sky & False, sky & False) == 0
-
-
-def test_an_interval_holds_the_mean() -> None:
-    values = np.random.default_rng(0).normal(2, 1, 50)
-    low, high = interval(values)
-    assert low < values.mean() < high and high - low < 1
-    assert interval(np.full(5, 0.3)) == (0.3, 0.3)

@@ -1,20 +1,18 @@
 """What of a picture is left in its reconstruction: edges by direction, colors, the border of the sky."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: share of shifted places at which an edge is found by accident
+#: share of shifted places at which an edge is found by chance
 FALSE_ALARMS = 0.1
 #: slope of the brightness, a pixel, of an edge that a picture shows: a step of a tenth of the range
 CONTRAST = 0.05
 #: pixels that an edge may be beside its place
 SLACK = 1.0
-#: pixels that edges are moved by to see how often they are found by accident
+#: pixels that edges are moved by to see how often they are found by chance
 SHIFTS = (-20.0, -16.0, -12.0, -8.0, 8.0, 12.0, 16.0, 20.0)
 
 
@@ -46,10 +44,12 @@ def edges_found(
 ) -> Bool[Tensor, "m"]:
     """Which edges a picture shows: those that are stronger at their places than all but ``FALSE_ALARMS`` of the same
     edges are when they are moved across themselves by ``SHIFTS``, and wrap around. Of a flat picture none."""
+    if not len(places):
+        return torch.zeros(0, dtype=torch.bool)
     size = places.new_tensor([picture.shape[2], picture.shape[1]])
     across = torch.stack([-angles.sin(), angles.cos()], 1)
     away = torch.cat([strengths(picture, (places + shift * across) % size, angles) for shift in SHIFTS])
-    return strengths(picture, places, angles) > away.quantile(1 - FALSE_ALARMS) if len(away) else angles > angles
+    return strengths(picture, places, angles) > away.quantile(1 - FALSE_ALARMS)
 
 
 def color_correlation(one: Float[Tensor, "3 h w"], other: Float[Tensor, "3 h w"]) -> float:
@@ -79,15 +79,3 @@ def sky_overlap(picture: Float[Tensor, "3 h w"], sky: Bool[Tensor, "h w"]) -> fl
 def overlap(one: Bool[Tensor, "h w"], other: Bool[Tensor, "h w"]) -> float:
     """Intersection over union; 0 of two empty masks."""
     return float((one & other).sum() / (one | other).sum().clamp_min(1))
-
-
-def interval(
-    values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """A bootstrap interval of a statistic of numbers (n,), of pictures for one: percentiles of 2,000 resamples."""
-    from scipy.stats import bootstrap
-
-    if len(values) < 2 or np.ptp(values) == 0:
-        return float(statistic(values)), float(statistic(values))
-    found = bootstrap((values,), statistic, n_resamples=2000, confidence_level=level, method="percentile", rng=seed)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)

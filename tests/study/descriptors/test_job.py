@@ -107,10 +107,12 @@ def test_what_is_kept_is_measured_beside_an_untrained_network(card: str, tmp_pat
     assert {row["network"] for row in rows} == {"original, blurred by 3 pixels", "small", "small, untrained"}
     everything = [row for row in rows if row["edges"] == "all"]
     assert all(0 <= row["low"] <= row["found"] <= row["high"] <= 1 for row in everything) and len(everything) == 3
-    less = [row for row in rows if row["edges"] == "along the street less all others"]
+    less = [row for row in rows if row["edges"] == "along the street minus all others"]
     assert len(less) == 3 and all(-1 <= row["found"] <= 1 for row in less)
     page = (tmp_path / "kept" / "index.html").read_text()
-    assert "camera walks by 20 degrees" in page and "IoU of the sky" in page and "the pixels themselves" in page
+    assert (
+        "camera 20 degrees around the target" in page and "IoU of the sky" in page and "the pixels themselves" in page
+    )
     with pytest.raises(ValueError, match="two scenes"):
         command("evaluate", "descriptor", card, scenes=1, out=tmp_path / "no")
     with pytest.raises(ValueError, match="one name"):

@@ -2,7 +2,7 @@
 layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,10 @@ class Source:
         if found.inputs.get("weights") != fingerprint(network.frozen.model):
             theirs = found.inputs.get("network")
             raise ValueError(f"{found.name} decodes {theirs}, and the weights of {network.name} are others")
-        decoder = decoder.to(network.frozen.device)
-        layers = (str(found.inputs["layer"]),)
-        recipe = load_recipe("refine", "descriptors", family=network.frozen.space.name) if refined else None
-        return cls(network=network, layers=layers, recipe=recipe, decoder=decoder)
+        whole = replace(
+            cls.of(network, [str(found.inputs["layer"])], "refine"), decoder=decoder.to(network.frozen.device)
+        )
+        return whole if refined else replace(whole, recipe=None)
 
     def facts(self, x: Tensor) -> dict[str, Any]:
         """What is found for inputs (B, *space.shape) depends on these, as plain values. Raises ValueError for a layer

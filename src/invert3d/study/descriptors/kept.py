@@ -23,7 +23,8 @@ from invert3d.data.worlds.terraces import PAINTS, WINDOWS
 from invert3d.data.worlds.true_edges import Direction, Kind
 from invert3d.data.worlds.two_views import Changes, View, make_views
 from invert3d.engine.space import Image
-from invert3d.evaluate.descriptors import CONTRAST, color_correlation, edges_found, interval, sky_overlap, strengths
+from invert3d.evaluate.attribution import interval
+from invert3d.evaluate.descriptors import CONTRAST, color_correlation, edges_found, sky_overlap, strengths
 from invert3d.jobs.execute import Outcome
 from invert3d.methods.descriptors import describe
 from invert3d.objectives.features import relative_loss
@@ -42,15 +43,17 @@ NAMES = {
 }
 KINDS = {Kind.SILHOUETTE: "border of the sky", Kind.SOLID: "other edges of solids", Kind.PAINTED: "painted"}
 #: groups of edges that are compared
-STREET, OTHERS, LESS = "along the street, all", "not along the street, all", "along the street less all others"
+STREET, OTHERS, MINUS = "along the street, all", "not along the street, all", "along the street minus all others"
+#: groups that the first table has; all others are in a second one
+MAIN = (STREET, OTHERS, MINUS, "border of the sky, all", "painted, all", "all")
 BLUR = 3.0  # pixels, of the control
 #: what is changed in a scene
 VARIANTS: dict[str, Changes] = {
     "other colors": Changes(colors=True),
     "other light": Changes(light=True),
     "no cornices": Changes(cornices=False),
-    "camera walks by 5 degrees": Changes(turn=5.0),
-    "camera walks by 20 degrees": Changes(turn=20.0),
+    "camera 5 degrees around the target": Changes(turn=5.0),
+    "camera 20 degrees around the target": Changes(turn=20.0),
 }
 
 
@@ -62,6 +65,17 @@ class Scene:
     view: View
     picture: Tensor
     shown: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstructed:
+    """Pictures (A, 3, S, S) that a layer of a network describes like those of A scenes, as saved, and the relative
+    losses (A,). Controls that come from no network have the layer ``-`` and no losses."""
+
+    network: str
+    pictures: Tensor
+    layer: str = "-"
+    losses: Tensor | None = None
 
 
 def picture_side(networks: Mapping[str, Network]) -> int:
@@ -137,74 +151,73 @@ def control(network: Network, seed: int = 0) -> Network:
     return replace(network, name=f"{network.name} untrained", frozen=frozen.on(frozen.space, model), card=None)
 
 
-def kept_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
-    """A row of each network, layer and group of edges, of a job of ``descriptors_job`` on the pictures of scenes: the
-    share of edges that is found, a mean of pictures with its 95 % bootstrap interval. An edge that the original does
-    not show is not asked for. ``along the street less all others`` are differences within a picture. What blurs
-    everything alike is the control of what kinds and directions are easy to find."""
-    blurred_originals = blurred(torch.stack([scene.picture for scene in known]), BLUR)
-    whole = [(f"original, blurred by {BLUR:g} pixels", "-", blurred_originals), *reconstructions(outcome, known)]
-    rows = []
-    for key, layer, pictures, *_ in whole:
-        per_group: dict[str, list[float]] = {}
-        for scene, picture in zip(known, pictures, strict=True):
-            hits, shares = found_in(picture, scene.view), {}
-            for name, members in groups(scene.view).items():
-                asked = members & scene.shown
-                if asked.sum() >= LEAST:
-                    shares[name] = float(hits[asked].mean())
-            if {STREET, OTHERS} <= set(shares):
-                shares[LESS] = shares[STREET] - shares[OTHERS]
-            for name, share in shares.items():
-                per_group.setdefault(name, []).append(share)
-        rows += [row_of({"network": key, "layer": layer, "edges": name}, found) for name, found in per_group.items()]
-    return rows
-
-
-def row_of(names: Mapping[str, str], values: Sequence[float]) -> dict[str, Any]:
-    """A row: a mean of pictures and its interval."""
-    low, high = interval(np.array(values))
-    mean, low, high = (round(each, 4) for each in (float(np.mean(values)), low, high))
-    return {**names, "pictures": len(values), "found": mean, "low": low, "high": high}
-
-
-def reconstructions(outcome: Outcome, known: Sequence[Scene]) -> list[tuple[str, str, Tensor, Tensor]]:
-    """Network, layer, reconstructions (A, 3, S, S) as saved and their relative losses (A,), in the order of scenes."""
+def reconstructions(outcome: Outcome) -> list[Reconstructed]:
+    """What a job of ``descriptors_job`` found, of each network and layer in the order of its inputs."""
     found = []
     for key in outcome.job.settings["sources"]:
         whole = inverted(outcome, key)
         for layer in dict.fromkeys(whole.layers):
             own = torch.tensor([each == layer for each in whole.layers])
-            assert int(own.sum()) == len(known)
-            found.append((key, layer, whole.saved[own].cpu().float(), whole.loss_saved[own]))
+            pictures, losses = whole.saved[own].cpu().float(), whole.loss_saved[own]
+            found.append(Reconstructed(network=key, layer=layer, pictures=pictures, losses=losses))
     return found
 
 
-def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any]]:
+def kept_rows(found: Sequence[Reconstructed], known: Sequence[Scene]) -> list[dict[str, Any]]:
+    """A row of each network, layer and group of edges: the share of edges that is found in the reconstructions of
+    scenes, a mean of pictures with its 95 % bootstrap interval.
+
+    An edge that the original does not show is not asked for. ``along the street minus all others`` are differences
+    within a picture. What blurs everything alike is the control of what kinds and directions are easy to find.
+    """
+    originals = torch.stack([scene.picture for scene in known])
+    control = Reconstructed(network=f"original, blurred by {BLUR:g} pixels", pictures=blurred(originals, BLUR))
+    rows = []
+    for each in (control, *found):
+        shares: dict[str, list[float]] = {}
+        for scene, picture in zip(known, each.pictures, strict=True):
+            for name, share in shares_found(scene, picture).items():
+                shares.setdefault(name, []).append(share)
+        for name, values in shares.items():
+            mean, low, high = (round(number, 4) for number in interval(torch.tensor(values)))
+            names = {"network": each.network, "layer": each.layer, "edges": name}
+            rows.append({**names, "pictures": len(values), "found": mean, "low": low, "high": high})
+    return rows
+
+
+def shares_found(scene: Scene, picture: Tensor) -> dict[str, float]:
+    """Which share of the edges that a scene shows is found in a picture (3, S, S), of each group that has enough."""
+    hits, shares = found_in(picture, scene.view), {}
+    for name, members in groups(scene.view).items():
+        asked = members & scene.shown
+        if asked.sum() >= LEAST:
+            shares[name] = float(hits[asked].mean())
+    if {STREET, OTHERS} <= set(shares):
+        shares[MINUS] = shares[STREET] - shares[OTHERS]
+    return shares
+
+
+def picture_rows(found: Sequence[Reconstructed], known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network and layer: relative loss, correlation in color, overlap of the sky where a tenth to nine
-    tenths of the picture are sky, means of pictures; and seconds a picture."""
+    tenths of the picture are sky; means of pictures."""
     rows = []
     skies = [torch.from_numpy(scene.view.sky) for scene in known]
     partly = [i for i, sky in enumerate(skies) if 0.1 <= float(sky.float().mean()) <= 0.9]
     originals = torch.stack([scene.picture for scene in known])
-    none = torch.full((len(known),), torch.nan)
-    whole = [
-        ("the original itself", "-", originals, none),
-        ("another original", "-", originals.roll(1, 0), none),
-        *reconstructions(outcome, known),
+    controls = [
+        Reconstructed(network="the original itself", pictures=originals),
+        Reconstructed(network="another original", pictures=originals.roll(1, 0)),
     ]
-    seconds = {key: round(inverted(outcome, key).seconds, 2) for key in outcome.job.settings["sources"]}
-    for key, layer, pictures, losses in whole:
-        colors = [color_correlation(*pair) for pair in zip(pictures, originals, strict=True)]
-        overlaps = [sky_overlap(pictures[i], skies[i]) for i in partly]
+    for each in (*controls, *found):
+        colors = [color_correlation(*pair) for pair in zip(each.pictures, originals, strict=True)]
+        overlaps = [sky_overlap(each.pictures[i], skies[i]) for i in partly]
         rows.append(
             {
-                "network": key,
-                "layer": layer,
-                "relative loss": "" if losses.isnan().any() else round(float(losses.mean()), 4),
+                "network": each.network,
+                "layer": each.layer,
+                "relative loss": "" if each.losses is None else round(float(each.losses.mean()), 4),
                 "color correlation": round(float(np.mean(colors)), 4),
                 "IoU of the sky": round(float(np.mean(overlaps)), 4) if overlaps else None,
-                "seconds": seconds.get(key, ""),
             }
         )
     return rows
@@ -212,7 +225,7 @@ def picture_rows(outcome: Outcome, known: Sequence[Scene]) -> list[dict[str, Any
 
 def moved_rows(networks: Mapping[str, Network], layers: Sequence[str], known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network, layer and change: how far the descriptor of a scene moves, as a relative loss, and the
-    same over how far another scene is, means of scenes; and how far its pixels move."""
+    same relative to how far another scene is, means of scenes; and how far its pixels move."""
     size = known[0].picture.shape[-1]
     changed = {name: torch.stack([again(scene, change, size) for scene in known]) for name, change in VARIANTS.items()}
     changed["other paint"] = torch.stack([again(scene, Changes(paint=other_paint(scene)), size) for scene in known])
@@ -230,7 +243,9 @@ def moved_rows(networks: Mapping[str, Network], layers: Sequence[str], known: Se
         for name, other in changed.items():
             moved = float(relative_loss(function(other), own).mean())
             names = {"network": key, "layer": layer, "change": name}
-            rows.append({**names, "relative loss": round(moved, 4), "over another scene's": round(moved / away, 4)})
+            rows.append(
+                {**names, "relative loss": round(moved, 4), "relative to another scene": round(moved / away, 4)}
+            )
     return rows
 
 

@@ -20,11 +20,12 @@ from invert3d.jobs.job import Context, Job, Made, Progress, Unit
 from invert3d.jobs.provenance import digest, fingerprint
 from invert3d.methods.descriptors import at_layer, describe
 from invert3d.methods.ranges import Range, Value, check_ranges, varied
-from invert3d.methods.recipes import in_family, load_recipe, recipe_table
+from invert3d.methods.recipes import recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.objectives.features import relative_loss
 from invert3d.opening.networks import Network
 from invert3d.ops.seeds import seed_of
+from invert3d.study.descriptors.job import Source
 
 if TYPE_CHECKING:
     import optuna
@@ -159,7 +160,8 @@ def search_job(
     x = torch.stack(list(inputs.values()))
     network.frozen.space.validate(x)
     describe(network.frozen, x[:2], layer)
-    chosen = in_family(load_recipe(recipe, "descriptors"), network.frozen.space.name)
+    chosen = Source.of(network, [layer], recipe).recipe
+    assert chosen is not None
     check_ranges(chosen, ranges)
     settings = {
         "model": network.name,
