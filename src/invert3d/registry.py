@@ -35,7 +35,12 @@ HOMES = {
     "projection": ("invert3d.engine.projection", "invert3d.projections"),
     "parameterization": ("invert3d.parameterizations",),
     "transform": ("invert3d.engine.transform", "invert3d.transforms"),
-    "stop": ("invert3d.methods.stages", "invert3d.methods.layouts", "invert3d.methods.attacks"),
+    "stop": (
+        "invert3d.methods.stages",
+        "invert3d.methods.layouts",
+        "invert3d.methods.attacks",
+        "invert3d.methods.descriptors",
+    ),
     "attribution": ("invert3d.attribution",),
     "figure": ("invert3d.study.papers",),
     "stepper": ("invert3d.engine.stepper",),

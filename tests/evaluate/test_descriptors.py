@@ -6,7 +6,15 @@ import math
 
 import torch
 
-from invert3d.evaluate.descriptors import color_correlation, edges_found, overlap, sky_overlap, slopes, strengths
+from invert3d.evaluate.descriptors import (
+    color_correlation,
+    edges_found,
+    overlap,
+    perceptual_distance,
+    sky_overlap,
+    slopes,
+    strengths,
+)
 
 
 def step_at(column: int, size: int = 60) -> torch.Tensor:
@@ -65,3 +73,21 @@ def test_a_bright_or_a_dark_sky_is_found() -> None:
         picture = torch.where(sky, torch.tensor(bright), torch.tensor(0.5)).expand(3, -1, -1)
         assert sky_overlap(picture, sky) == 1
     assert overlap(sky, ~sky) == 0 and overlap(sky & False, sky & False) == 0
+
+
+def test_a_perceptual_distance_is_that_of_a_slow_loop() -> None:
+    torch.manual_seed(0)
+    one, other = ([torch.rand(2, 4, 3, 5), torch.rand(2, 6, 2, 2)] for _ in range(2))
+    means = []
+    for a, b in zip(one, other, strict=True):
+        apart = [
+            sum(
+                (a[1, c, i, j] / a[1, :, i, j].norm() - b[1, c, i, j] / b[1, :, i, j].norm()) ** 2
+                for c in range(a.shape[1])
+            )
+            for i in range(a.shape[2])
+            for j in range(a.shape[3])
+        ]
+        means.append(sum(apart) / len(apart))
+    assert math.isclose(float(perceptual_distance(one, other)[1]), float(sum(means) / 2), rel_tol=1e-5)
+    assert perceptual_distance(one, [3 * each for each in one]).abs().max() < 1e-6

@@ -21,8 +21,10 @@ from invert3d.training.decoders import (
     Kept,
     balance,
     decoder_batches,
+    decoder_scores,
     difference,
     fit_decoder,
+    nearest,
 )
 from invert3d.training.fit import Checkpoints
 from tests.cli.calls import command
@@ -90,7 +92,7 @@ def test_the_adversary_begins_late_and_teaches_the_decoder_without_learning_from
     assert all(p.grad is None for p in made.parameters()) and all(p.grad is not None for p in critic.parameters())
     memory = Kept()
     loss = DecoderLoss(SETTINGS, SPACE, made, memory)(whole(shown), {**target, "step": torch.tensor(10)})
-    assert loss.isfinite() and memory.losses.shape == (1, 4) and memory.losses.isfinite().all()
+    assert loss.isfinite() and memory.losses.shape == (1, 5) and memory.losses[:, :4].isfinite().all()
 
 
 def test_the_balance_is_a_ratio_of_gradients() -> None:
@@ -129,6 +131,38 @@ def test_decoders_learn() -> None:
         assert difference(made(flat.features), flat.x(torch.arange(8)), SPACE).mean() < before / 2
 
 
+def test_held_out_losses_are_those_of_the_weights_of_that_step_and_change_nothing() -> None:
+    settings = replace(SETTINGS, adversary=0.0, consistency=0.0, steps=1)
+    one, other = decoder(), decoder()
+    held = data()
+    memory = fit_decoder(one, held, settings, held=held)
+    assert torch.equal(one.last.weight, fit_decoder(other, held, settings).average["last.weight"])
+    rows = slice(settings.batch)
+    expected = difference(one(held.features[rows].float()).detach(), held.x(rows), SPACE).mean()
+    assert float(memory.losses[-1, -1]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_scores_stand_beside_the_training_input_whose_descriptor_is_nearest() -> None:
+    known, made = data(), decoder().eval()
+    scores = decoder_scores(made, known, known, describe)
+    assert scores["difference, nearest training input"] == 0
+    with torch.no_grad():
+        x = made(known.features.float())
+        expected = [difference(x[i : i + 1], known.x(torch.tensor([i])), SPACE) for i in range(len(x))]
+    assert scores["difference"] == pytest.approx(float(torch.cat(expected).mean()), abs=2e-5)
+    assert nearest(known.features.float() + 1e-4, known.features, at_once=3).tolist() == list(range(len(x)))
+
+
+def test_descriptors_of_what_is_made_are_computed_in_full_precision() -> None:
+    def whole(x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.float32
+        return describe(x)
+
+    made = Decoding(decoder(), None, whole)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert made(decoder_batches(data(), SETTINGS)(0)[0])["again"].isfinite().all()
+
+
 def test_an_adversary_of_clouds_is_refused() -> None:
     cloud = Described(torch.rand(4, 8, 3), torch.rand(4, 5), Points(points=8))
     with pytest.raises(ValueError, match="judges pictures"):
@@ -156,7 +190,7 @@ def test_runs_of_pictures_and_of_grids(tmp_path: Path) -> None:
     card = read_card(tmp_path / "d" / "d.json")
     assert card.kind == "decoder" and card.inputs["layer"] == "fc5" and 0 <= card.scores["relative loss"] <= 1
     losses = json.loads((tmp_path / "d" / "losses.json").read_text())
-    assert len(losses["columns"]) == len(losses["rows"][0]) == 4
+    assert len(losses["columns"]) == len(losses["rows"][0]) == 5 and all(0 <= row[4] <= 1 for row in losses["rows"])
     (train, train_labels), (test, test_labels) = boxes(3, 0), boxes(2, 1)
     file = tmp_path / "modelnet10_voxels30.npz"
     np.savez_compressed(file, X_train=train, y_train=train_labels, X_test=test, y_test=test_labels)

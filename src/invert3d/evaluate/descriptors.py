@@ -1,4 +1,7 @@
-"""What of a picture is left in its reconstruction: edges by direction, colors, the border of the sky."""
+"""What of a picture is left in its reconstruction: edges by direction, colors, the border of the sky, and how alike
+another network sees the two."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -79,3 +82,16 @@ def sky_overlap(picture: Float[Tensor, "3 h w"], sky: Bool[Tensor, "h w"]) -> fl
 def overlap(one: Bool[Tensor, "h w"], other: Bool[Tensor, "h w"]) -> float:
     """Intersection over union; 0 of two empty masks."""
     return float((one & other).sum() / (one | other).sum().clamp_min(1))
+
+
+def perceptual_distance(
+    one: Sequence[Float[Tensor, "b c h w"]], other: Sequence[Float[Tensor, "b c h w"]]
+) -> Float[Tensor, "b"]:
+    """How far two pictures are from one another in the layers of a network: at each place the squared distance of the
+    two vectors of features, scaled to length 1; the mean of places, then of layers (Zhang et al. 2018, *The
+    Unreasonable Effectiveness of Deep Features as a Perceptual Metric*, equation 1, with all weights 1)."""
+    apart = [
+        (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).flatten(1).mean(1)
+        for a, b in zip(one, other, strict=True)
+    ]
+    return torch.stack(apart).mean(0)

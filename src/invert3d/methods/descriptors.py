@@ -9,17 +9,45 @@ become the mean. (The paper prints a norm; with its weight of 1.95e-15 only the 
 spectrum. Both are recipes (``recipes/descriptors``), for any layer of any network.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from invert3d.engine.model import Frozen
+from invert3d.engine.recorder import Recorder
+from invert3d.engine.state import State
 from invert3d.methods.recipes import filled
 from invert3d.methods.stages import Recipe
+from invert3d.objectives.features import relative_loss
+from invert3d.registry import plain
+
+
+@plain("stop", "alike")
+class Alike(Recorder):
+    """A sample is done once the relative loss of its descriptor (*The Essence of Pose*, equation 3) is at most
+    ``loss``. Objectives have to read the ``layer``, too."""
+
+    loss: float = 0.04
+    layer: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.loss <= 1:
+            raise ValueError(f"a relative loss is between 0 and 1, not {self.loss}")
+
+    def finished(self, state: State) -> Tensor:
+        return relative_loss(state.features[self.layer], state.view_target) <= self.loss
 
 
 def at_layer(recipe: Recipe, layer: str) -> Recipe:
     """A recipe whose objectives read a layer, wherever it leaves that open or names another."""
     return filled(recipe, {"layer": lambda _: layer})
+
+
+def until(recipe: Recipe, loss: float) -> Recipe:
+    """A recipe that stops a sample once its relative loss is so small. Raises ValueError for one that is not between 0
+    and 1."""
+    return replace(recipe, stages=tuple(replace(stage, stop=Alike(loss=loss)) for stage in recipe.stages))
 
 
 @torch.no_grad()

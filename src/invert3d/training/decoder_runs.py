@@ -80,7 +80,9 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
         def again(x: Tensor) -> Tensor:
             return frozen.outputs(x)[1][layer]
 
-        kept = fit_decoder(decoder, known, settings, describe=again, keep=opened.keep, report=opened.report)
+        kept = fit_decoder(
+            decoder, known, settings, describe=again, held=others, keep=opened.keep, report=opened.report
+        )
         opened.meter.stop()
         round_to_half(decoder)
         rows = [[None if value != value else value for value in row] for row in kept.losses.tolist()]
@@ -91,7 +93,7 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
             architecture=frozen.space.name,
             options={"numbers": numbers, "side": side, "width": options.width},
             inputs={"network": options.network, "layer": layer, "weights": fingerprint(frozen.model)},
-            scores=dict(decoder_scores(decoder.eval(), others, again)),
+            scores=dict(decoder_scores(decoder.eval(), others, known, again)),
             held_out=len(held),
             data=source,
             command=opened.command,
@@ -104,7 +106,7 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
 
 
 #: columns of losses.json
-LOSSES = ["step", "inputs", "decoder against the critic", "critic"]
+LOSSES = ["step", "inputs", "decoder against the critic", "critic", "held-out inputs"]
 
 
 def side_of(network: Network) -> int:

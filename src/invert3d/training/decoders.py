@@ -13,6 +13,7 @@ norms and sees pictures under noise that fades; it pauses while its loss is belo
 decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids by cross entropy.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +75,11 @@ class DecoderSettings(FitSettings):
 
 @dataclass
 class Kept:
-    """What a training remembers: the average of the decoder's weights, and rows of the losses (T, 4): step, of the
-    inputs, of the decoder against the critic, of the critic."""
+    """What a training remembers: the average of the decoder's weights, and rows of the losses (T, 5): step, of the
+    inputs, of the decoder against the critic, of the critic, of held-out inputs. NaN is one that there is not."""
 
     average: dict[str, Tensor] = field(default_factory=dict)
-    losses: Tensor = field(default_factory=lambda: torch.zeros(0, 4))
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0, 5))
 
     def state_dict(self) -> dict[str, Any]:
         """Its tensors."""
@@ -104,7 +105,7 @@ class Decoding(nn.Module):
         made = self.decoder(features)
         found = {"made": made}
         if self.describe is not None:
-            found["again"] = self.describe(made)
+            found["again"] = self.describe(made.float())  # which may be in half precision
         if self.critic is not None and bool(shown["adversarial"]):
             self.critic.requires_grad_(False)  # what fools it teaches the decoder, and not the critic
             found["fooled"] = self.critic(made + shown["noise"], features)
@@ -125,14 +126,14 @@ class DecoderLoss:
         if "again" in found:
             apart = (found["again"] - target["features"]).flatten(1).square().sum(1)
             own = own + self.settings.consistency * (apart / target["features"].flatten(1).square().sum(1)).mean()
-        parts = [float(own.detach()), float("nan"), float("nan")]
+        parts = [float(own.detach()), math.nan, math.nan, math.nan]
         whole = own
         if "fooled" in found:
             against = -found["fooled"].mean()
             critic = F.relu(1 - found["real"]).mean() + F.relu(1 + found["fake"]).mean()
             whole = own + self.settings.adversary * balance(own, against, self.last) * against
             whole = whole + critic if float(critic.detach()) > PAUSED else whole
-            parts[1:] = [float(against.detach()), float(critic.detach())]
+            parts[1:3] = [float(against.detach()), float(critic.detach())]
         if (step := int(target["step"])) % EVERY == 0:
             self.memory.losses = torch.cat([self.memory.losses, torch.tensor([[float(step), *parts]])])
         return whole
@@ -168,7 +169,7 @@ class Described:
     features: Tensor
     space: Space
 
-    def x(self, rows: Tensor) -> Tensor:
+    def x(self, rows: Tensor | slice) -> Tensor:
         """Inputs (B, *space.shape) in the user's units."""
         x = self.inputs[rows]
         return x.float() / 255 if x.dtype == torch.uint8 and x.dim() == 4 else x.float()
@@ -196,12 +197,14 @@ def fit_decoder(
     settings: DecoderSettings,
     *,
     describe: Callable[[Tensor], Tensor] | None = None,
+    held: Described | None = None,
     keep: Checkpoints | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> Kept:
     """Train a decoder in place; it ends with the running average of its weights. See ``fit``.
 
-    ``describe`` is needed for ``consistency``. Returns what was remembered, the losses among it.
+    ``describe`` is needed for ``consistency``. The loss of ``held`` is remembered and changes nothing. Returns what was
+    remembered, the losses among it.
 
     Raises ValueError for an adversary of what are no pictures, and as ``fit``.
     """
@@ -217,6 +220,10 @@ def fit_decoder(
 
     def after(step: int) -> None:
         memory.average = averaged(decoder, memory.average, step, settings.average)
+        if held is not None and step % EVERY == 0:
+            decoder.eval()
+            memory.losses[-1, -1] = held_out_loss(decoder, held, slice(settings.batch))
+            decoder.train()
 
     fit(whole, decoder_batches(data, settings), loss, settings, keep=keep, report=report, after=after, memory=memory)
     decoder.load_state_dict(memory.average)
@@ -224,16 +231,36 @@ def fit_decoder(
 
 
 @torch.no_grad()
-def decoder_scores(
-    decoder: nn.Module, data: Described, describe: Callable[[Tensor], Tensor], at_once: int = 50
-) -> Mapping[str, float]:
-    """How well held-out inputs are decoded: the mean relative loss of what files keep, and the mean difference."""
-    losses, apart = [], []
+def held_out_loss(decoder: nn.Module, held: Described, rows: slice) -> float:
+    """The mean difference of some held-out inputs and what is made of their features."""
     device = next(decoder.parameters()).device
-    for rows in torch.arange(len(data.inputs)).split(at_once):
-        x, features = data.x(rows).to(device), data.features[rows].float().to(device)
+    made = decoder(held.features[rows].float().to(device))
+    return float(difference(made, held.x(rows).to(device), held.space).mean())
+
+
+@torch.no_grad()
+def decoder_scores(
+    decoder: nn.Module, held: Described, known: Described, describe: Callable[[Tensor], Tensor], at_once: int = 50
+) -> Mapping[str, float]:
+    """How well held-out inputs are decoded: the mean relative loss of what files keep, and the mean difference; beside
+    it the difference of the training input whose descriptor is nearest."""
+    tables: dict[str, list[Tensor]] = {"relative loss": [], "difference": [], "difference, nearest training input": []}
+    device = next(decoder.parameters()).device
+    for rows in torch.arange(len(held.inputs)).split(at_once):
+        x, features = held.x(rows).to(device), held.features[rows].float().to(device)
         made = decoder(features)
-        losses.append(relative_loss(describe(data.space.saved(made)), features))
-        apart.append(difference(made, x, data.space))
-    means = {"relative loss": torch.cat(losses).mean(), "difference": torch.cat(apart).mean()}
-    return {name: round(float(value), 5) for name, value in means.items()}
+        near = known.x(nearest(held.features[rows].float(), known.features)).to(device)
+        found = (
+            relative_loss(describe(held.space.saved(made)), features),
+            difference(made, x, held.space),
+            difference(near, x, held.space),
+        )
+        for table, values in zip(tables.values(), found, strict=True):
+            table.append(values)
+    return {name: round(float(torch.cat(values).mean()), 5) for name, values in tables.items()}
+
+
+def nearest(features: Tensor, known: Tensor, at_once: int = 1000) -> Tensor:
+    """(B,) the rows of known features (M, ...) that are nearest to features (B, ...)."""
+    apart = [torch.cdist(features.flatten(1), part.float().flatten(1)) for part in known.split(at_once)]
+    return torch.cat(apart, 1).argmin(1)

@@ -14,6 +14,7 @@ from invert3d.cli.options import (
     Opening,
     Run,
     Running,
+    Share,
     Starts,
     Up,
     Weights,
@@ -30,6 +31,7 @@ class DescriptorOptions:
         layer: Names of modules, comma separated; by default conv4,fc5.
         recipe: ours, published, or a TOML file.
         steps: Steps in all, instead of the recipe's.
+        loss: Stop at this relative loss; by default all steps are done.
         starts: Starts of each input, instead of the recipe's.
         decoder: Cards of decoders (invert3d train decoder), comma separated: also show what they make, and what a few
             steps from there make of it.
@@ -38,6 +40,7 @@ class DescriptorOptions:
     layer: Names = "conv4,fc5"
     recipe: str = "ours"
     steps: Count | None = None
+    loss: Share | None = None
     starts: Starts | None = None
     decoder: Names | None = None
 
@@ -72,6 +75,8 @@ def invert_descriptor(
             raise ValueError(f"two decoders are called {Path(card).stem}")
         for end, refined in (("", False), (" refined", True)):
             sources[f"{Path(card).stem}{end}"] = Source.decoded(network, card, refined=refined)
+    if making.loss is not None:
+        sources = {key: source.until(making.loss) for key, source in sources.items()}
     job = descriptors_job(sources, inputs)
     run = run.at(f"runs/descriptor-{Path(network.name.split(':')[-1].replace(' ', '-')).stem}")
     outcome = execute(job, run).whole()

@@ -15,7 +15,7 @@ from invert3d.jobs.execute import Outcome, execute
 from invert3d.jobs.job import Context, Job, Made, Progress, Unfinished, Unit, file_name, trace_of
 from invert3d.jobs.options import RunOptions
 from invert3d.jobs.provenance import digest, fingerprint
-from invert3d.methods.descriptors import at_layer, describe
+from invert3d.methods.descriptors import at_layer, describe, until
 from invert3d.methods.recipes import filled, load_recipe, overridden, recipe_table
 from invert3d.methods.stages import Recipe, run_stages
 from invert3d.methods.stages import Unfinished as Stopped
@@ -117,16 +117,21 @@ class Source:
             chosen = filled(chosen, {"mean": lambda _: mean})
         return cls(network=network, layers=tuple(layers), recipe=chosen)
 
+    def until(self, loss: float) -> "Source":
+        """The same, stopping at a relative loss. Raises ValueError for one that is not between 0 and 1."""
+        return replace(self, recipe=until(self.recipe, loss)) if self.recipe else self
+
     @classmethod
-    def decoded(cls, network: Network, card: str, *, refined: bool) -> "Source":
-        """By a decoder, from its card; ``refined`` by the recipe ``refine``. Raises ValueError as ``open_decoder``, and
-        for a decoder of other weights."""
+    def decoded(cls, network: Network, card: str, *, refined: bool, **overrides: Any) -> "Source":
+        """By a decoder, from its card; ``refined`` by the recipe ``refine``, with some plain values replaced. Raises
+        ValueError as ``open_decoder``, and for a decoder of other weights."""
         decoder, found = open_decoder(card)
         if found.inputs.get("weights") != fingerprint(network.frozen.model):
             theirs = found.inputs.get("network")
             raise ValueError(f"{found.name} decodes {theirs}, and the weights of {network.name} are others")
         whole = replace(
-            cls.of(network, [str(found.inputs["layer"])], "refine"), decoder=decoder.to(network.frozen.device)
+            cls.of(network, [str(found.inputs["layer"])], "refine", **overrides),
+            decoder=decoder.to(network.frozen.device),
         )
         return whole if refined else replace(whole, recipe=None)
 

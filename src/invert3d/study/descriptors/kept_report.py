@@ -36,7 +36,7 @@ def write_kept(
 
     first = next(iter(tables.values()))
     table = save_table(folder, TITLE, first, note)
-    save_png(figure(found, known[:SHOWN]), folder / "figure.png")
+    save_png(figure(found, [each.layer for each in found], known[:SHOWN], TITLE), folder / "figure.png")
     whole = []
     for title, rows in tables.items():
         columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -52,18 +52,18 @@ def write_kept(
     return table
 
 
-def figure(found: Sequence[Reconstructed], shown: Sequence[Scene]) -> "Image":
-    """A row of each of the first scenes: the original, its edges, and of each network and layer the reconstruction and
-    the edges that are found in it."""
+def figure(found: Sequence[Reconstructed], titles: Sequence[str], shown: Sequence[Scene], title: str) -> "Image":
+    """A row of each of the first scenes: the original, its edges, and of each network and layer, under a title, the
+    reconstruction and the edges that are found in it."""
     from invert3d.view.figures import Panel, contact_sheet
 
     rows: list[list[Panel | None]] = [
         [Panel(image=scene.view.image), Panel(image=drawn(scene.picture, scene, scene.shown))] for scene in shown
     ]
-    titles = ["original", "its edges"]
-    for each in found:
+    columns = ["original", "its edges"]
+    for name, each in zip(titles, found, strict=True):
         assert each.losses is not None
-        titles += [each.layer, "edges found"]
+        columns += [name, "edges found"]
         for row, scene, picture, loss in zip(rows, shown, each.pictures, each.losses, strict=False):
             hits = found_in(picture, scene.view) & scene.shown
             row += [
@@ -73,8 +73,8 @@ def figure(found: Sequence[Reconstructed], shown: Sequence[Scene]) -> "Image":
     legend = ", ".join(f"{word}: {name}" for word, name in zip(WORDS, NAMES.values(), strict=True))
     return contact_sheet(
         rows,
-        column_titles=titles,
-        title=TITLE,
+        column_titles=columns,
+        title=title,
         note=f"Below reconstructions: network and relative loss. Edges by direction: {legend}.",
         panel_size=(130, 130),
     )

@@ -1,0 +1,103 @@
+"""Compare what is made from a descriptor by optimization and by decoders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from invert3d.cli.options import (
+    Count,
+    MeasureOptions,
+    Measuring,
+    Names,
+    Run,
+    Running,
+    Share,
+    between,
+    distinct,
+    split_names,
+)
+from invert3d.cli.show import print_recorded, print_scores
+
+NOTE = (
+    "What is optimized stops at a relative loss of {loss:g} (before saving). Edges found: the share of the true edges "
+    "that the original shows and this picture shows, too, with its 95 % bootstrap interval (low, high); 0.10 are found "
+    "by chance. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: a picture, the "
+    "whole call."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeOptions:
+    """What is made, and how.
+
+    Attributes:
+        layer: Names of modules that are inverted by optimization alone, comma separated; by default conv4,fc5.
+        scenes: Held-out terraces.
+        first: Number of the first of them.
+        loss: Relative loss at which optimization stops.
+        steps: Its most steps.
+        recipe: ours, published, or a TOML file.
+        judge: The network in which perceptual distances are measured.
+    """
+
+    layer: Names = "conv4,fc5"
+    scenes: Count = 32
+    first: Annotated[int, between(0, 1_000_000)] = 0
+    loss: Share = 0.03
+    steps: Count = 300
+    recipe: str = "ours"
+    judge: str = "stylenet-facades"
+
+
+def evaluate_decoders(
+    *cards: str,
+    model: str = "posenet-facades",
+    made: Annotated[MadeOptions, Parameter(name="*")] = MadeOptions(),
+    measuring: Measuring = MeasureOptions(),
+    run: Running = Run(),
+) -> None:
+    """Compare pictures that optimization, decoders, and optimization from a decoder's picture make of descriptors.
+
+    Args:
+        cards: Decoders: the paths of their cards (invert3d train decoder), those of pictures all of one network. The
+            first is that of the headline numbers. Of clouds and grids only the scores of the card are shown.
+        model: The network of pictures.
+        run.out: The run folder; by default runs/decoders.
+    """
+    from invert3d.jobs.execute import execute
+    from invert3d.opening.decoders import open_decoder
+    from invert3d.opening.networks import open_network
+    from invert3d.study.descriptors.decoders import Losses, Making, card_row, headline, made_rows, sources_of
+    from invert3d.study.descriptors.decoders_report import write_made
+    from invert3d.study.descriptors.job import descriptors_job
+    from invert3d.study.descriptors.kept import picture_side, scenes
+
+    names = {Path(card).stem: card for card in distinct(cards)}
+    opened = {name: open_decoder(card)[1] for name, card in names.items()}
+    pictures = {name: card for name, card in names.items() if opened[name].architecture == "image"}
+    if not pictures or len(names) < len(distinct(cards)):
+        raise ValueError("name at least one decoder of pictures by its card, and each with a name of its own")
+    network = open_network(model, device=measuring.device)
+    if made.scenes < 2:
+        raise ValueError("at least two scenes are needed: a picture is compared with another one")
+    making = Making(loss=made.loss, steps=made.steps, recipe=made.recipe)
+    sources = sources_of(network, pictures, split_names(made.layer) or [], making)
+    judge = open_network(made.judge, device=measuring.device)
+    known = scenes(made.scenes, picture_side({network.name: network, judge.name: judge}), made.first)
+    job = descriptors_job(sources, {f"terraces-{scene.number}": scene.picture for scene in known})
+    outcome = execute(job, run.at("runs/decoders")).whole()
+    losses = {name: found for name, card in names.items() if (found := Losses.read(Path(card))) is not None}
+    tables = {
+        "Pictures": made_rows(outcome, known, judge),
+        "Decoders": [card_row(card) for card in opened.values()],
+        "Adversarial training": [{"decoder": name, **each.convergence()} for name, each in losses.items()],
+    }
+    tables = {title: rows for title, rows in tables.items() if rows}
+    note = NOTE.format(loss=made.loss, judge=judge.name)
+    print_scores(write_made(outcome, known, tables, losses, note))
+    print(f"open {outcome.path / 'index.html'}")
+    if measuring.record:
+        rows = [{"table": f"decoders, {name.lower()}", **row} for name, each in tables.items() for row in each]
+        print_recorded("descriptor", headline(tables, next(iter(pictures))), rows)

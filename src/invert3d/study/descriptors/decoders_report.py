@@ -1,0 +1,70 @@
+"""The page of ``evaluate decoders``: pictures in a row with the edges that are found, tables, and losses of critics."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from invert3d.jobs.execute import Outcome
+from invert3d.jobs.provenance import command_line, environment
+from invert3d.jobs.report import save_table
+from invert3d.study.descriptors.decoders import OPTIMIZED, Losses
+from invert3d.study.descriptors.kept import Reconstructed, Scene, reconstructions
+from invert3d.study.descriptors.kept_report import SHOWN, figure
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TITLE = "Pictures made from a descriptor"
+
+
+def write_made(
+    outcome: Outcome,
+    known: Sequence[Scene],
+    tables: Mapping[str, Sequence[dict[str, Any]]],
+    losses: Mapping[str, Losses],
+    note: str,
+) -> dict[str, Any]:
+    """table.json, figure.png, losses.png of trainings with an adversary, and index.html into the run folder; returns
+    the first table."""
+    from invert3d.view.figures import save_png
+    from invert3d.view.page import Table, write_page
+
+    folder = outcome.path
+    found = reconstructions(outcome)
+    pictures = [("Originals, what is made from their descriptors, and edges that are found", folder / "figure.png")]
+    save_png(figure(found, list(map(titled, found)), known[:SHOWN], TITLE), pictures[0][1])
+    if losses:
+        pictures.append(("Losses of adversarial training", folder / "losses.png"))
+        save_png(curves(losses), folder / "losses.png")
+    table = save_table(folder, TITLE, next(iter(tables.values())), note)
+    whole = []
+    for title, rows in tables.items():
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        whole.append(Table(title=title, columns=columns, rows=[[row.get(key, "") for key in columns] for row in rows]))
+    write_page(
+        folder / "index.html",
+        title=TITLE,
+        subtitle=note,
+        tables=whole,
+        pictures=pictures,
+        provenance={"command": command_line(), **environment()},
+    )
+    return table
+
+
+def titled(made: Reconstructed) -> str:
+    """The title of a column: the layer of what was optimized from noise, or the decoder."""
+    return made.layer if made.network == OPTIMIZED else made.network
+
+
+def curves(losses: Mapping[str, Losses]) -> "Image":
+    """The critic's hinge loss of each training over its steps; 2 is that of a critic who cannot tell at all."""
+    from invert3d.view.trace import trace_plot
+
+    first = next(iter(losses.values()))
+    return trace_plot(
+        {name: each.critic.numpy() for name, each in losses.items()},
+        steps=first.steps.numpy(),
+        title="Adversarial training of decoders",
+        note="Hinge loss of the critic from where it begins: 2 where it cannot tell, 0 where it always can.",
+        y_label="hinge loss",
+    )
