@@ -84,9 +84,9 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
             decoder, known, settings, describe=again, held=others, keep=opened.keep, report=opened.report
         )
         opened.meter.stop()
-        round_to_half(decoder)
         rows = [[None if value != value else value for value in row] for row in kept.losses.tolist()]
         write_json(opened.run.path / "losses.json", {"columns": LOSSES, "rows": rows})
+        round_to_half(decoder)
         card = WeightCard(
             name=run.name,
             kind="decoder",

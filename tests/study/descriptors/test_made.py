@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_what_is_optimized_stops_at_one_relative_loss(trained: dict[str, str], tmp_path: Path) -> None:
     cards, out = [trained[name] for name in ("plain", "against", "cloud")], tmp_path / "out"
-    command("evaluate", "decoders", *cards, model=trained["small"], scenes=2, layer="fc5", loss=0.2, out=out)
+    command("evaluate", "decoders", *cards, scenes=2, layer="fc5", loss=0.2, out=out)
     table = json.loads((out / "table.json").read_text())
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
     assert list(rows)[2:] == ["optimization from noise", "plain", "plain, refined", "against", "against, refined"]
@@ -53,9 +53,9 @@ def test_bad_input_is_refused(trained: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one decoder of pictures"):
         command("evaluate", "decoders", trained["cloud"], out=tmp_path / "no")
     with pytest.raises(ValueError, match="two scenes"):
-        command("evaluate", "decoders", trained["plain"], model=trained["small"], scenes=1, out=tmp_path / "no")
-    with pytest.raises(ValueError, match="are others"):
-        command("evaluate", "decoders", trained["plain"], scenes=2, out=tmp_path / "no")
+        command("evaluate", "decoders", trained["plain"], scenes=1, out=tmp_path / "no")
+    with pytest.raises(ValueError, match="a decoder is asked for"):
+        command("evaluate", "decoders", "posenet-facades", out=tmp_path / "no")
 
 
 def test_a_recipe_stops_where_descriptors_are_alike(trained: dict[str, str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from invert3d.study.papers.essence_of_pose_decoders import losses_of
 from tests.cli.calls import command
 
 
@@ -30,3 +31,28 @@ def test_table_1_has_the_published_settings_with_and_without_priors(tmp_path: Pa
     names = [row[0] for row in table["rows"]]
     assert names == ["published"] * 2 + ["published, no priors"] * 2 + ["ours"] * 2 + ["paper, no priors"]
     assert table["rows"][-1][table["columns"].index("relative loss")] == 0.08
+
+
+def test_a_decoder_learns_few_pictures_by_heart(tmp_path: Path) -> None:
+    command("reproduce", "essence-of-pose/fig6", pictures=4, steps=30, out=tmp_path / "out")
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [row[0] for row in table["rows"]] == ["seen in training", "the mean of those seen, for each"]
+    losses = losses_of(tmp_path / "out" / "few")["inputs"]
+    assert losses[-1] < 0.8 * losses[0] and (tmp_path / "out" / "figure.png").is_file()
+
+
+def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
+    command("reproduce", "essence-of-pose/fig8", pictures=4, steps=2, out=tmp_path / "fig8")
+    table = json.loads((tmp_path / "fig8" / "table.json").read_text())
+    assert [row[0] for row in table["rows"]] == [12, 24] and all(0 < row[2] < 1 for row in table["rows"])
+    assert (tmp_path / "fig8" / "figure.png").is_file()
+    command("reproduce", "essence-of-pose/table2", pictures=4, steps=2, out=tmp_path / "table2")
+    table = json.loads((tmp_path / "table2" / "table.json").read_text())
+    assert [row[:2] for row in table["rows"]] == [[26.6, "paper"], [0.01, "-"], [0.001, "-"], [0.0001, "-"]]
+
+
+def test_the_bundled_decoder_stands_beside_optimization(tmp_path: Path) -> None:
+    command("reproduce", "essence-of-pose/fig7", pictures=2, steps=2, out=tmp_path / "out")
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [row[0] for row in table["rows"]][2:] == ["optimization from noise", "decoder", "decoder, refined"]
+    assert (tmp_path / "out" / "figure.png").is_file()

@@ -53,7 +53,6 @@ class MadeOptions:
 
 def evaluate_decoders(
     *cards: str,
-    model: str = "posenet-facades",
     made: Annotated[MadeOptions, Parameter(name="*")] = MadeOptions(),
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
@@ -61,9 +60,9 @@ def evaluate_decoders(
     """Compare pictures that optimization, decoders, and optimization from a decoder's picture make of descriptors.
 
     Args:
-        cards: Decoders: the paths of their cards (invert3d train decoder), those of pictures all of one network. The
-            first is that of the headline numbers. Of clouds and grids only the scores of the card are shown.
-        model: The network of pictures.
+        cards: Decoders: bundled ones by name, others by the paths of their cards (invert3d train decoder). Optimization
+            alone inverts the network of the first, which headline numbers are of. Of decoders of clouds and grids only
+            the scores on their cards are shown.
         run.out: The run folder; by default runs/decoders.
     """
     from invert3d.jobs.execute import execute
@@ -79,13 +78,13 @@ def evaluate_decoders(
     pictures = {name: card for name, card in names.items() if opened[name].architecture == "image"}
     if not pictures or len(names) < len(distinct(cards)):
         raise ValueError("name at least one decoder of pictures by its card, and each with a name of its own")
-    network = open_network(model, device=measuring.device)
     if made.scenes < 2:
         raise ValueError("at least two scenes are needed: a picture is compared with another one")
     making = Making(loss=made.loss, steps=made.steps, recipe=made.recipe)
-    sources = sources_of(network, pictures, split_names(made.layer) or [], making)
+    sources = sources_of(pictures, split_names(made.layer) or [], making, measuring.device)
     judge = open_network(made.judge, device=measuring.device)
-    known = scenes(made.scenes, picture_side({network.name: network, judge.name: judge}), made.first)
+    sides = {judge.name: judge, **{source.network.name: source.network for source in sources.values()}}
+    known = scenes(made.scenes, picture_side(sides), made.first)
     job = descriptors_job(sources, {f"terraces-{scene.number}": scene.picture for scene in known})
     outcome = execute(job, run.at("runs/decoders")).whole()
     losses = {name: found for name, card in names.items() if (found := Losses.read(Path(card))) is not None}

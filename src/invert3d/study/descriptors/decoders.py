@@ -20,16 +20,22 @@ from invert3d.evaluate.descriptors import perceptual_distance
 from invert3d.jobs.execute import Outcome
 from invert3d.methods.descriptors import describe
 from invert3d.models.weights import WeightCard
-from invert3d.opening.networks import Network
+from invert3d.opening.decoders import open_decoder
+from invert3d.opening.networks import Network, open_network
 from invert3d.projections.images import blurred
 from invert3d.study.descriptors.job import Source
-from invert3d.study.descriptors.kept import BLUR, Reconstructed, Scene, reconstructions, shares_found
+from invert3d.study.descriptors.kept import BLUR, OTHERS, STREET, Reconstructed, Scene, reconstructions, shares_found
 from invert3d.training.decoders import PAUSED
 
 #: what is made without a decoder, in the table
 OPTIMIZED = "optimization from noise"
 #: groups of edges (``kept.groups``) that the table has, and their titles there
-EDGES = {"all": "edges found", "border of the sky, all": "border of the sky found"}
+EDGES = {
+    "all": "edges found",
+    STREET: "along the street",
+    OTHERS: "not along the street",
+    "border of the sky, all": "border of the sky",
+}
 #: layers of the network that judges pictures
 JUDGED = ("conv1", "conv2", "conv3", "conv4")
 
@@ -43,20 +49,25 @@ class Making:
     recipe: str = "ours"
 
 
-def sources_of(network: Network, cards: Mapping[str, str], layers: Sequence[str], making: Making) -> dict[str, Source]:
-    """Optimization of layers; then each decoder, by the path of its card, without optimization and with. Raises
-    ValueError as ``Source.decoded``."""
-    sources = {OPTIMIZED: Source.of(network, layers, making.recipe, steps=making.steps).until(making.loss)}
+def sources_of(cards: Mapping[str, str], layers: Sequence[str], making: Making, device: str) -> dict[str, Source]:
+    """Optimization of layers of the first decoder's network; then each decoder, by its card, without optimization and
+    with. Raises ValueError as ``Source.decoded``, or for a network that is not there."""
+    networks = {
+        name: open_network(str(open_decoder(card)[1].inputs["network"]), device=device) for name, card in cards.items()
+    }
+    first = next(iter(networks.values()))
+    sources = {OPTIMIZED: Source.of(first, layers, making.recipe, steps=making.steps).until(making.loss)}
     for name, card in cards.items():
-        sources[name] = Source.decoded(network, card, refined=False)
-        refined = Source.decoded(network, card, refined=True, steps=making.steps)
+        sources[name] = Source.decoded(networks[name], card, refined=False)
+        refined = Source.decoded(networks[name], card, refined=True, steps=making.steps)
         sources[f"{name}, refined"] = refined.until(making.loss)
     return sources
 
 
 def made_rows(outcome: Outcome, known: Sequence[Scene], judge: Network) -> list[dict[str, Any]]:
-    """A row of each way to make pictures, and of two controls: relative loss, shares of edges that are found (with the
-    95 % bootstrap interval of all), squared error, perceptual distance, milliseconds; means of scenes."""
+    """A row of each way to make pictures, and of two controls: relative loss, the share of edges that is found with its
+    95 % bootstrap interval, the same of groups of them, squared error, perceptual distance, milliseconds; means of
+    scenes. Of a group that no picture shows enough edges of it is NaN."""
     originals = torch.stack([scene.picture for scene in known])
     controls = [
         Reconstructed(network=f"original, blurred by {BLUR:g} pixels", pictures=blurred(originals, BLUR)),
@@ -68,9 +79,10 @@ def made_rows(outcome: Outcome, known: Sequence[Scene], judge: Network) -> list[
         found = {title: [one[group] for one in shares if group in one] for group, title in EDGES.items()}
         _, low, high = interval(torch.tensor(found["edges found"]))
         measured = {
+            "edges found": float(torch.tensor(found.pop("edges found")).mean()),
+            "low": low,
+            "high": high,
             **{title: float(torch.tensor(values).mean()) for title, values in found.items()},
-            "low": float(low),
-            "high": float(high),
             "squared error": float((each.pictures - originals).square().mean()),
             "perceptual distance": float(seen_apart(judge, each.pictures, originals).mean()),
         }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TITLE = "Pictures made from a descriptor"
+#: reconstructions in the figure: of two layers, and of two decoders, without optimization and with
+COLUMNS = 6
 
 
 def write_made(
@@ -31,7 +33,8 @@ def write_made(
     folder = outcome.path
     found = reconstructions(outcome)
     pictures = [("Originals, what is made from their descriptors, and edges that are found", folder / "figure.png")]
-    save_png(figure(found, list(map(titled, found)), known[:SHOWN], TITLE), pictures[0][1])
+    drawn = found[:COLUMNS]
+    save_png(figure(drawn, list(map(titled, drawn)), known[:SHOWN], TITLE), pictures[0][1])
     if losses:
         pictures.append(("Losses of adversarial training", folder / "losses.png"))
         save_png(curves(losses), folder / "losses.png")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 #: scenes of the figure
-SHOWN = 6
+SHOWN = 4
 #: the color of each direction, in the order of ``Direction``: its number in the categorical set, and its name
 COLORS, WORDS = np.array([1, 2, 5, 7]), ("orange", "teal", "light blue", "purple")
 TITLE = "What is left of a picture in its descriptor?"
@@ -53,30 +53,28 @@ def write_kept(
 
 
 def figure(found: Sequence[Reconstructed], titles: Sequence[str], shown: Sequence[Scene], title: str) -> "Image":
-    """A row of each of the first scenes: the original, its edges, and of each network and layer, under a title, the
-    reconstruction and the edges that are found in it."""
+    """Two rows of each scene: the original, then the reconstructions of each network and layer under a title; below
+    them its edges, and those that are found."""
     from invert3d.view.figures import Panel, contact_sheet
 
-    rows: list[list[Panel | None]] = [
-        [Panel(image=scene.view.image), Panel(image=drawn(scene.picture, scene, scene.shown))] for scene in shown
-    ]
-    columns = ["original", "its edges"]
-    for name, each in zip(titles, found, strict=True):
-        assert each.losses is not None
-        columns += [name, "edges found"]
-        for row, scene, picture, loss in zip(rows, shown, each.pictures, each.losses, strict=False):
-            hits = found_in(picture, scene.view) & scene.shown
-            row += [
-                Panel(image=pixels(picture), caption=f"{each.network}: {loss:.3f}"),
-                Panel(image=drawn(picture, scene, hits)),
-            ]
+    rows: list[list[Panel | None]] = []
+    for i, scene in enumerate(shown):
+        pictures: list[Panel | None] = [Panel(image=scene.view.image)]
+        edges: list[Panel | None] = [Panel(image=drawn(scene.picture, scene, scene.shown))]
+        for each in found:
+            assert each.losses is not None
+            picture, words = each.pictures[i], f"{each.network}: {each.losses[i]:.3f}"
+            pictures.append(Panel(image=pixels(picture), caption=words))
+            edges.append(Panel(image=drawn(picture, scene, found_in(picture, scene.view) & scene.shown)))
+        rows += [pictures, edges]
     legend = ", ".join(f"{word}: {name}" for word, name in zip(WORDS, NAMES.values(), strict=True))
     return contact_sheet(
         rows,
-        column_titles=columns,
+        column_titles=["original", *titles],
         title=title,
-        note=f"Below reconstructions: network and relative loss. Edges by direction: {legend}.",
-        panel_size=(130, 130),
+        note=f"Below reconstructions: network and relative loss; then the edges that are found. Edges by direction: "
+        f"{legend}.",
+        panel_size=(150, 150),
     )
 
 
