@@ -54,7 +54,6 @@ more dgcnn 1050 --batch 16 --abstract 0.15 --seed 4
 once voxel_nin-modelnet10 voxel_nin --data modelnet10-voxels --steps 3000 --batch 32 --rate 1e-3
 once voxnet-modelnet10 voxnet --data modelnet10-voxels --steps 4000 --batch 32 --rate 1e-3
 once voxnet-shapes voxnet --data shapes --per-class 150 --steps 1500 --batch 32 --rate 1e-3
-once voxel_nin-shapes voxel_nin --data shapes --per-class 150 --steps 1200 --batch 32 --rate 1e-3
 once vrn-modelnet10 vrn --data modelnet10-voxels --values -1 5 --width 16 --rate 1e-3 --steps 720 --batch 32
 # against its own shapes, about two hours; the same without; without pseudo-negatives only; and another generator
 once winn3d-modelnet10 introspective
@@ -66,6 +65,11 @@ train vae-modelnet10 vae-modelnet10 vae
 streets=(--data streets --size 96x320 --frames 8000 --held-out 200 --steps 7400 --batch 16 --rate 0.002)
 once centernet3d-small centernet3d --backbone small "${streets[@]}"
 once centernet3d-resnet18 centernet3d --backbone resnet18 --width 24 --deconv 48 --hidden 24 --skips "${streets[@]}"
+
+# Descriptors, on procedural terraces: the relative pose of two views, the style of the houses; and a decoder.
+once posenet-facades posenet --steps 2500
+once stylenet-facades posenet --task style --scenes 2500 --steps 800
+once posenet-facades-fc5-decoder decoder posenet-facades:fc5 --steps 2500 --width 12
 
 # 2-D detectors, on procedural rooms.
 [ -f build/rooms/truths.json ] || invert3d data make rooms --pictures 7000 --seed 1 --out build/rooms

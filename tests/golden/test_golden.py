@@ -21,6 +21,7 @@ from invert3d.engine.space import Image, Points
 from invert3d.jobs.options import RunOptions
 from invert3d.methods.recipes import load_recipe
 from invert3d.models.weights import bundled
+from invert3d.opening.decoders import open_decoder
 from invert3d.opening.networks import open_network
 from invert3d.ops.centers import CenterCodec
 from invert3d.ops.objects import Objects
@@ -106,6 +107,13 @@ def descriptor(name: str) -> Tensor:
     return open_network(name).frozen(waves[None])[:, :64]
 
 
+def made(name: str) -> Tensor:
+    """What a decoder makes of features of waves, every eighth pixel."""
+    decoder, card = open_decoder(name)
+    waves = torch.linspace(0, 60, int(card.options["numbers"])).sin()
+    return decoder(waves[None])[0, :, ::8, ::8].detach()
+
+
 def inverted() -> Tensor:
     """A whole inversion: candidates, starts, two stages, the judge. Its spread, as points may swap places."""
     recipe = load_recipe("ours", points=64, steps=4, starts=2)
@@ -122,6 +130,7 @@ def shapes() -> Tensor:
 CASES: dict[str, Callable[[], Tensor]] = {
     **{f"logits {name}": partial(logits, name) for name in bundled("classifier")},
     **{f"descriptor {name}": partial(descriptor, name) for name in bundled("descriptor")},
+    **{f"decoder {name}": partial(made, name) for name in bundled("decoder")},
     **{f"surface {name}": partial(surface, name) for name in registered("parameterization")},
     **{f"decoded {center}": partial(decoded, center) for center in ("box", "projected")},
     "losses of boxes": losses,

@@ -17,11 +17,11 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     from invert3d.registry import registered, unknown
 
     networks, detectors, flat = bundled("classifier"), bundled("detector"), bundled("2-D detector")
-    described = bundled("descriptor")
+    described, decoders = bundled("descriptor"), bundled("decoder")
     if name is not None and record:
         raise ValueError("--record measures all bundled networks: give it without a name")
     if name is not None:
-        cards = {**networks, **detectors, **flat, **described}
+        cards = {**networks, **detectors, **flat, **described, **decoders}
         if name not in cards:
             raise ValueError(unknown("model", name, cards))
         for key, value in asdict(cards[name]).items():
@@ -53,6 +53,12 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     ]
     if described:
         print_table("\nBundled descriptors", ["descriptor", "pictures", "test", "trained on", *size], rows)
+    rows = [
+        [key, f"{c.inputs['layer']} of {c.inputs['network']}", c.scores["difference"], *sizes(c)]
+        for key, c in decoders.items()
+    ]
+    if decoders:
+        print_table("\nBundled decoders", ["decoder", "decodes", "squared error", *size], rows)
     print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies

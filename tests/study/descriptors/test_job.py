@@ -71,7 +71,7 @@ def test_decoders_stand_beside_the_optimization(card: str, tmp_path: Path) -> No
     assert float(table["rows"][2][5]) < float(table["rows"][1][5])
     with pytest.raises(ValueError, match="are others"):
         command("invert", "descriptor", "terraces:0", model="posenet-facades", decoder=decoder, out=tmp_path / "no")
-    with pytest.raises(ValueError, match="is no decoder"):
+    with pytest.raises(ValueError, match="unknown decoder"):
         command("invert", "descriptor", "terraces:0", model=card, decoder="mine", out=tmp_path / "no")
 
 

@@ -33,8 +33,8 @@ class DescriptorOptions:
         steps: Steps in all, instead of the recipe's.
         loss: Stop at this relative loss; by default all steps are done.
         starts: Starts of each input, instead of the recipe's.
-        decoder: Cards of decoders (invert3d train decoder), comma separated: also show what they make, and what a few
-            steps from there make of it.
+        decoder: Decoders, comma separated, bundled ones by name and others by their cards (invert3d train decoder):
+            also show what they make, and what a few steps from there make of it.
     """
 
     layer: Names = "conv4,fc5"

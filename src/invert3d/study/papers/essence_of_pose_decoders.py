@@ -22,13 +22,13 @@ from invert3d.study.descriptors.job import decoded, descriptors_job
 from invert3d.study.descriptors.kept import picture_side, reconstructions, scenes
 from invert3d.study.descriptors.kept_report import figure
 from invert3d.study.layouts.files import pixels
-from invert3d.study.papers.essence_of_pose import MODEL, PAPER
+from invert3d.study.papers.essence_of_pose import JUDGE, MODEL, PAPER
 from invert3d.study.papers.figure import FigureOptions
 from invert3d.training.decoder_runs import DecoderTraining, described, inputs_of, train_decoder
 from invert3d.training.decoders import DecoderSettings
 from invert3d.training.runs import TrainRun
 
-DECODER, JUDGE, LAYER, WIDTH, VIEWS = "posenet-facades-fc5-decoder", "stylenet-facades", "fc5", 12, 4
+DECODER, LAYER, WIDTH, VIEWS = "posenet-facades-fc5-decoder", "fc5", 12, 4
 #: learning rates of table 2: the paper's, which is also that of its table 1, and others around that of Adam's authors
 RATES = (26.6, 1e-2, 1e-3, 1e-4)
 
