@@ -18,12 +18,13 @@ def reproduce(
 
     Args:
         figure: inverting3d/fig1, fig2, fig3, fig4, fig5; saliency3d/fig2, fig3, fig4, fig5, fig6, table1;
-            layout-inversion/fig4 to fig13 and table1; winn3d/table2 to table7, fig3, fig4; essence-of-pose/fig5, fig9,
-            fig10, table1.
+            layout-inversion/fig4 to fig13 and table1; winn3d/table2 to table7, fig3, fig4; essence-of-pose/fig5 to
+            fig10, table1, table2.
         model: Bundled weights; by default a network as in the figure. Figures of layout-inversion take several, comma
-            separated, and by default all bundled 2-D detectors.
+            separated, and by default all bundled 2-D detectors; essence-of-pose/fig7 takes a decoder.
         steps: Steps of the published recipe, instead of 1,000 (figures 4, 5) or 2,000 (1 to 3); for layout-inversion
-            steps of our recipe; for winn3d of ascent (fig3, tables 2 to 4) or training (fig4).
+            steps of our recipe; for winn3d of ascent (fig3, tables 2 to 4) or training (fig4); for essence-of-pose of
+            inversion, or of training (fig6, fig8, table2).
         epochs: Epochs for which a pruned network is trained.
         pictures: For layout-inversion, number of rooms, or of pictures of each object, instead of the few of a quick
             look; for winn3d, number of shapes of each class; for essence-of-pose, number of pictures.
