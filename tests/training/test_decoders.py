@@ -132,7 +132,7 @@ def test_decoders_learn() -> None:
 
 
 def test_held_out_losses_are_those_of_the_weights_of_that_step_and_change_nothing() -> None:
-    settings = replace(SETTINGS, adversary=0.0, consistency=0.0, steps=1)
+    settings = replace(SETTINGS, adversary=0.0, consistency=0.0, steps=11, average=0.0)
     one, other = decoder(), decoder()
     held = data()
     memory = fit_decoder(one, held, settings, held=held)
@@ -153,7 +153,7 @@ def test_scores_stand_beside_the_training_input_whose_descriptor_is_nearest() ->
     assert nearest(known.features.float() + 1e-4, known.features, at_once=3).tolist() == list(range(len(x)))
 
 
-def test_descriptors_of_what_is_made_are_computed_in_full_precision() -> None:
+def test_what_is_made_is_described_in_single_precision() -> None:
     def whole(x: torch.Tensor) -> torch.Tensor:
         assert x.dtype == torch.float32
         return describe(x)

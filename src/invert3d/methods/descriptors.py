@@ -26,7 +26,7 @@ from invert3d.registry import plain
 @plain("stop", "alike")
 class Alike(Recorder):
     """A sample is done once the relative loss of its descriptor (*The Essence of Pose*, equation 3) is at most
-    ``loss``. Objectives have to read the ``layer``, too."""
+    ``loss``; with random transforms, of the view. An objective must read the same ``layer``."""
 
     loss: float = 0.04
     layer: str = ""
@@ -45,8 +45,8 @@ def at_layer(recipe: Recipe, layer: str) -> Recipe:
 
 
 def until(recipe: Recipe, loss: float) -> Recipe:
-    """A recipe that stops a sample once its relative loss is so small. Raises ValueError for one that is not between 0
-    and 1."""
+    """A recipe each of whose stages ends for a sample once its relative loss is so small, and for no other reason.
+    Raises ValueError for one that is not between 0 and 1."""
     return replace(recipe, stages=tuple(replace(stage, stop=Alike(loss=loss)) for stage in recipe.stages))
 
 

@@ -132,6 +132,10 @@ def load_card(card: WeightCard, path: Path) -> nn.Module:
     return load_checkpoint(model, path).eval()
 
 
+class NotFinite(ValueError):
+    """Weights, or the loss that they are trained by, are not finite."""
+
+
 def save_network(model: nn.Module, card: WeightCard, folder: Path) -> WeightCard:
     """Write a network in half precision and its card: both files, or none.
 
@@ -158,13 +162,13 @@ def card_json(card: WeightCard) -> bytes:
 def encoded(model: nn.Module) -> bytes:
     """The state of a model as a safetensors file: half precision, pruned tensors packed.
 
-    Raises ValueError for weights that are not finite, or too large for half precision.
+    Raises NotFinite, a ValueError, for weights that are not finite, or too large for half precision.
     """
     from safetensors.torch import save
 
     state = {k: v.half() if v.is_floating_point() else v for k, v in unique_state(model).items()}
     if bad := [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]:
-        raise ValueError(f"the weights are not finite in half precision, {bad[0]} first: they are not saved")
+        raise NotFinite(f"the weights are not finite in half precision, {bad[0]} first: they are not saved")
     return save({k: v.contiguous() for k, v in packed(state).items()})
 
 

@@ -1,7 +1,10 @@
 """``invert3d train decoder``: a decoder of what a layer of a network makes of its inputs, in a run folder."""
 
+import json
+import math
 import platform
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,7 +87,7 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
             decoder, known, settings, describe=again, held=others, keep=opened.keep, report=opened.report
         )
         opened.meter.stop()
-        rows = [[None if value != value else value for value in row] for row in kept.losses.tolist()]
+        rows = [[value if math.isfinite(value) else None for value in row] for row in kept.losses.tolist()]
         write_json(opened.run.path / "losses.json", {"columns": LOSSES, "rows": rows})
         round_to_half(decoder)
         card = WeightCard(
@@ -107,6 +110,19 @@ def train_decoder(options: DecoderTraining, network: Network, run: TrainRun) -> 
 
 #: columns of losses.json
 LOSSES = ["step", "inputs", "decoder against the critic", "critic", "held-out inputs"]
+
+
+def read_losses(path: Path) -> dict[str, Tensor]:
+    """Columns (T,) of a ``losses.json``, NaN where there is no number. Raises ValueError for another file."""
+    try:
+        table = json.loads(path.read_text())
+        rows = [[math.nan if value is None else value for value in row] for row in table["rows"]]
+        columns = table["columns"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not hold the losses of a decoder") from error
+    if columns != LOSSES or not rows:
+        raise ValueError(f"{path} has columns {', '.join(columns)}, not {', '.join(LOSSES)}: train again")
+    return dict(zip(LOSSES, torch.tensor(rows).T, strict=True))
 
 
 def side_of(network: Network) -> int:

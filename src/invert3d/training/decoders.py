@@ -76,7 +76,7 @@ class DecoderSettings(FitSettings):
 @dataclass
 class Kept:
     """What a training remembers: the average of the decoder's weights, and rows of the losses (T, 5): step, of the
-    inputs, of the decoder against the critic, of the critic, of held-out inputs. NaN is one that there is not."""
+    inputs, of the decoder against the critic, of the critic, of held-out inputs; NaN where there is no such loss."""
 
     average: dict[str, Tensor] = field(default_factory=dict)
     losses: Tensor = field(default_factory=lambda: torch.zeros(0, 5))
@@ -203,8 +203,8 @@ def fit_decoder(
 ) -> Kept:
     """Train a decoder in place; it ends with the running average of its weights. See ``fit``.
 
-    ``describe`` is needed for ``consistency``. The loss of ``held`` is remembered and changes nothing. Returns what was
-    remembered, the losses among it.
+    ``describe`` is needed for ``consistency``. The loss of the first batch of ``held``, with the weights as they are,
+    is remembered and changes nothing. Returns what was remembered, the losses among it.
 
     Raises ValueError for an adversary of what are no pictures, and as ``fit``.
     """

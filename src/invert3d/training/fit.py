@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from invert3d.engine.memory import keep_freed_memory
 from invert3d.engine.model import computes_bf16
+from invert3d.models.weights import NotFinite
 from invert3d.ops.files import write_bytes
 from invert3d.ops.seeds import seed_of
 
@@ -125,7 +126,8 @@ def fit(
         memory: what batches and loss remember from step to step: it is kept in checkpoints.
 
     Raises:
-        ValueError: the loss was not finite for more than ten batches in a row; or the checkpoint is damaged, or is one
+        NotFinite: a ValueError, the loss was not finite for more than ten batches in a row.
+        ValueError: the checkpoint is damaged, or is one
             of another network or other settings.
         KeyboardInterrupt: from ``report``, once the checkpoint is written.
     """
@@ -195,7 +197,7 @@ class Training:
         self.step += 1
         self.lost = 0 if bool(torch.isfinite(size)) else self.lost + 1
         if self.lost > LOST:
-            raise ValueError(
+            raise NotFinite(
                 f"the loss has not been finite for {self.lost} batches (step {self.step}): try a smaller rate"
             )
         if not self.lost:

@@ -12,6 +12,7 @@ from tests.cli.calls import command
 from invert3d.methods.descriptors import Alike, until
 from invert3d.methods.recipes import load_recipe, recipe_toml
 from invert3d.study.descriptors.decoders import Losses
+from invert3d.study.descriptors.decoders_report import curves
 
 SMALL = {"scenes": 2, "held_out": 2, "views": 2, "batch": 4, "bf16": False}
 
@@ -40,10 +41,10 @@ def test_what_is_optimized_stops_at_one_relative_loss(trained: dict[str, str], t
     command("evaluate", "decoders", *cards, scenes=2, layer="fc5", loss=0.2, out=out)
     table = json.loads((out / "table.json").read_text())
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
-    assert list(rows)[2:] == ["optimization from noise", "plain", "plain, refined", "against", "against, refined"]
+    assert list(rows)[2:] == ["optimization from noise", "plain", "plain refined", "against", "against refined"]
     for name, row in rows.items():
         if "refined" in name or "optimization" in name:
-            assert row["relative loss"] <= 0.21
+            assert 0.1 < row["relative loss"] <= 0.21 and row["reached"] == 1
     assert rows["another original"]["perceptual distance"] > 0 and rows["plain"]["milliseconds"] > 0
     page = (out / "index.html").read_text()
     assert "Adversarial training" in page and "nearest training input" in page and (out / "losses.png").is_file()
@@ -52,6 +53,21 @@ def test_what_is_optimized_stops_at_one_relative_loss(trained: dict[str, str], t
 def test_bad_input_is_refused(trained: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one decoder of pictures"):
         command("evaluate", "decoders", trained["cloud"], out=tmp_path / "no")
+    with pytest.raises(ValueError, match="one name"):
+        command("evaluate", "decoders", trained["plain"], f"other/../{trained['plain']}", out=tmp_path / "no")
+    with pytest.raises(ValueError, match="pictures of one size"):
+        command("evaluate", "decoders", trained["plain"], scenes=2, judge="voxnet-shapes", out=tmp_path / "no")
+    moved = Path(trained["plain"]).parent / "moved"
+    moved.mkdir()
+    card = json.loads(Path(trained["plain"]).read_text())
+    card["inputs"]["network"] = "runs/nowhere.json"
+    (moved / "plain.json").write_text(json.dumps(card))
+    (moved / "plain.safetensors").write_bytes(Path(trained["plain"]).with_suffix(".safetensors").read_bytes())
+    with pytest.raises(ValueError, match="decodes runs/nowhere.json, which cannot be opened"):
+        command("evaluate", "decoders", str(moved / "plain.json"), scenes=2, out=tmp_path / "no")
+    (moved / "losses.json").write_text(json.dumps({"columns": ["step"], "rows": [[0]]}))
+    with pytest.raises(ValueError, match="train again"):
+        command("evaluate", "decoders", str(moved / "plain.json"), scenes=2, out=tmp_path / "no")
     with pytest.raises(ValueError, match="two scenes"):
         command("evaluate", "decoders", trained["plain"], scenes=1, out=tmp_path / "no")
     with pytest.raises(ValueError, match="a decoder is asked for"):
@@ -74,9 +90,22 @@ def losses(critic: torch.Tensor, held_out: torch.Tensor) -> Losses:
 
 
 def test_a_training_converged_if_it_settled_and_nobody_won() -> None:
-    steady, fell = torch.full((80,), 1.5), torch.linspace(0.06, 0.045, 80)
+    steady, fell, turn = torch.full((80,), 1.5), torch.linspace(0.06, 0.045, 80), torch.arange(80)
     assert losses(steady, fell).convergence()["converged"] == "yes"
-    assert losses(torch.full((80,), 0.05), fell).convergence()["converged"] == "no"  # the critic has won
-    assert losses(torch.linspace(0.1, 4, 80), fell).convergence()["converged"] == "no"  # it still changes
-    assert losses(steady, torch.cat([fell, torch.full((20,), 0.1)])[20:]).convergence()["converged"] == "no"
-    assert losses(torch.full((80,), torch.nan), fell).convergence()["converged"] == "no"
+    assert losses(steady + 0.3 * (2 * turn).sin(), fell).convergence()["converged"] == "yes"
+    failed = {
+        "the critic has won": (0.115 + 0.025 * (2 * turn).sin(), fell),
+        "it never can tell": (torch.full((80,), 2.0), fell),
+        "it swings": (1 + 0.9 * (2 * turn).sin(), fell),
+        "it still changes": (torch.linspace(0.1, 1.8, 80), fell),
+        "the error still changes": (steady, torch.linspace(0.06, 0.03, 80)),
+        "the error has doubled": (steady, torch.cat([fell, torch.full((20,), 0.1)])[20:]),
+        "it has not begun": (torch.full((80,), torch.nan), fell),
+    }
+    for why, each in failed.items():
+        assert losses(*each).convergence()["converged"] == "no", why
+
+
+def test_curves_of_trainings_of_different_lengths_are_drawn() -> None:
+    short, long = (losses(torch.rand(n), torch.rand(n)) for n in (5, 9))
+    assert curves({"short": short, "long": long}).size == curves({"long": long}).size

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from invert3d.study.papers.essence_of_pose import recipes
-from invert3d.study.papers.essence_of_pose_decoders import losses_of
+from invert3d.training.decoder_runs import read_losses
 from tests.cli.calls import command
 
 
@@ -38,7 +38,7 @@ def test_a_decoder_learns_few_pictures_by_heart(tmp_path: Path) -> None:
     command("reproduce", "essence-of-pose/fig6", pictures=4, steps=30, out=tmp_path / "out")
     table = json.loads((tmp_path / "out" / "table.json").read_text())
     assert [row[0] for row in table["rows"]] == ["seen in training", "the mean of those seen, for each"]
-    losses = losses_of(tmp_path / "out" / "few")["inputs"]
+    losses = read_losses(tmp_path / "out" / "few" / "losses.json")["inputs"]
     assert losses[-1] < 0.8 * losses[0] and (tmp_path / "out" / "figure.png").is_file()
 
 
@@ -48,6 +48,9 @@ def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
     assert [row[0] for row in table["rows"]] == [12, 24] and all(0 < row[2] < 1 for row in table["rows"])
     assert (tmp_path / "fig8" / "figure.png").is_file()
     command("reproduce", "essence-of-pose/table2", pictures=4, steps=2, out=tmp_path / "table2")
+    command("reproduce", "essence-of-pose/fig8", pictures=4, steps=2, out=tmp_path / "fig8", resume=True)
+    with pytest.raises(ValueError, match="exists already"):
+        command("reproduce", "essence-of-pose/table2", pictures=4, steps=2, out=tmp_path / "table2")
     table = json.loads((tmp_path / "table2" / "table.json").read_text())
     assert [row[:2] for row in table["rows"]] == [[26.6, "paper"], [0.01, "-"], [0.001, "-"], [0.0001, "-"]]
 
@@ -55,5 +58,5 @@ def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
 def test_the_bundled_decoder_stands_beside_optimization(tmp_path: Path) -> None:
     command("reproduce", "essence-of-pose/fig7", pictures=2, steps=2, out=tmp_path / "out")
     table = json.loads((tmp_path / "out" / "table.json").read_text())
-    assert [row[0] for row in table["rows"]][2:] == ["optimization from noise", "decoder", "decoder, refined"]
+    assert [row[0] for row in table["rows"]][2:] == ["optimization from noise", "decoder", "decoder refined"]
     assert (tmp_path / "out" / "figure.png").is_file()

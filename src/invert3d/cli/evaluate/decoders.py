@@ -21,10 +21,11 @@ from invert3d.cli.options import (
 from invert3d.cli.show import print_recorded, print_scores
 
 NOTE = (
-    "What is optimized stops at a relative loss of {loss:g} (before saving). Edges found: the share of the true edges "
-    "that the original shows and this picture shows, too, with its 95 % bootstrap interval (low, high); 0.10 are found "
-    "by chance. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: a picture, the "
-    "whole call."
+    "What is optimized stops at a relative loss of {loss:g}; reached: the share of pictures that got there. The loss "
+    "in the table is that of the saved picture. Edges found: the share of the true edges that the original shows and "
+    "this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; 0.10 are "
+    "found by chance. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
+    "whole call, descriptors included, a picture."
 )
 
 
@@ -37,7 +38,7 @@ class MadeOptions:
         scenes: Held-out terraces.
         first: Number of the first of them.
         loss: Relative loss at which optimization stops.
-        steps: Its most steps.
+        steps: Its most steps; by default those of the recipe, and 300 from the picture of a decoder.
         recipe: ours, published, or a TOML file.
         judge: The network in which perceptual distances are measured.
     """
@@ -46,7 +47,7 @@ class MadeOptions:
     scenes: Count = 32
     first: Annotated[int, between(0, 1_000_000)] = 0
     loss: Share = 0.03
-    steps: Count = 300
+    steps: Count | None = None
     recipe: str = "ours"
     judge: str = "stylenet-facades"
 
@@ -57,39 +58,50 @@ def evaluate_decoders(
     measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
-    """Compare pictures that optimization, decoders, and optimization from a decoder's picture make of descriptors.
+    """Compare three ways to invert a descriptor: optimization, a decoder, and optimization from a decoder's picture.
 
     Args:
         cards: Decoders: bundled ones by name, others by the paths of their cards (invert3d train decoder). Optimization
-            alone inverts the network of the first, which headline numbers are of. Of decoders of clouds and grids only
-            the scores on their cards are shown.
+            inverts the network of the first decoder; headline numbers are of that decoder. Of decoders of clouds and
+            grids only the scores on their cards are shown.
         run.out: The run folder; by default runs/decoders.
     """
     from invert3d.jobs.execute import execute
     from invert3d.opening.decoders import open_decoder
     from invert3d.opening.networks import open_network
-    from invert3d.study.descriptors.decoders import Losses, Making, card_row, headline, made_rows, sources_of
+    from invert3d.study.descriptors.decoders import (
+        Losses,
+        Making,
+        card_row,
+        features_of,
+        headline,
+        made_rows,
+        sources_of,
+    )
     from invert3d.study.descriptors.decoders_report import write_made
     from invert3d.study.descriptors.job import descriptors_job
     from invert3d.study.descriptors.kept import picture_side, scenes
 
-    names = {Path(card).stem: card for card in distinct(cards)}
-    opened = {name: open_decoder(card)[1] for name, card in names.items()}
-    pictures = {name: card for name, card in names.items() if opened[name].architecture == "image"}
-    if not pictures or len(names) < len(distinct(cards)):
-        raise ValueError("name at least one decoder of pictures by its card, and each with a name of its own")
     if made.scenes < 2:
         raise ValueError("at least two scenes are needed: a picture is compared with another one")
+    names = {Path(card).stem: card for card in distinct(cards)}
+    if len(names) < len(distinct(cards)):
+        raise ValueError(f"two decoders have one name: {', '.join(distinct(cards))}")
+    opened = {name: open_decoder(card)[1] for name, card in names.items()}
+    pictures = {name: card for name, card in names.items() if opened[name].architecture == "image"}
+    if not pictures:
+        raise ValueError("name at least one decoder of pictures: a bundled one, or the path of its card")
+    losses = {name: found for name, card in names.items() if (found := Losses.read(card)) is not None}
     making = Making(loss=made.loss, steps=made.steps, recipe=made.recipe)
     sources = sources_of(pictures, split_names(made.layer) or [], making, measuring.device)
     judge = open_network(made.judge, device=measuring.device)
-    sides = {judge.name: judge, **{source.network.name: source.network for source in sources.values()}}
-    known = scenes(made.scenes, picture_side(sides), made.first)
+    networks = {"judge": judge, **{name: source.network for name, source in sources.items()}}
+    known = scenes(made.scenes, picture_side(networks), made.first)
+    features_of(judge, known[0].picture[None])
     job = descriptors_job(sources, {f"terraces-{scene.number}": scene.picture for scene in known})
     outcome = execute(job, run.at("runs/decoders")).whole()
-    losses = {name: found for name, card in names.items() if (found := Losses.read(Path(card))) is not None}
     tables = {
-        "Pictures": made_rows(outcome, known, judge),
+        "Pictures": made_rows(outcome, known, judge, made.loss),
         "Decoders": [card_row(card) for card in opened.values()],
         "Adversarial training": [{"decoder": name, **each.convergence()} for name, each in losses.items()],
     }

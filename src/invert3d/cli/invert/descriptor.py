@@ -31,7 +31,7 @@ class DescriptorOptions:
         layer: Names of modules, comma separated; by default conv4,fc5.
         recipe: ours, published, or a TOML file.
         steps: Steps in all, instead of the recipe's.
-        loss: Stop at this relative loss; by default all steps are done.
+        loss: End each stage of the recipe at this relative loss; by default all steps are done.
         starts: Starts of each input, instead of the recipe's.
         decoder: Decoders, comma separated, bundled ones by name and others by their cards (invert3d train decoder):
             also show what they make, and what a few steps from there make of it.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from invert3d.jobs.execute import Outcome
 from invert3d.jobs.provenance import command_line, environment
 from invert3d.jobs.report import save_table
@@ -63,10 +65,13 @@ def curves(losses: Mapping[str, Losses]) -> "Image":
     """The critic's hinge loss of each training over its steps; 2 is that of a critic who cannot tell at all."""
     from invert3d.view.trace import trace_plot
 
-    first = next(iter(losses.values()))
+    steps = max((each.steps for each in losses.values()), key=len).numpy()
     return trace_plot(
-        {name: each.critic.numpy() for name, each in losses.items()},
-        steps=first.steps.numpy(),
+        {
+            name: np.pad(each.critic, (0, len(steps) - len(each.critic)), constant_values=np.nan)
+            for name, each in losses.items()
+        },
+        steps=steps,
         title="Adversarial training of decoders",
         note="Hinge loss of the critic from where it begins: 2 where it cannot tell, 0 where it always can.",
         y_label="hinge loss",

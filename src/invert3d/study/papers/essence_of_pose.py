@@ -18,6 +18,7 @@ from invert3d.methods.stages import Recipe
 from invert3d.opening.inputs import read_inputs
 from invert3d.opening.networks import open_network
 from invert3d.parameterizations.direct import Direct
+from invert3d.projections.images import ClipImage
 from invert3d.registry import register
 from invert3d.study.descriptors.decoders import made_rows
 from invert3d.study.descriptors.job import Inverted, Source, descriptors_job, inverted
@@ -40,12 +41,13 @@ def recipes() -> dict[str, Recipe]:
     of its parts, or with more."""
     published = load_recipe("published", "descriptors")
     ours = load_recipe("ours", "descriptors", family="image")
-    pixels = tuple(replace(stage, parameterization=Direct()) for stage in ours.stages)
+    gray = Direct(start="zero")  # as a spectrum begins
+    pixels = tuple(replace(stage, parameterization=gray, projections=(ClipImage(),)) for stage in ours.stages)
     return {
         "published": published,
         "published, no priors": varied(published, {"objective.1.weight": 0.0, "objective.2.weight": 0.0}),
         "ours": ours,
-        "ours, free pixels": replace(ours, parameterization=Direct(), stages=pixels),
+        "ours, free pixels": replace(ours, parameterization=gray, stages=pixels),
         "ours, all frequencies from the first step": replace(
             ours, stages=(replace(ours.stages[-1], steps=ours.steps),)
         ),
