@@ -45,7 +45,7 @@ def test_a_decoder_learns_few_pictures_by_heart(tmp_path: Path) -> None:
 def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
     command("reproduce", "essence-of-pose/fig8", pictures=4, steps=2, out=tmp_path / "fig8")
     table = json.loads((tmp_path / "fig8" / "table.json").read_text())
-    assert [row[0] for row in table["rows"]] == [12, 24] and all(0 < row[2] < 1 for row in table["rows"])
+    assert [row[0] for row in table["rows"]] == [12, 24] and all(0 < float(row[2]) < 1 for row in table["rows"])
     assert (tmp_path / "fig8" / "figure.png").is_file()
     command("reproduce", "essence-of-pose/table2", pictures=4, steps=2, out=tmp_path / "table2")
     command("reproduce", "essence-of-pose/fig8", pictures=4, steps=2, out=tmp_path / "fig8", resume=True)

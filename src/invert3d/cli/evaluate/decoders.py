@@ -46,7 +46,7 @@ class MadeOptions:
     layer: Names = "conv4,fc5"
     scenes: Count = 32
     first: Annotated[int, between(0, 1_000_000)] = 0
-    loss: Share = 0.03
+    loss: Share = 0.04
     steps: Count | None = None
     recipe: str = "ours"
     judge: str = "stylenet-facades"

@@ -42,7 +42,7 @@ class Making:
     """How optimization makes pictures: the relative loss at which it stops, its most steps (by default those of the
     recipe, and ``REFINING`` from the picture of a decoder), and its recipe."""
 
-    loss: float = 0.03
+    loss: float = 0.04
     steps: int | None = None
     recipe: str = "ours"
 

@@ -63,7 +63,7 @@ def loss_row(folder: Path, **names: Any) -> dict[str, Any]:
     losses = read_losses(folder / "losses.json")
     last = slice(-max(1, len(losses["step"]) // 4), None)
     errors = {"training error": losses["inputs"], "held-out error": losses["held-out inputs"]}
-    return {**names, **{name: round(float(each[last].mean()), 5) for name, each in errors.items()}}
+    return {**names, **{name: f"{float(each[last].mean()):.4f}" for name, each in errors.items()}}
 
 
 @register("figure", "essence-of-pose/fig6")
@@ -87,8 +87,8 @@ def figure6(options: FigureOptions) -> dict[str, Any]:
     )
     mean = float((x - x.mean(0)).square().mean())
     table = [
-        {"pictures": "seen in training", "squared error": round(float((made - x).square().mean()), 5)},
-        {"pictures": "the mean of those seen, for each", "squared error": round(mean, 5)},
+        {"pictures": "seen in training", "mean squared error": f"{float((made - x).square().mean()):.5f}"},
+        {"pictures": "the mean of those seen, for each", "mean squared error": f"{mean:.5f}"},
     ]
     return report(options.folder, f"Overfitting a decoder ({PAPER}, figure 6)", table, "", pictures_in(options.folder))
 
