@@ -133,6 +133,12 @@ def test_dollars_in_words_are_letters() -> None:
     trace_plot({"$\\y$": np.arange(3.0)}, y_label="$", x_label="$\\$", size=(200, 160))
 
 
+def test_a_word_that_is_too_long_ends_at_a_hyphen() -> None:
+    assert wrapped("posenet-facades-decoder: 0.5", 11.5, 100) == ["posenet-facades-", "decoder: 0.5"]
+    assert wrapped("a 2-D one", 11.5, 100) == ["a 2-D one"]
+    assert wrapped("incomprehensibilities", 11.5, 30) == ["incomprehensibilities"]
+
+
 def test_words_are_wrapped_between_words() -> None:
     lines = wrapped("one two three four five six", 12, 70)
     assert len(lines) > 1

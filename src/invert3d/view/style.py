@@ -4,6 +4,7 @@ Figures are `matplotlib.figure.Figure` on an Agg canvas: no display and no pyplo
 and the finished image has `scale` pixels for each, so that it stays sharp in print.
 """
 
+import re
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from pathlib import Path
@@ -156,15 +157,18 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def wrapped(text: str, size: float, width: float, *, bold: bool = False) -> list[str]:
-    """The text in lines no wider than `width` design pixels; a single word too long for that stays whole."""
+    """The text in lines no wider than `width` design pixels; a word too long for that ends at a hyphen, if it has one,
+    and otherwise stays whole."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and text_width(longer, size, bold=bold) > width:
-                lines.append(line)
-                longer = word
-            line = longer
+            parts = re.split("(?<=-)", word) if text_width(word, size, bold=bold) > width else [word]
+            for joint, part in zip([" ", *[""] * len(parts)], parts, strict=False):
+                longer = f"{line}{joint}{part}".strip()
+                if line and text_width(longer, size, bold=bold) > width:
+                    lines.append(line)
+                    longer = part
+                line = longer
         lines.append(line)
     return lines

@@ -109,7 +109,7 @@ def made_rows(
             "mean squared error": float((each.pictures - originals).square().mean()),
             "perceptual distance": float(apart.mean()),
         }
-        row: dict[str, Any] = {"made by": each.network, "layer": each.layer, "relative loss": ""}
+        row: dict[str, Any] = {"method": each.network, "layer": each.layer, "relative loss": ""}
         if each.losses is not None:
             row["relative loss"] = round(float(each.losses.mean()), 4)
         if target is not None:
@@ -214,7 +214,7 @@ def changed(values: Tensor) -> float:
 def headline(tables: Mapping[str, Sequence[Mapping[str, Any]]], first: str) -> dict[str, float]:
     """Relative loss of the first decoder, without optimization and with, and how many adversarial trainings
     converged."""
-    losses = {row["made by"]: row["relative loss"] for row in tables["Pictures"]}
+    losses = {row["method"]: row["relative loss"] for row in tables["Pictures"]}
     found = {"relative_loss_decoder": losses[first], "relative_loss_refined": losses[f"{first} refined"]}
     if trained := tables.get("Adversarial training"):
         found["gan_seeds_converged"] = sum(row["converged"] == "yes" for row in trained)

@@ -57,8 +57,10 @@ def write_made(
 
 
 def titled(made: Reconstructed) -> str:
-    """The title of a column: the layer of what was optimized from noise, or the decoder."""
-    return made.layer if made.network == OPTIMIZED else made.network
+    """The title of a column: the layer of what was optimized from noise, ``decoder``, or ``decoder, refined``."""
+    if made.network == OPTIMIZED:
+        return made.layer
+    return "decoder, refined" if made.network.endswith(" refined") else "decoder"
 
 
 def curves(losses: Mapping[str, Losses]) -> "Image":

@@ -128,5 +128,5 @@ def table1(options: FigureOptions) -> dict[str, Any]:
     inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
     outcome = execute(descriptors_job(sources, inputs), options.run).whole()
     rows = made_rows(outcome, known, open_network(JUDGE, device=options.device))
-    rows.append({"made by": "paper, no priors", "layer": "-", "relative loss": THEIRS})
+    rows.append({"method": "paper, no priors", "layer": "-", "relative loss": THEIRS})
     return finished(options, "table 1", "Settings of the inversion", rows)
