@@ -52,7 +52,7 @@ def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="exists already"):
         command("reproduce", "essence-of-pose/table2", pictures=4, steps=2, out=tmp_path / "table2")
     table = json.loads((tmp_path / "table2" / "table.json").read_text())
-    assert [row[:2] for row in table["rows"]] == [[26.6, "paper"], [0.01, "-"], [0.001, "-"], [0.0001, "-"]]
+    assert [row[:2] for row in table["rows"]] == [["26.6", "paper"], ["0.01", "-"], ["0.001", "-"], ["0.0001", "-"]]
 
 
 def test_the_bundled_decoder_stands_beside_optimization(tmp_path: Path) -> None:

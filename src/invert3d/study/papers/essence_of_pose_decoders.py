@@ -148,7 +148,7 @@ def table2(options: FigureOptions) -> dict[str, Any]:
             except NotFinite as error:  # the printed rate can end in weights that no file holds
                 fates[rate] = str(error)
     for rate, fate in fates.items():
-        named = {"learning rate": rate, "from": "paper" if rate == RATES[0] else "-"}
+        named = {"learning rate": f"{rate:g}", "from": "paper" if rate == RATES[0] else "-"}
         rows.append({**loss_row(options.folder / f"rate-{rate:g}", **named), "weights": fate})
     note = "Mean squared errors of pictures, means of the last quarter of the steps."
     return report(options.folder, f"Settings of the decoder ({PAPER}, table 2)", rows, note)
