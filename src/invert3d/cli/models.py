@@ -54,11 +54,11 @@ def models(name: str | None = None, *, record: bool = False) -> None:
     if described:
         print_table("\nBundled descriptors", ["descriptor", "pictures", "test", "trained on", *size], rows)
     rows = [
-        [key, f"{c.inputs['layer']} of {c.inputs['network']}", c.scores["difference"], *sizes(c)]
+        [key, f"{c.inputs['layer']} of {c.inputs['network']}", f"{c.scores['difference']:.3f}", *sizes(c)]
         for key, c in decoders.items()
     ]
     if decoders:
-        print_table("\nBundled decoders", ["decoder", "decodes", "squared error", *size], rows)
+        print_table("\nBundled decoders", ["decoder", "decodes", "test", *size], rows, "Test: mean squared error")
     print("\nArchitectures, for use with --checkpoint:", *registered("model"))
     if record:
         from invert3d.study.accuracy import record_accuracies
