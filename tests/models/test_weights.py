@@ -32,6 +32,7 @@ from invert3d.models.weights import (
     save_network,
 )
 from invert3d.opening.box_detectors import open_box_detector
+from invert3d.opening.decoders import open_decoder
 from invert3d.opening.detectors import open_detector
 from invert3d.opening.networks import open_network
 
@@ -340,6 +341,7 @@ def test_bundled_weights_are_what_their_cards_say(name: str) -> None:
     opened = {
         "classifier": lambda name: load_bundled(name)[0],
         "descriptor": lambda name: open_network(name).frozen.model,
+        "decoder": lambda name: open_decoder(name)[0],
         "detector": open_detector,
         "2-D detector": open_box_detector,
     }
