@@ -58,5 +58,5 @@ def test_losses_of_decoders_by_width_and_by_rate(tmp_path: Path) -> None:
 def test_the_bundled_decoder_stands_beside_optimization(tmp_path: Path) -> None:
     command("reproduce", "essence-of-pose/fig7", pictures=2, steps=2, out=tmp_path / "out")
     table = json.loads((tmp_path / "out" / "table.json").read_text())
-    assert [row[0] for row in table["rows"]][2:] == ["optimization from noise", "decoder", "decoder refined"]
+    assert [row[0] for row in table["rows"]][3:] == ["optimization from noise", "decoder", "decoder refined"]
     assert (tmp_path / "out" / "figure.png").is_file()

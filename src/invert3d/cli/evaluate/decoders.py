@@ -6,49 +6,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from invert3d.cli.options import (
-    Count,
-    MeasureOptions,
-    Measuring,
-    Names,
-    Run,
-    Running,
-    Share,
-    between,
-    distinct,
-    split_names,
-)
+from invert3d.cli.evaluate.descriptor import TerraceOptions
+from invert3d.cli.options import MeasureOptions, Measuring, Run, Running, Share, distinct, split_names
 from invert3d.cli.show import print_recorded, print_scores
-
-NOTE = (
-    "What is optimized stops at a relative loss of {loss:g}; reached: the share of pictures that got there. The loss "
-    "in the table is that of the saved picture. Edges found: the share of the true edges that the original shows and "
-    "this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; 0.10 are "
-    "found by chance. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
-    "whole call, descriptors included, a picture."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeOptions:
+class MadeOptions(TerraceOptions):
     """What is made, and how.
 
     Attributes:
-        layer: Names of modules that are inverted by optimization alone, comma separated; by default conv4,fc5.
-        scenes: Held-out terraces.
-        first: Number of the first of them.
         loss: Relative loss at which optimization stops.
-        steps: Its most steps; by default those of the recipe, and 300 from the picture of a decoder.
-        recipe: ours, published, or a TOML file.
         judge: The network in which perceptual distances are measured.
     """
 
-    layer: Names = "conv4,fc5"
-    scenes: Count = 32
-    first: Annotated[int, between(0, 1_000_000)] = 0
     loss: Share = 0.04
-    steps: Count | None = None
-    recipe: str = "ours"
     judge: str = "stylenet-facades"
 
 
@@ -60,6 +32,8 @@ def evaluate_decoders(
 ) -> None:
     """Compare three ways to invert a descriptor: optimization, a decoder, and optimization from a decoder's picture.
 
+    From a decoder's picture 300 steps are done at most, if --steps says nothing else.
+
     Args:
         cards: Decoders: bundled ones by name, others by the paths of their cards (invert3d train decoder). Optimization
             inverts the network of the first decoder; headline numbers are of that decoder. Of decoders of clouds and
@@ -70,6 +44,7 @@ def evaluate_decoders(
     from invert3d.opening.decoders import open_decoder
     from invert3d.opening.networks import open_network
     from invert3d.study.descriptors.decoders import (
+        STOPPED,
         Losses,
         Making,
         card_row,
@@ -80,10 +55,8 @@ def evaluate_decoders(
     )
     from invert3d.study.descriptors.decoders_report import write_made
     from invert3d.study.descriptors.job import descriptors_job
-    from invert3d.study.descriptors.kept import picture_side, scenes
+    from invert3d.study.descriptors.kept import named_pictures, picture_side, scenes
 
-    if made.scenes < 2:
-        raise ValueError("at least two scenes are needed: a picture is compared with another one")
     names = {Path(card).stem: card for card in distinct(cards)}
     if len(names) < len(distinct(cards)):
         raise ValueError(f"two decoders have one name: {', '.join(distinct(cards))}")
@@ -98,7 +71,7 @@ def evaluate_decoders(
     networks = {"judge": judge, **{name: source.network for name, source in sources.items()}}
     known = scenes(made.scenes, picture_side(networks), made.first)
     features_of(judge, known[0].picture[None])
-    job = descriptors_job(sources, {f"terraces-{scene.number}": scene.picture for scene in known})
+    job = descriptors_job(sources, named_pictures(known))
     outcome = execute(job, run.at("runs/decoders")).whole()
     tables = {
         "Pictures": made_rows(outcome, known, judge, made.loss),
@@ -106,7 +79,7 @@ def evaluate_decoders(
         "Adversarial training": [{"decoder": name, **each.convergence()} for name, each in losses.items()],
     }
     tables = {title: rows for title, rows in tables.items() if rows}
-    note = NOTE.format(loss=made.loss, judge=judge.name)
+    note = STOPPED.format(loss=made.loss, judge=judge.name)
     print_scores(write_made(outcome, known, tables, losses, note))
     print(f"open {outcome.path / 'index.html'}")
     if measuring.record:

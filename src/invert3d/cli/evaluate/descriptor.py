@@ -36,16 +36,15 @@ NOTE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptOptions:
-    """What is inverted, and how.
+class TerraceOptions:
+    """Which pictures are inverted, from which layers, and how.
 
     Attributes:
-        layer: Names of modules, comma separated.
+        layer: Names of modules that are inverted by optimization, comma separated.
         scenes: Held-out terraces.
         first: Number of the first of them.
         recipe: ours, published, or a TOML file.
-        steps: Steps in all, instead of the recipe's.
-        control: Also invert the first network as it was before it was trained.
+        steps: Most steps of optimization, instead of the recipe's.
     """
 
     layer: Names = "conv4,fc5"
@@ -53,6 +52,16 @@ class KeptOptions:
     first: Annotated[int, between(0, 1_000_000)] = 0
     recipe: str = "ours"
     steps: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptOptions(TerraceOptions):
+    """What is inverted, and how.
+
+    Attributes:
+        control: Also invert the first network as it was before it was trained.
+    """
+
     control: Switch = True
 
 
@@ -78,6 +87,7 @@ def evaluate_descriptor(
         headline,
         kept_rows,
         moved_rows,
+        named_pictures,
         picture_rows,
         picture_side,
         reconstructions,
@@ -87,17 +97,14 @@ def evaluate_descriptor(
 
     names = distinct(models) or list(HEADLINE)
     layers = split_names(kept.layer) or []
-    if kept.scenes < 2:
-        raise ValueError("at least two scenes are needed: a picture is compared with another one")
     networks = {Path(name.split(":")[-1]).stem: open_network(name, device=measuring.device) for name in names}
     if len(networks) < len(names):
         raise ValueError(f"two networks have one name: {', '.join(networks)}")
     known = scenes(kept.scenes, picture_side(networks), kept.first)
     first = next(iter(networks))
     whole = {**networks, f"{first}, untrained": control(networks[first])} if kept.control else networks
-    inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
     sources = {key: Source.of(network, layers, kept.recipe, steps=kept.steps) for key, network in whole.items()}
-    job = descriptors_job(sources, inputs)
+    job = descriptors_job(sources, named_pictures(known))
     outcome = execute(job, run.at("runs/kept")).whole()
     found = reconstructions(outcome)
     edges = kept_rows(found, known)

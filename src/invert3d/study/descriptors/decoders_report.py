@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from invert3d.jobs.execute import Outcome
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.jobs.report import save_table
+from invert3d.jobs.report import report_tables
 from invert3d.study.descriptors.decoders import OPTIMIZED, Losses
 from invert3d.study.descriptors.kept import Reconstructed, Scene, reconstructions
 from invert3d.study.descriptors.kept_report import SHOWN, figure
@@ -30,7 +29,6 @@ def write_made(
     """table.json, figure.png, losses.png of trainings with an adversary, and index.html into the run folder; returns
     the first table."""
     from invert3d.view.figures import save_png
-    from invert3d.view.page import Table, write_page
 
     folder = outcome.path
     found = reconstructions(outcome)
@@ -40,20 +38,7 @@ def write_made(
     if losses:
         pictures.append(("Losses of adversarial training", folder / "losses.png"))
         save_png(curves(losses), folder / "losses.png")
-    table = save_table(folder, TITLE, next(iter(tables.values())), note)
-    whole = []
-    for title, rows in tables.items():
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        whole.append(Table(title=title, columns=columns, rows=[[row.get(key, "") for key in columns] for row in rows]))
-    write_page(
-        folder / "index.html",
-        title=TITLE,
-        subtitle=note,
-        tables=whole,
-        pictures=pictures,
-        provenance={"command": command_line(), **environment()},
-    )
-    return table
+    return report_tables(folder, TITLE, tables, note, pictures)
 
 
 def titled(made: Reconstructed) -> str:

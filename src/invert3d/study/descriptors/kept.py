@@ -70,12 +70,13 @@ class Scene:
 @dataclass(frozen=True, kw_only=True)
 class Reconstructed:
     """Pictures (A, 3, S, S) that a layer of a network describes like those of A scenes, as saved, and the relative
-    losses (A,). Controls that come from no network have the layer ``-`` and no losses."""
+    losses (A,), of what is saved and before. Controls that come from no network have the layer ``-`` and no losses."""
 
     network: str
     pictures: Tensor
     layer: str = "-"
     losses: Tensor | None = None
+    unsaved: Tensor | None = None
 
 
 def picture_side(networks: Mapping[str, Network]) -> int:
@@ -90,7 +91,10 @@ def picture_side(networks: Mapping[str, Network]) -> int:
 
 
 def scenes(count: int, size: int, first: int = 0) -> list[Scene]:
-    """The first ``count`` held-out terraces from a number, with the edges that are found in the originals."""
+    """The first ``count`` held-out terraces from a number, with the edges that are found in the originals. Raises
+    ValueError for fewer than two, as a picture is compared with another one."""
+    if count < 2:
+        raise ValueError("at least two scenes are needed: a picture is compared with another one")
     return [scene_of(number, size) for number in range(first, first + count)]
 
 
@@ -102,6 +106,11 @@ def scene_of(number: int, size: int) -> Scene:
     places, angles = (torch.from_numpy(each).float() for each in (view.edges.places, view.edges.angles))
     shown = (strengths(picture, places, angles) >= CONTRAST).numpy()
     return Scene(number=number, view=view, picture=picture, shown=shown)
+
+
+def named_pictures(known: Sequence[Scene]) -> dict[str, Tensor]:
+    """Their pictures by name, as a job takes them."""
+    return {f"terraces-{scene.number}": scene.picture for scene in known}
 
 
 def pictured(view: View) -> Tensor:
@@ -158,8 +167,8 @@ def reconstructions(outcome: Outcome) -> list[Reconstructed]:
         whole = inverted(outcome, key)
         for layer in dict.fromkeys(whole.layers):
             own = torch.tensor([each == layer for each in whole.layers])
-            pictures, losses = whole.saved[own].cpu().float(), whole.loss_saved[own]
-            found.append(Reconstructed(network=key, layer=layer, pictures=pictures, losses=losses))
+            pictures, losses, unsaved = whole.saved[own].cpu().float(), whole.loss_saved[own], whole.loss[own]
+            found.append(Reconstructed(network=key, layer=layer, pictures=pictures, losses=losses, unsaved=unsaved))
     return found
 
 

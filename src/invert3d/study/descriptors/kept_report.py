@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from invert3d.jobs.provenance import command_line, environment
-from invert3d.jobs.report import save_table
+from invert3d.jobs.report import report_tables
 from invert3d.study.descriptors.kept import NAMES, Reconstructed, Scene, found_in
 from invert3d.study.layouts.files import pixels
 
@@ -32,24 +31,10 @@ def write_kept(
 ) -> dict[str, Any]:
     """table.json, figure.png and index.html into a run folder; returns the first table."""
     from invert3d.view.figures import save_png
-    from invert3d.view.page import Table, write_page
 
-    first = next(iter(tables.values()))
-    table = save_table(folder, TITLE, first, note)
-    save_png(figure(found, [each.layer for each in found], known[:SHOWN], TITLE), folder / "figure.png")
-    whole = []
-    for title, rows in tables.items():
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        whole.append(Table(title=title, columns=columns, rows=[[row.get(key, "") for key in columns] for row in rows]))
-    write_page(
-        folder / "index.html",
-        title=TITLE,
-        subtitle=note,
-        tables=whole,
-        pictures=[("Originals, and edges that are found again", folder / "figure.png")],
-        provenance={"command": command_line(), **environment()},
-    )
-    return table
+    path = folder / "figure.png"
+    save_png(figure(found, [each.layer for each in found], known[:SHOWN], TITLE), path)
+    return report_tables(folder, TITLE, tables, note, [("Originals, and edges that are found again", path)])
 
 
 def figure(found: Sequence[Reconstructed], titles: Sequence[str], shown: Sequence[Scene], title: str) -> "Image":
@@ -72,8 +57,8 @@ def figure(found: Sequence[Reconstructed], titles: Sequence[str], shown: Sequenc
         rows,
         column_titles=["original", *titles],
         title=title,
-        note=f"Below reconstructions: network and relative loss; then the edges that are found. Edges by direction: "
-        f"{legend}.",
+        note=f"Below each reconstruction: what it was made by and its relative loss, then the edges that are found in "
+        f"it. Edges by direction: {legend}.",
         panel_size=(150, 150),
     )
 

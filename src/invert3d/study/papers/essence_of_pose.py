@@ -20,9 +20,9 @@ from invert3d.opening.networks import open_network
 from invert3d.parameterizations.direct import Direct
 from invert3d.projections.images import ClipImage
 from invert3d.registry import register
-from invert3d.study.descriptors.decoders import made_rows
+from invert3d.study.descriptors.decoders import NOTE, made_rows
 from invert3d.study.descriptors.job import Inverted, Source, descriptors_job, inverted
-from invert3d.study.descriptors.kept import picture_side, scenes
+from invert3d.study.descriptors.kept import named_pictures, picture_side, scenes
 from invert3d.study.descriptors.report import sheet_of
 from invert3d.study.papers.figure import FigureOptions
 from invert3d.transforms.images import Light
@@ -33,7 +33,7 @@ MODEL, LAYERS = "posenet-facades", ("conv4", "fc5")
 JUDGE = "stylenet-facades"
 #: relative loss of the paper's best inversion without any prior (section 5.2); the layer is not stated
 THEIRS = 0.08
-NOTE = "Relative losses are means, of what is in the files (8 bits). The paper has 0.08 without priors."
+LOSSES = f"Relative losses are means, of what is in the files (8 bits). The paper has {THEIRS:g} without priors."
 
 
 def recipes() -> dict[str, Recipe]:
@@ -75,7 +75,7 @@ def compared(options: FigureOptions, world: str, number: str, title: str) -> dic
     space = open_network(options.model or MODEL).frozen.space
     for name, one in found.items():
         rows += rows_of(one, name)
-        save_png(sheet_of({"": one}, space, f"{title}: {name}", NOTE), options.folder / f"{name}.png")
+        save_png(sheet_of({"": one}, space, f"{title}: {name}", LOSSES), options.folder / f"{name}.png")
     return finished(options, number, title, rows)
 
 
@@ -98,7 +98,7 @@ def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
 def finished(options: FigureOptions, number: str, title: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The table and its page."""
     drawn = [(path.stem, path) for path in sorted(options.folder.glob("*.png"))]
-    return report(options.folder, f"{title} ({PAPER}, {number})", rows, NOTE, drawn)
+    return report(options.folder, f"{title} ({PAPER}, {number})", rows, LOSSES, drawn)
 
 
 @register("figure", "essence-of-pose/fig5")
@@ -125,8 +125,8 @@ def table1(options: FigureOptions) -> dict[str, Any]:
     network = open_network(options.model or MODEL, device=options.device)
     sources = {key: Source.of(network, LAYERS, each, steps=options.steps) for key, each in recipes().items()}
     known = scenes(options.pictures or 6, picture_side({network.name: network}))
-    inputs = {f"terraces-{scene.number}": scene.picture for scene in known}
-    outcome = execute(descriptors_job(sources, inputs), options.run).whole()
+    outcome = execute(descriptors_job(sources, named_pictures(known)), options.run).whole()
     rows = made_rows(outcome, known, open_network(JUDGE, device=options.device))
     rows.append({"method": "paper, no priors", "layer": "-", "relative loss": THEIRS})
-    return finished(options, "table 1", "Settings of the inversion", rows)
+    note = f"{NOTE.format(judge=JUDGE)} The paper has {THEIRS:g} without priors."
+    return report(options.folder, f"Settings of the inversion ({PAPER}, table 1)", rows, note)

@@ -15,10 +15,10 @@ from invert3d.models.weights import NotFinite, WeightCard
 from invert3d.opening.decoders import open_decoder
 from invert3d.opening.networks import open_network
 from invert3d.registry import register
-from invert3d.study.descriptors.decoders import Making, made_rows, sources_of
+from invert3d.study.descriptors.decoders import STOPPED, Making, made_rows, sources_of
 from invert3d.study.descriptors.decoders_report import titled
 from invert3d.study.descriptors.job import decoded, descriptors_job
-from invert3d.study.descriptors.kept import picture_side, reconstructions, scenes
+from invert3d.study.descriptors.kept import named_pictures, picture_side, reconstructions, scenes
 from invert3d.study.descriptors.kept_report import SHOWN, figure
 from invert3d.study.layouts.files import pixels
 from invert3d.study.papers.essence_of_pose import JUDGE, MODEL, PAPER
@@ -102,11 +102,11 @@ def figure7(options: FigureOptions) -> dict[str, Any]:
     making = Making(steps=options.steps)
     sources = sources_of({"decoder": name}, [str(open_decoder(name)[1].inputs["layer"])], making, options.device)
     known = scenes(options.pictures or 6, picture_side({key: each.network for key, each in sources.items()}))
-    job = descriptors_job(sources, {f"terraces-{scene.number}": scene.picture for scene in known})
+    job = descriptors_job(sources, named_pictures(known))
     outcome = execute(job, options.run).whole()
     found, title = reconstructions(outcome), "Inversions by a decoder"
     save_png(figure(found, list(map(titled, found)), known[:SHOWN], title), options.folder / "figure.png")
-    note = f"What is optimized stops at a relative loss of {making.loss:g}."
+    note = STOPPED.format(loss=making.loss, judge=JUDGE)
     rows = made_rows(outcome, known, open_network(JUDGE, device=options.device), making.loss)
     return report(options.folder, f"{title} ({PAPER}, figure 7)", rows, note, pictures_in(options.folder))
 
