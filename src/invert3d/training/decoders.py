@@ -8,13 +8,14 @@ also has to make what a critic cannot tell from real pictures that have this des
     critic:  mean max(0, 1 - D(x, z)) + mean max(0, 1 + D(G(z), z))
 
 The paper could not balance the two. Here the adversary begins when the decoder has learned for a while; w is the ratio
-of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); the critic has spectral
-norms and sees pictures under noise that fades; it pauses while its loss is below 0.1; and a running average of the
-decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids by cross entropy.
+of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); from then on the decoder
+learns at half the rate of the critic (two time scales, Heusel et al. 2017), which else may lose sight of what it
+judges; the critic has spectral norms and sees pictures under noise that fades; it pauses while its loss is below 0.1;
+and a running average of the decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids by cross entropy.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,8 @@ class DecoderSettings(FitSettings):
         begins: share of the steps after which it begins.
         noise: standard deviation of the noise that the critic sees pictures under at first.
         average: decay of the running average of the weights.
+        decoder_factor: of the rate, for the decoder while there is an adversary.
+        critic_factor: of the rate, for the critic.
     """
 
     steps: int = 2000
@@ -60,6 +63,8 @@ class DecoderSettings(FitSettings):
     begins: float = 0.3
     noise: float = 0.1
     average: float = 0.995
+    decoder_factor: float = 0.25
+    critic_factor: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,10 +72,24 @@ class DecoderSettings(FitSettings):
             check(name, getattr(self, name), 0, 1e3)
         check("begins", self.begins, 0, 1)
         check("average", self.average, 0, 1)
+        check("decoder_factor", self.decoder_factor, 0, 1)
+        check("critic_factor", self.critic_factor, 0, 100)
 
     def adversarial_at(self, step: int) -> bool:
         """Whether there is an adversary in a step."""
         return self.adversary > 0 and step >= self.begins * self.steps
+
+    def groups(self, model: nn.Module) -> Sequence[nn.Module]:
+        """The decoder, and the critic if there is one."""
+        assert isinstance(model, Decoding)
+        return [part for part in (model.decoder, model.critic) if part is not None]
+
+    def rates_at(self, step: int) -> Sequence[float]:
+        """Two rates (Heusel et al. 2017): the critic has to keep up with the decoder."""
+        rate = self.rate_at(step)
+        if not self.adversary:
+            return [rate]
+        return [self.decoder_factor * rate if self.adversarial_at(step) else rate, self.critic_factor * rate]
 
 
 @dataclass

@@ -6,7 +6,7 @@ on from a checkpoint gives the weights, bit for bit, of one that was never inter
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
@@ -64,6 +64,14 @@ class FitSettings:
             return self.rate
         warm = max(1, self.steps // 20)
         return self.rate * min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / self.steps)) + 1e-3)
+
+    def groups(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Parts of a network that learn at rates of their own, whose gradients are clipped apart."""
+        return [model]
+
+    def rates_at(self, step: int) -> Sequence[float]:
+        """The learning rate of each of ``groups``."""
+        return [self.rate_at(step)]
 
 
 def check(name: str, value: float, low: float, high: float) -> None:
@@ -133,7 +141,10 @@ def fit(
     """
     keep_freed_memory()
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.rate, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
+        [{"params": list(part.parameters())} for part in settings.groups(model)],
+        lr=settings.rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
     )
     training = Training(model, optimizer, settings, memory)
     if keep is not None and keep.resume and keep.path.exists():
@@ -186,16 +197,17 @@ class Training:
 
     def take(self, x: Any, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
         """One step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate_at(self.step)
+        groups = self.optimizer.param_groups
+        for group, rate in zip(groups, self.settings.rates_at(self.step), strict=True):
+            group["lr"] = rate
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16 and computes_bf16(x.device)):
             outputs = self.model(x)
         loss = criterion(moved(outputs, torch.float32), target)
         self.optimizer.zero_grad()
         loss.backward()
-        size = nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        sizes = [nn.utils.clip_grad_norm_(group["params"], 5.0) for group in groups]
         self.step += 1
-        self.lost = 0 if bool(torch.isfinite(size)) else self.lost + 1
+        self.lost = 0 if all(bool(torch.isfinite(size)) for size in sizes) else self.lost + 1
         if self.lost > LOST:
             raise NotFinite(
                 f"the loss has not been finite for {self.lost} batches (step {self.step}): try a smaller rate"

@@ -54,6 +54,8 @@ class FitOptions(BatchOptions):
         begins: Share of the steps after which the adversary begins.
         noise: Standard deviation of the noise that the adversary sees pictures under; it fades.
         average: Decay of the exponential moving average of the weights.
+        decoder_factor: Factor of the learning rate of the decoder while there is an adversary.
+        critic_factor: Factor of the learning rate of the adversary.
         seed: Fixes the data and all random numbers.
     """
 
@@ -65,6 +67,8 @@ class FitOptions(BatchOptions):
     begins: Annotated[float, between(0, 1)] = 0.3
     noise: Annotated[float, between(0, 10)] = 0.1
     average: Annotated[float, between(0, 1)] = 0.995
+    decoder_factor: Annotated[float, between(0, 1)] = 0.25
+    critic_factor: Annotated[float, between(0, 100)] = 0.5
     seed: Seed = 0
 
 
