@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from invert3d.engine.draws import Draws
 from invert3d.engine.gradient import input_gradient
 from invert3d.engine.model import Frozen
-from invert3d.engine.objective import Objective, WeightedSum, as_terms
+from invert3d.engine.objective import Balanced, Objective, WeightedSum, as_terms
 from invert3d.engine.space import Points
 from invert3d.engine.state import State
 from invert3d.models.pointnet import PointNetVanilla
@@ -40,6 +40,19 @@ A, B, C = Power(exponent=1), Power(exponent=2), Power(exponent=3)
 @pytest.fixture
 def state() -> State:
     return class_state(example_clouds(), range(3))
+
+
+def test_balanced_priors_have_a_share_of_the_gradient(state: State) -> None:
+    state.x = state.x.double().requires_grad_()
+    alone = {term: torch.autograd.grad(term(state).sum(), state.x)[0] for term in (A, B, C)}
+    loss = Balanced(terms=((2.0, A), (0.3, B), (0.01, C), (0.0, CrossEntropy())))(state)
+    found = torch.autograd.grad(loss.sum(), state.x)[0]
+    for row in range(len(state.x)):  # a slow loop over samples
+        main = 2 * alone[A][row]
+        parts = [share * alone[A][row].norm() / alone[t][row].norm() * alone[t][row] for share, t in ((0.3, B), (0.01, C))]
+        assert torch.allclose(found[row], main + parts[0] + parts[1], rtol=1e-6)
+    assert torch.equal(Balanced(terms=((2.0, A), (0.0, B)))(state), 2 * A(state))
+    assert as_terms(Balanced(terms=((2.0, A), (0.3, B)))) == ((2.0, A), (0.3, B))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from invert3d.evaluate.descriptors import (
     edges_found,
     overlap,
     perceptual_distance,
+    shown_edges,
     sky_overlap,
     slopes,
     strengths,
@@ -49,6 +50,22 @@ def test_an_edge_is_found_in_its_direction_only() -> None:
     assert not edges_found(step_at(40), places, angles).any()
     assert not edges_found(torch.full((3, 60, 60), 0.5), places, angles).any()
     assert not len(edges_found(step_at(30), places[:0], angles[:0]))
+
+
+def test_the_edges_of_a_picture_run_where_its_brightness_changes() -> None:
+    places, angles = shown_edges(step_at(30))
+    assert set(places[:, 0].tolist()) == {29.0, 30.0} and set(places[:, 1].tolist()) == set(map(float, range(60)))
+    assert torch.allclose(angles, torch.tensor(math.pi / 2))
+    row, column = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
+    for turn in (0.3, 1.2, 2.5):  # of an edge through the middle
+        beyond = (row - 30) * math.cos(turn) - (column - 30) * math.sin(turn)
+        picture = (0.5 + 0.4 * torch.tanh(beyond / 2)).expand(3, -1, -1)
+        places, angles = shown_edges(picture)
+        inside = ((places > 2) & (places < 57)).all(1)
+        assert len(places) > 40 and (angles[inside] - turn).abs().max() < 0.05
+        assert (((places[:, 1] - 30) * math.cos(turn) - (places[:, 0] - 30) * math.sin(turn)).abs() < 1.1).all()
+        assert edges_found(picture, places, angles).float().mean() > 0.95
+    assert not len(shown_edges(torch.full((3, 20, 20), 0.5))[0])
 
 
 def test_in_noise_a_tenth_is_found() -> None:

@@ -8,6 +8,7 @@ is a loss. Smaller is better. A *prior* is an objective that looks at the input 
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -67,6 +68,30 @@ class WeightedSum(Objective):
     def update(self, state: State) -> None:
         for _, term in self.terms:
             term.update(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balanced(WeightedSum):
+    """A linear combination whose weights after the first are shares of the length of the first gradient:
+
+        w_0 f + sum_i w_i g_i |df/dx| / |dg_i/dx|
+
+    So they have no unit, and mean the same for every network, layer and size of input. The ratios are of each sample,
+    in each step; to the gradient they are constants.
+    """
+
+    def __call__(self, state: State) -> Float[Tensor, "b"]:
+        terms = [(weight, term) for weight, term in self.terms if weight]
+        if len(terms) < 2:
+            return super().__call__(state)
+        losses = [term(state) for _, term in terms]
+        slopes = [torch.autograd.grad(loss.sum(), state.x, retain_graph=True)[0] for loss in losses]
+        lengths = [slope.flatten(1).norm(dim=1).clamp_min(1e-12) for slope in slopes]
+        shares = [weight * lengths[0] / length for (weight, _), length in zip(terms, lengths, strict=True)]
+        value = sum(share * loss.detach() for share, loss in zip(shares, losses, strict=True))
+        moved = (state.x - state.x.detach()).flatten(1)  # 0, with the gradient of x
+        along = [(slope.flatten(1) * moved).sum(1) for slope in slopes]  # so the model is not gone through again
+        return value + sum(share * each for share, each in zip(shares, along, strict=True))
 
 
 def as_terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

@@ -42,6 +42,21 @@ def strengths(
     return best
 
 
+def shown_edges(picture: Float[Tensor, "3 h w"]) -> tuple[Float[Tensor, "m 2"], Float[Tensor, "m"]]:
+    """Places (column, row) and angles of the edges that a picture itself shows: where the slope of its brightness is at
+    least ``CONTRAST``, and no less than a pixel further on either side across the edge (Canny 1986)."""
+    found = slopes(picture)
+    steep = found.square().sum(0).sqrt()
+    row, column = (steep >= CONTRAST).nonzero().T
+    across = (found / steep.clamp_min(1e-12))[:, row, column].T
+    places = torch.stack([column, row], 1).float()
+    beside = [(places + side * across).round().long() for side in (-1.0, 1.0)]
+    height, width = steep.shape
+    higher = [steep[each[:, 1].clamp(0, height - 1), each[:, 0].clamp(0, width - 1)] for each in beside]
+    top = (steep[row, column] >= torch.maximum(*higher)).nonzero()[:, 0]
+    return places[top], torch.atan2(-across[top, 0], across[top, 1]) % torch.pi
+
+
 def edges_found(
     picture: Float[Tensor, "3 h w"], places: Float[Tensor, "m 2"], angles: Float[Tensor, "m"]
 ) -> Bool[Tensor, "m"]:

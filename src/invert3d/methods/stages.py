@@ -16,7 +16,7 @@ from torch import Tensor
 from invert3d.engine.draws import Draws
 from invert3d.engine.loop import optimize
 from invert3d.engine.model import Frozen
-from invert3d.engine.objective import Objective
+from invert3d.engine.objective import Balanced, Objective, as_terms
 from invert3d.engine.parameterization import Parameterization
 from invert3d.engine.projection import Projection
 from invert3d.engine.recorder import Recorder, Snapshots, StopWhen, Trace
@@ -60,6 +60,8 @@ class Stage:
 class Recipe:
     """All hyper-parameters of a method, in plain values. ``methods.recipes`` reads and writes them as TOML.
 
+    If ``balanced``, weights after the first are shares of the length of the first term's gradient
+    (``engine.objective.Balanced``).
     ``parameterization`` and ``transforms`` say how x is drawn and seen, in the stages that say nothing else. ``judge``
     ranks the starts: ``none`` is the loss, ``own`` the inverted network in other views, or the name of bundled weights,
     whose vote is added to it. ``families`` are tables of what is different for a family of networks
@@ -69,6 +71,7 @@ class Recipe:
     name: str
     about: str = ""
     objective: Objective = field(default_factory=CrossEntropy)
+    balanced: bool = False
     parameterization: Parameterization = field(default_factory=Direct)
     transforms: tuple[Transform, ...] = ()
     stages: tuple[Stage, ...] = (Stage(steps=1000),)
@@ -241,7 +244,7 @@ def _optimized(
         model = Frozen(model.model, model.space, output=model.output, key=model.key)
     return optimize(
         model,
-        recipe.objective,
+        Balanced(terms=as_terms(recipe.objective)) if recipe.balanced else recipe.objective,
         recipe.drawn(now.stage),
         target=rows_of(target, now.places),
         batch=len(now.places),
