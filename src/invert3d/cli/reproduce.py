@@ -1,7 +1,7 @@
 """Reproduce a figure or table of a paper."""
 
-from invert3d.cli.options import Count, Device, Positive, Run, Running
-from invert3d.cli.show import print_scores
+from invert3d.cli.options import Count, MeasureOptions, Measuring, Positive, Run, Running
+from invert3d.cli.show import print_recorded, print_scores
 
 
 def reproduce(
@@ -11,7 +11,7 @@ def reproduce(
     steps: Count | None = None,
     epochs: Positive = 1.0,
     pictures: Count | None = None,
-    device: Device = "cpu",
+    measuring: Measuring = MeasureOptions(),
     run: Running = Run(),
 ) -> None:
     """Reproduce a figure of a paper, with a table that measures what the paper observes in it.
@@ -35,6 +35,11 @@ def reproduce(
 
     make = lookup("figure", figure)
     run = run.at(f"runs/{figure.replace('/', '-')}")
-    options = FigureOptions(run=run, model=model, steps=steps, epochs=epochs, device=device, pictures=pictures)
-    print_scores(make(options))
+    options = FigureOptions(run=run, model=model, steps=steps, epochs=epochs, device=measuring.device, pictures=pictures)
+    table = make(options)
+    print_scores(table)
     print(f"open {run.folder() / 'index.html'}")
+    if measuring.record:
+        paper, _, number = figure.partition("/")
+        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+        print_recorded(paper, {}, [{"table": number, **row} for row in rows])

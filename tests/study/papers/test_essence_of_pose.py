@@ -28,8 +28,14 @@ def test_a_figure_shows_both_recipes(figure: str, world: str, tmp_path: Path) ->
     assert world in json.dumps(sorted(path.name for path in (out / "units").iterdir()))
 
 
-def test_table_1_has_the_published_settings_and_ours_without_each_part(tmp_path: Path) -> None:
-    command("reproduce", "essence-of-pose/table1", pictures=2, steps=2, out=tmp_path / "out")
+def test_table_1_has_the_published_settings_and_ours_without_each_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command("reproduce", "essence-of-pose/table1", pictures=2, steps=2, out=tmp_path / "out", record=True)
+    recorded = json.loads((tmp_path / "docs" / "results" / "essence-of-pose.json").read_text())["rows"]
+    assert {row["table"] for row in recorded} == {"table1"}
+    assert [row["method"] for row in recorded][-1] == "paper, no priors"
     table = json.loads((tmp_path / "out" / "table.json").read_text())
     names = [row[0] for row in table["rows"]]
     assert names[2::2] == [*recipes(), "paper, no priors"] and names[3::2] == list(recipes())
