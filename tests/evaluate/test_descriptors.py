@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from invert3d.evaluate.descriptors import (
@@ -15,6 +16,7 @@ from invert3d.evaluate.descriptors import (
     sky_overlap,
     slopes,
     strengths,
+    tint_correlation,
 )
 
 
@@ -81,6 +83,20 @@ def test_color_is_compared_without_brightness() -> None:
     assert color_correlation(picture, 0.5 * picture + 0.2) > 0.999
     assert abs(color_correlation(picture, picture.mean(0, keepdim=True).expand(3, -1, -1))) < 1e-6
     assert color_correlation(picture, 1 - picture) < -0.999
+
+
+def test_mean_colors_are_compared_over_pictures() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(9, 3, 6, 6, generator=generator)
+    means = pictures.mean((2, 3)).double()
+    tints = torch.stack([means[:, 0] - means[:, 1], means[:, 2] - (means[:, 0] + means[:, 1]) / 2])
+    other = torch.rand(9, 3, 6, 6, generator=generator)
+    others = other.mean((2, 3)).double()
+    wanted = torch.stack([others[:, 0] - others[:, 1], others[:, 2] - (others[:, 0] + others[:, 1]) / 2])
+    expected = sum(float(torch.corrcoef(torch.stack([a, b]))[0, 1]) for a, b in zip(tints, wanted, strict=True)) / 2
+    assert tint_correlation(pictures, other) == pytest.approx(expected, abs=1e-5)
+    assert tint_correlation(pictures, pictures.flip(3)) == pytest.approx(1)
+    assert tint_correlation(pictures[:1], other[:1]) == 0
 
 
 def test_a_bright_or_a_dark_sky_is_found() -> None:

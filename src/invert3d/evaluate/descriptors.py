@@ -70,15 +70,27 @@ def edges_found(
     return strengths(picture, places, angles) > away.quantile(1 - FALSE_ALARMS)
 
 
+def opponent(pictures: Float[Tensor, "*b 3 h w"]) -> Float[Tensor, "*b 2 n"]:
+    """Color without brightness: red against green, and blue against yellow, of each pixel."""
+    red, green, blue = pictures.double().unbind(-3)
+    return torch.stack([red - green, blue - (red + green) / 2], -3).flatten(-2)
+
+
+def correlation(one: Float[Tensor, "*b n"], other: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+    """Pearson's, along the last dimension; 0 of what is constant."""
+    a, b = (each - each.mean(-1, keepdim=True) for each in (one, other))
+    return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)).clamp_min(1e-12)
+
+
 def color_correlation(one: Float[Tensor, "3 h w"], other: Float[Tensor, "3 h w"]) -> float:
-    """The correlation of two pictures in color alone: of red against green and of blue against yellow, the mean."""
+    """The correlation of two pictures in color alone, over pixels: of red against green and of blue against yellow, the
+    mean."""
+    return float(correlation(opponent(one), opponent(other)).mean())
 
-    def opponent(picture: Tensor) -> Tensor:
-        red, green, blue = picture.double()
-        return torch.stack([red - green, blue - (red + green) / 2]).flatten(1)
 
-    a, b = (each - each.mean(1, keepdim=True) for each in (opponent(one), opponent(other)))
-    return float(((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)).mean())
+def tint_correlation(some: Float[Tensor, "b 3 h w"], others: Float[Tensor, "b 3 h w"]) -> float:
+    """The same of the mean colors of whole pictures, over pictures."""
+    return float(correlation(*(opponent(each).mean(-1).T for each in (some, others))).mean())
 
 
 def sky_overlap(picture: Float[Tensor, "3 h w"], sky: Bool[Tensor, "h w"]) -> float:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from invert3d.evaluate.attribution import interval
-from invert3d.evaluate.descriptors import perceptual_distance
+from invert3d.evaluate.descriptors import color_correlation, perceptual_distance, tint_correlation
 from invert3d.jobs.execute import Outcome
 from invert3d.methods.descriptors import describe
 from invert3d.models.weights import WeightCard
@@ -37,7 +37,8 @@ REFINING = 300
 NOTE = (
     "The relative loss is that of the saved picture. Edges found: the share of the true edges that the original shows "
     "and this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; 0.10 are "
-    "found by chance. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
+    "found by chance. Color: correlation in color alone over the pixels of a picture; mean color: that of the mean colors "
+    "over pictures. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
     "whole call, descriptors included, a picture."
 )
 STOPPED = (
@@ -89,8 +90,8 @@ def made_rows(
 ) -> list[dict[str, Any]]:
     """A row of each way to make pictures, and of controls, means of scenes: the relative loss, and the share of
     pictures whose loss is at most a ``target``; the share of edges that is found, with its 95 % bootstrap interval, and
-    of groups of them (NaN for a group of which no picture shows enough); mean squared error, perceptual distance,
-    milliseconds.
+    of groups of them (NaN for a group of which no picture shows enough); correlations in color, mean squared error,
+    perceptual distance, milliseconds.
     """
     originals = torch.stack([scene.picture for scene in known])
     seen = features_of(judge, originals)
@@ -113,11 +114,14 @@ def made_rows(
             for group, title in EDGES.items()
         }
         apart = perceptual_distance(features_of(judge, each.pictures), seen)
+        colors = [color_correlation(*pair) for pair in zip(each.pictures, originals, strict=True)]
         measured = {
             "edges found": mean,
             "low": low,
             "high": high,
             **groups,
+            "color": sum(colors) / len(colors),
+            "mean color": tint_correlation(each.pictures, originals),
             "mean squared error": float((each.pictures - originals).square().mean()),
             "perceptual distance": float(apart.mean()),
         }
@@ -198,7 +202,7 @@ class Losses:
         mean, error = float(critic.mean()), float(held.mean())
         facts = {
             "loss of the critic": round(mean, 3),
-            "its deviation": round(float(critic.std()), 3),
+            "its deviation": round(float(critic.std(correction=0)), 3),
             "change of the critic": round(changed(critic), 3),
             "held-out error": round(error, 5),
             "change of the error": round(changed(held), 3),
@@ -207,7 +211,7 @@ class Losses:
         good = (
             0.2 < mean < 1.9
             and float((critic <= PAUSED).float().mean()) < 0.1
-            and float(critic.std()) < 0.5 * mean
+            and float(critic.std(correction=0)) < 0.5 * mean
             and max(changed(critic), changed(held)) < 0.1
             and error <= 2 * float(self.held_out.min())
         )
