@@ -49,7 +49,9 @@ def test_balanced_priors_have_a_share_of_the_gradient(state: State) -> None:
     found = torch.autograd.grad(loss.sum(), state.x)[0]
     for row in range(len(state.x)):  # a slow loop over samples
         main = 2 * alone[A][row]
-        parts = [share * alone[A][row].norm() / alone[t][row].norm() * alone[t][row] for share, t in ((0.3, B), (0.01, C))]
+        parts = [
+            share * alone[A][row].norm() / alone[t][row].norm() * alone[t][row] for share, t in ((0.3, B), (0.01, C))
+        ]
         assert torch.allclose(found[row], main + parts[0] + parts[1], rtol=1e-6)
     assert torch.equal(Balanced(terms=((2.0, A), (0.0, B)))(state), 2 * A(state))
     assert as_terms(Balanced(terms=((2.0, A), (0.3, B)))) == ((2.0, A), (0.3, B))

@@ -25,6 +25,7 @@ from invert3d.training.decoders import (
     difference,
     fit_decoder,
     nearest,
+    saved_difference,
 )
 from invert3d.training.fit import Checkpoints
 from tests.cli.calls import command
@@ -75,6 +76,9 @@ def test_differences_are_those_of_slow_loops() -> None:
     assert float(difference(a, b, Points(points=5))) == pytest.approx(expected, rel=1e-4)
     grid = torch.full((1, 1, 2, 2, 2), 0.25)
     assert float(difference(grid, torch.zeros_like(grid), Voxels(size=2))) == pytest.approx(-torch.tensor(0.75).log())
+    half, most = torch.tensor([0.9, 0.2, 0.6, 0.1]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+    assert float(saved_difference(half[None], most[None], Voxels(size=2))) == pytest.approx(1 - 1 / 3)
+    assert torch.equal(saved_difference(a, b, Points(points=5)), difference(a, b, Points(points=5)))
 
 
 def test_the_adversary_begins_late_and_teaches_the_decoder_without_learning_from_that() -> None:

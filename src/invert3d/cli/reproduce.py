@@ -35,7 +35,9 @@ def reproduce(
 
     make = lookup("figure", figure)
     run = run.at(f"runs/{figure.replace('/', '-')}")
-    options = FigureOptions(run=run, model=model, steps=steps, epochs=epochs, device=measuring.device, pictures=pictures)
+    options = FigureOptions(
+        run=run, model=model, steps=steps, epochs=epochs, device=measuring.device, pictures=pictures
+    )
     table = make(options)
     print_scores(table)
     print(f"open {run.folder() / 'index.html'}")

@@ -88,10 +88,12 @@ class Balanced(WeightedSum):
         slopes = [torch.autograd.grad(loss.sum(), state.x, retain_graph=True)[0] for loss in losses]
         lengths = [slope.flatten(1).norm(dim=1).clamp_min(1e-12) for slope in slopes]
         shares = [weight * lengths[0] / length for (weight, _), length in zip(terms, lengths, strict=True)]
-        value = sum(share * loss.detach() for share, loss in zip(shares, losses, strict=True))
-        moved = (state.x - state.x.detach()).flatten(1)  # 0, with the gradient of x
-        along = [(slope.flatten(1) * moved).sum(1) for slope in slopes]  # so the model is not gone through again
-        return value + sum(share * each for share, each in zip(shares, along, strict=True))
+        moved = (state.x - state.x.detach()).flatten(1)  # 0, with the gradient of x: no way through the model again
+        parts = [
+            share * (loss.detach() + (slope.flatten(1) * moved).sum(1))
+            for share, loss, slope in zip(shares, losses, slopes, strict=True)
+        ]
+        return torch.stack(parts).sum(0)
 
 
 def as_terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

@@ -9,9 +9,10 @@ also has to make what a critic cannot tell from real pictures that have this des
 
 The paper could not balance the two. Here the adversary begins when the decoder has learned for a while; w is the ratio
 of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); from then on the decoder
-learns at half the rate of the critic (two time scales, Heusel et al. 2017), which else may lose sight of what it
-judges; the critic has spectral norms and sees pictures under noise that fades; it pauses while its loss is below 0.1;
-and a running average of the decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids by cross entropy.
+learns at half the rate of the critic (two time scales, Heusel et al. 2017), because at one rate a critic may stop to
+tell anything apart; the critic has spectral norms and sees pictures under noise that fades; it pauses while its loss is
+below 0.1; and a running average of the decoder's weights is what is kept. Clouds are compared by the Chamfer distance,
+grids by cross entropy.
 """
 
 import math
@@ -180,6 +181,15 @@ def difference(made: Tensor, x: Tensor, space: Space) -> Tensor:
     return (made - x).square().flatten(1).mean(1)
 
 
+def saved_difference(made: Tensor, x: Tensor, space: Space) -> Tensor:
+    """(B,) how far files of inputs are from those that are made: of grids 1 - IoU of their occupancy, else
+    ``difference``."""
+    if not isinstance(space, Voxels):
+        return difference(made, x, space)
+    one, other = (each.flatten(1) > 0.5 for each in (made, x))
+    return 1 - (one & other).sum(1) / (one | other).sum(1).clamp_min(1)
+
+
 @dataclass(frozen=True)
 class Described:
     """Inputs (M, *space.shape), pictures in 8 bits, and what a layer makes of them (M, ...)."""
@@ -262,7 +272,7 @@ def decoder_scores(
     decoder: nn.Module, held: Described, known: Described, describe: Callable[[Tensor], Tensor], at_once: int = 50
 ) -> Mapping[str, float]:
     """How well held-out inputs are decoded: the mean relative loss of what files keep, and the mean difference; beside
-    it the difference of the training input whose descriptor is nearest."""
+    it that of the training input whose descriptor is nearest. See ``saved_difference``."""
     tables: dict[str, list[Tensor]] = {"relative loss": [], "difference": [], "difference, nearest training input": []}
     device = next(decoder.parameters()).device
     for rows in torch.arange(len(held.inputs)).split(at_once):
@@ -271,8 +281,8 @@ def decoder_scores(
         near = known.x(nearest(held.features[rows].float(), known.features)).to(device)
         found = (
             relative_loss(describe(held.space.saved(made)), features),
-            difference(made, x, held.space),
-            difference(near, x, held.space),
+            saved_difference(made, x, held.space),
+            saved_difference(near, x, held.space),
         )
         for table, values in zip(tables.values(), found, strict=True):
             table.append(values)

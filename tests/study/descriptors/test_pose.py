@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.cli.calls import command
 
 from invert3d.models.weights import bundled
 from invert3d.study.descriptors.pose import TITLES, pose_row
-from tests.cli.calls import command
 
 
 def test_errors_are_those_of_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,8 @@ REFINING = 300
 NOTE = (
     "The relative loss is that of the saved picture. Edges found: the share of the true edges that the original shows "
     "and this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; 0.10 are "
-    "found by chance. Color: correlation in color alone over the pixels of a picture; mean color: that of the mean colors "
-    "over pictures. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
+    "found by chance. Color: correlation in color alone over the pixels of a picture; mean color: that of the mean "
+    "colors over pictures. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
     "whole call, descriptors included, a picture."
 )
 STOPPED = (
