@@ -68,7 +68,7 @@ _HOMES = {
     "invert3d.engine.model": ("Frozen",),
     "invert3d.engine.space": ("Image", "Points", "Space", "Voxels"),
     "invert3d.engine.state": ("State",),
-    "invert3d.engine.objective": ("Objective",),
+    "invert3d.engine.objective": ("Balanced", "Objective"),
     "invert3d.engine.parameterization": ("Parameterization",),
     "invert3d.engine.projection": ("Every", "Projection"),
     "invert3d.engine.transform": ("DropPoints", "Jitter", "Normalize", "Rotate", "Scale", "Shift", "Transform", "Warp"),

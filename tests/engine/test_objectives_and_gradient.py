@@ -34,6 +34,14 @@ class Power(Objective):
         state.memory[f"updates of {self.exponent}"] = torch.ones(len(state.x))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Constant(Objective):
+    """1, whatever x is."""
+
+    def __call__(self, state: State) -> Tensor:
+        return torch.ones(len(state.x), dtype=state.x.dtype)
+
+
 A, B, C = Power(exponent=1), Power(exponent=2), Power(exponent=3)
 
 
@@ -45,16 +53,17 @@ def state() -> State:
 def test_balanced_priors_have_a_share_of_the_gradient(state: State) -> None:
     state.x = state.x.double().requires_grad_()
     alone = {term: torch.autograd.grad(term(state).sum(), state.x)[0] for term in (A, B, C)}
-    loss = Balanced(terms=((2.0, A), (0.3, B), (0.01, C), (0.0, CrossEntropy())))(state)
+    nothing = Constant()
+    balanced = Balanced(terms=((2.0, A), (0.3, B), (0.01, C), (0.0, A), (5.0, nothing)))
+    loss = balanced(state)
     found = torch.autograd.grad(loss.sum(), state.x)[0]
     for row in range(len(state.x)):  # a slow loop over samples
-        main = 2 * alone[A][row]
-        parts = [
-            share * alone[A][row].norm() / alone[t][row].norm() * alone[t][row] for share, t in ((0.3, B), (0.01, C))
-        ]
-        assert torch.allclose(found[row], main + parts[0] + parts[1], rtol=1e-6)
-    assert torch.equal(Balanced(terms=((2.0, A), (0.0, B)))(state), 2 * A(state))
-    assert as_terms(Balanced(terms=((2.0, A), (0.3, B)))) == ((2.0, A), (0.3, B))
+        length = alone[A][row].norm()
+        parts = [share * length / alone[t][row].norm() * alone[t][row] for share, t in ((0.3, B), (0.01, C))]
+        assert torch.allclose(found[row], 2 * (alone[A][row] + parts[0] + parts[1]), rtol=1e-6)
+    assert torch.equal(loss, 2 * A(state)), "the value is that of the first term"
+    assert 2 * Balanced(terms=((1.0, A), (0.3, B))) + 0.1 * C == Balanced(terms=((2.0, A), (0.3, B), (0.1, C)))
+    assert as_terms(balanced) == balanced.terms
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -10,18 +10,21 @@ from torch import nn
 
 from invert3d.engine.draws import Draws
 from invert3d.engine.model import Frozen
+from invert3d.engine.objective import Objective
 from invert3d.engine.recorder import Recorder, StopWhen
 from invert3d.engine.result import Result
 from invert3d.engine.space import Image, Points
 from invert3d.engine.stepper import Stepper
 from invert3d.engine.transform import Jitter, Shift
 from invert3d.methods.classes import invert
+from invert3d.methods.recipes import load_recipe
 from invert3d.methods.stages import Recipe, Stage, Unfinished, run_stages
 from invert3d.objectives.classes import ClassScore
 from invert3d.ops.seeds import seed_of
 from invert3d.parameterizations.direct import Direct
 from invert3d.parameterizations.images import Normalized
 from invert3d.parameterizations.primitives import Primitives
+from invert3d.priors.points import Repulsion
 
 
 class Sums(nn.Module):
@@ -33,6 +36,17 @@ class Sums(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x.sum((1, 2)), x.square().sum((1, 2))], 1) * self.weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Objective):
+    """A prior in another unit."""
+
+    prior: Objective
+    scale: float
+
+    def __call__(self, state: State) -> torch.Tensor:
+        return self.scale * self.prior(state)
 
 
 MODEL = Frozen(Sums().double(), Points(points=16))
@@ -121,6 +135,31 @@ def test_without_a_judge_the_lowest_loss_is_kept() -> None:
     watch = Last()
     result = run(recipe(starts=5, stages=(ONE,)), ["a", "b"], recorders=[watch])
     assert torch.equal(result.loss, watch.loss.view(2, 5).amin(1))
+
+
+def test_of_a_balanced_recipe_the_scale_of_a_prior_does_not_matter() -> None:
+    class Watch(Views):
+        def record(self, state) -> None:
+            self.seen.append(state.x.clone())
+
+    def last(balanced: bool, scale: float) -> torch.Tensor:
+        watch, priors = Watch(), scale * Repulsion(h=0.5)
+        if balanced:  # a share of the gradient; its unit is in the prior itself
+            priors = 0.3 * Scaled(prior=Repulsion(h=0.5), scale=scale)
+        chosen = recipe(objective=ClassScore() + priors, balanced=balanced, transforms=())
+        run(chosen, ["a", "b"], recorders=[watch])
+        return watch.seen[-1]
+
+    assert torch.allclose(last(True, 1.0), last(True, 1000.0), atol=1e-9)
+    assert not torch.allclose(last(False, 1.0), last(False, 1000.0), atol=1e-6)
+    assert not torch.allclose(last(True, 1.0), last(False, 0.0), atol=1e-6), "the prior does something"
+
+
+@pytest.mark.parametrize(("family", "balanced"), [("image", True), ("points", False), ("voxels", False)])
+@pytest.mark.parametrize("name", ["ours", "refine"])
+def test_priors_are_balanced_in_recipes_of_descriptors_of_pictures(name: str, family: str, balanced: bool) -> None:
+    assert load_recipe(name, "descriptors", family=family).balanced is balanced
+    assert not load_recipe("published", "descriptors").balanced
 
 
 def test_steps_trace_and_snapshots_are_those_of_all_stages() -> None:

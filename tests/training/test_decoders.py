@@ -99,6 +99,15 @@ def test_the_adversary_begins_late_and_teaches_the_decoder_without_learning_from
     assert loss.isfinite() and memory.losses.shape == (1, 5) and memory.losses[:, :4].isfinite().all()
 
 
+def test_the_decoder_slows_down_when_the_adversary_begins() -> None:
+    whole = Decoding(decoder(), PatchCritic(3, width=4), None)
+    rates = [[rate for _, rate in SETTINGS.groups(whole, step)] for step in (2, 3)]
+    assert rates[0] == pytest.approx([SETTINGS.rate_at(2), 0.5 * SETTINGS.rate_at(2)])
+    assert rates[1] == pytest.approx([0.25 * SETTINGS.rate_at(3), 0.5 * SETTINGS.rate_at(3)])
+    alone = replace(SETTINGS, adversary=0.0).groups(Decoding(decoder(), None, None), 5)
+    assert [rate for _, rate in alone] == [SETTINGS.rate_at(5)]
+
+
 def test_the_balance_is_a_ratio_of_gradients() -> None:
     weights = torch.ones(3, requires_grad=True)
     assert float(balance((6 * weights).sum(), (2 * weights).sum(), weights)) == pytest.approx(3, rel=1e-4)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import math
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,38 @@ def test_a_resumed_optimizer_is_the_same_too(tmp_path: Path) -> None:
     assert len(a) == 6 and all(
         torch.equal(a[i][key], b[i][key]) for i in a for key in ("step", "exp_avg", "exp_avg_sq")
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InParts(FitSettings):
+    """Two layers with rates of their own; the second is that of ``second``."""
+
+    second: float = 1.0
+
+    def groups(self, model: nn.Module, step: int) -> Sequence[tuple[nn.Module, float]]:
+        assert isinstance(model, nn.ModuleList)
+        return [(model[0], self.rate), (model[1], self.second)]
+
+
+def test_parts_of_a_network_learn_at_rates_of_their_own_and_their_gradients_are_clipped_apart() -> None:
+    class Two(nn.ModuleList):
+        def __init__(self, steep: float) -> None:
+            super().__init__([nn.Linear(4, 1), nn.Linear(4, 1)])
+            self.steep = steep
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self[0](x), self.steep * self[1](x)], 1)
+
+    first = []
+    for steep, rate in ((1.0, 1e-3), (1e6, 1e-3), (1.0, 0.0)):
+        torch.manual_seed(0)
+        model = Two(steep)
+        before = model[1].weight.detach().clone()  # type: ignore[union-attr]
+        settings = InParts(steps=5, batch=8, rate=1e-2, second=rate, bf16=False, weight_decay=0.0)
+        fit(model, lambda step: (torch.ones(8, 4), torch.zeros(8, 2)), F.mse_loss, settings)
+        first.append(model[0].weight.detach())  # type: ignore[union-attr]
+        assert torch.equal(before, model[1].weight) == (rate == 0)  # type: ignore[union-attr]
+    assert torch.allclose(first[0], first[1], atol=1e-7) and torch.allclose(first[0], first[2], atol=1e-7)
 
 
 def test_training_leaves_the_random_numbers_of_others_alone() -> None:

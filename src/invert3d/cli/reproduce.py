@@ -27,7 +27,7 @@ def reproduce(
             inversion, or of training (fig6, fig8, table2).
         epochs: Epochs for which a pruned network is trained.
         pictures: For layout-inversion, number of rooms, or of pictures of each object, instead of the few of a quick
-            look; for winn3d, number of shapes of each class; for essence-of-pose, number of pictures.
+            look; for winn3d, number of shapes of each class; for essence-of-pose, number of pictures (6).
         run.out: The run folder; by default runs/FIGURE.
     """
     from invert3d.registry import lookup

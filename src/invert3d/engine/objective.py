@@ -72,28 +72,39 @@ class WeightedSum(Objective):
 
 @dataclass(frozen=True, kw_only=True)
 class Balanced(WeightedSum):
-    """A linear combination whose weights after the first are shares of the length of the first gradient:
+    """A linear combination whose weights after the first are shares of the length of the first gradient in x:
 
-        w_0 f + sum_i w_i g_i |df/dx| / |dg_i/dx|
+        w_0 (df/dx + sum_i w_i |df/dx| / |dg_i/dx| dg_i/dx)
 
     So they have no unit, and mean the same for every network, layer and size of input. The ratios are of each sample,
-    in each step; to the gradient they are constants.
+    in each step, so no sum of losses could be compared over steps: the value is ``w_0 f``. Terms that read something
+    else than x add no gradient.
     """
 
+    def __add__(self, other: Objective) -> "Balanced":
+        return Balanced(terms=(*self.terms, *as_terms(other)))
+
+    def __mul__(self, weight: float) -> "Balanced":
+        (first, term), *others = self.terms
+        return Balanced(terms=((weight * first, term), *others))
+
+    __rmul__ = __mul__
+
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        terms = [(weight, term) for weight, term in self.terms if weight]
-        if len(terms) < 2:
-            return super().__call__(state)
-        losses = [term(state) for _, term in terms]
-        slopes = [torch.autograd.grad(loss.sum(), state.x, retain_graph=True)[0] for loss in losses]
-        lengths = [slope.flatten(1).norm(dim=1).clamp_min(1e-12) for slope in slopes]
-        shares = [weight * lengths[0] / length for (weight, _), length in zip(terms, lengths, strict=True)]
+        (first, term), *priors = self.terms
+        loss = term(state)
+        slope = slope_of(loss, state.x)
+        whole, length = slope, slope.norm(dim=1)
+        for weight, prior in priors:
+            other = slope_of(prior(state), state.x)
+            whole = whole + (weight * length / other.norm(dim=1).clamp_min(1e-12))[:, None] * other
         moved = (state.x - state.x.detach()).flatten(1)  # 0, with the gradient of x: no way through the model again
-        parts = [
-            share * (loss.detach() + (slope.flatten(1) * moved).sum(1))
-            for share, loss, slope in zip(shares, losses, slopes, strict=True)
-        ]
-        return torch.stack(parts).sum(0)
+        return first * (loss.detach() + (whole * moved).sum(1))
+
+
+def slope_of(loss: Float[Tensor, "b"], x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n"]:
+    """The derivative of losses in x, flat; 0 where they do not depend on it. The graph is kept."""
+    return torch.autograd.grad(loss.sum() + 0 * x.sum(), x, retain_graph=True)[0].flatten(1)
 
 
 def as_terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:

@@ -90,6 +90,11 @@ class Recipe:
             raise ValueError("a recipe needs at least one stage")
 
     @property
+    def loss(self) -> Objective:
+        """What is minimized: the objective, balanced if so asked."""
+        return Balanced(terms=as_terms(self.objective)) if self.balanced else self.objective
+
+    @property
     def steps(self) -> int:
         """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
@@ -244,7 +249,7 @@ def _optimized(
         model = Frozen(model.model, model.space, output=model.output, key=model.key)
     return optimize(
         model,
-        Balanced(terms=as_terms(recipe.objective)) if recipe.balanced else recipe.objective,
+        recipe.loss,
         recipe.drawn(now.stage),
         target=rows_of(target, now.places),
         batch=len(now.places),

@@ -9,10 +9,10 @@ also has to make what a critic cannot tell from real pictures that have this des
 
 The paper could not balance the two. Here the adversary begins when the decoder has learned for a while; w is the ratio
 of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); from then on the decoder
-learns at half the rate of the critic (two time scales, Heusel et al. 2017), because at one rate a critic may stop to
-tell anything apart; the critic has spectral norms and sees pictures under noise that fades; it pauses while its loss is
-below 0.1; and a running average of the decoder's weights is what is kept. Clouds are compared by the Chamfer distance,
-grids by cross entropy.
+learns at a quarter of its rate, the critic at half of it (two time scales, Heusel et al. 2017), because at one rate a
+critic may stop telling anything apart; the critic has spectral norms and sees pictures under noise that fades; it
+pauses while its loss is below 0.1; and a running average of the decoder's weights is what is kept. Clouds are compared
+by the Chamfer distance, grids by cross entropy.
 """
 
 import math
@@ -50,8 +50,8 @@ class DecoderSettings(FitSettings):
         begins: share of the steps after which it begins.
         noise: standard deviation of the noise that the critic sees pictures under at first.
         average: decay of the running average of the weights.
-        decoder_factor: of the rate, for the decoder while there is an adversary.
-        critic_factor: of the rate, for the critic.
+        decoder_factor: the decoder's rate while there is an adversary, relative to ``rate``.
+        critic_factor: the critic's rate, relative to ``rate``.
     """
 
     steps: int = 2000
@@ -80,17 +80,14 @@ class DecoderSettings(FitSettings):
         """Whether there is an adversary in a step."""
         return self.adversary > 0 and step >= self.begins * self.steps
 
-    def groups(self, model: nn.Module) -> Sequence[nn.Module]:
-        """The decoder, and the critic if there is one."""
+    def groups(self, model: nn.Module, step: int) -> Sequence[tuple[nn.Module, float]]:
+        """The decoder, and its critic if it has one, which has to keep up with it (Heusel et al. 2017)."""
         assert isinstance(model, Decoding)
-        return [part for part in (model.decoder, model.critic) if part is not None]
-
-    def rates_at(self, step: int) -> Sequence[float]:
-        """Two rates (Heusel et al. 2017): the critic has to keep up with the decoder."""
         rate = self.rate_at(step)
-        if not self.adversary:
-            return [rate]
-        return [self.decoder_factor * rate if self.adversarial_at(step) else rate, self.critic_factor * rate]
+        if model.critic is None:
+            return [(model.decoder, rate)]
+        slowed = self.decoder_factor if self.adversarial_at(step) else 1.0
+        return [(model.decoder, slowed * rate), (model.critic, self.critic_factor * rate)]
 
 
 @dataclass

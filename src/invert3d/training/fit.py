@@ -65,13 +65,9 @@ class FitSettings:
         warm = max(1, self.steps // 20)
         return self.rate * min((step + 1) / warm, 0.5 * (1 + math.cos(math.pi * step / self.steps)) + 1e-3)
 
-    def groups(self, model: nn.Module) -> Sequence[nn.Module]:
-        """Parts of a network that learn at rates of their own, whose gradients are clipped apart."""
-        return [model]
-
-    def rates_at(self, step: int) -> Sequence[float]:
-        """The learning rate of each of ``groups``."""
-        return [self.rate_at(step)]
+    def groups(self, model: nn.Module, step: int) -> Sequence[tuple[nn.Module, float]]:
+        """Parts of a network whose gradients are clipped apart, and their learning rates in a step."""
+        return [(model, self.rate_at(step))]
 
 
 def check(name: str, value: float, low: float, high: float) -> None:
@@ -141,7 +137,7 @@ def fit(
     """
     keep_freed_memory()
     optimizer = torch.optim.AdamW(
-        [{"params": list(part.parameters())} for part in settings.groups(model)],
+        [{"params": list(part.parameters())} for part, _ in settings.groups(model, 0)],
         lr=settings.rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
@@ -198,7 +194,7 @@ class Training:
     def take(self, x: Any, target: Any, criterion: Callable[[Any, Any], Tensor]) -> None:
         """One step."""
         groups = self.optimizer.param_groups
-        for group, rate in zip(groups, self.settings.rates_at(self.step), strict=True):
+        for group, (_, rate) in zip(groups, self.settings.groups(self.model, self.step), strict=True):
             group["lr"] = rate
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.settings.bf16 and computes_bf16(x.device)):
             outputs = self.model(x)

@@ -5,10 +5,10 @@ from invert3d.cli.show import print_recorded, print_scores
 
 
 def evaluate_pose(*models: str, record: bool = False) -> None:
-    """Compare how well networks find the relative pose of two pictures, as their trainings measured it.
+    """Compare networks by the errors of relative poses on their cards. Nothing is measured again.
 
     Args:
-        models: Networks: posenet-facades, or paths of cards (invert3d train posenet).
+        models: Networks: posenet-facades, which is the default, or paths of cards (invert3d train posenet).
         record: Also write the numbers to docs/results.
     """
     from invert3d.jobs.report import in_columns

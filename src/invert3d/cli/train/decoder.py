@@ -13,9 +13,11 @@ from invert3d.cli.options import (
     Opening,
     Positive,
     Seed,
+    Share,
     Streets,
     Training,
     TrainOptions,
+    above_zero,
     between,
 )
 
@@ -54,8 +56,8 @@ class FitOptions(BatchOptions):
         begins: Share of the steps after which the adversary begins.
         noise: Standard deviation of the noise that the adversary sees pictures under; it fades.
         average: Decay of the exponential moving average of the weights.
-        decoder_factor: Factor of the learning rate of the decoder while there is an adversary.
-        critic_factor: Factor of the learning rate of the adversary.
+        decoder_factor: Learning rate of the decoder once the adversary has begun, relative to --rate.
+        critic_factor: Learning rate of the adversary, relative to --rate.
         seed: Fixes the data and all random numbers.
     """
 
@@ -67,8 +69,8 @@ class FitOptions(BatchOptions):
     begins: Annotated[float, between(0, 1)] = 0.3
     noise: Annotated[float, between(0, 10)] = 0.1
     average: Annotated[float, between(0, 1)] = 0.995
-    decoder_factor: Annotated[float, between(0, 1)] = 0.25
-    critic_factor: Annotated[float, between(0, 100)] = 0.5
+    decoder_factor: Share = 0.25
+    critic_factor: Annotated[float, above_zero(100)] = 0.5
     seed: Seed = 0
 
 

@@ -16,7 +16,8 @@ TITLES = {
 NOTE = (
     "Medians over all pairs of views of held-out terraces, as the trainings measured them; a guess is the mean pose of "
     "the training set. Match error: the share of pairs, half of them of two terraces, that is judged wrong (0.5 by "
-    "chance). A siamese network describes each picture by itself; a stacked one sees both at once."
+    "chance). Networks of other seeds were trained and measured on other terraces. A siamese network describes each "
+    "picture by itself; a stacked one sees both at once."
 )
 
 
@@ -33,4 +34,5 @@ def pose_row(spec: str) -> dict[str, Any]:
         raise ValueError(f"{card.name} was not trained to find poses ({card.notes})")
     pictures = "stacked" if card.options.get("channels") == 6 else "siamese"
     scores = {title: round(card.scores[score], 4) for title, score in TITLES.items()}
-    return {"network": card.name, "pictures": pictures, "training": card.notes, "terraces": card.held_out, **scores}
+    facts = {"pictures": pictures, "training": card.notes, "seed": card.seed, "terraces": card.held_out}
+    return {"network": card.name, **facts, **scores}

@@ -108,23 +108,23 @@ def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
 
 def control_rows(originals: Tensor) -> list[dict[str, Any]]:
     """What the numbers are of pictures (A, 3, S, S) that are blurred, and of other ones."""
-    controls = {
-        f"original, blurred by {BLUR:g} pixels": blurred(originals, BLUR),
-        "another original": originals.roll(1, 0),
-    }
+    controls = {f"original, blurred by {BLUR:g} pixels": blurred(originals, BLUR)}
+    if len(originals) > 1:
+        controls["another original"] = originals.roll(1, 0)
     return [
         {"method": name, "layer": "-", "relative loss": "", "of another picture": "", **kept_of(each, originals)}
         for name, each in controls.items()
     ]
 
 
-def kept_of(pictures: Tensor, originals: Tensor) -> dict[str, float]:
-    """The share of the edges of originals (A, 3, S, S) that pictures show, with its 95 % bootstrap interval, the
-    correlation in color, and the mean squared error."""
+def kept_of(pictures: Tensor, originals: Tensor) -> dict[str, float | str]:
+    """The share of the edges of originals (A, 3, S, S) that pictures show, with its 95 % bootstrap interval; empty if
+    no original shows an edge. The correlation in color, and the mean squared error."""
     pictures, originals = pictures.cpu().float(), originals.cpu().float()
     pairs = list(zip(pictures, originals, strict=True))
-    found = torch.stack([edges_found(picture, *shown_edges(original)).float().mean() for picture, original in pairs])
-    mean, low, high = interval(found)
+    shares = torch.stack([edges_found(picture, *shown_edges(original)).float().mean() for picture, original in pairs])
+    shares = shares[shares.isfinite()]
+    mean, low, high = interval(shares) if len(shares) else ("", "", "")
     kept = {
         "edges found": mean,
         "low": low,
@@ -132,7 +132,7 @@ def kept_of(pictures: Tensor, originals: Tensor) -> dict[str, float]:
         "color correlation": sum(color_correlation(*pair) for pair in pairs) / len(pairs),
         "mean squared error": float((pictures - originals).square().mean()),
     }
-    return {name: round(value, 4) for name, value in kept.items()}
+    return {name: value if isinstance(value, str) else round(value, 4) for name, value in kept.items()}
 
 
 @register("figure", "essence-of-pose/fig5")
