@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from invert3d.engine.state import State
+from invert3d.ops.slopes import slope_of
 
 
 class Objective:
@@ -91,20 +93,13 @@ class Balanced(WeightedSum):
     __rmul__ = __mul__
 
     def __call__(self, state: State) -> Float[Tensor, "b"]:
-        (first, term), *priors = self.terms
-        loss = term(state)
-        slope = slope_of(loss, state.x)
-        whole, length = slope, slope.norm(dim=1)
-        for weight, prior in priors:
-            other = slope_of(prior(state), state.x)
-            whole = whole + (weight * length / other.norm(dim=1).clamp_min(1e-12))[:, None] * other
+        losses = [term(state) for _, term in self.terms]
+        slope, *others = [slope_of(loss, state.x) for loss in losses]
+        length = slope.norm(dim=1, keepdim=True)
+        shares = [weight * F.normalize(other, dim=1) for (weight, _), other in zip(self.terms[1:], others, strict=True)]
+        whole = slope + length * sum(shares, torch.zeros_like(slope))
         moved = (state.x - state.x.detach()).flatten(1)  # 0, with the gradient of x: no way through the model again
-        return first * (loss.detach() + (whole * moved).sum(1))
-
-
-def slope_of(loss: Float[Tensor, "b"], x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n"]:
-    """The derivative of losses in x, flat; 0 where they do not depend on it. The graph is kept."""
-    return torch.autograd.grad(loss.sum() + 0 * x.sum(), x, retain_graph=True)[0].flatten(1)
+        return self.terms[0][0] * (losses[0].detach() + (whole * moved).sum(1))
 
 
 def as_terms(objective: Objective) -> tuple[tuple[float, Objective], ...]:
