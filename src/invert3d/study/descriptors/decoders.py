@@ -6,6 +6,7 @@ whatever is optimized here stops at the same relative loss, and pictures are com
 true edges, squared errors, and the distance that another network sees (``perceptual_distance``).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,16 @@ from invert3d.opening.decoders import open_decoder
 from invert3d.opening.networks import Network, open_network
 from invert3d.projections.images import blurred
 from invert3d.study.descriptors.job import Source
-from invert3d.study.descriptors.kept import BLUR, OTHERS, STREET, Reconstructed, Scene, reconstructions, shares_found
+from invert3d.study.descriptors.kept import (
+    BLUR,
+    MINUS,
+    OTHERS,
+    STREET,
+    Reconstructed,
+    Scene,
+    reconstructions,
+    shares_found,
+)
 from invert3d.training.decoder_runs import read_losses
 from invert3d.training.decoders import PAUSED
 
@@ -36,10 +46,11 @@ REFINING = 300
 #: what the columns of ``made_rows`` are
 NOTE = (
     "The relative loss is that of the saved picture. Edges found: the share of the true edges that the original shows "
-    "and this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; 0.10 are "
-    "found by chance. Color: correlation in color alone over the pixels of a picture; mean color: that of the mean "
-    "colors over pictures. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the "
-    "whole call, descriptors included, a picture."
+    "and this picture shows, too, with its 95 % bootstrap interval (low, high), then by direction and kind; of each "
+    "direction 0.10 are found by chance. Street minus others: the difference within a picture, with its interval. "
+    "Color: correlation in color alone over the pixels of a picture; mean color: that of the mean colors over "
+    "pictures. Perceptual distance: in the layers of {judge}, 0 for the original itself. Milliseconds: the whole call, "
+    "descriptors included, a picture."
 )
 STOPPED = (
     "What is optimized stops at a relative loss of {loss:g}; reached: the share of pictures that got there. " + NOTE
@@ -90,8 +101,8 @@ def made_rows(
 ) -> list[dict[str, Any]]:
     """A row of each way to make pictures, and of controls, means of scenes: the relative loss, and the share of
     pictures whose loss is at most a ``target``; the share of edges that is found, with its 95 % bootstrap interval, and
-    of groups of them (NaN for a group of which no picture shows enough); correlations in color, mean squared error,
-    perceptual distance, milliseconds.
+    of groups of them, and how many more of those along the street (NaN where no picture shows enough); correlations in
+    color, mean squared error, perceptual distance, milliseconds.
     """
     originals = torch.stack([scene.picture for scene in known])
     seen = features_of(judge, originals)
@@ -114,12 +125,16 @@ def made_rows(
             for group, title in EDGES.items()
         }
         apart = perceptual_distance(features_of(judge, each.pictures), seen)
+        minus, least, most = interval(torch.tensor([one[MINUS] for one in shares if MINUS in one] or [math.nan]))
         colors = [color_correlation(*pair) for pair in zip(each.pictures, originals, strict=True)]
         measured = {
             "edges found": mean,
             "low": low,
             "high": high,
             **groups,
+            "street minus others": minus,
+            "low of it": least,
+            "high of it": most,
             "color": sum(colors) / len(colors),
             "mean color": tint_correlation(each.pictures, originals),
             "mean squared error": float((each.pictures - originals).square().mean()),
