@@ -143,10 +143,8 @@ def test_of_a_balanced_recipe_the_scale_of_a_prior_does_not_matter() -> None:
             self.seen.append(state.x.clone())
 
     def last(balanced: bool, scale: float) -> torch.Tensor:
-        watch, priors = Watch(), scale * Repulsion(h=0.5)
-        if balanced:  # a share of the gradient; its unit is in the prior itself
-            priors = 0.3 * Scaled(prior=Repulsion(h=0.5), scale=scale)
-        chosen = recipe(objective=ClassScore() + priors, balanced=balanced, transforms=())
+        watch, prior = Watch(), Scaled(prior=Repulsion(h=0.5), scale=scale)
+        chosen = recipe(objective=ClassScore() + 0.3 * prior, balanced=balanced, transforms=())
         run(chosen, ["a", "b"], recorders=[watch])
         return watch.seen[-1]
 

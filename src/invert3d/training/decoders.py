@@ -9,10 +9,10 @@ also has to make what a critic cannot tell from real pictures that have this des
 
 The paper could not balance the two. Here the adversary begins when the decoder has learned for a while; w is the ratio
 of the two gradients in the last layer of the decoder (Esser, Rombach & Ommer 2021, VQGAN); from then on the decoder
-learns at a quarter of its rate, the critic at half of it (two time scales, Heusel et al. 2017), because at one rate a
-critic may stop telling anything apart; the critic has spectral norms and sees pictures under noise that fades; it
-pauses while its loss is below 0.1; and a running average of the decoder's weights is what is kept. Clouds are compared
-by the Chamfer distance, grids by cross entropy.
+learns at a quarter of its rate, the critic at half of it (two time scales, Heusel et al. 2017), and their gradients are
+clipped apart; the critic has spectral norms and sees pictures under noise that fades; it pauses while its loss is below
+0.1; and a running average of the decoder's weights is what is kept. Clouds are compared by the Chamfer distance, grids
+by cross entropy.
 """
 
 import math
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from invert3d.engine.space import Points, Space, Voxels
+from invert3d.evaluate.generation import overlaps
 from invert3d.models.decoders import PatchCritic, PictureDecoder
 from invert3d.objectives.features import relative_loss
 from invert3d.ops.points import square_distances
@@ -183,8 +184,7 @@ def saved_difference(made: Tensor, x: Tensor, space: Space) -> Tensor:
     ``difference``."""
     if not isinstance(space, Voxels):
         return difference(made, x, space)
-    one, other = (each.flatten(1) > 0.5 for each in (made, x))
-    return 1 - (one & other).sum(1) / (one | other).sum(1).clamp_min(1)
+    return 1 - overlaps(made > 0.5, x > 0.5).diagonal()
 
 
 @dataclass(frozen=True)

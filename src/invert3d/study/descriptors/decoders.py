@@ -22,15 +22,14 @@ from invert3d.methods.descriptors import describe
 from invert3d.models.weights import WeightCard
 from invert3d.opening.decoders import open_decoder
 from invert3d.opening.networks import Network, open_network
-from invert3d.projections.images import blurred
 from invert3d.study.descriptors.job import Source
 from invert3d.study.descriptors.kept import (
-    BLUR,
     MINUS,
     OTHERS,
     STREET,
     Reconstructed,
     Scene,
+    controls_of,
     reconstructions,
     shares_found,
 )
@@ -106,11 +105,7 @@ def made_rows(
     """
     originals = torch.stack([scene.picture for scene in known])
     seen = features_of(judge, originals)
-    controls = [
-        Reconstructed(network=f"original, blurred by {BLUR:g} pixels", pictures=blurred(originals, BLUR)),
-        Reconstructed(network="another original", pictures=originals.roll(1, 0)),
-    ]
-    found = reconstructions(outcome)
+    found, controls = reconstructions(outcome), controls_of(originals)
     decoders = [each for each in found if outcome.job.settings["sources"][each.network]["recipe"] is None]
     controls += [
         Reconstructed(network=f"{each.network}, from another descriptor", pictures=each.pictures.roll(1, 0))
@@ -133,8 +128,8 @@ def made_rows(
             "high": high,
             **groups,
             "street minus others": minus,
-            "low of it": least,
-            "high of it": most,
+            "street minus others, low": least,
+            "street minus others, high": most,
             "color": sum(colors) / len(colors),
             "mean color": tint_correlation(each.pictures, originals),
             "mean squared error": float((each.pictures - originals).square().mean()),
@@ -217,7 +212,7 @@ class Losses:
         mean, error = float(critic.mean()), float(held.mean())
         facts = {
             "loss of the critic": round(mean, 3),
-            "its deviation": round(float(critic.std(correction=0)), 3),
+            "its deviation": round(float(critic.std()), 3),
             "change of the critic": round(changed(critic), 3),
             "held-out error": round(error, 5),
             "change of the error": round(changed(held), 3),
@@ -226,7 +221,7 @@ class Losses:
         good = (
             0.2 < mean < 1.9
             and float((critic <= PAUSED).float().mean()) < 0.1
-            and float(critic.std(correction=0)) < 0.5 * mean
+            and float(critic.std()) < 0.5 * mean
             and max(changed(critic), changed(held)) < 0.1
             and error <= 2 * float(self.held_out.min())
         )

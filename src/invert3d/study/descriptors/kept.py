@@ -172,6 +172,15 @@ def reconstructions(outcome: Outcome) -> list[Reconstructed]:
     return found
 
 
+def controls_of(originals: Tensor) -> list[Reconstructed]:
+    """What pictures are compared with that were made from the descriptors of originals (A, 3, S, S): these, blurred,
+    and, of several, each other."""
+    found = [Reconstructed(network=f"original, blurred by {BLUR:g} pixels", pictures=blurred(originals, BLUR))]
+    if len(originals) > 1:
+        found.append(Reconstructed(network="another original", pictures=originals.roll(1, 0)))
+    return found
+
+
 def kept_rows(found: Sequence[Reconstructed], known: Sequence[Scene]) -> list[dict[str, Any]]:
     """A row of each network, layer and group of edges: the share of edges that is found in the reconstructions of
     scenes, a mean of pictures with its 95 % bootstrap interval.
@@ -180,9 +189,8 @@ def kept_rows(found: Sequence[Reconstructed], known: Sequence[Scene]) -> list[di
     within a picture. What blurs everything alike is the control of what kinds and directions are easy to find.
     """
     originals = torch.stack([scene.picture for scene in known])
-    control = Reconstructed(network=f"original, blurred by {BLUR:g} pixels", pictures=blurred(originals, BLUR))
     rows = []
-    for each in (control, *found):
+    for each in (controls_of(originals)[0], *found):
         shares: dict[str, list[float]] = {}
         for scene, picture in zip(known, each.pictures, strict=True):
             for name, share in shares_found(scene, picture).items():

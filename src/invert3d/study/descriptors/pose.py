@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from invert3d.models.weights import WeightCard, bundled, find_card
+from invert3d.models.weights import bundled, find_card
 from invert3d.registry import unknown
 
 #: scores of a card (``training.descriptors.scored``), by their titles in the table
@@ -29,7 +29,7 @@ def pose_row(spec: str) -> dict[str, Any]:
     found = find_card(spec, "descriptor")
     if found is None:
         raise ValueError(f"{unknown('network', spec, bundled('descriptor'))}; others by the path of their card (.json)")
-    card: WeightCard = found[0]
+    card = found[0]
     if not set(TITLES.values()) <= set(card.scores):
         raise ValueError(f"{card.name} was not trained to find poses ({card.notes})")
     pictures = "stacked" if card.options.get("channels") == 6 else "siamese"

@@ -21,11 +21,11 @@ from invert3d.methods.stages import Recipe
 from invert3d.opening.inputs import read_inputs
 from invert3d.opening.networks import open_network
 from invert3d.parameterizations.direct import Direct
-from invert3d.projections.images import ClipImage, blurred
+from invert3d.projections.images import ClipImage
 from invert3d.registry import register
 from invert3d.study.descriptors.decoders import NOTE, made_rows
 from invert3d.study.descriptors.job import Inverted, Source, descriptors_job, inverted
-from invert3d.study.descriptors.kept import BLUR, named_pictures, picture_side, scenes
+from invert3d.study.descriptors.kept import controls_of, named_pictures, picture_side, scenes
 from invert3d.study.descriptors.report import sheet_of
 from invert3d.study.papers.figure import FigureOptions
 from invert3d.transforms.images import Light
@@ -96,7 +96,7 @@ def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
     rows = []
     for layer in LAYERS:
         own = torch.tensor([each == layer for each in found.layers])
-        losses = {"relative loss": found.loss_saved, "of another picture": found.loss_other}
+        losses = {"relative loss": found.loss_saved, "relative loss of another picture": found.loss_other}
         means = {
             title: "" if each[own].isnan().all() else round(float(each[own].mean()), 4)
             for title, each in losses.items()
@@ -108,12 +108,15 @@ def rows_of(found: Inverted, name: str) -> list[dict[str, Any]]:
 
 def control_rows(originals: Tensor) -> list[dict[str, Any]]:
     """What the numbers are of pictures (A, 3, S, S) that are blurred, and of other ones."""
-    controls = {f"original, blurred by {BLUR:g} pixels": blurred(originals, BLUR)}
-    if len(originals) > 1:
-        controls["another original"] = originals.roll(1, 0)
     return [
-        {"method": name, "layer": "-", "relative loss": "", "of another picture": "", **kept_of(each, originals)}
-        for name, each in controls.items()
+        {
+            "method": each.network,
+            "layer": "-",
+            "relative loss": "",
+            "relative loss of another picture": "",
+            **kept_of(each.pictures, originals),
+        }
+        for each in controls_of(originals)
     ]
 
 
